@@ -1,0 +1,1 @@
+//! Timings of the parts and comparisons with `PyTorch`.
