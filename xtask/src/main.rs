@@ -1,2 +1,97 @@
-//! To be written.
-fn main() {}
+//! The developer commands, run as `cargo xtask COMMAND`. A fresh clone builds this program first, because the trainer
+//! cannot be compiled before libtorch is there: so it depends on nothing heavy, and fetches what the others need.
+
+mod check;
+mod demo;
+mod example;
+mod fetch;
+mod installed;
+mod parity;
+mod project;
+mod python;
+mod runtimes;
+mod setup;
+mod steps;
+mod test;
+mod unpack;
+mod wheels;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use shared::terminal::TerminalOptions;
+
+use crate::fetch::CannotFetch;
+use crate::project::Project;
+use crate::setup::SetupOptions;
+use crate::steps::Failed;
+
+/// Set-up of the native libraries and the developer commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Arguments {
+    #[command(flatten)]
+    terminal: TerminalOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch libtorch and ONNX Runtime into lib/, once.
+    ///
+    /// `extractor` and `trainer` find them there without any environment variable. Needs Python 3 with pip, which
+    /// downloads the wheels; nothing is installed into your Python.
+    Setup(SetupOptions),
+    /// From a fresh clone to a trained head: libraries, encoder, extraction, training.
+    Demo {
+        /// Encoder folder (config.json, tokenizer.json, model.safetensors) in place of all-MiniLM-L6-v2.
+        #[arg(long, value_name = "DIR")]
+        model_dir: Option<PathBuf>,
+    },
+    /// Set up and run all tests.
+    Test {
+        /// Leave out the checks against zarr-python, so that no Python environment is made.
+        #[arg(long)]
+        no_python: bool,
+        /// Arguments for `cargo test --workspace --locked`.
+        #[arg(last = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+    /// Format, lints, documentation and licences, as a change must pass them.
+    Check,
+    /// Compare with PyTorch and transformers: the same tests, with a large Python environment (about 6 GB).
+    Parity {
+        /// Arguments for `cargo test --workspace --locked`.
+        #[arg(last = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let terminal = arguments.terminal.terminal();
+    let project = Project::find();
+    let done = match arguments.command {
+        Command::Setup(options) => {
+            setup::run(&project, options, &terminal).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Demo { model_dir } => demo::run(&project, model_dir, &terminal),
+        Command::Test {
+            no_python,
+            arguments,
+        } => test::run(&project, !no_python, &arguments, &terminal),
+        Command::Check => check::run(&project, &terminal),
+        Command::Parity { arguments } => parity::run(&project, &arguments, &terminal),
+    };
+    done.unwrap_or_else(|error| {
+        let hints = error
+            .downcast_ref::<CannotFetch>()
+            .map_or(&[][..], |error| &error.by_hand);
+        terminal.error(format!("{error:#}"), hints);
+        error
+            .downcast_ref::<Failed>()
+            .map_or(ExitCode::FAILURE, |failed| failed.code().into())
+    })
+}

@@ -1,0 +1,152 @@
+//! README's first command: from a fresh clone to a trained head on real sentences, with the programs as a user runs them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use shared::terminal::Terminal;
+
+use crate::example;
+use crate::project::Project;
+use crate::setup::{self, SetupOptions};
+use crate::steps::{self, Steps};
+
+const EPOCHS: &str = "20";
+
+/// Runs the whole demo.
+pub(crate) fn run(
+    project: &Project,
+    model_dir: Option<PathBuf>,
+    terminal: &Terminal,
+) -> Result<ExitCode> {
+    let mut steps = Steps::new(5, terminal);
+    steps.step("native libraries", || {
+        setup::run(project, SetupOptions::default(), terminal)
+    })?;
+    let encoder = steps.step("encoder", || match model_dir {
+        Some(folder) => folder
+            .canonicalize()
+            .with_context(|| format!("--model-dir {} is not there", folder.display())),
+        None => example::encoder(project, terminal),
+    })?;
+    let programs = steps.step("build the programs (minutes the first time)", || {
+        build(project)
+    })?;
+    let cache = project.root().join("cache");
+    steps.step("extractor: run the encoder once, keep every layer", || {
+        let mut extractor = program(project, &programs, "extractor")?;
+        extractor
+            .arg("--model")
+            .arg(&encoder)
+            .arg("--dataset")
+            .arg(example::dataset(project))
+            .arg("--out")
+            .arg(&cache);
+        steps::run("extractor", told(&mut extractor, project, terminal))
+    })?;
+    let encoder_name = encoder
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let store = cache.join(format!("{encoder_name}--{}.zarr", example::DATASET));
+    let out = project.root().join("runs");
+    steps.step("trainer: train a head on what was kept", || {
+        let mut trainer = program(project, &programs, "trainer")?;
+        trainer
+            .arg("--cache")
+            .arg(&store)
+            .args(["--epochs", EPOCHS])
+            .arg("--out")
+            .arg(&out);
+        steps::run("trainer", told(&mut trainer, project, terminal))
+    })?;
+    terminal.status(format!("\nall of it in {}", steps.elapsed()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line that cargo prints about what it built.
+#[derive(Debug, Deserialize)]
+struct Built {
+    executable: Option<PathBuf>,
+}
+
+/// Builds the programs and tells where cargo put them: the target folder may be elsewhere.
+fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
+    let mut command = project.cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "--message-format=json-render-diagnostics",
+    ]);
+    command
+        .args(["--package", "extractor", "--package", "trainer", "--bins"])
+        .stdout(Stdio::piped());
+    let mut cargo = command.spawn().context("cannot run cargo")?;
+    let mut programs = BTreeMap::new();
+    for line in cargo
+        .stdout
+        .take()
+        .map(BufReader::new)
+        .into_iter()
+        .flat_map(BufRead::lines)
+    {
+        // Other kinds of message have no executable.
+        if let Ok(Built {
+            executable: Some(path),
+        }) = serde_json::from_str(&line?)
+        {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            programs.insert(name, path);
+        }
+    }
+    steps::ended("cargo build", cargo.wait()?)?;
+    Ok(programs)
+}
+
+/// A built program, as a user would run it.
+fn program(project: &Project, programs: &BTreeMap<String, PathBuf>, name: &str) -> Result<Command> {
+    let path = programs
+        .get(name)
+        .with_context(|| format!("cargo built no program {name}"))?;
+    let mut command = Command::new(path);
+    command.current_dir(project.root());
+    if path.starts_with(project.root()) {
+        // Cargo sets it for this program; the built ones find `lib/` by themselves.
+        if project.own_torch.is_none() {
+            command.env_remove("LIBTORCH");
+        }
+    } else {
+        // A target folder elsewhere is not beside `lib/`.
+        command.envs(elsewhere(project));
+    }
+    Ok(command)
+}
+
+/// The variables that name `lib/` to programs which do not lie near it.
+fn elsewhere(project: &Project) -> Vec<(&'static str, PathBuf)> {
+    let torch = project
+        .own_torch
+        .clone()
+        .unwrap_or_else(|| project.lib().join("torch"));
+    let onnxruntime = project
+        .own_onnxruntime
+        .clone()
+        .unwrap_or_else(|| project.lib().join("onnxruntime/capi"));
+    vec![("LIBTORCH", torch), ("ORT_DYLIB_PATH", onnxruntime)]
+}
+
+/// Shows the command line before it runs, relative to the repository, so that a reader can repeat it.
+fn told<'a>(command: &'a mut Command, project: &Project, terminal: &Terminal) -> &'a mut Command {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line: Vec<String> = words.map(|word| project.shown(Path::new(word))).collect();
+    terminal.status(format!("$ {}", line.join(" ")));
+    command
+}
