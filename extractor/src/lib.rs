@@ -1,1 +1,16 @@
-//! To be written.
+//! Runs a frozen transformer encoder over a labelled text data set once and
+//! keeps every layer's hidden states: data set -> tokens -> batches -> encoder
+//! -> store. The only crate that knows ONNX Runtime and tokenizers.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod cli;
+pub mod doctor;
+pub mod encoder;
+pub mod family;
+pub mod graph;
+pub mod job;
+pub mod model;
+pub mod plan;
+pub mod tokenizer;
+pub mod window;

@@ -1,0 +1,154 @@
+//! One tensor of a checkpoint and the two ways to copy it out: as it stands, or
+//! transposed, each converted to the number type that the graph computes in.
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use super::file::MappedFile;
+
+/// Rows and columns that are transposed at a time: a block of float32 fits the first-level cache.
+const BLOCK: usize = 32;
+/// Elements below which copying is not worth a second thread.
+const PARALLEL_ABOVE: usize = 1 << 16;
+
+/// Number types of stored weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stored {
+    F32,
+    F16,
+    Bf16,
+}
+
+/// A number type that graphs compute in.
+pub trait Element: Copy + Send + Sync {
+    /// The nearest value of this type.
+    fn from_f32(value: f32) -> Self;
+    /// Back again.
+    fn to_f32(self) -> f32;
+}
+
+impl Element for f32 {
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+    fn to_f32(self) -> f32 {
+        self
+    }
+}
+
+impl Element for f16 {
+    fn from_f32(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    fn to_f32(self) -> f32 {
+        Self::to_f32(self)
+    }
+}
+
+/// A view of a tensor in a mapped file. Its pages are given back when it is dropped.
+pub struct Tensor<'checkpoint> {
+    file: &'checkpoint MappedFile,
+    stored: Stored,
+    shape: Vec<usize>,
+    bytes: &'checkpoint [u8],
+}
+
+impl<'checkpoint> Tensor<'checkpoint> {
+    /// `bytes` holds exactly the elements of `shape`.
+    pub(super) fn new(
+        file: &'checkpoint MappedFile,
+        stored: Stored,
+        shape: &[usize],
+        bytes: &'checkpoint [u8],
+    ) -> Self {
+        Self { file, stored, shape: shape.to_vec(), bytes }
+    }
+
+    /// The shape, row-major.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies all elements to `out`, in order.
+    ///
+    /// # Panics
+    /// When `out` has another length.
+    pub fn copy_to<T: Element>(&self, out: &mut [T]) {
+        assert_eq!(out.len(), self.len(), "room for every element");
+        match self.stored {
+            Stored::F32 => copy(self.bytes, out, f32::from_le_bytes),
+            Stored::F16 => copy(self.bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Stored::Bf16 => copy(self.bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+
+    /// Copies a matrix `[rows, columns]` transposed into the columns `at..at + rows` of `out`,
+    /// `[columns, width]`.
+    ///
+    /// # Panics
+    /// When this is not a matrix or does not fit there.
+    pub fn transpose_to<T: Element>(&self, out: &mut [T], width: usize, at: usize) {
+        let &[rows, columns] = self.shape.as_slice() else { panic!("a matrix, not {:?}", self.shape) };
+        assert!(at + rows <= width && out.len() == columns * width, "room for the columns");
+        let block = Block { rows, columns, width, at };
+        match self.stored {
+            Stored::F32 => transpose(self.bytes, out, block, f32::from_le_bytes),
+            Stored::F16 => transpose(self.bytes, out, block, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Stored::Bf16 => transpose(self.bytes, out, block, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+}
+
+impl Drop for Tensor<'_> {
+    fn drop(&mut self) {
+        self.file.forget(self.bytes);
+    }
+}
+
+fn copy<const N: usize, T: Element>(bytes: &[u8], out: &mut [T], read: impl Fn([u8; N]) -> f32 + Sync) {
+    let (elements, _) = bytes.as_chunks::<N>();
+    out.par_iter_mut().with_min_len(PARALLEL_ABOVE).zip(elements).for_each(|(to, from)| *to = T::from_f32(read(*from)));
+}
+
+/// Where a transposed matrix goes.
+#[derive(Clone, Copy)]
+struct Block {
+    rows: usize,
+    columns: usize,
+    width: usize,
+    at: usize,
+}
+
+fn transpose<const N: usize, T: Element>(
+    bytes: &[u8],
+    out: &mut [T],
+    Block { rows, columns, width, at }: Block,
+    read: impl Fn([u8; N]) -> f32 + Sync,
+) {
+    let (elements, _) = bytes.as_chunks::<N>();
+    // Each thread writes whole rows of `out`, that is, columns of the matrix.
+    out.par_chunks_mut(BLOCK * width).enumerate().for_each(|(number, out_rows)| {
+        let first = number * BLOCK;
+        let last = (first + BLOCK).min(columns);
+        for from in (0..rows).step_by(BLOCK) {
+            for row in from..(from + BLOCK).min(rows) {
+                for column in first..last {
+                    out_rows[(column - first) * width + at + row] = T::from_f32(read(elements[row * columns + column]));
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,139 @@
+//! What can go wrong with an encoder, and who has to mend it.
+
+use shared::exit::ExitStatus;
+
+use super::LayerSelectionError;
+use crate::checkpoint::CheckpointError;
+use crate::family::FamilyError;
+use crate::graph::GraphError;
+
+/// Why an encoder could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncoderError {
+    /// The configuration.
+    #[error(transparent)]
+    Family(#[from] FamilyError),
+    /// The weights.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Making the graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The selected layers.
+    #[error(transparent)]
+    Layers(#[from] LayerSelectionError),
+    /// ONNX Runtime is not where it should be.
+    #[error(transparent)]
+    Library(#[from] shared::native::NativeError),
+    /// ONNX Runtime is there and cannot be used.
+    #[error(
+        "cannot use ONNX Runtime: {reason}; `cargo xtask setup` fetches the one that fits, \
+         or point ORT_DYLIB_PATH at a libonnxruntime.so of version 1.24 or later"
+    )]
+    Load {
+        /// What its loader said.
+        reason: String,
+    },
+    /// A session could not be made of the graph.
+    #[error("ONNX Runtime cannot run this model on {provider}: {source}")]
+    Session {
+        /// Where it should run.
+        provider: &'static str,
+        /// What ONNX Runtime said.
+        source: ort::Error,
+    },
+    /// The GPU cannot be used.
+    #[error(
+        "cannot use {device}: {reason}; `extractor doctor` shows which libraries and devices are found, \
+         --device cpu goes without a GPU"
+    )]
+    Device {
+        /// What was asked for.
+        device: String,
+        /// Why it is not to be had.
+        reason: String,
+    },
+    /// float16 arithmetic on the CPU.
+    #[error("--dtype f16 computes in float16, which only CUDA does fast: use --device cuda or --dtype f32")]
+    HalfOnCpu,
+    /// float16 of a graph whose precision is fixed.
+    #[error("--dtype f16 does not apply to {file}: an exported graph runs in the precision it was exported in")]
+    HalfOfOnnxFile {
+        /// The exported graph.
+        file: String,
+    },
+    /// An exported graph without what is needed.
+    #[error("{file}: {problem}; {}", super::onnx_file::HOW_TO_EXPORT)]
+    OnnxFile {
+        /// The exported graph.
+        file: String,
+        /// What is missing.
+        problem: String,
+    },
+    /// A batch that contradicts itself.
+    #[error("the batch cannot be encoded: {problem}")]
+    Batch {
+        /// How.
+        problem: String,
+    },
+    /// A sequence longer than the model can number.
+    #[error("a sequence of {width} tokens is longer than the {max_positions} that the model can take")]
+    TooLong {
+        /// Its tokens.
+        width: usize,
+        /// The limit.
+        max_positions: usize,
+    },
+    /// A token id without an embedding.
+    #[error(
+        "token id {id} is not in the model's vocabulary of {vocabulary}: the tokenizer belongs to another model, \
+         or tokens were added to it and the model was not resized"
+    )]
+    UnknownToken {
+        /// The id.
+        id: i32,
+        /// Rows of the embedding table.
+        vocabulary: usize,
+    },
+    /// An output of another shape than the model's configuration says.
+    #[error("the graph's output {name} has shape {got:?}, expected {expected:?}")]
+    OutputShape {
+        /// The output.
+        name: String,
+        /// `[rows, width, hidden]`.
+        expected: [usize; 3],
+        /// What came out.
+        got: Vec<i64>,
+    },
+    /// A run that failed.
+    #[error("encoding a batch of [{rows}, {width}] tokens failed: {source}; if memory ran out, lower --max-batch-tokens")]
+    Run {
+        /// Sequences of the batch.
+        rows: usize,
+        /// Tokens of the longest.
+        width: usize,
+        /// What ONNX Runtime said.
+        source: ort::Error,
+    },
+    /// Another failure of ONNX Runtime.
+    #[error("ONNX Runtime failed: {source}")]
+    Runtime {
+        /// What it said.
+        source: ort::Error,
+    },
+}
+
+impl EncoderError {
+    /// Who has to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Family(error) => error.exit_status(),
+            Self::Checkpoint(error) => error.exit_status(),
+            Self::Graph(error) => error.exit_status(),
+            Self::Session { .. } | Self::Run { .. } | Self::Runtime { .. } | Self::Device { .. } => ExitStatus::Machine,
+            _ => ExitStatus::User,
+        }
+    }
+}

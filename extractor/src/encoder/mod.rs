@@ -1,0 +1,156 @@
+//! Runs a frozen encoder: token ids in, the hidden states of every selected
+//! layer out. The rest of the crate sees this type alone, so that a graph built
+//! here and one that somebody exported, CPU and GPU, look the same to it.
+
+mod batch;
+mod error;
+mod layers;
+mod onnx_file;
+mod options;
+mod runtime;
+
+use ort::session::Session;
+
+pub use self::batch::{Batch, HiddenStates};
+pub use self::error::EncoderError;
+pub use self::layers::{LayerSelection, LayerSelectionError};
+pub use self::onnx_file::output_name;
+pub use self::options::{ComputeDtype, Device, EncoderOptions};
+use self::batch::Feeds;
+use crate::checkpoint::Checkpoint;
+use crate::family::{Config, EncoderSpec};
+use crate::graph;
+use crate::model::ModelFiles;
+
+/// A loaded encoder, ready to run. It holds the weights once, in ONNX Runtime's memory.
+pub struct Encoder {
+    session: Session,
+    feeds: Feeds,
+    shape: Shape,
+    /// Names of the selected layers' outputs.
+    outputs: Vec<String>,
+    layers: Vec<usize>,
+    provider: &'static str,
+    notes: Vec<String>,
+}
+
+/// What callers need to know of a model besides its weights.
+struct Shape {
+    family: String,
+    /// Hidden states the model has: one of the embeddings and one a transformer layer.
+    states: usize,
+    hidden: usize,
+    vocabulary: usize,
+    max_positions: usize,
+}
+
+impl Encoder {
+    /// Reads configuration and weights, builds the graph and hands it to ONNX Runtime. Layers
+    /// above the last selected one are neither read nor computed.
+    ///
+    /// # Errors
+    /// When the configuration or the weights cannot be used, when a selected layer does not
+    /// exist, or when ONNX Runtime or the device is not available.
+    pub fn load(files: &ModelFiles, options: &EncoderOptions) -> Result<Self, EncoderError> {
+        match files.onnx_file() {
+            Some(file) => onnx_file::load(files, file, options),
+            None => Self::from_checkpoint(files, options),
+        }
+    }
+
+    fn from_checkpoint(files: &ModelFiles, options: &EncoderOptions) -> Result<Self, EncoderError> {
+        let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
+        let layers = options.layers.resolve(spec.states())?;
+        let (target, notes) = runtime::target(options)?;
+        let builder = runtime::session_builder(target, options.threads)?;
+        // The files are unmapped before the session lays the weights out anew.
+        let model = {
+            let checkpoint = Checkpoint::open(&files.weights)?;
+            graph::build(&spec, &checkpoint, options.dtype, &layers)?
+        };
+        let session = model.into_session(&builder).map_err(|source| EncoderError::Session {
+            provider: target.name(),
+            source,
+        })?;
+        Ok(Self {
+            outputs: session.outputs().iter().map(|output| output.name().to_owned()).collect(),
+            session,
+            feeds: Feeds::Built { positions: spec.positions, lengths: !spec.causal },
+            shape: Shape {
+                family: spec.family.to_owned(),
+                states: spec.states(),
+                hidden: spec.hidden,
+                vocabulary: spec.vocabulary,
+                max_positions: spec.max_positions(),
+            },
+            layers,
+            provider: target.name(),
+            notes,
+        })
+    }
+
+    /// The selected layers, ascending; 0 is the embedding output.
+    #[must_use]
+    pub fn layers(&self) -> &[usize] {
+        &self.layers
+    }
+
+    /// Hidden states the model has, selected or not: its transformer layers and the embedding output.
+    #[must_use]
+    pub fn layers_in_model(&self) -> usize {
+        self.shape.states
+    }
+
+    /// Size of a hidden state.
+    #[must_use]
+    pub fn hidden(&self) -> usize {
+        self.shape.hidden
+    }
+
+    /// Longest sequence in tokens, special tokens included.
+    #[must_use]
+    pub fn max_positions(&self) -> usize {
+        self.shape.max_positions
+    }
+
+    /// Number of token ids: every id is below it.
+    #[must_use]
+    pub fn vocabulary(&self) -> usize {
+        self.shape.vocabulary
+    }
+
+    /// `cpu` or `cuda`: where the graph runs.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        self.provider
+    }
+
+    /// The model's family, as `model_type` names it.
+    #[must_use]
+    pub fn family(&self) -> &str {
+        &self.shape.family
+    }
+
+    /// What a user should know about how the encoder was set up, for example that `auto` found a
+    /// GPU and could not use it.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Computes the selected hidden states of a batch. What stands at padded positions is undefined.
+    ///
+    /// # Errors
+    /// When the batch does not fit the model or its own dimensions, or when ONNX Runtime fails,
+    /// for example for want of memory.
+    pub fn encode(&mut self, batch: &Batch) -> Result<HiddenStates<'_>, EncoderError> {
+        batch.check(self.shape.vocabulary, self.shape.max_positions)?;
+        let inputs = self.feeds.inputs(batch)?;
+        let outputs = self.session.run(inputs).map_err(|source| EncoderError::Run {
+            rows: batch.rows,
+            width: batch.width,
+            source,
+        })?;
+        HiddenStates::new(outputs, &self.outputs, [batch.rows, batch.width, self.shape.hidden])
+    }
+}

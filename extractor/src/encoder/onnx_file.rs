@@ -1,0 +1,110 @@
+//! An encoder that somebody exported: accepted when every hidden state is an
+//! output, so that nothing has to be guessed.
+
+use std::path::Path;
+
+use ort::session::Session;
+use ort::value::{Outlet, TensorElementType, ValueType};
+
+use super::batch::Feeds;
+use super::{ComputeDtype, Encoder, EncoderError, EncoderOptions, Shape, runtime};
+use crate::family::{Config, EncoderSpec, Positions};
+use crate::model::ModelFiles;
+
+/// Part of the error about graphs that lack something.
+pub(super) const HOW_TO_EXPORT: &str = "export it with transformers' output_hidden_states=True, the inputs input_ids and \
+     attention_mask (int64, [rows, width]) and the hidden states as float32 outputs hidden_states.0 (the embeddings), \
+     hidden_states.1, ... ([rows, width, hidden])";
+
+/// Inputs that can be given; others cannot be guessed.
+const INPUTS: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
+
+/// The output that an exported graph must have for hidden state `state`; 0 is the embedding output.
+#[must_use]
+pub fn output_name(state: usize) -> String {
+    format!("hidden_states.{state}")
+}
+
+/// Loads the graph `file` of a model.
+pub(super) fn load(files: &ModelFiles, file: &Path, options: &EncoderOptions) -> Result<Encoder, EncoderError> {
+    if options.dtype == ComputeDtype::F16 {
+        return Err(EncoderError::HalfOfOnnxFile { file: file.display().to_string() });
+    }
+    let (target, notes) = runtime::target(options)?;
+    let session = runtime::session_builder(target, options.threads)?
+        .commit_from_file(file)
+        .map_err(|source| EncoderError::Session { provider: target.name(), source })?;
+    let problem = |problem: String| EncoderError::OnnxFile { file: file.display().to_string(), problem };
+    let inputs = inputs(&session).map_err(problem)?;
+    let (states, hidden) = states(&session).map_err(problem)?;
+    let layers = options.layers.resolve(states)?;
+    let config = Config::read(&files.config)?;
+    let (shape, positions) = match EncoderSpec::from_config(&config) {
+        Ok(spec) => (shape(spec.family, states, hidden, spec.vocabulary, spec.max_positions()), spec.positions),
+        // What is not supported as a checkpoint may still have been exported.
+        Err(_) => (
+            shape(
+                config.text("model_type")?,
+                states,
+                hidden,
+                config.size(&["vocab_size"])?,
+                config.size(&["max_position_embeddings", "n_positions"])?,
+            ),
+            Positions::FromZero,
+        ),
+    };
+    Ok(Encoder {
+        session,
+        feeds: Feeds::Exported { inputs, positions },
+        shape,
+        outputs: layers.iter().map(|&layer| output_name(layer)).collect(),
+        layers,
+        provider: target.name(),
+        notes,
+    })
+}
+
+fn shape(family: &str, states: usize, hidden: usize, vocabulary: usize, max_positions: usize) -> Shape {
+    Shape { family: family.to_owned(), states, hidden, vocabulary, max_positions }
+}
+
+fn inputs(session: &Session) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    for input in session.inputs() {
+        let name = input.name();
+        if !INPUTS.contains(&name) {
+            return Err(format!("it has an input {name}, which is not one of {}", INPUTS.join(", ")));
+        }
+        if element_type(input) != Some(TensorElementType::Int64) {
+            return Err(format!("its input {name} is {}, not int64", input.dtype()));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+/// Number and size of the hidden states among the outputs.
+fn states(session: &Session) -> Result<(usize, usize), String> {
+    let output = |state: usize| session.outputs().iter().find(|output| output.name() == output_name(state));
+    let outputs: Vec<&Outlet> = (0..).map_while(output).collect();
+    let Some(first) = outputs.first() else {
+        let found = session.outputs().iter().map(|output| output.name()).collect::<Vec<_>>().join(", ");
+        return Err(format!("it has no output {} (its outputs: {found})", output_name(0)));
+    };
+    if let Some(output) = outputs.iter().find(|output| element_type(output) != Some(TensorElementType::Float32)) {
+        return Err(format!("its output {} is {}, not float32", output.name(), output.dtype()));
+    }
+    let hidden = match first.dtype() {
+        ValueType::Tensor { shape, .. } => shape.last().and_then(|&size| usize::try_from(size).ok()),
+        _ => None,
+    };
+    let hidden = hidden.ok_or_else(|| format!("the last dimension of its output {} is not fixed", first.name()))?;
+    Ok((outputs.len(), hidden))
+}
+
+fn element_type(outlet: &Outlet) -> Option<TensorElementType> {
+    match outlet.dtype() {
+        ValueType::Tensor { ty, .. } => Some(*ty),
+        _ => None,
+    }
+}

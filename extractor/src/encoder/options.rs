@@ -1,0 +1,95 @@
+//! How an encoder is to be run, as the command line says it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::LayerSelection;
+
+/// Settings of [`super::Encoder::load`].
+#[derive(Debug, Clone)]
+pub struct EncoderOptions {
+    /// Where to run.
+    pub device: Device,
+    /// Threads of one operator on the CPU; 0 lets ONNX Runtime choose.
+    pub threads: usize,
+    /// Hidden states to keep.
+    pub layers: LayerSelection,
+    /// Precision of weights and arithmetic.
+    pub dtype: ComputeDtype,
+}
+
+impl Default for EncoderOptions {
+    fn default() -> Self {
+        Self { device: Device::Auto, threads: 0, layers: LayerSelection::all(), dtype: ComputeDtype::F32 }
+    }
+}
+
+/// Where the encoder runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// The first GPU if there is one that works, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// This GPU; an error if it cannot be used.
+    Cuda(usize),
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unknown = || format!("unknown device '{text}': expected auto, cpu, cuda or cuda:N");
+        match text.split_once(':') {
+            None if text == "auto" => Ok(Self::Auto),
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", number)) => number.parse().map(Self::Cuda).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+/// Precision of weights and arithmetic; hidden states come out as float32 from either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ComputeDtype {
+    /// float32.
+    F32,
+    /// float16, on CUDA only.
+    F16,
+}
+
+impl fmt::Display for ComputeDtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_back_as_they_are_written() {
+        for device in [Device::Auto, Device::Cpu, Device::Cuda(3)] {
+            assert_eq!(device.to_string().parse(), Ok(device));
+        }
+        assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));
+        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cpu:0"] {
+            assert!(wrong.parse::<Device>().is_err(), "{wrong}");
+        }
+    }
+}

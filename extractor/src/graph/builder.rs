@@ -1,0 +1,200 @@
+//! The operators that encoders are made of, one method each: it adds the node
+//! and its weights and gives back the name of the result.
+
+use half::f16;
+use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
+use ort::memory::Allocator;
+use ort::operator::Attribute;
+use ort::value::{Outlet, PrimitiveTensorElementType, Shape, SymbolicDimensions, Tensor, TensorElementType, ValueType};
+
+use super::weights::Source;
+use super::{GraphError, INPUT_IDS, LENGTHS, POSITION_IDS};
+use crate::encoder::ComputeDtype;
+
+/// ONNX Runtime's own operators.
+pub(super) const MICROSOFT: &str = "com.microsoft";
+/// Versions of the operator sets.
+const OPSETS: [(&str, u32); 2] = [(ONNX_DOMAIN, 18), (MICROSOFT, 1)];
+/// Initializers below this size must be part of the graph itself: a rule of the Model Editor API.
+const EXTERNAL_FROM: usize = 128;
+/// What masked attention scores become. ONNX Runtime's own -10000 is not below every score.
+const MASKED: f32 = -1e30;
+
+/// A graph under construction.
+pub(super) struct Builder {
+    graph: Graph,
+    dtype: ComputeDtype,
+    outputs: Vec<String>,
+}
+
+/// What a [`Builder::skip_norm`] gives, by name.
+pub(super) struct SkipNorm {
+    /// The normalised sum.
+    pub(super) output: String,
+    /// The sum.
+    pub(super) sum: String,
+}
+
+impl Builder {
+    pub(super) fn new(dtype: ComputeDtype) -> Result<Self, GraphError> {
+        Ok(Self { graph: Graph::new()?, dtype, outputs: Vec::new() })
+    }
+
+    /// Adds one node with one result, which bears its name.
+    pub(super) fn node(
+        &mut self,
+        (domain, operator): (&str, &str),
+        name: &str,
+        inputs: &[&str],
+        attributes: Vec<Attribute>,
+    ) -> Result<String, GraphError> {
+        self.graph.add_node(Node::new(operator, domain, name, inputs, [name], attributes)?)?;
+        Ok(name.to_owned())
+    }
+
+    /// Adds weights and gives back their name.
+    pub(super) fn weights(&mut self, name: String, source: &Source<'_>) -> Result<String, GraphError> {
+        match self.dtype {
+            ComputeDtype::F32 => self.add_tensor(&name, source.to_ort::<f32>()?)?,
+            ComputeDtype::F16 => self.add_tensor(&name, source.to_ort::<f16>()?)?,
+        }
+        Ok(name)
+    }
+
+    /// Adds one number and gives back its name.
+    pub(super) fn number(&mut self, name: String, value: f32) -> Result<String, GraphError> {
+        match self.dtype {
+            ComputeDtype::F32 => self.add_tensor(&name, scalar(value)?)?,
+            ComputeDtype::F16 => self.add_tensor(&name, scalar(f16::from_f32(value))?)?,
+        }
+        Ok(name)
+    }
+
+    fn add_tensor<T>(&mut self, name: &str, tensor: Tensor<T>) -> Result<(), GraphError>
+    where
+        T: PrimitiveTensorElementType + std::fmt::Debug + 'static,
+    {
+        let external = size_of_val(tensor.extract_tensor().1) >= EXTERNAL_FROM;
+        Ok(self.graph.add_initializer(name, tensor, external)?)
+    }
+
+    /// Rows of a table, `[rows, width, size]`.
+    pub(super) fn gather(&mut self, name: &str, table: &Source<'_>, indices: &str) -> Result<String, GraphError> {
+        let table = self.weights(format!("{name}.table"), table)?;
+        self.node((ONNX_DOMAIN, "Gather"), name, &[&table, indices], vec![])
+    }
+
+    /// The product with a matrix `[inputs, outputs]`.
+    pub(super) fn matmul(&mut self, name: &str, input: &str, matrix: &Source<'_>) -> Result<String, GraphError> {
+        let matrix = self.weights(format!("{name}.matrix"), matrix)?;
+        self.node((ONNX_DOMAIN, "MatMul"), name, &[input, &matrix], vec![])
+    }
+
+    /// The sum with a vector.
+    pub(super) fn add_bias(&mut self, name: &str, input: &str, bias: &Source<'_>) -> Result<String, GraphError> {
+        let bias = self.weights(format!("{name}.vector"), bias)?;
+        self.node((ONNX_DOMAIN, "Add"), name, &[input, &bias], vec![])
+    }
+
+    /// The layer norm of `input + skip + bias`, and the sum itself where it is needed.
+    pub(super) fn skip_norm(
+        &mut self,
+        name: &str,
+        [input, skip]: [&str; 2],
+        bias: Option<&Source<'_>>,
+        [gamma, beta]: &[Source<'_>; 2],
+        epsilon: f32,
+        with_sum: bool,
+    ) -> Result<SkipNorm, GraphError> {
+        let gamma = self.weights(format!("{name}.gamma"), gamma)?;
+        let beta = self.weights(format!("{name}.beta"), beta)?;
+        let mut inputs = vec![input.to_owned(), skip.to_owned(), gamma, beta];
+        if let Some(bias) = bias {
+            inputs.push(self.weights(format!("{name}.bias"), bias)?);
+        }
+        let result = SkipNorm { output: name.to_owned(), sum: format!("{name}.sum") };
+        // Mean and inverse deviation stand between the two; nobody needs them.
+        let outputs = [result.output.as_str(), "", "", result.sum.as_str()];
+        let outputs = if with_sum { &outputs[..] } else { &outputs[..1] };
+        let attributes = [Attribute::new("epsilon", epsilon)?];
+        self.graph.add_node(Node::new("SkipLayerNormalization", MICROSOFT, name, inputs, outputs, attributes)?)?;
+        Ok(result)
+    }
+
+    /// Multi-head attention of each row over itself, from one projection to query, key and value,
+    /// `[hidden, 3 * hidden]`.
+    #[expect(clippy::too_many_arguments, reason = "they are the operator's")]
+    pub(super) fn attention(
+        &mut self,
+        name: &str,
+        input: &str,
+        matrix: &Source<'_>,
+        bias: &Source<'_>,
+        heads: usize,
+        scale: f32,
+        causal: bool,
+    ) -> Result<String, GraphError> {
+        let matrix = self.weights(format!("{name}.matrix"), matrix)?;
+        let bias = self.weights(format!("{name}.bias"), bias)?;
+        let mut inputs = vec![input, &matrix, &bias];
+        // Padding stands on the right, where a causal encoder never looks.
+        if !causal {
+            inputs.push(LENGTHS);
+        }
+        let attributes = vec![
+            Attribute::new("num_heads", i64::try_from(heads).unwrap_or(i64::MAX))?,
+            Attribute::new("scale", scale)?,
+            Attribute::new("unidirectional", i64::from(causal))?,
+            Attribute::new("mask_filter_value", MASKED)?,
+        ];
+        self.node((MICROSOFT, "Attention"), name, &inputs, attributes)
+    }
+
+    /// Makes `value` an output, as float32.
+    pub(super) fn output(&mut self, value: &str) -> Result<(), GraphError> {
+        let output = match self.dtype {
+            ComputeDtype::F32 => value.to_owned(),
+            ComputeDtype::F16 => {
+                let to = vec![Attribute::new("to", ONNX_FLOAT)?];
+                self.node((ONNX_DOMAIN, "Cast"), &format!("{value}.float32"), &[value], to)?
+            }
+        };
+        self.outputs.push(output);
+        Ok(())
+    }
+
+    /// Declares inputs and outputs and closes the graph.
+    pub(super) fn finish(mut self, lengths: bool, hidden: usize) -> Result<Model, GraphError> {
+        let ids = |name| outlet(name, TensorElementType::Int32, &[-1, -1], &["rows", "width"]);
+        let mut inputs = vec![ids(INPUT_IDS), ids(POSITION_IDS)];
+        if lengths {
+            inputs.push(outlet(LENGTHS, TensorElementType::Int32, &[-1], &["rows"]));
+        }
+        self.graph.set_inputs(inputs)?;
+        let shape = [-1, -1, i64::try_from(hidden).unwrap_or(-1)];
+        self.graph.set_outputs(self.outputs.iter().map(|output| {
+            outlet(output, TensorElementType::Float32, &shape, &["rows", "width", ""])
+        }))?;
+        let opsets = OPSETS.iter().map(|&(domain, version)| Opset::new(domain, version));
+        let mut model = Model::new(opsets.collect::<Result<Vec<_>, _>>()?)?;
+        model.set_graph(self.graph)?;
+        Ok(model)
+    }
+}
+
+/// `TensorProto.FLOAT` of the ONNX format.
+const ONNX_FLOAT: i64 = 1;
+
+fn outlet(name: &str, ty: TensorElementType, shape: &[i64], symbols: &[&str]) -> Outlet {
+    let dimension_symbols = SymbolicDimensions::new(symbols.iter().map(|&symbol| symbol.to_owned()));
+    Outlet::new(name, ValueType::Tensor { ty, shape: Shape::new(shape.iter().copied()), dimension_symbols })
+}
+
+fn scalar<T: Copy>(value: T) -> Result<Tensor<T>, GraphError>
+where
+    T: PrimitiveTensorElementType + std::fmt::Debug,
+{
+    let mut tensor = Tensor::new(&Allocator::default(), Shape::new([]))?;
+    tensor.extract_tensor_mut().1.fill(value);
+    Ok(tensor)
+}

@@ -1,0 +1,87 @@
+//! How a tensor of the graph is put together from tensors of a checkpoint, so
+//! that each weight is copied once, from the file to where it is used.
+
+use ort::memory::Allocator;
+use ort::value::{PrimitiveTensorElementType, Tensor as OrtTensor};
+
+use super::GraphError;
+use crate::checkpoint::{Element, Tensor};
+
+/// A recipe for one tensor of the graph.
+pub(super) struct Source<'checkpoint> {
+    /// Matrices or vectors whose last dimensions stand side by side.
+    parts: Vec<Tensor<'checkpoint>>,
+    /// Whether the parts are matrices to be transposed.
+    transposed: bool,
+    /// A matrix whose first row is added to every row.
+    added: Option<Tensor<'checkpoint>>,
+}
+
+impl<'checkpoint> Source<'checkpoint> {
+    /// A tensor as it is stored.
+    pub(super) fn stored(tensor: Tensor<'checkpoint>) -> Self {
+        Self { parts: vec![tensor], transposed: false, added: None }
+    }
+
+    /// Stored matrices the other way round.
+    pub(super) fn transposed(self) -> Self {
+        Self { transposed: true, ..self }
+    }
+
+    /// The same, with the first row of `table` added to every row.
+    pub(super) fn plus_first_row(self, table: Tensor<'checkpoint>) -> Self {
+        Self { added: Some(table), ..self }
+    }
+
+    /// Several of one kind, their last dimensions side by side: transposed matrices, or vectors.
+    pub(super) fn beside<const N: usize>(sources: [Self; N]) -> Self {
+        let transposed = sources.iter().all(|source| source.transposed);
+        Self { parts: sources.into_iter().flat_map(|source| source.parts).collect(), transposed, added: None }
+    }
+
+    /// The shape of the whole.
+    fn shape(&self) -> Vec<usize> {
+        match (self.parts.as_slice(), self.transposed) {
+            (parts, true) => {
+                vec![parts[0].shape()[1], parts.iter().map(|part| part.shape()[0]).sum()]
+            }
+            ([only], false) => only.shape().to_vec(),
+            (parts, false) => vec![parts.iter().map(Tensor::len).sum()],
+        }
+    }
+
+    /// Copies the weights to memory that ONNX Runtime owns.
+    pub(super) fn to_ort<T>(&self) -> Result<OrtTensor<T>, GraphError>
+    where
+        T: Element + PrimitiveTensorElementType + std::fmt::Debug,
+    {
+        let shape = self.shape();
+        let mut tensor = OrtTensor::<T>::new(&Allocator::default(), shape.clone())?;
+        let (_, out) = tensor.extract_tensor_mut();
+        let mut at = 0;
+        for part in &self.parts {
+            if self.transposed {
+                part.transpose_to(out, shape[1], at);
+                at += part.shape()[0];
+            } else {
+                part.copy_to(&mut out[at..at + part.len()]);
+                at += part.len();
+            }
+        }
+        if let Some(table) = &self.added {
+            add_first_row(table, out);
+        }
+        Ok(tensor)
+    }
+}
+
+fn add_first_row<T: Element>(table: &Tensor<'_>, out: &mut [T]) {
+    let mut values = vec![0.0_f32; table.len()];
+    table.copy_to(&mut values);
+    let width = table.shape()[1];
+    for row in out.chunks_exact_mut(width) {
+        for (to, from) in row.iter_mut().zip(&values) {
+            *to = T::from_f32(to.to_f32() + from);
+        }
+    }
+}

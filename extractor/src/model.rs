@@ -1,0 +1,164 @@
+//! Which files make up a model. Extraction, planning and the manifest all need
+//! the same answer to "what is in this folder and what identifies it", long
+//! before any weight is read.
+
+use std::path::{Path, PathBuf};
+
+use shared::exit::ExitStatus;
+use shared::files::{sha256_bytes, sha256_file};
+
+use crate::checkpoint::{CheckpointError, Index};
+
+/// The weights of a model that is one file.
+const SINGLE_FILE: &str = "model.safetensors";
+/// The list of weight files of a model that is several.
+const INDEX_FILE: &str = "model.safetensors.index.json";
+/// Where exporters put an ONNX graph, in the order they are looked for.
+const ONNX_FILES: [&str; 2] = ["model.onnx", "onnx/model.onnx"];
+/// Weights in formats that can run code when they are opened, or that only Python reads.
+const FOREIGN_FILES: [&str; 5] =
+    ["pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack", "model.ckpt.index"];
+
+/// The files of one encoder on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// Name in the manifest: the hub id, or the folder's name for a folder on disk.
+    pub id: String,
+    /// The resolved commit of a hub model; none for a folder on disk.
+    pub revision: Option<String>,
+    /// The folder that the tokenizer's files are looked for in.
+    pub folder: PathBuf,
+    /// `config.json`.
+    pub config: PathBuf,
+    /// The `*.safetensors` files, ordered by name, or one `.onnx` file.
+    pub weights: Vec<PathBuf>,
+}
+
+impl ModelFiles {
+    /// Looks for `config.json` and weights in `folder`: `model.safetensors`, else the files that
+    /// `model.safetensors.index.json` names, else an exported `model.onnx`.
+    ///
+    /// # Errors
+    /// When the folder, its configuration or its weights are missing, when the weights are only in
+    /// a format that has to be converted first, or when the index is broken.
+    pub fn in_folder(folder: &Path) -> Result<Self, ModelError> {
+        if !folder.is_dir() {
+            return Err(ModelError::NoFolder { folder: folder.to_owned() });
+        }
+        let folder = fs_err::canonicalize(folder)?;
+        let config = folder.join("config.json");
+        if !config.is_file() {
+            return Err(ModelError::NoConfig { folder });
+        }
+        let weights = find_weights(&folder)?;
+        let id = folder.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
+        Ok(Self { id, revision: None, folder, config, weights })
+    }
+
+    /// The exported graph, if that is what the weights are.
+    #[must_use]
+    pub fn onnx_file(&self) -> Option<&Path> {
+        match self.weights.as_slice() {
+            [file] if file.extension().is_some_and(|extension| extension == "onnx") => Some(file),
+            _ => None,
+        }
+    }
+
+    /// SHA-256 over the digests of the configuration and of every weight file, in order: equal for
+    /// equal bytes, whatever the folder is called.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn weights_digest(&self) -> Result<String, ModelError> {
+        let mut digests = String::new();
+        for path in std::iter::once(&self.config).chain(&self.weights) {
+            let digest = sha256_file(path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+            digests.push_str(&digest);
+            digests.push('\n');
+        }
+        Ok(sha256_bytes(digests.as_bytes()))
+    }
+}
+
+fn find_weights(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let single = folder.join(SINGLE_FILE);
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
+    let index = folder.join(INDEX_FILE);
+    if index.is_file() {
+        return Ok(Index::read(&index)?.files);
+    }
+    if let Some(onnx) = ONNX_FILES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
+        return Ok(vec![onnx]);
+    }
+    match FOREIGN_FILES.iter().find(|name| folder.join(name).is_file()) {
+        Some(found) => Err(ModelError::ForeignWeights { folder: folder.to_owned(), found: (*found).to_owned() }),
+        None => Err(ModelError::NoWeights { folder: folder.to_owned() }),
+    }
+}
+
+/// Why a folder is not a model that can be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The path is not a folder.
+    #[error(
+        "there is no model folder at {}: --model expects a folder with config.json, tokenizer.json and model.safetensors",
+        folder.display()
+    )]
+    NoFolder {
+        /// What was given.
+        folder: PathBuf,
+    },
+    /// No configuration.
+    #[error("{} has no config.json, so it is not a model folder of transformers", folder.display())]
+    NoConfig {
+        /// What was given.
+        folder: PathBuf,
+    },
+    /// No weights at all.
+    #[error("{} has no weights: expected {SINGLE_FILE}, {INDEX_FILE} or model.onnx", folder.display())]
+    NoWeights {
+        /// What was given.
+        folder: PathBuf,
+    },
+    /// Weights that must be converted first.
+    #[error(
+        "{} has its weights only as {found}, which is not read here; convert it once where transformers is installed: \
+         python -c \"from transformers import AutoModel; m = '{}'; AutoModel.from_pretrained(m).save_pretrained(m)\"",
+        folder.display(), folder.display()
+    )]
+    ForeignWeights {
+        /// What was given.
+        folder: PathBuf,
+        /// The file that is there.
+        found: String,
+    },
+    /// The index of a model in several files.
+    #[error(transparent)]
+    Index(#[from] CheckpointError),
+    /// A weight file could not be read to the end.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another problem with the file system.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl ModelError {
+    /// Who has to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Read { .. } | Self::Io(_) => ExitStatus::Machine,
+            Self::Index(error) => error.exit_status(),
+            _ => ExitStatus::User,
+        }
+    }
+}
