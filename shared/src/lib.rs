@@ -1,1 +1,13 @@
-//! To be written.
+//! What every program of the workspace shares: data sets and their labels, scores, the terminal, signals, and
+//! the machine around them. Nothing in here knows an encoder, a store or a tensor.
+
+pub mod accuracy;
+pub mod dataset;
+pub mod exit;
+pub mod files;
+pub mod labels;
+pub mod native;
+pub mod resources;
+pub mod signals;
+pub mod spans;
+pub mod terminal;

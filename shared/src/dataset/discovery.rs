@@ -1,0 +1,244 @@
+//! Which file is which split: by the name, as people call them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{DatasetError, Format, SplitName};
+
+/// Names of splits; those of the CoNLL-2003 files (`eng.testa`) among them.
+const NAMES: [(&str, SplitName); 11] = [
+    ("train", SplitName::Train),
+    ("training", SplitName::Train),
+    ("validation", SplitName::Validation),
+    ("valid", SplitName::Validation),
+    ("val", SplitName::Validation),
+    ("dev", SplitName::Validation),
+    ("devel", SplitName::Validation),
+    ("development", SplitName::Validation),
+    ("testa", SplitName::Validation),
+    ("test", SplitName::Test),
+    ("testb", SplitName::Test),
+];
+
+/// The files of a data set.
+pub(super) struct Found {
+    pub(super) id: String,
+    pub(super) files: BTreeMap<SplitName, PathBuf>,
+}
+
+/// The files that were `named`, else those that `path` is or holds.
+pub(super) fn find(
+    path: &Path,
+    named: &BTreeMap<SplitName, PathBuf>,
+) -> Result<Found, DatasetError> {
+    if let Some(first) = named.values().next() {
+        if let Some(missing) = named.values().find(|path| !path.is_file()) {
+            return Err(DatasetError::NotFound(missing.clone()));
+        }
+        let folder = if path.as_os_str().is_empty() {
+            first.parent().unwrap_or(first)
+        } else {
+            path
+        };
+        return Ok(Found {
+            id: name_of(folder),
+            files: named.clone(),
+        });
+    }
+    if path.is_dir() {
+        return Ok(Found {
+            id: name_of(path),
+            files: in_folder(path)?,
+        });
+    }
+    if !path.exists() {
+        return Err(DatasetError::NotFound(path.to_path_buf()));
+    }
+    // `wnut17/train.conll` is a part of wnut17, `mails.conll` a data set by itself.
+    let (id, split) = match split_of(path) {
+        Some((split, _)) => (
+            name_of(path.canonicalize()?.parent().unwrap_or(path)),
+            split,
+        ),
+        None => (stem(path).to_owned(), SplitName::Train),
+    };
+    Ok(Found {
+        id,
+        files: BTreeMap::from([(split, path.to_path_buf())]),
+    })
+}
+
+fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, PathBuf>, DatasetError> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    // A file called just `train` goes before one that also has other words in its name.
+    for exact in [true, false] {
+        let mut files = BTreeMap::new();
+        for path in paths.iter().filter(|path| path.is_file()) {
+            let Some((split, is_exact)) = split_of(path) else {
+                continue;
+            };
+            if is_exact < exact {
+                continue;
+            }
+            if let Some(first) = files.insert(split, path.clone()) {
+                return Err(DatasetError::TwoFiles {
+                    split,
+                    first,
+                    second: path.clone(),
+                });
+            }
+        }
+        if !files.is_empty() {
+            return Ok(files);
+        }
+    }
+    Err(DatasetError::NoSplits {
+        folder: folder.to_path_buf(),
+        endings: Format::endings(),
+    })
+}
+
+/// The split that a file's name stands for, and whether the name says nothing else: `train.conll` does,
+/// `en_ewt-ud-train.conllu` and `eng.train` say more. None for names that are no data.
+fn split_of(path: &Path) -> Option<(SplitName, bool)> {
+    let lower = path.file_name()?.to_str()?.to_lowercase();
+    let name = if Format::by_ending(path).is_some() {
+        stem(Path::new(&lower)).to_owned()
+    } else {
+        lower
+    };
+    let known = |text: &str| {
+        NAMES
+            .iter()
+            .find(|(known, _)| *known == text)
+            .map(|(_, split)| *split)
+    };
+    known(&name).map(|split| (split, true)).or_else(|| {
+        let (_, last) = name.rsplit_once(['.', '-', '_'])?;
+        known(last).map(|split| (split, false))
+    })
+}
+
+/// A file's name without its ending, and without `.gz`.
+fn stem(path: &Path) -> &str {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("data");
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    name.rsplit_once('.')
+        .map_or(name, |(stem, _)| if stem.is_empty() { name } else { stem })
+}
+
+/// A folder's name, also for `.` and `..`.
+fn name_of(folder: &Path) -> String {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let folder = folder
+        .canonicalize()
+        .unwrap_or_else(|_| folder.to_path_buf());
+    folder.file_name().map_or_else(
+        || "data".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(files: &[&str]) -> Result<Vec<(SplitName, String)>, DatasetError> {
+        let folder = tempfile::tempdir().unwrap();
+        files
+            .iter()
+            .for_each(|file| fs_err::write(folder.path().join(file), "").unwrap());
+        let found = find(folder.path(), &BTreeMap::new())?;
+        assert_eq!(
+            found.id,
+            folder.path().file_name().unwrap().to_str().unwrap()
+        );
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        Ok(found
+            .files
+            .into_iter()
+            .map(|(split, path)| (split, name(path)))
+            .collect())
+    }
+
+    #[test]
+    fn splits_are_known_by_their_usual_names() {
+        use SplitName::{Test, Train, Validation};
+        let owned = |list: &[(SplitName, &str)]| {
+            list.iter()
+                .map(|(split, name)| (*split, (*name).to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let found = names(&["LICENSE.txt", "train.conll.gz", "dev.iob2", "test.txt"]).unwrap();
+        assert_eq!(
+            found,
+            owned(&[
+                (Train, "train.conll.gz"),
+                (Validation, "dev.iob2"),
+                (Test, "test.txt")
+            ])
+        );
+        let found = names(&["eng.train", "eng.testa", "eng.testb", "readme"]).unwrap();
+        assert_eq!(
+            found,
+            owned(&[
+                (Train, "eng.train"),
+                (Validation, "eng.testa"),
+                (Test, "eng.testb")
+            ])
+        );
+        let found = names(&["en_ewt-ud-train.conllu", "en_ewt-ud-dev.conllu"]).unwrap();
+        assert_eq!(
+            found,
+            owned(&[
+                (Train, "en_ewt-ud-train.conllu"),
+                (Validation, "en_ewt-ud-dev.conllu")
+            ])
+        );
+    }
+
+    #[test]
+    fn no_file_and_two_files_are_errors() {
+        assert!(matches!(
+            names(&["LICENSE.txt"]),
+            Err(DatasetError::NoSplits { .. })
+        ));
+        assert!(matches!(
+            names(&["dev.conll", "valid.conll"]),
+            Err(DatasetError::TwoFiles { .. })
+        ));
+    }
+
+    #[test]
+    fn a_single_file_is_a_data_set_or_a_part_of_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        for name in ["mails.conll", "test.conll"] {
+            fs_err::write(folder.join(name), "").unwrap();
+        }
+        assert_eq!(
+            find(&folder.join("mails.conll"), &BTreeMap::new())
+                .unwrap()
+                .id,
+            "mails"
+        );
+        let part = find(&folder.join("test.conll"), &BTreeMap::new()).unwrap();
+        assert_eq!(part.id, folder.file_name().unwrap().to_str().unwrap());
+        assert!(part.files.contains_key(&SplitName::Test));
+        assert!(matches!(
+            find(&folder.join("nothing"), &BTreeMap::new()),
+            Err(DatasetError::NotFound(_))
+        ));
+    }
+}

@@ -1,0 +1,358 @@
+//! Many sentences in little memory. A string per word would take ten times the file; here all words are one text, and
+//! a label is a number.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// One sentence, or one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    /// The words.
+    pub words: Vec<String>,
+    /// One label a word; for [`Task::Sequence`](super::Task::Sequence) exactly one.
+    pub labels: Vec<String>,
+    /// The line of the file on which it begins, from 1.
+    pub line: usize,
+}
+
+/// The sentences of a split, stored compactly.
+#[derive(Debug, Clone, Default)]
+pub struct Sentences {
+    /// All words of all sentences, without separators.
+    text: String,
+    /// The bytes of each word.
+    lengths: Vec<u32>,
+    labels: Vec<u32>,
+    names: Names,
+    /// Where each sentence ends.
+    ends: Vec<End>,
+}
+
+/// The ends of a sentence in the parts of [`Sentences`], and its line.
+#[derive(Debug, Clone, Copy, Default)]
+struct End {
+    text: usize,
+    word: usize,
+    label: usize,
+    line: usize,
+}
+
+/// Label names by number.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    names: Vec<String>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Names {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "four billion different labels do not fit into memory"
+    )]
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+}
+
+impl Sentences {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many words there are in all sentences.
+    #[must_use]
+    pub fn word_count(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// One sentence, copied out; none past the end.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Sentence> {
+        let line = self.ends.get(index)?.line;
+        let words = self.words(index).map(str::to_owned).collect();
+        let labels = self.labels(index).map(str::to_owned).collect();
+        Some(Sentence {
+            words,
+            labels,
+            line,
+        })
+    }
+
+    /// All sentences, each copied out.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Sentence> + '_ {
+        (0..self.len()).map(|index| Sentence {
+            words: self.words(index).map(str::to_owned).collect(),
+            labels: self.labels(index).map(str::to_owned).collect(),
+            line: self.line(index),
+        })
+    }
+
+    /// The words of one sentence, without a copy.
+    ///
+    /// # Panics
+    /// When there is no sentence `index`.
+    pub fn words(&self, index: usize) -> impl ExactSizeIterator<Item = &str> {
+        let (begin, end) = (self.begin(index), self.ends[index]);
+        let mut rest = &self.text[begin.text..end.text];
+        self.lengths[begin.word..end.word]
+            .iter()
+            .map(move |length| {
+                let (word, after) = rest.split_at(*length as usize);
+                rest = after;
+                word
+            })
+    }
+
+    /// The labels of one sentence, without a copy.
+    ///
+    /// # Panics
+    /// When there is no sentence `index`.
+    pub fn labels(&self, index: usize) -> impl ExactSizeIterator<Item = &str> {
+        let (begin, end) = (self.begin(index), self.ends[index]);
+        self.labels[begin.label..end.label]
+            .iter()
+            .map(|number| self.names.names[*number as usize].as_str())
+    }
+
+    /// The line on which a sentence begins, from 1.
+    ///
+    /// # Panics
+    /// When there is no sentence `index`.
+    #[must_use]
+    pub fn line(&self, index: usize) -> usize {
+        self.ends[index].line
+    }
+
+    /// The different labels, in the order in which they first occur.
+    #[must_use]
+    pub fn label_names(&self) -> &[String] {
+        &self.names.names
+    }
+
+    /// The different labels and how often each occurs.
+    pub(super) fn label_counts(&self) -> impl Iterator<Item = (&str, usize)> {
+        let mut counts = vec![0; self.names.names.len()];
+        self.labels
+            .iter()
+            .for_each(|number| counts[*number as usize] += 1);
+        self.names.names.iter().map(String::as_str).zip(counts)
+    }
+
+    /// Adds a sentence at the end.
+    pub fn push<W: AsRef<str>, L: AsRef<str>>(&mut self, words: &[W], labels: &[L], line: usize) {
+        words.iter().for_each(|word| self.add_word(word.as_ref()));
+        labels
+            .iter()
+            .for_each(|label| self.add_label(label.as_ref()));
+        self.close(line);
+    }
+
+    /// Adds a word to the sentence that [`Self::close`] will end.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a word is shorter than a line, which is bounded"
+    )]
+    pub(super) fn add_word(&mut self, word: &str) {
+        self.text.push_str(word);
+        self.lengths.push(word.len() as u32);
+    }
+
+    /// Adds a label to the sentence that [`Self::close`] will end.
+    pub(super) fn add_label(&mut self, label: &str) {
+        let number = self.names.number(label);
+        self.labels.push(number);
+    }
+
+    /// Ends the sentence that began on `line`; without a word since the last one there is none.
+    pub(super) fn close(&mut self, line: usize) {
+        if self.lengths.len() > self.ends.last().map_or(0, |end| end.word) {
+            self.ends.push(End {
+                text: self.text.len(),
+                word: self.lengths.len(),
+                label: self.labels.len(),
+                line,
+            });
+        }
+    }
+
+    /// Gives back what the vectors took in advance.
+    pub(super) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.lengths.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
+    /// Replaces the labels of every sentence by as many others.
+    pub(super) fn relabel(&mut self, mut change: impl FnMut(&[&str]) -> Vec<String>) {
+        let mut names = Names::default();
+        let mut start = 0;
+        for end in &self.ends {
+            let numbers = &mut self.labels[start..end.label];
+            let old: Vec<&str> = numbers
+                .iter()
+                .map(|number| self.names.names[*number as usize].as_str())
+                .collect();
+            for (number, label) in numbers.iter_mut().zip(change(&old)) {
+                *number = names.number(&label);
+            }
+            start = end.label;
+        }
+        self.names = names;
+    }
+
+    /// Takes the chosen sentences out into a collection of their own; the others close up, in place.
+    pub(super) fn take_out(&mut self, chosen: impl Fn(usize) -> bool) -> Self {
+        let mut taken = Self::default();
+        let (out, kept): (Vec<usize>, Vec<usize>) =
+            (0..self.len()).partition(|index| chosen(*index));
+        for index in out {
+            self.words(index).for_each(|word| taken.add_word(word));
+            self.labels(index).for_each(|label| taken.add_label(label));
+            taken.close(self.line(index));
+        }
+        let ranges: Vec<(End, End)> = kept
+            .iter()
+            .map(|index| (self.begin(*index), self.ends[*index]))
+            .collect();
+        let mut bytes = std::mem::take(&mut self.text).into_bytes();
+        keep(
+            &mut bytes,
+            ranges.iter().map(|(begin, end)| begin.text..end.text),
+        );
+        // Only whole words were moved, so this is text again.
+        self.text = String::from_utf8(bytes).unwrap_or_default();
+        keep(
+            &mut self.lengths,
+            ranges.iter().map(|(begin, end)| begin.word..end.word),
+        );
+        keep(
+            &mut self.labels,
+            ranges.iter().map(|(begin, end)| begin.label..end.label),
+        );
+        self.ends.clear();
+        for (begin, end) in ranges {
+            let before = self.ends.last().copied().unwrap_or_default();
+            self.ends.push(End {
+                text: before.text + end.text - begin.text,
+                word: before.word + end.word - begin.word,
+                label: before.label + end.label - begin.label,
+                line: end.line,
+            });
+        }
+        taken
+    }
+
+    /// Where a sentence begins: where the one before it ends.
+    fn begin(&self, index: usize) -> End {
+        index
+            .checked_sub(1)
+            .map_or_else(End::default, |before| self.ends[before])
+    }
+}
+
+/// Keeps only some ascending ranges of `items`, in place.
+fn keep<T: Copy>(items: &mut Vec<T>, ranges: impl Iterator<Item = Range<usize>>) {
+    let mut length = 0;
+    for range in ranges {
+        let next = length + range.len();
+        items.copy_within(range, length);
+        length = next;
+    }
+    items.truncate(length);
+}
+
+impl FromIterator<Sentence> for Sentences {
+    fn from_iter<T: IntoIterator<Item = Sentence>>(sentences: T) -> Self {
+        let mut collected = Self::default();
+        for sentence in sentences {
+            collected.push(&sentence.words, &sentence.labels, sentence.line);
+        }
+        collected
+    }
+}
+
+impl From<Vec<Sentence>> for Sentences {
+    fn from(sentences: Vec<Sentence>) -> Self {
+        sentences.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentence(text: &str, line: usize) -> Sentence {
+        let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        let labels = words.iter().map(|word| word.to_uppercase()).collect();
+        Sentence {
+            words,
+            labels,
+            line,
+        }
+    }
+
+    #[test]
+    fn sentences_come_out_as_they_went_in() {
+        let given = vec![sentence("a bc", 1), sentence("ü", 4), sentence("d e f", 6)];
+        let stored = Sentences::from(given.clone());
+        assert_eq!(stored.iter().collect::<Vec<_>>(), given);
+        assert_eq!(stored.get(1).as_ref(), Some(&given[1]));
+        assert_eq!(stored.get(3), None);
+        assert_eq!(stored.word_count(), 6);
+    }
+
+    #[test]
+    fn chosen_sentences_are_taken_out_and_the_rest_stays_whole() {
+        let given: Vec<Sentence> = ["a bc", "ü", "d e f", "g"]
+            .iter()
+            .zip(1..)
+            .map(|(text, line)| sentence(text, line))
+            .collect();
+        for chosen in 0..16_usize {
+            let mut kept = Sentences::from(given.clone());
+            let taken = kept.take_out(|index| chosen >> index & 1 == 1);
+            let (expected_taken, expected_kept): (Vec<_>, Vec<_>) = given
+                .iter()
+                .cloned()
+                .enumerate()
+                .partition(|(index, _)| chosen >> index & 1 == 1);
+            assert!(
+                taken
+                    .iter()
+                    .eq(expected_taken.into_iter().map(|(_, sentence)| sentence))
+            );
+            assert!(
+                kept.iter()
+                    .eq(expected_kept.into_iter().map(|(_, sentence)| sentence))
+            );
+        }
+    }
+
+    #[test]
+    fn labels_are_replaced_and_unused_names_forgotten() {
+        let mut stored = Sentences::from(vec![sentence("a a", 1), sentence("b", 2)]);
+        stored.relabel(|labels| {
+            labels
+                .iter()
+                .map(|label| format!("{label}{}", labels.len()))
+                .collect()
+        });
+        assert_eq!(stored.label_names(), ["A2", "B1"]);
+        assert_eq!(stored.labels(0).collect::<Vec<_>>(), ["A2", "A2"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! From a path to a data set: which files, in which format, with words and labels in which columns, for which task.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::columns::ColumnFile;
+use super::delimited::Table;
+use super::discovery;
+use super::jsonl::JsonLines;
+use super::{Dataset, DatasetError, Format, Sentences, Split, SplitName, Task, holdout, interpret};
+
+/// A column, by its place or its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    /// Counted from 0.
+    Index(usize),
+    /// As in the header, or the field's name; case does not matter.
+    Name(String),
+}
+
+impl FromStr for Column {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text
+            .parse()
+            .map_or_else(|_| Self::Name(text.to_owned()), Self::Index))
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(index) => write!(formatter, "{index}"),
+            Self::Name(name) => formatter.write_str(name),
+        }
+    }
+}
+
+/// Where a data set is and what the user said about it; what was not said is found out.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// A folder with `train.*`, `validation.*` and `test.*` in it, or one file.
+    pub path: PathBuf,
+    /// Files by split, instead of looking for them in `path`.
+    pub files: BTreeMap<SplitName, PathBuf>,
+    /// The format of all files, instead of telling by the ending.
+    pub format: Option<Format>,
+    /// The task, instead of guessing it from the labels.
+    pub task: Option<Task>,
+    /// The column or field of the words, or of the text.
+    pub token_column: Option<Column>,
+    /// The column or field of the labels.
+    pub label_column: Option<Column>,
+    /// Chooses the sentences that are taken from train where there is no validation split.
+    pub seed: u64,
+}
+
+/// A file of one format, its columns found: what every format has to offer.
+pub(super) trait LabelledFile {
+    /// The columns or fields of words and labels, equal in all files of a data set.
+    fn columns(&self) -> (String, String);
+    /// Whether there is one label a text, not a word.
+    fn labels_texts(&self) -> bool;
+    /// What was guessed and may surprise.
+    fn note(&self) -> Option<String>;
+    /// Reads all sentences; one at least.
+    fn read(&self) -> Result<Sentences, DatasetError>;
+}
+
+impl Source {
+    /// A data set at `path`, everything else to be found out.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads all splits.
+    ///
+    /// # Errors
+    /// [`DatasetError`], for the first thing that cannot be right.
+    pub fn load(&self) -> Result<Dataset, DatasetError> {
+        let found = discovery::find(&self.path, &self.files)?;
+        let mut splits: Vec<Split> = Vec::new();
+        let mut notes = Vec::new();
+        let mut columns = None;
+        let mut texts = false;
+        for (name, path) in found.files {
+            let file = self.open(&path)?;
+            let got = file.columns();
+            match (&columns, splits.first()) {
+                (Some(expected), Some(first)) if *expected != got => {
+                    return Err(disagree(&path, &got, &first.path, expected));
+                }
+                _ => columns = Some(got),
+            }
+            texts = file.labels_texts();
+            notes.extend(file.note());
+            splits.push(Split {
+                name,
+                sentences: file.read()?,
+                path,
+            });
+        }
+        notes.extend(holdout::fill(&mut splits, self.seed));
+        interpret::dataset(found.id, self.task, texts, splits, notes)
+    }
+
+    fn open(&self, path: &Path) -> Result<Box<dyn LabelledFile>, DatasetError> {
+        let format = match self.format.or_else(|| Format::by_ending(path)) {
+            // A `.tsv` may be either.
+            Some(Format::Columns) if self.format.is_none() && Table::looks_like(path, self)? => {
+                Format::Tsv
+            }
+            Some(format) => format,
+            None => Format::Columns,
+        };
+        Ok(match format {
+            Format::Columns | Format::Conllu => Box::new(ColumnFile::open(path, format, self)?),
+            Format::Jsonl => Box::new(JsonLines::open(path, self)?),
+            Format::Csv | Format::Tsv => Box::new(Table::open(path, format, self)?),
+        })
+    }
+}
+
+fn disagree(
+    path: &Path,
+    got: &(String, String),
+    first: &Path,
+    expected: &(String, String),
+) -> DatasetError {
+    let told = |(token, label): &(String, String)| format!("{token} and {label}");
+    DatasetError::Disagree {
+        path: path.to_path_buf(),
+        got: told(got),
+        first: first.to_path_buf(),
+        expected: told(expected),
+    }
+}
