@@ -1,0 +1,207 @@
+//! The kernels against plain loops in float64.
+
+use half::{bf16, f16};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Sequences of any lengths, sizes that fill vectors and that do not, in every number format.
+#[derive(Debug, Clone)]
+struct Case {
+    dtype: StoreDtype,
+    offsets: Vec<usize>,
+    layers: usize,
+    hidden: usize,
+    bytes: Vec<u8>,
+    /// What `bytes` say.
+    values: Vec<f64>,
+}
+
+impl Case {
+    fn new(dtype: StoreDtype, lengths: &[usize], (layers, hidden): (usize, usize), seed: u32) -> Self {
+        let mut offsets = vec![0];
+        for length in lengths {
+            offsets.push(offsets[offsets.len() - 1] + length);
+        }
+        let (mut bytes, mut values, mut state) = (Vec::new(), Vec::new(), seed);
+        for _ in 0..offsets[lengths.len()] * layers * hidden {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Mostly about 1, a few huge, tiny (subnormal in float16) and zero.
+            let value = (f64::from(state >> 8) / f64::from(1_u32 << 23) - 1.0) as f32;
+            let value = value * [1.0, 1.0, 1.0, 1000.0, 1e-6, 0.0][(state >> 4) as usize % 6];
+            match dtype {
+                StoreDtype::F32 => {
+                    bytes.extend(value.to_le_bytes());
+                    values.push(f64::from(value));
+                }
+                StoreDtype::F16 => {
+                    bytes.extend(f16::from_f32(value).to_le_bytes());
+                    values.push(f16::from_f32(value).to_f64());
+                }
+                StoreDtype::Bf16 => {
+                    bytes.extend(bf16::from_f32(value).to_le_bytes());
+                    values.push(bf16::from_f32(value).to_f64());
+                }
+            }
+        }
+        Self { dtype, offsets, layers, hidden, bytes, values }
+    }
+
+    fn tokens(&self) -> usize {
+        self.offsets[self.offsets.len() - 1]
+    }
+
+    fn rows(&self) -> Vec<&[u8]> {
+        self.bytes.chunks_exact(self.layers * self.hidden * self.dtype.bytes()).collect()
+    }
+
+    fn value(&self, token: usize, layer: usize, column: usize) -> f64 {
+        self.values[(token * self.layers + layer) * self.hidden + column]
+    }
+
+    /// Numbers between -1 and 1.
+    fn numbers(count: usize) -> Vec<f32> {
+        (0..count).map(|place| ((place * 37 % 101) as f32 - 50.0) / 50.0).collect()
+    }
+
+    fn check(&self) {
+        self.check_means();
+        self.check_sums();
+        self.check_gradients();
+        self.check_gather();
+    }
+
+    fn check_means(&self) {
+        let mut over_layers = vec![f32::NAN; self.tokens() * self.hidden];
+        let mut over_tokens = vec![f32::NAN; (self.offsets.len() - 1) * self.layers * self.hidden];
+        means(&self.rows(), &self.offsets, self.dtype, &mut over_layers, &mut over_tokens);
+        for token in 0..self.tokens() {
+            for column in 0..self.hidden {
+                let terms = (0..self.layers).map(|layer| self.value(token, layer, column));
+                close(over_layers[token * self.hidden + column], terms, 1.0 / self.layers as f64);
+            }
+        }
+        for (sequence, pair) in self.offsets.windows(2).enumerate() {
+            for layer in 0..self.layers {
+                for column in 0..self.hidden {
+                    let got = over_tokens[(sequence * self.layers + layer) * self.hidden + column];
+                    let terms = (pair[0]..pair[1]).map(|token| self.value(token, layer, column));
+                    close(got, terms, 1.0 / (pair[1] - pair[0]).max(1) as f64);
+                }
+            }
+        }
+    }
+
+    fn check_sums(&self) {
+        let weights = Self::numbers(self.tokens() * self.layers);
+        let mut sums = vec![f32::NAN; self.tokens() * self.hidden];
+        weighted_sums(&self.rows(), self.dtype, &weights, &mut sums);
+        for token in 0..self.tokens() {
+            for column in 0..self.hidden {
+                let terms = (0..self.layers)
+                    .map(|layer| f64::from(weights[token * self.layers + layer]) * self.value(token, layer, column));
+                close(sums[token * self.hidden + column], terms, 1.0);
+            }
+        }
+    }
+
+    fn check_gradients(&self) {
+        let by_sums = Self::numbers(self.tokens() * self.hidden);
+        let mut gradient = vec![f32::NAN; self.tokens() * self.layers];
+        weight_gradients(&self.rows(), self.dtype, &by_sums, &mut gradient);
+        for token in 0..self.tokens() {
+            for layer in 0..self.layers {
+                let terms = (0..self.hidden)
+                    .map(|column| f64::from(by_sums[token * self.hidden + column]) * self.value(token, layer, column));
+                close(gradient[token * self.layers + layer], terms, 1.0);
+            }
+        }
+    }
+
+    fn check_gather(&self) {
+        let chosen: Vec<usize> = (0..self.layers).rev().step_by(2).collect();
+        let mut values = vec![f32::NAN; self.tokens() * chosen.len() * self.hidden];
+        gather(&self.rows(), self.dtype, &chosen, &mut values);
+        for token in 0..self.tokens() {
+            for (place, &layer) in chosen.iter().enumerate() {
+                for column in 0..self.hidden {
+                    let got = values[(token * chosen.len() + place) * self.hidden + column];
+                    assert_eq!(f64::from(got), self.value(token, layer, column));
+                }
+            }
+        }
+    }
+}
+
+/// Equal up to float32's rounding of a sum of these terms.
+fn close(got: f32, terms: impl Iterator<Item = f64>, scale: f64) {
+    let (mut sum, mut size, mut count) = (0.0, 0.0, 0.0);
+    for term in terms {
+        sum += term;
+        size += term.abs();
+        count += 1.0;
+    }
+    let allowed = scale * size * f64::from(f32::EPSILON) * (count + 2.0);
+    let difference = (f64::from(got) - scale * sum).abs();
+    assert!(difference <= allowed, "{got} for {}: {difference} > {allowed}", scale * sum);
+}
+
+const DTYPES: [StoreDtype; 3] = [StoreDtype::F16, StoreDtype::F32, StoreDtype::Bf16];
+
+#[test]
+fn sums_of_a_real_size_are_right() {
+    for dtype in DTYPES {
+        Case::new(dtype, &[3, 1, 17, 0, 5], (13, 768), 1).check();
+    }
+}
+
+#[test]
+fn nothing_gives_nothing() {
+    for dtype in DTYPES {
+        Case::new(dtype, &[0], (3, 32), 1).check();
+        Case::new(dtype, &[0, 0, 2, 0], (3, 32), 1).check();
+    }
+}
+
+#[test]
+fn every_float16_is_converted_as_half_converts_it() {
+    let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+    let mut values = vec![0.0; 1 << 16];
+    gather(&[&bytes], StoreDtype::F16, &[0], &mut values);
+    for (bits, value) in (0..=u16::MAX).zip(values) {
+        let expected = f16::from_bits(bits).to_f32();
+        assert!(value.to_bits() == expected.to_bits() || (value.is_nan() && expected.is_nan()), "{bits:#x}");
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let case = Case::new(StoreDtype::F16, &[40, 1, 25, 33, 7], (7, 100), 3);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut over_layers = vec![0.0; case.tokens() * case.hidden];
+            let mut over_tokens = vec![0.0; 5 * case.layers * case.hidden];
+            means(&case.rows(), &case.offsets, case.dtype, &mut over_layers, &mut over_tokens);
+            let mut gradient = vec![0.0; case.tokens() * case.layers];
+            weight_gradients(&case.rows(), case.dtype, &over_layers, &mut gradient);
+            [over_layers, over_tokens, gradient].concat().iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(run(1), run(4));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn sums_of_any_shape_are_right(
+        lengths in prop::collection::vec(0_usize..12, 1..6),
+        layers in 1_usize..6,
+        hidden in 1_usize..70,
+        dtype in prop::sample::select(DTYPES.to_vec()),
+        seed in any::<u32>(),
+    ) {
+        Case::new(dtype, &lengths, (layers, hidden), seed).check();
+    }
+}

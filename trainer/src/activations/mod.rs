@@ -1,0 +1,177 @@
+//! Activations as heads see them: the packed tokens of a batch of sequences, without padding, each token a row
+//! `[layers, hidden]` in the number format of the store, wherever it lies (a mapped file, a buffer). Heads that
+//! only need sums over the layers get them from [`kernels`], which read the rows where they are.
+
+pub mod kernels;
+mod lanes;
+pub mod memory;
+
+use std::borrow::Cow;
+
+use cache::{Hidden, StoreDtype};
+
+/// Where the rows of a batch lie. A store that is kept in a graphics card's memory will be a third case.
+pub enum Backing<'s> {
+    /// Sequences in the store, one after another.
+    Stored(Vec<Hidden<'s>>),
+    /// `[tokens, layers, hidden]` in one piece, little-endian.
+    Packed(Cow<'s, [u8]>),
+}
+
+/// The tokens of some sequences, one after another, without padding.
+pub struct Batch<'s> {
+    backing: Backing<'s>,
+    /// Token `offsets[i]..offsets[i + 1]` are sequence `i`'s; `[sequences + 1]`.
+    offsets: Vec<usize>,
+    /// The sentence of each sequence, ascending from 0 without gaps, where a sentence is classified as a whole.
+    pool: Option<Vec<usize>>,
+    dtype: StoreDtype,
+    layers: usize,
+    hidden: usize,
+}
+
+/// Bytes that do not make a batch.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// Nothing in it.
+    #[error("a batch needs at least one sequence")]
+    Empty,
+    /// Sequences of different stores.
+    #[error("the sequences of a batch differ: {expected} and {got}; they must come from one store")]
+    Mixed {
+        /// Layers, hidden size and number format of the first sequence.
+        expected: String,
+        /// The same of the one that differs.
+        got: String,
+    },
+    /// Offsets that go down, or past the rows, or rows of another size.
+    #[error("{bytes} bytes do not hold {tokens} tokens of {row} bytes")]
+    Size {
+        /// Bytes given.
+        bytes: usize,
+        /// Tokens by the offsets.
+        tokens: usize,
+        /// Bytes of a row.
+        row: usize,
+    },
+    /// A pool of another length, or with gaps.
+    #[error("the sentences of {sequences} sequences must count up from 0 without gaps, one a sequence; got {pool:?}")]
+    Pool {
+        /// Sequences in the batch.
+        sequences: usize,
+        /// What was given.
+        pool: Vec<usize>,
+    },
+}
+
+impl<'s> Batch<'s> {
+    /// A batch of sequences of one store.
+    ///
+    /// # Errors
+    /// No sequence, or sequences of different shapes.
+    pub fn stored(sequences: Vec<Hidden<'s>>) -> Result<Self, BatchError> {
+        let first = sequences.first().ok_or(BatchError::Empty)?;
+        let (dtype, layers, hidden) = (first.dtype(), first.layers(), first.hidden());
+        let mut offsets = vec![0];
+        for sequence in &sequences {
+            if (sequence.dtype(), sequence.layers(), sequence.hidden()) != (dtype, layers, hidden) {
+                let shape = |of: &Hidden<'_>| format!("[{} layers, {} hidden] {}", of.layers(), of.hidden(), of.dtype());
+                return Err(BatchError::Mixed { expected: shape(first), got: shape(sequence) });
+            }
+            offsets.push(offsets[offsets.len() - 1] + sequence.tokens());
+        }
+        Ok(Self { backing: Backing::Stored(sequences), offsets, pool: None, dtype, layers, hidden })
+    }
+
+    /// A batch of rows that lie one after another in `bytes`, `[tokens, layers, hidden]`.
+    ///
+    /// # Errors
+    /// No sequence, or bytes that do not fit the offsets.
+    pub fn packed(
+        bytes: impl Into<Cow<'s, [u8]>>,
+        offsets: Vec<usize>,
+        (layers, hidden): (usize, usize),
+        dtype: StoreDtype,
+    ) -> Result<Self, BatchError> {
+        let bytes = bytes.into();
+        let row = layers * hidden * dtype.bytes();
+        let tokens = offsets.last().copied().unwrap_or(0);
+        if offsets.len() < 2 {
+            return Err(BatchError::Empty);
+        }
+        if offsets[0] != 0 || !offsets.is_sorted() || bytes.len() != tokens * row {
+            return Err(BatchError::Size { bytes: bytes.len(), tokens, row });
+        }
+        Ok(Self { backing: Backing::Packed(bytes), offsets, pool: None, dtype, layers, hidden })
+    }
+
+    /// Classify sentences, not tokens: `pool[i]` is the sentence of sequence `i`, several where a sentence was split.
+    ///
+    /// # Errors
+    /// Another number of sequences, or sentences that do not count up from 0.
+    pub fn with_pool(mut self, pool: Vec<usize>) -> Result<Self, BatchError> {
+        let counts_up = pool.first() == Some(&0) && pool.windows(2).all(|pair| pair[1] == pair[0] || pair[1] == pair[0] + 1);
+        if pool.len() != self.sequences() || !counts_up {
+            return Err(BatchError::Pool { sequences: self.sequences(), pool });
+        }
+        self.pool = Some(pool);
+        Ok(self)
+    }
+
+    /// Number of sequences.
+    #[must_use]
+    pub fn sequences(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Number of tokens of all sequences.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.offsets[self.offsets.len() - 1]
+    }
+
+    /// Token `offsets()[i]..offsets()[i + 1]` are sequence `i`'s.
+    #[must_use]
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// The sentence of each sequence, where sentences are classified.
+    #[must_use]
+    pub fn pool(&self) -> Option<&[usize]> {
+        self.pool.as_deref()
+    }
+
+    /// Number format of the rows.
+    #[must_use]
+    pub const fn dtype(&self) -> StoreDtype {
+        self.dtype
+    }
+
+    /// Layers of a row.
+    #[must_use]
+    pub const fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// Hidden size.
+    #[must_use]
+    pub const fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// Every token's row, `[layers, hidden]` little-endian.
+    #[must_use]
+    pub fn rows(&self) -> Vec<&[u8]> {
+        match &self.backing {
+            Backing::Stored(sequences) => {
+                sequences.iter().flat_map(|sequence| (0..sequence.tokens()).map(|token| sequence.row(token))).collect()
+            }
+            Backing::Packed(bytes) => {
+                let row = (self.layers * self.hidden * self.dtype.bytes()).max(1);
+                bytes.chunks_exact(row).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Attention fusion (Cao et al. 2022, *Attention Fusion: a light yet efficient late fusion mechanism for task
+//! adaptation in NLU*): one learned query attends over the layers of each token.
+
+use tch::{Device, Kind, Tensor};
+
+use super::parameters::{Builder, Start, size};
+use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
+use crate::activations::Batch;
+
+/// Of the layer norm: PyTorch's default.
+const EPSILON: f64 = 1e-5;
+
+/// Layer norm over layers and hidden size together, dropout, softmax over layers of the product with a learned
+/// vector, the weighted sum, GELU, classifier.
+pub(super) struct AttentionFusion {
+    common: Common,
+    /// `[layers, hidden]`
+    weight: Tensor,
+    /// `[layers, hidden]`
+    bias: Tensor,
+    /// `[hidden]`
+    query: Tensor,
+}
+
+impl AttentionFusion {
+    pub(super) fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
+        let (layers, hidden) = (options.layers.len(), options.hidden);
+        let weight = builder.add("fusion.norm.weight", &[layers, hidden], Start::Constant(1.0))?;
+        let bias = builder.add("fusion.norm.bias", &[layers, hidden], Start::Constant(0.0))?;
+        let query = builder.add("fusion.query", &[hidden], Start::Linear { inputs: hidden })?;
+        Ok(Self { common: Common::new(options, device, builder, hidden)?, weight, bias, query })
+    }
+
+    /// Normalised layers `[tokens, layers, hidden]` and their weights `[tokens, layers]` from the layers side by side.
+    fn attend(&self, read: &Tensor, dropout: Option<Dropout>) -> Result<(Tensor, Tensor), HeadError> {
+        let shape = [size(self.common.options.layers.len()), size(self.common.options.hidden)];
+        let layers = read.f_view([-1, shape[0], shape[1]])?;
+        let normal = layers.f_layer_norm(shape, Some(&self.weight), Some(&self.bias), EPSILON, false)?;
+        let dropped = self.common.dropped(normal.f_view([-1, shape[0] * shape[1]])?, dropout, 0)?;
+        let dropped = dropped.f_view([-1, shape[0], shape[1]])?;
+        let weights = dropped.f_matmul(&self.query)?.f_softmax(1, Kind::Float)?;
+        Ok((dropped, weights))
+    }
+}
+
+impl Head for AttentionFusion {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn read(&self, _: &Tokens<'_>) -> Result<Reading, HeadError> {
+        Ok(Reading::Layers((0..self.common.options.layers.len()).collect()))
+    }
+
+    fn features(&self, read: &Tensor, _: &Tokens<'_>, _: Option<&[usize]>, dropout: Option<Dropout>) -> Result<Tensor, HeadError> {
+        let (layers, weights) = self.attend(read, dropout)?;
+        Ok(weights.f_unsqueeze(1)?.f_bmm(&layers)?.f_squeeze_dim(1)?.f_gelu("none")?)
+    }
+
+    fn layer_attention(&self, batch: &Batch<'_>) -> Result<Option<Tensor>, HeadError> {
+        tch::no_grad(|| {
+            let tokens = Tokens::of(batch, None, &self.common.options, self.common.device)?;
+            let all: Vec<usize> = (0..self.common.options.layers.len()).collect();
+            Ok(Some(self.attend(&tokens.gathered(&all)?, None)?.1))
+        })
+    }
+}

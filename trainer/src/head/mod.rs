@@ -1,0 +1,168 @@
+//! Heads: small networks that classify tokens or sentences from the stored hidden states of all layers.
+//!
+//! Every head works in three steps: it *reads* the layers (a weighted sum with weights of its own for each token, or
+//! some layers as they are), turns what it read into *features*, and *classifies* these. The reading is where
+//! the data is, so it is done by kernels on the stored rows; the rest is libtorch's, autograd included.
+
+mod adapter;
+mod attention;
+mod classifier;
+mod error;
+mod fusion;
+mod options;
+mod parameters;
+mod probe;
+mod random;
+mod scalar_mix;
+mod step;
+mod tailor;
+mod tokens;
+
+pub use error::HeadError;
+pub use options::{HeadKind, HeadOptions, Level};
+pub use random::Dropout;
+use tch::{Device, Tensor};
+pub use tokens::Tokens;
+
+use crate::activations::Batch;
+use classifier::Classifier;
+use parameters::Builder;
+
+/// A target that says: no label here.
+pub const NO_LABEL: i64 = -100;
+
+/// What training needs to know of one batch.
+pub struct LossAndGradients {
+    /// Mean cross-entropy over the targets that are labels; 0 where none is.
+    pub loss: f64,
+    /// The gradient of the loss by each of [`Head::parameters`], in their order; `None` where the loss does not depend on one.
+    pub gradients: Vec<Option<Tensor>>,
+}
+
+/// How a head gets from `[tokens, layers, hidden]` to one vector a token.
+pub enum Reading {
+    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from.
+    Weighted(Tensor),
+    /// These layers (places in the store) side by side.
+    Layers(Vec<usize>),
+}
+
+/// What every head has.
+pub struct Common {
+    options: HeadOptions,
+    device: Device,
+    parameters: Vec<(String, Tensor)>,
+    classifier: Classifier,
+}
+
+/// A network over stored hidden states.
+pub trait Head: Send {
+    /// Options, parameters and classifier.
+    fn common(&self) -> &Common;
+
+    /// What to read of the layers.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError>;
+
+    /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read * hidden]`; of the tokens at
+    /// `wanted` alone where given. `dropout` in training.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    fn features(
+        &self,
+        read: &Tensor,
+        tokens: &Tokens<'_>,
+        wanted: Option<&[usize]>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, HeadError>;
+
+    /// Whether a token's features depend on what was read of other tokens.
+    fn mixes_tokens(&self) -> bool {
+        false
+    }
+
+    /// How much of each layer each token draws on, `[tokens, layers]`; `None` for heads that do not weigh layers.
+    ///
+    /// # Errors
+    /// A batch of another shape, or libtorch failed.
+    fn layer_attention(&self, batch: &Batch<'_>) -> Result<Option<Tensor>, HeadError> {
+        tch::no_grad(|| {
+            let common = self.common();
+            match self.read(&Tokens::of(batch, None, &common.options, common.device)?)? {
+                Reading::Weighted(weights) => Ok(Some(weights)),
+                Reading::Layers(_) => Ok(None),
+            }
+        })
+    }
+
+    /// What the head was built from.
+    fn options(&self) -> &HeadOptions {
+        &self.common().options
+    }
+
+    /// Names and values, in a fixed order; float32.
+    fn parameters(&self) -> &[(String, Tensor)] {
+        &self.common().parameters
+    }
+
+    /// Logits `[tokens, classes]`, or `[sentences, classes]`; without dropout and gradients.
+    ///
+    /// # Errors
+    /// A batch of another shape, or libtorch failed.
+    fn logits(&self, batch: &Batch<'_>) -> Result<Tensor, HeadError> {
+        step::logits(self, batch)
+    }
+
+    /// Loss and gradients for targets `[tokens]`, or `[sentences]`, classes or [`NO_LABEL`]. Without `dropout` nothing is dropped.
+    ///
+    /// # Errors
+    /// A batch of another shape, targets that do not fit, or libtorch failed.
+    fn loss_and_gradients(
+        &self,
+        batch: &Batch<'_>,
+        targets: &[i64],
+        dropout: Option<Dropout>,
+    ) -> Result<LossAndGradients, HeadError> {
+        step::loss_and_gradients(self, batch, targets, dropout)
+    }
+}
+
+/// Builds a head with fresh parameters, which depend on the seed and their names alone.
+///
+/// # Errors
+/// Options that make no network, a layer that the store does not hold, or libtorch has no memory.
+pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<dyn Head>, HeadError> {
+    options.check()?;
+    let builder = Builder::new(seed, device);
+    Ok(match &options.kind {
+        HeadKind::Adapter => Box::new(adapter::Adapter::new(options, device, builder)?),
+        HeadKind::AttentionFusion => Box::new(fusion::AttentionFusion::new(options, device, builder)?),
+        HeadKind::ScalarMix => Box::new(scalar_mix::ScalarMix::new(options, device, builder)?),
+        HeadKind::Last | HeadKind::Layer(_) | HeadKind::Concat(_) => {
+            Box::new(probe::Probe::new(options, device, builder)?)
+        }
+    })
+}
+
+impl Common {
+    /// Adds the classifier for features of this width, the last part of every head.
+    fn new(options: &HeadOptions, device: Device, mut builder: Builder, width: usize) -> Result<Self, HeadError> {
+        let classifier = Classifier::new(&mut builder, width, options.classifier_size, options.classes)?;
+        Ok(Self { options: options.clone(), device, parameters: builder.finish(), classifier })
+    }
+
+    /// Drops numbers of `[rows, columns]` in training; `place` tells the dropouts of a head apart.
+    fn dropped(&self, values: Tensor, dropout: Option<Dropout>, place: u64) -> Result<Tensor, HeadError> {
+        match dropout {
+            Some(dropout) if self.options.dropout > 0.0 => {
+                let (rows, columns) = values.size2()?;
+                let shape = (usize::try_from(rows).unwrap_or(0), usize::try_from(columns).unwrap_or(0));
+                Ok(values.f_mul(&dropout.mask(place, shape, self.options.dropout, self.device)?)?)
+            }
+            _ => Ok(values),
+        }
+    }
+}

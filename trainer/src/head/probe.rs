@@ -1,0 +1,40 @@
+//! Linear probes: the last layer, one layer or some layers side by side go to the classifier as they are. What every other
+//! head has to beat.
+
+use tch::{Device, Tensor};
+
+use super::parameters::Builder;
+use super::{Common, Dropout, Head, HeadError, HeadKind, HeadOptions, Reading, Tokens};
+
+/// Dropout and classifier on chosen layers.
+pub(super) struct Probe {
+    common: Common,
+    /// Places in the store.
+    chosen: Vec<usize>,
+}
+
+impl Probe {
+    pub(super) fn new(options: &HeadOptions, device: Device, builder: Builder) -> Result<Self, HeadError> {
+        let chosen = match &options.kind {
+            HeadKind::Layer(layer) => vec![options.column(*layer)?],
+            HeadKind::Concat(layers) => layers.iter().map(|&layer| options.column(layer)).collect::<Result<_, _>>()?,
+            _ => vec![options.layers.len() - 1],
+        };
+        let width = chosen.len() * options.hidden;
+        Ok(Self { common: Common::new(options, device, builder, width)?, chosen })
+    }
+}
+
+impl Head for Probe {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn read(&self, _: &Tokens<'_>) -> Result<Reading, HeadError> {
+        Ok(Reading::Layers(self.chosen.clone()))
+    }
+
+    fn features(&self, read: &Tensor, _: &Tokens<'_>, _: Option<&[usize]>, dropout: Option<Dropout>) -> Result<Tensor, HeadError> {
+        self.common.dropped(read.shallow_clone(), dropout, 0)
+    }
+}

@@ -1,0 +1,39 @@
+//! One weight a layer, the same for every token, and a scale (Peters et al. 2018, *Deep contextualized word representations*).
+
+use tch::{Device, Kind, Tensor};
+
+use super::parameters::{Builder, Start, size};
+use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
+
+/// `scale * sum over layers of softmax(weights) * H`, dropout, classifier.
+pub(super) struct ScalarMix {
+    common: Common,
+    /// `[layers]`
+    weights: Tensor,
+    /// `[1]`
+    scale: Tensor,
+}
+
+impl ScalarMix {
+    pub(super) fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
+        let weights = builder.add("scalar_mix.weights", &[options.layers.len()], Start::Constant(0.0))?;
+        let scale = builder.add("scalar_mix.scale", &[1], Start::Constant(1.0))?;
+        Ok(Self { common: Common::new(options, device, builder, options.hidden)?, weights, scale })
+    }
+}
+
+impl Head for ScalarMix {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError> {
+        let weights = self.weights.f_softmax(0, Kind::Float)?;
+        let shape = [size(tokens.rows().len()), size(self.common.options.layers.len())];
+        Ok(Reading::Weighted(weights.f_unsqueeze(0)?.f_expand(shape, false)?))
+    }
+
+    fn features(&self, read: &Tensor, _: &Tokens<'_>, _: Option<&[usize]>, dropout: Option<Dropout>) -> Result<Tensor, HeadError> {
+        self.common.dropped(read.f_mul(&self.scale)?, dropout, 0)
+    }
+}

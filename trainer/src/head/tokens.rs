@@ -1,0 +1,115 @@
+//! The part of a batch that a head computes on: all its tokens, or those alone whose class counts.
+
+use tch::{Device, TchError, Tensor};
+
+use super::parameters::{size, sizes};
+use super::{HeadError, HeadOptions};
+use crate::activations::{Batch, kernels, memory};
+
+/// Tokens of a batch, in its order.
+pub struct Tokens<'b> {
+    batch: &'b Batch<'b>,
+    /// The rows of all tokens of the batch.
+    every: Vec<&'b [u8]>,
+    /// The rows of the tokens computed on, if not all of them, and their places in the batch.
+    some: Option<(Vec<&'b [u8]>, Vec<usize>)>,
+    device: Device,
+}
+
+impl<'b> Tokens<'b> {
+    /// All tokens of `batch`, or those at `places`.
+    pub(crate) fn of(batch: &'b Batch<'b>, places: Option<&[usize]>, options: &HeadOptions, device: Device) -> Result<Self, HeadError> {
+        if (batch.layers(), batch.hidden()) != (options.layers.len(), options.hidden) {
+            return Err(HeadError::Shape {
+                layers: options.layers.len(),
+                hidden: options.hidden,
+                got_layers: batch.layers(),
+                got_hidden: batch.hidden(),
+            });
+        }
+        let every = batch.rows();
+        let some = places.map(|places| (places.iter().map(|&place| every[place]).collect(), places.to_vec()));
+        Ok(Self { batch, every, some, device })
+    }
+
+    /// The tokens' rows, `[layers, hidden]` each.
+    pub(crate) fn rows(&self) -> &[&'b [u8]] {
+        self.some.as_ref().map_or(&self.every, |(rows, _)| rows)
+    }
+
+    /// Where libtorch computes.
+    pub(crate) const fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The first token of every sequence, and one past the last; all tokens are computed on.
+    pub(crate) fn offsets(&self) -> &[usize] {
+        self.batch.offsets()
+    }
+
+    /// The sequence of every token computed on, `[tokens]`.
+    pub(crate) fn sequence_of(&self) -> Vec<i64> {
+        let pairs = (0_i64..).zip(self.batch.offsets().windows(2));
+        let every: Vec<i64> = pairs.flat_map(|(index, pair)| std::iter::repeat_n(index, pair[1] - pair[0])).collect();
+        match &self.some {
+            Some((_, places)) => places.iter().map(|&place| every[place]).collect(),
+            None => every,
+        }
+    }
+
+    /// The mean over layers of every token computed on `[tokens, hidden]`, and over each sequence's tokens of
+    /// every layer `[sequences, layers, hidden]`.
+    pub(crate) fn means(&self) -> Result<(Tensor, Tensor), TchError> {
+        let (tokens, layers, hidden) = (self.every.len(), self.batch.layers(), self.batch.hidden());
+        let mut over_tokens = None;
+        let shape = sizes(&[self.batch.sequences(), layers, hidden]);
+        let over_layers = memory::filled(&sizes(&[tokens, hidden]), Device::Cpu, |over_layers| {
+            over_tokens = Some(memory::filled(&shape, self.device, |over_tokens| {
+                kernels::means(&self.every, self.batch.offsets(), self.batch.dtype(), over_layers, over_tokens);
+            }));
+        })?;
+        let over_tokens = match over_tokens {
+            Some(over_tokens) => over_tokens?,
+            // A batch without a token has nothing to be written.
+            None => Tensor::f_zeros(shape, (tch::Kind::Float, self.device))?,
+        };
+        let over_layers = over_layers.f_to_device(self.device)?;
+        let over_layers = match &self.some {
+            Some((_, places)) => over_layers.f_index_select(0, &indices(places, self.device)?)?,
+            None => over_layers,
+        };
+        Ok((over_layers, over_tokens))
+    }
+
+    /// Sums over layers `[tokens, hidden]` with `weights [tokens, layers]`. No gradient flows: see [`Self::weight_gradients`].
+    pub(crate) fn weighted_sums(&self, weights: &Tensor) -> Result<Tensor, TchError> {
+        let (rows, dtype) = (self.rows(), self.batch.dtype());
+        memory::with_values(weights, |weights| {
+            memory::filled(&sizes(&[rows.len(), self.batch.hidden()]), self.device, |sums| {
+                kernels::weighted_sums(rows, dtype, weights, sums);
+            })
+        })?
+    }
+
+    /// The gradient by the weights `[tokens, layers]` from that by the weighted sums `[tokens, hidden]`.
+    pub(crate) fn weight_gradients(&self, by_sums: &Tensor) -> Result<Tensor, TchError> {
+        let (rows, dtype) = (self.rows(), self.batch.dtype());
+        memory::with_values(by_sums, |by_sums| {
+            memory::filled(&sizes(&[rows.len(), self.batch.layers()]), self.device, |gradient| {
+                kernels::weight_gradients(rows, dtype, by_sums, gradient);
+            })
+        })?
+    }
+
+    /// The hidden states of chosen layers (places in the store) side by side, `[tokens, chosen * hidden]`.
+    pub(crate) fn gathered(&self, chosen: &[usize]) -> Result<Tensor, TchError> {
+        let (rows, dtype) = (self.rows(), self.batch.dtype());
+        let shape = [size(rows.len()), size(chosen.len() * self.batch.hidden())];
+        memory::filled(&shape, self.device, |values| kernels::gather(rows, dtype, chosen, values))
+    }
+}
+
+/// An index tensor.
+pub(crate) fn indices(places: &[usize], device: Device) -> Result<Tensor, TchError> {
+    Tensor::f_from_slice(&sizes(places))?.f_to_device(device)
+}
