@@ -48,7 +48,7 @@ pub struct Dataset {
     pub task: Task,
     /// How the files write spans, for tasks with spans; the sentences' labels are IOB2.
     pub scheme: Option<Scheme>,
-    /// The labels that occur in any split, in bytewise order.
+    /// The labels that occur in any split, in bytewise order; or those that the data declare, in their order.
     pub classes: Vec<String>,
     /// The splits that are there: train, validation, test.
     pub splits: Vec<Split>,
@@ -57,6 +57,30 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Puts a data set together from splits that something else than [`Source::load`] read; what `source` says of task
+    /// and seed holds. `texts` when there is one label a text, `declared` the classes in the order that the data state.
+    ///
+    /// # Errors
+    /// [`DatasetError`] when the labels do not fit the task.
+    pub fn from_splits(
+        id: impl Into<String>,
+        source: &Source,
+        texts: bool,
+        declared: Option<Vec<String>>,
+        mut splits: Vec<Split>,
+        mut notes: Vec<String>,
+    ) -> Result<Self, DatasetError> {
+        notes.extend(holdout::fill(&mut splits, source.seed));
+        let mut dataset = interpret::dataset(id.into(), source.task, texts, splits, notes)?;
+        // Tags that another scheme's were turned into may be none of the declared ones.
+        if let Some(declared) = declared
+            && dataset.classes.iter().all(|class| declared.contains(class))
+        {
+            dataset.classes = declared;
+        }
+        Ok(dataset)
+    }
+
     /// A split by name.
     #[must_use]
     pub fn split(&self, name: SplitName) -> Option<&Split> {
