@@ -1,0 +1,205 @@
+//! What can go wrong with a store, in words that say what to do about it.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shared::dataset::SplitName;
+use shared::exit::ExitStatus;
+use thiserror::Error;
+
+use crate::{FORMAT_VERSION, FieldDifference, OwnerRecord};
+
+/// An error of reading or writing a store.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Reading or writing failed; the message names the path.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    /// There is no store at that place.
+    #[error("{path}: no activation store ({reason}); `extractor` makes one", path = path.display())]
+    NoStore {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// Something else is where the store should go.
+    #[error("{path} is not an activation store and not empty; it is left alone: choose another --out", path = path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A root holds several stores and nothing says which.
+    #[error("{path} holds {count} stores that fit; choose with --model and --dataset: {list}", path = path.display(), count = stores.len(), list = names(stores))]
+    Ambiguous {
+        /// The root.
+        path: PathBuf,
+        /// Stores that fit.
+        stores: Vec<PathBuf>,
+    },
+    /// Written by a later version.
+    #[error("{path} has format version {found}, this program reads up to {FORMAT_VERSION}: update the program", path = path.display())]
+    NewerVersion {
+        /// The store.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// A store for other activations is in the way.
+    #[error("{path} holds other activations than wanted; choose another --out, or --overwrite to start anew{list}", path = path.display(), list = difference_list(differences))]
+    Identity {
+        /// The store.
+        path: PathBuf,
+        /// Every field that differs.
+        differences: Vec<FieldDifference>,
+    },
+    /// The extraction has not come to its end.
+    #[error("{path} is incomplete: {done} of {total} parts are done; run the same `extractor` command again to go on", path = path.display())]
+    Incomplete {
+        /// The store.
+        path: PathBuf,
+        /// Parts that are done.
+        done: u64,
+        /// Parts of the store.
+        total: u64,
+    },
+    /// The manifest is not the one the store was finished with.
+    #[error("{path}: the manifest in zarr.json was changed after the store was finished (identity {found}, expected {expected}); restore it or extract again with --overwrite", path = path.display())]
+    EditedManifest {
+        /// The store.
+        path: PathBuf,
+        /// Identity in `done.json`.
+        expected: String,
+        /// Identity of the manifest.
+        found: String,
+    },
+    /// A file is damaged.
+    #[error("{path}: {what}; `extractor verify --repair` and the same `extractor` command again re-make it", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How it is damaged.
+        what: String,
+    },
+    /// The tables given to the writer do not fit each other or the manifest.
+    #[error("tables of split {split}: {what}")]
+    Tables {
+        /// The split.
+        split: SplitName,
+        /// What does not fit.
+        what: String,
+    },
+    /// Somebody else is writing the part.
+    #[error("part {part} is being written by {owner}; wait for it, or stop it")]
+    Owned {
+        /// Name of the part.
+        part: String,
+        /// Who writes it.
+        owner: Box<OwnerRecord>,
+    },
+    /// Somebody else finished the part in the meantime; there is nothing to do.
+    #[error("part {part} is done already")]
+    AlreadyDone {
+        /// Name of the part.
+        part: String,
+    },
+    /// Somebody else took the part over.
+    #[error(
+        "part {part} was taken over by another process, because this one looked dead (stopped or cut off for minutes?); run the same command again"
+    )]
+    OwnerLost {
+        /// Name of the part.
+        part: String,
+    },
+    /// Rows were given that the part cannot take, or too few.
+    #[error("part {part}: {what}")]
+    Rows {
+        /// Name of the part.
+        part: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A sequence that the split does not have.
+    #[error("split {split} has {sequences} sequences, there is no sequence {sequence}")]
+    NoSequence {
+        /// The split.
+        split: SplitName,
+        /// What was asked for.
+        sequence: usize,
+        /// What there is.
+        sequences: usize,
+    },
+    /// zarrs refused the metadata.
+    #[error("{path}: {what}", path = path.display())]
+    Metadata {
+        /// The array.
+        path: PathBuf,
+        /// Its words.
+        what: String,
+    },
+}
+
+impl StoreError {
+    /// What the program that meets this error ends with.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Io(_) | Self::Damaged { .. } | Self::OwnerLost { .. } => ExitStatus::Machine,
+            _ => ExitStatus::User,
+        }
+    }
+
+    pub(crate) fn io(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            what: what.into(),
+        }
+    }
+
+    pub(crate) fn no_store(path: &Path, reason: impl Into<String>) -> Self {
+        Self::NoStore {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn too_large(path: &Path) -> Self {
+        Self::damaged(path, "is larger than this machine's memory addresses")
+    }
+
+    /// A file must have exactly the length that the layout gives it.
+    pub(crate) fn check_length(path: &Path, expected: u64, found: u64) -> Result<(), Self> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Self::damaged(
+            path,
+            format!("has {found} bytes, expected {expected}"),
+        ))
+    }
+}
+
+fn difference_list(differences: &[FieldDifference]) -> String {
+    differences
+        .iter()
+        .fold(String::new(), |mut list, difference| {
+            // Writing to a String cannot fail.
+            let _ = write!(list, "\n  {difference}");
+            list
+        })
+}
+
+fn names(stores: &[PathBuf]) -> String {
+    let names: Vec<_> = stores
+        .iter()
+        .filter_map(|store| store.file_name())
+        .map(|name| name.to_string_lossy())
+        .collect();
+    names.join(", ")
+}

@@ -1,0 +1,96 @@
+//! The hidden states of one sequence, borrowed from the map where there is one.
+
+use crate::StoreDtype;
+use crate::rows;
+
+/// Hidden states `[tokens, layers, hidden]` of one sequence, in the number format of the store.
+#[derive(Debug)]
+pub struct Hidden<'a> {
+    pub(crate) rows: Rows<'a>,
+    pub(crate) tokens: usize,
+    pub(crate) layers: usize,
+    pub(crate) hidden: usize,
+    pub(crate) dtype: StoreDtype,
+}
+
+#[derive(Debug)]
+pub(crate) enum Rows<'a> {
+    /// Consecutive runs of whole rows: one, or several where the sequence reaches over the edge of an inner chunk.
+    Borrowed(Vec<&'a [u8]>),
+    Owned(Vec<u8>),
+}
+
+impl Hidden<'_> {
+    /// Sub-words of the sequence.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Layers kept in the store.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// Width of a hidden state.
+    #[must_use]
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// Number format of the bytes.
+    #[must_use]
+    pub fn dtype(&self) -> StoreDtype {
+        self.dtype
+    }
+
+    /// Bytes of a row.
+    #[must_use]
+    pub fn row_bytes(&self) -> usize {
+        self.layers * self.hidden * self.dtype.bytes()
+    }
+
+    /// The row of a token, `[layers, hidden]`.
+    ///
+    /// # Panics
+    /// If there is no such token.
+    #[must_use]
+    pub fn row(&self, token: usize) -> &[u8] {
+        let mut start = token * self.row_bytes();
+        for piece in self.pieces() {
+            if start < piece.len() {
+                return &piece[start..start + self.row_bytes()];
+            }
+            start -= piece.len();
+        }
+        panic!("token {token} of a sequence of {}", self.tokens)
+    }
+
+    /// The rows as consecutive runs of whole rows, `[some tokens, layers, hidden]` each.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let (borrowed, owned): (&[&[u8]], Option<&[u8]>) = match &self.rows {
+            Rows::Borrowed(pieces) => (pieces, None),
+            Rows::Owned(bytes) => (&[], Some(bytes)),
+        };
+        borrowed.iter().copied().chain(owned)
+    }
+
+    /// All values as float32, `[tokens, layers, hidden]`.
+    ///
+    /// # Panics
+    /// If `out` has another length than tokens · layers · hidden.
+    pub fn to_f32(&self, out: &mut [f32]) {
+        assert_eq!(
+            out.len(),
+            self.tokens * self.layers * self.hidden,
+            "[tokens, layers, hidden] values"
+        );
+        let mut rest = out;
+        for piece in self.pieces() {
+            let (now, later) = rest.split_at_mut(piece.len() / self.dtype.bytes());
+            rows::decode(self.dtype, piece, now);
+            rest = later;
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Which token is in which file, at which byte: a pure function of the manifest.
+//!
+//! Tokens of a split stand one after another in inner chunks, chunks in files (Zarr calls them shards), files in
+//! parts. Nothing here depends on who writes or on how often a writer was killed.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use shared::dataset::SplitName;
+
+use crate::Manifest;
+use crate::shard;
+
+/// How many bytes of hidden states an inner chunk, a file and a part may hold; a chunk holds at least one token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteLimits {
+    /// Bytes of an inner chunk: what reading a single token through a Zarr reader decodes. Default 16 MB.
+    pub chunk: u64,
+    /// Bytes of a file. Default 128 MB.
+    pub file: u64,
+    /// Bytes of a part: what a killed writer loses at most. Default 512 MB.
+    pub part: u64,
+}
+
+impl Default for ByteLimits {
+    fn default() -> Self {
+        Self {
+            chunk: 16_000_000,
+            file: 128_000_000,
+            part: 512_000_000,
+        }
+    }
+}
+
+/// [`ByteLimits`] in the units of the manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Units {
+    /// For [`Manifest::chunk_tokens`].
+    pub chunk_tokens: u64,
+    /// For [`Manifest::file_tokens`].
+    pub file_tokens: u64,
+    /// For [`Manifest::part_files`].
+    pub part_files: u64,
+}
+
+impl ByteLimits {
+    /// The units for rows of `row_bytes` bytes.
+    #[must_use]
+    pub fn units(&self, row_bytes: usize) -> Units {
+        let row_bytes = (row_bytes as u64).max(1);
+        let chunk_tokens = (self.chunk / row_bytes).max(1);
+        let file_tokens = (self.file / row_bytes / chunk_tokens).max(1) * chunk_tokens;
+        let part_files = (self.part / (file_tokens * row_bytes)).max(1);
+        Units {
+            chunk_tokens,
+            file_tokens,
+            part_files,
+        }
+    }
+}
+
+/// The unit of work, of ownership and of resuming: some consecutive files of one split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The split.
+    pub split: SplitName,
+    /// Number of the part in its split.
+    pub index: u64,
+    /// Tokens (rows of `hidden_states`) that the part holds.
+    pub tokens: Range<u64>,
+    /// Sequences of which it holds at least one token. The first and the last may reach over its edges: they are
+    /// encoded whole, and only the part's own tokens are kept (and counted in its statistics).
+    pub sequences: Range<usize>,
+}
+
+impl Part {
+    /// Name of the part in `progress/`, `train-3`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        part_name(self.split, self.index)
+    }
+}
+
+pub(crate) fn part_name(split: SplitName, index: u64) -> String {
+    format!("{split}-{index}")
+}
+
+/// Where the hidden states of one split are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SplitLayout {
+    /// The split.
+    pub split: SplitName,
+    /// Tokens of the split.
+    pub tokens: u64,
+    /// Layers kept.
+    pub layers: usize,
+    /// Width of a hidden state.
+    pub hidden: usize,
+    /// Bytes of one row `[layers, hidden]`.
+    pub row_bytes: u64,
+    /// Tokens of an inner chunk.
+    pub chunk_tokens: u64,
+    /// Inner chunks of a full file.
+    pub file_chunks: u64,
+    /// Files of a full part.
+    pub part_files: u64,
+}
+
+impl SplitLayout {
+    /// Layout of a split, none if the manifest has no such split.
+    ///
+    /// The split is cut into as few chunks as the manifest's limit allows, all of one size, so that the zeros that
+    /// Zarr wants at the end of the last one are few.
+    #[must_use]
+    pub fn of(manifest: &Manifest, split: SplitName) -> Option<Self> {
+        let tokens = manifest.splits.get(&split)?.tokens;
+        let chunks = tokens.div_ceil(manifest.chunk_tokens.max(1)).max(1);
+        let chunk_tokens = tokens.div_ceil(chunks).max(1);
+        let chunks = tokens.div_ceil(chunk_tokens).max(1);
+        let file_chunks = manifest.file_tokens / manifest.chunk_tokens.max(1);
+        Some(Self {
+            split,
+            tokens,
+            layers: manifest.layers.len(),
+            hidden: manifest.hidden,
+            row_bytes: manifest.row_bytes() as u64,
+            chunk_tokens,
+            file_chunks: file_chunks.clamp(1, chunks),
+            part_files: manifest.part_files.max(1),
+        })
+    }
+
+    /// Tokens of a full file, the shape of a Zarr shard.
+    #[must_use]
+    pub fn file_tokens(&self) -> u64 {
+        self.chunk_tokens * self.file_chunks
+    }
+
+    /// Tokens of a full part.
+    #[must_use]
+    pub fn part_tokens(&self) -> u64 {
+        self.file_tokens() * self.part_files
+    }
+
+    /// Files of the split.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.tokens.div_ceil(self.file_tokens())
+    }
+
+    /// Parts of the split.
+    #[must_use]
+    pub fn parts(&self) -> u64 {
+        self.tokens.div_ceil(self.part_tokens())
+    }
+
+    /// Bytes that the hidden states of the split take on disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        (0..self.files()).map(|file| self.file_bytes(file)).sum()
+    }
+
+    /// Tokens in a file.
+    #[must_use]
+    pub fn tokens_of_file(&self, file: u64) -> Range<u64> {
+        (file * self.file_tokens()).min(self.tokens)
+            ..((file + 1) * self.file_tokens()).min(self.tokens)
+    }
+
+    /// Inner chunks that a file holds: the last file has only those with tokens in them.
+    #[must_use]
+    pub fn chunks_of_file(&self, file: u64) -> u64 {
+        let tokens = self.tokens_of_file(file);
+        (tokens.end - tokens.start).div_ceil(self.chunk_tokens)
+    }
+
+    /// Length of a file in bytes: chunks with their checksums, then the shard index.
+    #[must_use]
+    pub fn file_bytes(&self, file: u64) -> u64 {
+        self.chunks_of_file(file) * self.slot_bytes() + shard::index_bytes(self.file_chunks)
+    }
+
+    /// Bytes of an inner chunk without its checksum.
+    #[must_use]
+    pub fn chunk_bytes(&self) -> u64 {
+        self.chunk_tokens * self.row_bytes
+    }
+
+    /// Bytes from the start of an inner chunk to the start of the next: the chunk and its crc32c.
+    #[must_use]
+    pub fn slot_bytes(&self) -> u64 {
+        self.chunk_bytes() + shard::CHECKSUM_BYTES
+    }
+
+    /// Files of a part.
+    #[must_use]
+    pub fn files_of_part(&self, part: u64) -> Range<u64> {
+        (part * self.part_files).min(self.files())..((part + 1) * self.part_files).min(self.files())
+    }
+
+    /// Tokens of a part.
+    #[must_use]
+    pub fn tokens_of_part(&self, part: u64) -> Range<u64> {
+        (part * self.part_tokens()).min(self.tokens)
+            ..((part + 1) * self.part_tokens()).min(self.tokens)
+    }
+
+    /// A part, with the sequences that reach into it; `offsets` as in the store, `[sequences + 1]`.
+    #[must_use]
+    pub fn part(&self, index: u64, offsets: &[u64]) -> Part {
+        let tokens = self.tokens_of_part(index);
+        let first = offsets
+            .partition_point(|&offset| offset <= tokens.start)
+            .saturating_sub(1);
+        let last = offsets.partition_point(|&offset| offset < tokens.end);
+        Part {
+            split: self.split,
+            index,
+            tokens,
+            sequences: first..last,
+        }
+    }
+
+    /// Where a run of tokens lies: `(file, byte in the file, tokens)`, one entry for each inner chunk it touches.
+    pub fn runs(&self, tokens: Range<u64>) -> impl Iterator<Item = Run> + use<> {
+        let layout = *self;
+        let mut next = tokens.start;
+        std::iter::from_fn(move || {
+            if next >= tokens.end {
+                return None;
+            }
+            let chunk = next / layout.chunk_tokens;
+            let end = ((chunk + 1) * layout.chunk_tokens).min(tokens.end);
+            let in_chunk = next - chunk * layout.chunk_tokens;
+            let byte =
+                chunk % layout.file_chunks * layout.slot_bytes() + in_chunk * layout.row_bytes;
+            let run = Run {
+                file: chunk / layout.file_chunks,
+                byte,
+                tokens: next..end,
+            };
+            next = end;
+            Some(run)
+        })
+    }
+
+    /// Path of a file inside the store, `train/hidden_states/c.3.0.0`.
+    #[must_use]
+    pub fn file_path(&self, file: u64) -> PathBuf {
+        PathBuf::from(format!("{}/hidden_states/c.{file}.0.0", self.split))
+    }
+}
+
+/// Consecutive tokens inside one inner chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// File they are in.
+    pub file: u64,
+    /// Where they start in the file.
+    pub byte: u64,
+    /// The tokens.
+    pub tokens: Range<u64>,
+}

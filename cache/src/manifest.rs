@@ -1,0 +1,219 @@
+//! What the activations of a store depend on, so that a stale or foreign store is never taken for the right one.
+//!
+//! The manifest is the attribute `activation_cache` of the root group and is written before anything else.
+//! Two manifests are compared field by field, and its digest is the identity of the store.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::dataset::{SplitName, Task};
+use shared::labels::Scheme;
+
+use crate::StoreDtype;
+
+/// Version of the format this crate writes, and the newest it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The encoder whose hidden states these are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelIdentity {
+    /// Hub id, or the name of the folder it was loaded from.
+    pub id: String,
+    /// Resolved revision (a commit) on the hub; none for a local folder.
+    pub revision: Option<String>,
+    /// SHA-256 over the weights.
+    pub weights_digest: String,
+    /// Model family, `bert`, `roberta`, `gpt2`, ...
+    pub family: String,
+    /// Hidden states that the model has: its layers + 1, layer 0 being the embeddings.
+    pub layers_in_model: usize,
+}
+
+/// The text that was fed to the encoder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetIdentity {
+    /// Hub id, or the name of the folder or file it was loaded from.
+    pub id: String,
+    /// `shared::dataset::Dataset::digest`: words, labels and their order.
+    pub digest: String,
+    /// Task of the labels the data set came with.
+    pub task: Task,
+    /// Label scheme after loading; none where labels are not spans.
+    pub scheme: Option<Scheme>,
+}
+
+/// Size of one split.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitSize {
+    /// Sentences of the data set.
+    pub sentences: u64,
+    /// Sequences fed to the encoder: sentences, or windows of sentences that were too long.
+    pub sequences: u64,
+    /// Sub-words, special tokens included: rows of `hidden_states`.
+    pub tokens: u64,
+    /// Words of the data set.
+    pub words: u64,
+}
+
+/// What happens to a sentence that is longer than the encoder takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LongPolicy {
+    /// Cut into windows between words; every word is kept.
+    Split,
+    /// Words past the limit are left out.
+    Truncate,
+    /// The extraction stops and names the sentence.
+    Error,
+}
+
+/// Everything the bytes of a store depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the format, [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The encoder.
+    pub model: ModelIdentity,
+    /// SHA-256 over the tokenizer.
+    pub tokenizer_digest: String,
+    /// The data set.
+    pub dataset: DatasetIdentity,
+    /// Size of each split.
+    pub splits: BTreeMap<SplitName, SplitSize>,
+    /// Longest sequence fed to the encoder, in sub-words, special tokens included.
+    pub max_length: usize,
+    /// What was done with longer sentences.
+    pub long: LongPolicy,
+    /// Numbers of the kept layers, in stored order; 0 is the embedding output.
+    pub layers: Vec<usize>,
+    /// Width of a hidden state.
+    pub hidden: usize,
+    /// Number format the encoder computed in.
+    pub compute_dtype: String,
+    /// Number format on disk.
+    pub store_dtype: StoreDtype,
+    /// Compression of the inner chunks; version 1 writes `none`.
+    #[serde(default = "no_codec")]
+    pub codec: String,
+    /// Execution provider the encoder ran on.
+    pub provider: String,
+    /// Most tokens in an inner chunk of `hidden_states`.
+    pub chunk_tokens: u64,
+    /// Most tokens in a file of `hidden_states`; a multiple of `chunk_tokens`.
+    pub file_tokens: u64,
+    /// Files in a part, the unit of work and of resuming.
+    pub part_files: u64,
+    /// Versions of the programs and libraries that wrote the store.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// The codec of version 1: none.
+#[must_use]
+pub fn no_codec() -> String {
+    "none".to_owned()
+}
+
+/// One field in which two manifests differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldDifference {
+    /// Dotted name, `model.weights_digest`.
+    pub field: String,
+    /// Value in the store.
+    pub stored: String,
+    /// Value that was asked for.
+    pub wanted: String,
+}
+
+impl fmt::Display for FieldDifference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}: stored {}, wanted {}",
+            self.field, self.stored, self.wanted
+        )
+    }
+}
+
+impl Manifest {
+    /// Bytes of one row of `hidden_states`, all layers of one token.
+    #[must_use]
+    pub fn row_bytes(&self) -> usize {
+        self.layers.len() * self.hidden * self.store_dtype.bytes()
+    }
+
+    /// The fields in which a wanted manifest differs from this stored one, in the order of the fields.
+    #[must_use]
+    pub fn differences(&self, wanted: &Self) -> Vec<FieldDifference> {
+        let mut differences = Vec::new();
+        compare(
+            "",
+            Some(&self.to_value()),
+            Some(&wanted.to_value()),
+            &mut differences,
+        );
+        differences
+    }
+
+    /// Identity: SHA-256 (hexadecimal) of the canonical JSON, see [`identity_of`].
+    #[must_use]
+    pub fn identity(&self) -> String {
+        identity_of(&self.to_value())
+    }
+
+    /// The JSON object that becomes the attribute `activation_cache`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        // Strings, integers and maps with string keys: nothing that JSON could refuse.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// SHA-256 (hexadecimal) of a JSON value written without white space and with the keys of every object sorted
+/// bytewise; Python: `json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)`.
+#[must_use]
+pub fn identity_of(manifest: &Value) -> String {
+    shared::files::sha256_bytes(sorted(manifest).to_string().as_bytes())
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let by_key: BTreeMap<_, _> = fields
+                .iter()
+                .map(|(key, field)| (key.clone(), sorted(field)))
+                .collect();
+            Value::Object(by_key.into_iter().collect())
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+fn compare(
+    field: &str,
+    stored: Option<&Value>,
+    wanted: Option<&Value>,
+    differences: &mut Vec<FieldDifference>,
+) {
+    if let (Some(Value::Object(stored)), Some(Value::Object(wanted))) = (stored, wanted) {
+        let only_wanted = wanted.keys().filter(|key| !stored.contains_key(*key));
+        for key in stored.keys().chain(only_wanted) {
+            let name = if field.is_empty() {
+                key.clone()
+            } else {
+                format!("{field}.{key}")
+            };
+            compare(&name, stored.get(key), wanted.get(key), differences);
+        }
+    } else if stored != wanted {
+        let text =
+            |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+        differences.push(FieldDifference {
+            field: field.to_owned(),
+            stored: text(stored),
+            wanted: text(wanted),
+        });
+    }
+}

@@ -1,0 +1,298 @@
+//! Who writes a part: one process at a time, without file locks, which network file systems do not keep.
+//!
+//! A claim is a file `progress/<part>.owner-<n>` that only one process can create; the highest n is the owner. A
+//! claim is never deleted to be taken over: the next one is created with n + 1, and again only one process can. The
+//! owner's file is rewritten every [`HEARTBEAT`]. An owner is dead if it ran on this machine and its process is gone
+//! (or the machine was started anew since), or, elsewhere, if its file has not been touched for [`STALE_AFTER`].
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::record::progress_folder;
+
+const HEARTBEAT: Duration = Duration::from_secs(30);
+const STALE_AFTER: Duration = Duration::from_secs(600);
+
+/// The process that writes a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerRecord {
+    /// Name of the machine.
+    pub host: String,
+    /// The machine's id since it was started.
+    pub boot: String,
+    /// Namespace of the process number: containers count for themselves.
+    pub pid_namespace: String,
+    /// Process number.
+    pub pid: u32,
+    /// When the process was started, in ticks since the machine was.
+    pub started: u64,
+    /// Job of the batch system, if there is one.
+    pub job: Option<String>,
+    /// Random name of this claim.
+    pub token: String,
+}
+
+impl fmt::Display for OwnerRecord {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "process {} on {}", self.pid, self.host)?;
+        self.job
+            .as_ref()
+            .map_or(Ok(()), |job| write!(formatter, " (job {job})"))
+    }
+}
+
+impl OwnerRecord {
+    /// A new claim of this process.
+    fn of_this_process() -> Self {
+        let pid = std::process::id();
+        let job = ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok());
+        Self {
+            host: kernel_text("/proc/sys/kernel/hostname"),
+            boot: kernel_text("/proc/sys/kernel/random/boot_id"),
+            pid_namespace: pid_namespace(),
+            pid,
+            started: start_of(pid).unwrap_or_default(),
+            job,
+            token: format!("{:016x}", RandomState::new().hash_one(pid)),
+        }
+    }
+
+    /// Whether the process is certainly gone. `silent_for`: how long its file has not been touched.
+    fn is_dead(&self, observer: &Self, silent_for: Duration) -> bool {
+        let same_machine = !self.boot.is_empty() && self.boot == observer.boot;
+        if same_machine && self.pid_namespace == observer.pid_namespace {
+            return start_of(self.pid) != Some(self.started);
+        }
+        let started_anew = self.host == observer.host && !same_machine;
+        started_anew || silent_for > STALE_AFTER
+    }
+}
+
+/// The right to write a part, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    progress: PathBuf,
+    part: String,
+    number: u32,
+    record: OwnerRecord,
+    heart: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Claim {
+    /// Takes a part, unless somebody alive has it.
+    pub(crate) fn take(store: &Path, part: &str) -> Result<Self, StoreError> {
+        let progress = progress_folder(store);
+        let record = OwnerRecord::of_this_process();
+        let text = crate::metadata::pretty(&record);
+        let draft = progress.join(format!(".{part}.owner.{}.tmp", record.token));
+        fs_err::write(&draft, &text).map_err(StoreError::io)?;
+        let taken = take_with(&progress, part, &record, &draft, &text);
+        // A draft that stays harms nobody: the folder goes when the store is complete.
+        let _ = fs_err::remove_file(&draft);
+        let number = taken?;
+        let heart = Some(beat(claim_path(&progress, part, number), text).map_err(StoreError::io)?);
+        Ok(Self {
+            progress,
+            part: part.to_owned(),
+            number,
+            record,
+            heart,
+        })
+    }
+
+    /// Random name of the claim, for the names of temporary files.
+    pub(crate) fn token(&self) -> &str {
+        &self.record.token
+    }
+
+    /// An error if somebody else has taken the part over.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let own = read_claim(&claim_path(&self.progress, &self.part, self.number));
+        let taken_over = claim_path(&self.progress, &self.part, self.number + 1).exists();
+        if !taken_over
+            && own.is_some_and(|(own, _)| own.is_some_and(|own| own.token == self.record.token))
+        {
+            return Ok(());
+        }
+        Err(StoreError::OwnerLost {
+            part: self.part.clone(),
+        })
+    }
+
+    /// Gives a finished part back: no claim of it stays.
+    pub(crate) fn finish(self) {
+        for number in (0..self.number).rev() {
+            let _ = fs_err::remove_file(claim_path(&self.progress, &self.part, number));
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some((stop, heart)) = self.heart.take() {
+            drop(stop);
+            let _ = heart.join();
+        }
+        // If it cannot be removed, the next process sees that this one is gone.
+        if self.check().is_ok() {
+            let _ = fs_err::remove_file(claim_path(&self.progress, &self.part, self.number));
+        }
+    }
+}
+
+/// The owners that are alive, of any part of the store.
+pub(crate) fn living_owners(store: &Path) -> Vec<(String, OwnerRecord)> {
+    let observer = OwnerRecord::of_this_process();
+    let Ok(entries) = fs_err::read_dir(progress_folder(store)) else {
+        return Vec::new();
+    };
+    let claims = entries.filter_map(Result::ok).filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let (part, _) = name.split_once(".owner-")?;
+        let (owner, touched) = read_claim(&entry.path())?;
+        let owner = owner?;
+        let silent_for = SystemTime::now()
+            .duration_since(touched)
+            .unwrap_or_default();
+        (!owner.is_dead(&observer, silent_for)).then(|| (part.to_owned(), owner))
+    });
+    claims.collect()
+}
+
+fn claim_path(progress: &Path, part: &str, number: u32) -> PathBuf {
+    progress.join(format!("{part}.owner-{number}"))
+}
+
+/// Number of the claim that was won. `draft` is a file with the claim's text, just written: its time is the file
+/// system's own now, which the clocks of other machines are not.
+fn take_with(
+    progress: &Path,
+    part: &str,
+    own: &OwnerRecord,
+    draft: &Path,
+    text: &[u8],
+) -> Result<u32, StoreError> {
+    let now = fs_err::metadata(draft)
+        .and_then(|draft| draft.modified())
+        .map_err(StoreError::io)?;
+    let mut number = 0;
+    loop {
+        let path = claim_path(progress, part, number);
+        match create(draft, &path, text) {
+            Ok(()) => return Ok(number),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(StoreError::io(error)),
+        }
+        // Somebody has this number. If a higher one is there, only that one counts.
+        if claim_path(progress, part, number + 1).exists() {
+            number += 1;
+            continue;
+        }
+        // Given back since: try the same number again, so that there is never a gap below an owner.
+        let Some((owner, touched)) = read_claim(&path) else {
+            continue;
+        };
+        let silent_for = now.duration_since(touched).unwrap_or_default();
+        // A claim without text was killed, or is slow, while it was made.
+        let dead = owner.as_ref().map_or(silent_for > HEARTBEAT, |owner| {
+            owner.is_dead(own, silent_for)
+        });
+        if !dead {
+            let owner = Box::new(owner.unwrap_or_else(|| unknown(&path)));
+            return Err(StoreError::Owned {
+                part: part.to_owned(),
+                owner,
+            });
+        }
+        number += 1;
+    }
+}
+
+/// Creates the claim in one step, text and all; without hard links, in two.
+fn create(draft: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
+    match fs_err::hard_link(draft, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            let mut file = fs_err::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(path)?;
+            file.write_all(text)?;
+            file.sync_all()
+        }
+        result => result,
+    }
+}
+
+/// A claim and when it was last touched, none if it is not there.
+fn read_claim(path: &Path) -> Option<(Option<OwnerRecord>, SystemTime)> {
+    let bytes = fs_err::read(path).ok()?;
+    let touched = fs_err::metadata(path)
+        .and_then(|file| file.modified())
+        .ok()?;
+    Some((serde_json::from_slice(&bytes).ok(), touched))
+}
+
+fn unknown(path: &Path) -> OwnerRecord {
+    let text = |text: &str| text.to_owned();
+    OwnerRecord {
+        host: format!("an unknown host (see {})", path.display()),
+        boot: text(""),
+        pid_namespace: text(""),
+        pid: 0,
+        started: 0,
+        job: None,
+        token: text(""),
+    }
+}
+
+/// Rewrites the claim until the sender is dropped.
+fn beat(path: PathBuf, text: Vec<u8>) -> io::Result<(Sender<()>, JoinHandle<()>)> {
+    let file = fs_err::OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .into_file();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let heart = std::thread::Builder::new()
+        .name("owner".to_owned())
+        .spawn(move || {
+            while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+                // A beat that fails is tried again; whether the claim still holds is checked at the end.
+                let _ = file.write_all_at(&text, 0).and_then(|()| file.sync_all());
+            }
+        })?;
+    Ok((stop, heart))
+}
+
+fn kernel_text(path: &str) -> String {
+    fs_err::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+fn pid_namespace() -> String {
+    fs_err::read_link("/proc/self/ns/pid")
+        .map(|link| link.display().to_string())
+        .unwrap_or_default()
+}
+
+/// When a process was started (field 22 of `/proc/<pid>/stat`), none if it is gone or a zombie.
+fn start_of(pid: u32) -> Option<u64> {
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, field 2, stands in brackets and may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    let started = fields.nth(18)?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(started)
+}

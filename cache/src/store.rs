@@ -1,0 +1,198 @@
+//! Opening a complete store, and finding it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use shared::dataset::SplitName;
+use shared::resources;
+
+use crate::record::{Done, progress};
+use crate::rows::LayerSummary;
+use crate::{Manifest, SplitLayout, SplitReader, StoreError, metadata};
+
+/// How hidden states are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Io {
+    /// `mmap`, but on a network file system `ram` if half of the memory is enough for it, and else `read`.
+    #[default]
+    Auto,
+    /// Files are mapped; all readers on a machine share the page cache.
+    Mmap,
+    /// Every sequence is read when it is asked for.
+    Read,
+    /// Every file is read whole when it is first touched, and kept.
+    Ram,
+}
+
+/// A complete store.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    manifest: Manifest,
+    identity: String,
+    io: Io,
+    splits: BTreeMap<SplitName, SplitReader>,
+    statistics: BTreeMap<SplitName, Vec<LayerSummary>>,
+}
+
+impl Store {
+    /// Opens a complete store. Costs the same for every size: hidden states are not touched.
+    ///
+    /// # Errors
+    /// [`StoreError::NoStore`], [`StoreError::NewerVersion`], [`StoreError::Incomplete`] with how far it got,
+    /// [`StoreError::EditedManifest`], [`StoreError::Damaged`] for a small array that is not what it should be,
+    /// [`StoreError::Io`].
+    pub fn open(path: &Path, io: Io) -> Result<Self, StoreError> {
+        let (manifest, identity) = metadata::read_manifest(path)?;
+        let Some(done) = Done::read(path)? else {
+            let (done, total) = progress(path, &manifest);
+            return Err(StoreError::Incomplete {
+                path: path.to_owned(),
+                done,
+                total,
+            });
+        };
+        done.check(path, &manifest, &identity)?;
+        let layouts: Vec<_> = manifest
+            .splits
+            .keys()
+            .filter_map(|&split| SplitLayout::of(&manifest, split))
+            .collect();
+        let io = resolve(io, path, layouts.iter().map(SplitLayout::bytes).sum())?;
+        let mut splits = BTreeMap::new();
+        for layout in layouts {
+            let Some(record) = done.splits.get(&layout.split) else {
+                continue;
+            };
+            splits.insert(
+                layout.split,
+                SplitReader::open(path, &manifest, layout, record, io)?,
+            );
+        }
+        let statistics = done
+            .splits
+            .into_iter()
+            .map(|(split, record)| (split, record.statistics))
+            .collect();
+        Ok(Self {
+            path: path.to_owned(),
+            manifest,
+            identity,
+            io,
+            splits,
+            statistics,
+        })
+    }
+
+    /// The folder of the store.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the activations depend on.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 of the manifest.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
+    /// How hidden states are read: what [`Io::Auto`] became.
+    #[must_use]
+    pub fn io(&self) -> Io {
+        self.io
+    }
+
+    /// A split, if the store has it.
+    #[must_use]
+    pub fn split(&self, name: SplitName) -> Option<&SplitReader> {
+        self.splits.get(&name)
+    }
+
+    /// All splits.
+    pub fn splits(&self) -> impl Iterator<Item = &SplitReader> {
+        self.splits.values()
+    }
+
+    /// Statistics of each layer of a split, in the manifest's order of layers.
+    #[must_use]
+    pub fn statistics(&self, split: SplitName) -> Option<&[LayerSummary]> {
+        self.statistics.get(&split).map(Vec::as_slice)
+    }
+}
+
+fn resolve(io: Io, path: &Path, bytes: u64) -> Result<Io, StoreError> {
+    if io != Io::Auto {
+        return Ok(io);
+    }
+    if !resources::file_system(path)
+        .map_err(StoreError::io)?
+        .is_network()
+    {
+        return Ok(Io::Mmap);
+    }
+    let fits = resources::memory_available().is_some_and(|available| bytes <= available / 2);
+    Ok(if fits { Io::Ram } else { Io::Read })
+}
+
+/// Where the store of a model and a data set goes under a cache root: `ROOT/<model>--<dataset>.zarr`.
+#[must_use]
+pub fn store_path(root: &Path, model: &str, dataset: &str) -> PathBuf {
+    root.join(format!("{}--{}.zarr", slug(model), slug(dataset)))
+}
+
+fn slug(id: &str) -> String {
+    id.trim_matches('/').replace('/', "--")
+}
+
+/// The store at a path, or the only one under a root that fits; `model` and `dataset` are ids as in the manifest.
+///
+/// # Errors
+/// [`StoreError::NoStore`] if there is none, [`StoreError::Ambiguous`] with their names if there are several.
+pub fn find_store(
+    root_or_store: &Path,
+    model: Option<&str>,
+    dataset: Option<&str>,
+) -> Result<PathBuf, StoreError> {
+    let path = root_or_store;
+    if path.join("zarr.json").exists() {
+        return Ok(path.to_owned());
+    }
+    if !path.is_dir() {
+        return Err(StoreError::no_store(path, "no such folder"));
+    }
+    let mut stores = Vec::new();
+    for entry in fs_err::read_dir(path).map_err(StoreError::io)? {
+        let candidate = entry.map_err(StoreError::io)?.path();
+        if candidate
+            .extension()
+            .is_none_or(|extension| extension != "zarr")
+        {
+            continue;
+        }
+        let Some(value) = metadata::read_attribute(&candidate.join("zarr.json"))? else {
+            continue;
+        };
+        let id = |pointer: &str| value.pointer(pointer).and_then(|id| id.as_str()).map(slug);
+        let fits = |wanted: Option<&str>, id: Option<String>| {
+            wanted.is_none_or(|wanted| Some(slug(wanted)) == id)
+        };
+        if fits(model, id("/model/id")) && fits(dataset, id("/dataset/id")) {
+            stores.push(candidate);
+        }
+    }
+    stores.sort();
+    match stores.len() {
+        0 => Err(StoreError::no_store(path, "no *.zarr in it fits")),
+        1 => Ok(stores.remove(0)),
+        _ => Err(StoreError::Ambiguous {
+            path: path.to_owned(),
+            stores,
+        }),
+    }
+}
