@@ -51,7 +51,7 @@ impl Config {
     }
 
     /// A field that must be there, as text.
-    pub(super) fn text(&self, field: &str) -> Result<&str, FamilyError> {
+    pub(crate) fn text(&self, field: &str) -> Result<&str, FamilyError> {
         let expected = "a text";
         let value = self.get(field).ok_or_else(|| self.wrong(field, expected, "missing"))?;
         value.as_str().ok_or_else(|| self.wrong(field, expected, value))
@@ -63,7 +63,7 @@ impl Config {
     }
 
     /// A size that must be there, under one of its names; `names` is not empty.
-    pub(super) fn size(&self, names: &[&str]) -> Result<usize, FamilyError> {
+    pub(crate) fn size(&self, names: &[&str]) -> Result<usize, FamilyError> {
         let found = names.iter().find_map(|name| Some((*name, self.get(name)?)));
         let expected = "a whole number of at least 1";
         let (name, value) = found.ok_or_else(|| self.wrong(names[0], expected, "missing"))?;
