@@ -1,0 +1,87 @@
+//! The command line: what was typed, turned into what the library does, and errors into exit codes.
+//!
+//! Bare `extractor --model ... --out ...` extracts; sub-commands are for the rest. Results that a program would
+//! read go to stdout, everything else to stderr.
+
+mod error;
+mod extract;
+mod inspect;
+mod options;
+mod plan;
+mod prepare;
+mod verify;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+use shared::exit::ExitStatus;
+use shared::terminal::{Terminal, TerminalOptions};
+
+use self::error::CliError;
+use self::options::{ExtractOptions, PlanOptions, StoreOptions, VerifyOptions};
+
+/// Runs a frozen transformer encoder over a labelled text data set once and keeps every layer's hidden states.
+#[derive(Debug, Parser)]
+#[command(
+    name = "extractor",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 done; 1 yours to mend (options, data, a store of something else); 2 the machine's \
+                  (disk, memory, GPU); 75 stopped by a signal, run the same command again to go on.\n\
+                  Every option has an environment variable of its name, for example EXTRACTOR_MODEL."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    extract: ExtractOptions,
+    #[command(flatten)]
+    output: TerminalOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Encode a data set into a store (what happens without a sub-command).
+    Run(Box<ExtractOptions>),
+    /// Tell tokens, bytes, files and free space; nothing is loaded and nothing written.
+    Plan(Box<PlanOptions>),
+    /// Tell what is in a store.
+    Inspect(StoreOptions),
+    /// Read every byte of a store and compare it with its checksums.
+    Verify(VerifyOptions),
+    /// Tell which libraries, devices, threads and file systems will be used, and why.
+    Doctor(options::DoctorOptions),
+}
+
+/// Runs the program with its command line and tells how it should exit.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(refused) => {
+            // Help and version are printed as such; a wrong option is the user's to mend.
+            let status = if refused.use_stderr() { ExitStatus::User } else { ExitStatus::Success };
+            let _ = refused.print();
+            return status;
+        }
+    };
+    let terminal = cli.output.terminal();
+    match dispatch(cli, &terminal) {
+        Ok(status) => status,
+        Err(error) => {
+            terminal.error(error.message(), &error.hints());
+            error.exit_status()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, terminal: &Terminal) -> Result<ExitStatus, CliError> {
+    match cli.command {
+        None => extract::run(&cli.extract, terminal),
+        Some(Command::Run(options)) => extract::run(&options, terminal),
+        Some(Command::Plan(options)) => plan::run(&options, terminal),
+        Some(Command::Inspect(options)) => inspect::run(&options, terminal),
+        Some(Command::Verify(options)) => verify::run(&options, terminal),
+        Some(Command::Doctor(options)) => Ok(crate::doctor::run(options.out.as_deref(), terminal)),
+    }
+}

@@ -1,0 +1,169 @@
+//! `extractor [run]`: encodes a data set into a store.
+
+use std::path::Path;
+
+use cache::{FieldDifference, Io, Manifest, OpenMode, Opened, Store, StoreError, StoreWriter};
+use shared::exit::ExitStatus;
+use shared::terminal::Terminal;
+
+use super::error::CliError;
+use super::options::{ExtractOptions, Shard};
+use super::plan::check_space;
+use super::prepare::Prepared;
+use crate::encoder::{Device, Encoder};
+use crate::job::{CheckError, Job, Summary, self_check};
+use crate::plan::Tokens;
+
+pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
+    let stop = shared::signals::install()?;
+    if options.input.out.is_none() {
+        return Err(CliError::usage("--out is missing: where should the store go?", "--out ROOT, for example --out cache/"));
+    }
+    let mut prepared = Prepared::new(&options.input, terminal)?;
+    let Some(path) = prepared.store.clone() else { return Ok(ExitStatus::User) };
+    let mut manifest = prepared.manifest(prepared.files.weights_digest()?)?;
+    if !options.input.overwrite && is_finished(&path, &manifest, prepared.encoder.device, terminal)? {
+        return finished(&path, options, terminal);
+    }
+
+    let tokens = prepared.tokens(terminal)?;
+    manifest.splits.clone_from(&tokens.sizes);
+    check_space(&path, &prepared, &tokens)?;
+    let mut encoder = load(&mut prepared, &tokens, terminal)?;
+    encoder.provider().clone_into(&mut manifest.provider);
+
+    let mode = if options.input.overwrite { OpenMode::Overwrite } else { OpenMode::Resume };
+    let writer = match StoreWriter::open(&path, &manifest, &tokens.tables, mode)? {
+        Opened::Writer(writer) => writer,
+        // Finished between our look at it and now, by another process.
+        Opened::Complete(_) => return finished(&path, options, terminal),
+    };
+    let shard = Shard::or_slurm(options.shard);
+    let parts = parts_of(&writer, shard, terminal);
+    let job = Job {
+        manifest: &manifest,
+        tables: &tokens.tables,
+        max_batch_tokens: prepared.max_batch_tokens,
+        stop: &stop,
+        terminal,
+    };
+    let work = job.run(&mut encoder, &writer, &parts)?;
+    let mut summary = Summary::new(path.clone(), &manifest, tokens.counts, &work);
+    if work.complete && options.self_check > 0 {
+        summary.self_check = Some(check(&path, &prepared, &mut encoder, options.self_check)?);
+    }
+    report(&summary, options, terminal);
+    if work.interrupted {
+        terminal.warn("stopped by a signal; run the same command again to go on");
+        return Ok(ExitStatus::Interrupted);
+    }
+    if !work.complete {
+        terminal.status(format!("share {shard} is done; the store is complete when the others are"));
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// Whether the store is there already, whole and of the same identity; an error if it is of another.
+fn is_finished(path: &Path, wanted: &Manifest, device: Device, terminal: &Terminal) -> Result<bool, CliError> {
+    let store = match Store::open(path, Io::Read) {
+        Ok(store) => store,
+        // What is not finished is compared when it is opened for writing.
+        Err(StoreError::NoStore { .. } | StoreError::Incomplete { .. }) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let stored = store.manifest();
+    let mut wanted = wanted.clone();
+    // Sizes follow from what is compared anyway; `auto` takes what there is, and what there is is done.
+    wanted.splits.clone_from(&stored.splits);
+    if device == Device::Auto {
+        wanted.provider.clone_from(&stored.provider);
+    }
+    let is_version = |difference: &FieldDifference| difference.field.starts_with("versions.");
+    let (versions, differences): (Vec<_>, Vec<_>) = stored.differences(&wanted).into_iter().partition(is_version);
+    if !differences.is_empty() {
+        return Err(StoreError::Identity { path: path.to_owned(), differences }.into());
+    }
+    for difference in versions {
+        terminal.status(format!("made by another version ({difference}); --overwrite makes it anew"));
+    }
+    Ok(true)
+}
+
+fn finished(path: &Path, options: &ExtractOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
+    let store = Store::open(path, Io::Read)?;
+    terminal.status(format!("complete   {}: nothing to do", path.display()));
+    if options.json {
+        let line = serde_json::json!({ "store": path, "identity": store.identity(), "state": "complete", "tokens_encoded": 0 });
+        terminal.result(line.to_string());
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn load(prepared: &mut Prepared, tokens: &Tokens, terminal: &Terminal) -> Result<Encoder, CliError> {
+    let started = std::time::Instant::now();
+    let encoder = prepared.load()?;
+    for note in encoder.notes() {
+        terminal.warn(note);
+    }
+    terminal.status(format!(
+        "encoder    on {}, {} threads, ready after {:.1} s",
+        encoder.provider(),
+        prepared.encoder.threads,
+        started.elapsed().as_secs_f64()
+    ));
+    let largest = tokens.tables.iter().flat_map(|table| table.input_ids.iter().copied()).max();
+    let vocabulary = encoder.vocabulary();
+    match largest.filter(|&id| id as usize >= vocabulary) {
+        Some(id) => Err(CliError::Vocabulary { folder: prepared.files.folder.clone(), id, vocabulary }),
+        None => Ok(encoder),
+    }
+}
+
+/// The parts that are missing and belong to this share of the work.
+fn parts_of(writer: &StoreWriter, shard: Shard, terminal: &Terminal) -> Vec<cache::Part> {
+    let mut parts = writer.pending();
+    if shard.count > 1 {
+        terminal.status(format!("share      {shard} of the work"));
+        parts.retain(|part| usize::try_from(part.index).is_ok_and(|index| index % shard.count == shard.index));
+    }
+    parts
+}
+
+/// Compares some sequences with the store; a store that fails is moved out of the way, so that nobody trains on it.
+fn check(
+    path: &Path,
+    prepared: &Prepared,
+    encoder: &mut Encoder,
+    count: usize,
+) -> Result<crate::job::CheckReport, CliError> {
+    let checked = Store::open(path, Io::Read)
+        .map_err(CheckError::from)
+        .and_then(|store| self_check(&store, encoder, prepared.encoder.dtype, count));
+    checked.map_err(|source| {
+        let mut hints = Vec::new();
+        if matches!(source, CheckError::Mismatch { .. }) {
+            let rejected = path.with_extension("zarr.rejected");
+            let moved = shared::files::sync_dir(path).and_then(|()| {
+                if rejected.exists() {
+                    fs_err::remove_dir_all(&rejected)?;
+                }
+                fs_err::rename(path, &rejected)
+            });
+            hints.push(match moved {
+                Ok(()) => format!("the store was moved to {}: do not train on it", rejected.display()),
+                Err(error) => format!("do not train on the store: {error}"),
+            });
+        }
+        CliError::Check { source, hints }
+    })
+}
+
+fn report(summary: &Summary, options: &ExtractOptions, terminal: &Terminal) {
+    for line in summary.lines() {
+        terminal.status(line);
+    }
+    if options.json {
+        // Strings and numbers: nothing that JSON could refuse.
+        terminal.result(serde_json::to_string(summary).unwrap_or_default());
+    }
+}

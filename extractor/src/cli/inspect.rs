@@ -1,0 +1,71 @@
+//! `extractor inspect`: what is in a store, from its metadata alone.
+
+use cache::inspect::{Inspection, SplitInspection, inspect};
+use shared::exit::ExitStatus;
+use shared::terminal::Terminal;
+
+use super::error::CliError;
+use super::options::StoreOptions;
+use crate::job::bytes;
+
+pub(super) fn run(options: &StoreOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
+    let path = cache::find_store(&options.store, None, None)?;
+    let found = inspect(&path)?;
+    if options.json {
+        // Strings, numbers and maps with names as keys: nothing that JSON could refuse.
+        terminal.result(serde_json::to_string(&found).unwrap_or_default());
+    } else {
+        lines(&found).iter().for_each(|line| terminal.result(line));
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn lines(found: &Inspection) -> Vec<String> {
+    let manifest = &found.manifest;
+    let state = if found.complete {
+        "complete".to_owned()
+    } else {
+        format!("incomplete: {} of {} parts are done", found.parts_done, found.parts)
+    };
+    let revision = manifest.model.revision.as_deref().map_or_else(String::new, |commit| format!(" at {commit}"));
+    let mut lines = vec![
+        format!("store      {}", found.path.display()),
+        format!("state      {state}"),
+        format!("identity   {}", found.identity),
+        format!("model      {}{revision} ({})", manifest.model.id, manifest.model.family),
+        format!("data set   {} ({})", manifest.dataset.id, manifest.dataset.task),
+        format!("layers     {:?} of {}", manifest.layers, manifest.model.layers_in_model),
+        format!(
+            "values     {}, {} wide, computed in {} on {}",
+            manifest.store_dtype, manifest.hidden, manifest.compute_dtype, manifest.provider
+        ),
+        format!("size       {}", bytes(found.bytes)),
+    ];
+    for (name, split) in &found.splits {
+        lines.extend(split_lines(&name.to_string(), split));
+    }
+    lines
+}
+
+fn split_lines(name: &str, split: &SplitInspection) -> Vec<String> {
+    let [tokens, layers, hidden] = split.shape;
+    let mut lines = vec![
+        String::new(),
+        format!(
+            "{name:<10} {} sentences, {} sequences, {} words; hidden states [{tokens}, {layers}, {hidden}], {} in {} files",
+            split.size.sentences, split.size.sequences, split.size.words, bytes(split.bytes), split.files
+        ),
+    ];
+    for (task, labels) in &split.tasks {
+        lines.push(format!("{:<10} {}", task.to_string(), labels.classes.join(" ")));
+    }
+    lines.push(format!("{:>10} {:>12} {:>12} {:>12} {:>8} {:>8}", "layer", "minimum", "maximum", "mean |x|", "NaN", "Inf"));
+    for layer in &split.layers {
+        let of = &layer.statistics;
+        lines.push(format!(
+            "{:>10} {:>12.4} {:>12.4} {:>12.4} {:>8} {:>8}",
+            layer.layer, of.minimum, of.maximum, of.mean_absolute, of.nan, of.infinite
+        ));
+    }
+    lines
+}

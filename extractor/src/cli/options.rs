@@ -1,0 +1,207 @@
+//! The options as they are typed, each with its environment variable.
+
+use std::path::PathBuf;
+
+use cache::{ByteLimits, LongPolicy, StoreDtype};
+use clap::Args;
+use shared::dataset::{Column, Task};
+
+use crate::encoder::{ComputeDtype, Device, LayerSelection};
+
+/// Tokens of a batch, padding included: measured on two cores (`docs/`), smaller loses speed to the overhead of
+/// a run, larger to padding and memory.
+pub(super) const MAX_BATCH_TOKENS: usize = 2048;
+
+/// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.
+#[derive(Debug, Args)]
+pub(super) struct InputOptions {
+    /// Folder of the encoder: config.json, model.safetensors and the tokenizer's files.
+    #[arg(long, value_name = "DIR", env = "EXTRACTOR_MODEL", help_heading = "Input")]
+    pub(super) model: Option<String>,
+    /// Folder of the data set (train, validation and test files), or one file.
+    #[arg(long, value_name = "DIR|FILE", env = "EXTRACTOR_DATASET", help_heading = "Input")]
+    pub(super) dataset: Option<String>,
+    /// What the labels are; found out from them where it is not given.
+    #[arg(long, value_enum, env = "EXTRACTOR_TASK", help_heading = "Input")]
+    pub(super) task: Option<Task>,
+    /// Column of the words: its name, or its number from 0.
+    #[arg(long, value_name = "COLUMN", env = "EXTRACTOR_TOKEN_COLUMN", help_heading = "Input")]
+    pub(super) token_column: Option<Column>,
+    /// Column of the labels, likewise.
+    #[arg(long, value_name = "COLUMN", env = "EXTRACTOR_LABEL_COLUMN", help_heading = "Input")]
+    pub(super) label_column: Option<Column>,
+
+    /// Root folder of the stores; this one becomes ROOT/<model>--<dataset>.zarr.
+    #[arg(long, value_name = "ROOT", env = "EXTRACTOR_OUT", help_heading = "Store")]
+    pub(super) out: Option<PathBuf>,
+    /// Layers to keep: all, or numbers and ranges such as 0,4-8,-1; 0 is the embedding output.
+    #[arg(long, default_value = "all", env = "EXTRACTOR_LAYERS", allow_hyphen_values = true, help_heading = "Store")]
+    pub(super) layers: LayerSelection,
+    /// Number format of the store.
+    #[arg(long, value_enum, default_value = "f16", env = "EXTRACTOR_STORE_DTYPE", help_heading = "Store")]
+    pub(super) store_dtype: StoreDtype,
+    /// Bytes of an inner chunk, at most: what a Zarr reader decodes for a single token.
+    #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().chunk, env = "EXTRACTOR_CHUNK_BYTES", help_heading = "Store")]
+    pub(super) chunk_bytes: u64,
+    /// Bytes of a file, at most.
+    #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().file, env = "EXTRACTOR_FILE_BYTES", help_heading = "Store")]
+    pub(super) file_bytes: u64,
+    /// Bytes of a part, at most: what a killed run loses of its work.
+    #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().part, env = "EXTRACTOR_PART_BYTES", help_heading = "Store")]
+    pub(super) part_bytes: u64,
+    /// Begin anew where a store of that name exists.
+    #[arg(long, env = "EXTRACTOR_OVERWRITE", help_heading = "Store")]
+    pub(super) overwrite: bool,
+
+    /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for by default.
+    #[arg(long, value_name = "N", env = "EXTRACTOR_MAX_LENGTH", help_heading = "Encoding")]
+    pub(super) max_length: Option<usize>,
+    /// What happens to longer sentences: split cuts them into windows between words, truncate leaves the rest out.
+    #[arg(long, value_enum, default_value = "split", env = "EXTRACTOR_LONG", help_heading = "Encoding")]
+    pub(super) long: LongPolicy,
+    /// Number format of weights and arithmetic; f16 needs a GPU.
+    #[arg(long, value_enum, default_value = "f32", env = "EXTRACTOR_DTYPE", help_heading = "Encoding")]
+    pub(super) dtype: ComputeDtype,
+    /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
+    #[arg(long, default_value = "auto", env = "EXTRACTOR_DEVICE", help_heading = "Encoding")]
+    pub(super) device: Device,
+    /// Most tokens of a batch, padding included. Rounding depends on it, so a store is finished with the number it was begun with.
+    #[arg(long, value_name = "N", default_value_t = MAX_BATCH_TOKENS, env = "EXTRACTOR_MAX_BATCH_TOKENS", help_heading = "Encoding")]
+    pub(super) max_batch_tokens: usize,
+    /// Threads of the encoder; the job's share of the machine by default.
+    #[arg(long, value_name = "N", env = "EXTRACTOR_THREADS", help_heading = "Encoding")]
+    pub(super) threads: Option<usize>,
+}
+
+/// Options of `extractor` and `extractor run`.
+#[derive(Debug, Args)]
+pub(super) struct ExtractOptions {
+    #[command(flatten)]
+    pub(super) input: InputOptions,
+    /// Do the I-th of N shares of the work (I from 1), so that N processes fill one store together. In a Slurm job
+    /// array the share is the task's; 1/1 does everything.
+    #[arg(long, value_name = "I/N", env = "EXTRACTOR_SHARD", help_heading = "Encoding")]
+    pub(super) shard: Option<Shard>,
+    /// Sequences to encode alone afterwards and to compare with the store; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 4, env = "EXTRACTOR_SELF_CHECK", help_heading = "Encoding")]
+    pub(super) self_check: usize,
+    /// Print the summary as JSON on stdout.
+    #[arg(long, env = "EXTRACTOR_JSON", help_heading = "Output")]
+    pub(super) json: bool,
+}
+
+/// Options of `extractor plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanOptions {
+    #[command(flatten)]
+    pub(super) input: InputOptions,
+    /// Speed that an earlier run reported, for an estimate of the time.
+    #[arg(long, value_name = "N", env = "EXTRACTOR_TOKENS_PER_SECOND", help_heading = "Output")]
+    pub(super) tokens_per_second: Option<f64>,
+    /// Print the plan as JSON on stdout.
+    #[arg(long, env = "EXTRACTOR_JSON", help_heading = "Output")]
+    pub(super) json: bool,
+}
+
+/// Options of `extractor inspect`.
+#[derive(Debug, Args)]
+pub(super) struct StoreOptions {
+    /// The store, or a root folder with one store in it.
+    #[arg(value_name = "STORE", env = "EXTRACTOR_STORE")]
+    pub(super) store: PathBuf,
+    /// Print as JSON on stdout.
+    #[arg(long, env = "EXTRACTOR_JSON")]
+    pub(super) json: bool,
+}
+
+/// Options of `extractor verify`.
+#[derive(Debug, Args)]
+pub(super) struct VerifyOptions {
+    #[command(flatten)]
+    pub(super) store: StoreOptions,
+    /// Delete what is damaged, so that the next run of the same extraction makes just that again.
+    #[arg(long, env = "EXTRACTOR_REPAIR")]
+    pub(super) repair: bool,
+}
+
+/// Options of `extractor doctor`.
+#[derive(Debug, Args)]
+pub(super) struct DoctorOptions {
+    /// Root folder of the stores, to look at its file system.
+    #[arg(long, value_name = "ROOT", env = "EXTRACTOR_OUT")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// One of several shares of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shard {
+    /// Which share, from 0.
+    pub(super) index: usize,
+    /// How many there are.
+    pub(super) count: usize,
+}
+
+impl Shard {
+    /// The share that is asked for, else the Slurm array task's, else everything.
+    pub(super) fn or_slurm(asked: Option<Self>) -> Self {
+        asked.or_else(|| Self::slurm(|name| std::env::var(name).ok()?.parse().ok())).unwrap_or(Self { index: 0, count: 1 })
+    }
+
+    fn slurm(variable: impl Fn(&str) -> Option<usize>) -> Option<Self> {
+        let count = variable("SLURM_ARRAY_TASK_COUNT")?;
+        let first = variable("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
+        let step = variable("SLURM_ARRAY_TASK_STEP").unwrap_or(1).max(1);
+        let index = variable("SLURM_ARRAY_TASK_ID")?.checked_sub(first)? / step;
+        (index < count).then_some(Self { index, count })
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        match numbers {
+            Some((index @ 1.., count)) if index <= count => Ok(Self { index: index - 1, count }),
+            _ => Err(format!("expected I/N with I from 1 to N, for example 1/3, not {text:?}")),
+        }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.index + 1, self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shard;
+
+    #[test]
+    fn shards_count_from_one() {
+        assert_eq!("1/3".parse(), Ok(Shard { index: 0, count: 3 }));
+        assert_eq!("3/3".parse::<Shard>().map(|shard| shard.to_string()).as_deref(), Ok("3/3"));
+        for wrong in ["0/3", "4/3", "1", "1/", "-1/2", "1/0"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_slurm_array_need_not_begin_at_zero_or_count_by_one() {
+        let array = |id, first, step| {
+            move |name: &str| match name {
+                "SLURM_ARRAY_TASK_ID" => Some(id),
+                "SLURM_ARRAY_TASK_COUNT" => Some(3),
+                "SLURM_ARRAY_TASK_MIN" => Some(first),
+                "SLURM_ARRAY_TASK_STEP" => Some(step),
+                _ => None,
+            }
+        };
+        assert_eq!(Shard::slurm(array(0, 0, 1)), Some(Shard { index: 0, count: 3 }));
+        assert_eq!(Shard::slurm(array(14, 10, 2)), Some(Shard { index: 2, count: 3 }));
+        // A task outside the array it claims to be of does everything rather than nothing.
+        assert_eq!(Shard::slurm(array(9, 0, 1)), None);
+        assert_eq!(Shard::slurm(|_| None), None);
+    }
+}

@@ -1,0 +1,229 @@
+//! From options to what an extraction needs, checked, with no weight read but for its digest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cache::{ByteLimits, DatasetIdentity, FORMAT_VERSION, Manifest, ModelIdentity};
+use shared::dataset::{Dataset, Source};
+use shared::terminal::Terminal;
+
+use super::error::CliError;
+use super::options::InputOptions;
+use crate::encoder::{Device, Encoder, EncoderError, EncoderOptions};
+use crate::family::{Config, EncoderSpec};
+use crate::model::ModelFiles;
+use crate::plan::{Limits, Tokens};
+use crate::tokenizer::Tokenizer;
+
+/// What a store needs to know of an encoder before it is loaded.
+pub(super) struct Shape {
+    pub(super) family: String,
+    /// Hidden states, the embedding output included.
+    pub(super) states: usize,
+    pub(super) hidden: usize,
+    pub(super) max_positions: usize,
+    /// The encoder itself, where only loading it tells the rest.
+    loaded: Option<Encoder>,
+}
+
+impl Shape {
+    /// From `config.json`; an exported graph has to be loaded, as only its outputs tell.
+    fn of(files: &ModelFiles, options: &EncoderOptions) -> Result<Self, CliError> {
+        if files.onnx_file().is_none() {
+            let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
+            return Ok(Self {
+                family: spec.family.to_owned(),
+                states: spec.states(),
+                hidden: spec.hidden,
+                max_positions: spec.max_positions(),
+                loaded: None,
+            });
+        }
+        let encoder = Encoder::load(files, options)?;
+        Ok(Self {
+            family: encoder.family().to_owned(),
+            states: encoder.layers_in_model(),
+            hidden: encoder.hidden(),
+            max_positions: encoder.max_positions(),
+            loaded: Some(encoder),
+        })
+    }
+}
+
+/// Everything known before sentences are cut into tokens.
+pub(super) struct Prepared {
+    pub(super) files: ModelFiles,
+    pub(super) shape: Shape,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) dataset: Dataset,
+    pub(super) limits: Limits,
+    pub(super) encoder: EncoderOptions,
+    pub(super) max_batch_tokens: usize,
+    /// Where the store goes; none when no root was given.
+    pub(super) store: Option<PathBuf>,
+    layers: Vec<usize>,
+    store_dtype: cache::StoreDtype,
+    bytes: ByteLimits,
+}
+
+impl Prepared {
+    /// Looks at model, tokenizer and data set.
+    pub(super) fn new(options: &InputOptions, terminal: &Terminal) -> Result<Self, CliError> {
+        let (model, dataset) = (model_folder(options)?, dataset_path(options)?);
+        if options.max_batch_tokens == 0 {
+            return Err(CliError::usage("--max-batch-tokens 0 leaves no room for a token", "give at least 1"));
+        }
+        let files = ModelFiles::in_folder(&model)?;
+        let threads = options.threads.unwrap_or_else(shared::resources::threads);
+        let encoder = EncoderOptions { device: options.device, threads, layers: options.layers.clone(), dtype: options.dtype };
+        let shape = Shape::of(&files, &encoder)?;
+        let layers = options.layers.resolve(shape.states)?;
+        let tokenizer = Tokenizer::in_folder(&files.folder)?;
+        let limits = Limits::new(options.max_length, options.long, shape.max_positions, &tokenizer)?;
+        let dataset = source(options, dataset).load()?;
+        terminal.status(format!(
+            "model      {} ({}, {} of {} layers, hidden size {})",
+            files.id, shape.family, layers.len(), shape.states, shape.hidden
+        ));
+        let splits: Vec<String> =
+            dataset.splits.iter().map(|split| format!("{} {}", split.name, split.sentences.len())).collect();
+        let scheme = dataset.scheme.map_or_else(String::new, |scheme| format!(", {scheme}"));
+        terminal.status(format!(
+            "data set   {} ({}{scheme}, {} classes; sentences: {})",
+            dataset.id, dataset.task, dataset.classes.len(), splits.join(", ")
+        ));
+        for note in &dataset.notes {
+            terminal.status(format!("           {note}"));
+        }
+        let store = options.out.as_ref().map(|root| cache::store_path(root, &files.id, &dataset.id));
+        let max_batch_tokens = options.max_batch_tokens;
+        let store_dtype = options.store_dtype;
+        let bytes = ByteLimits { chunk: options.chunk_bytes, file: options.file_bytes, part: options.part_bytes };
+        Ok(Self { files, shape, tokenizer, dataset, limits, encoder, max_batch_tokens, store, layers, store_dtype, bytes })
+    }
+
+    /// The manifest of the store; the sizes of the splits and where the encoder really runs are still missing.
+    pub(super) fn manifest(&self, weights_digest: String) -> Result<Manifest, CliError> {
+        let units = self.bytes.units(self.row_bytes());
+        Ok(Manifest {
+            format_version: FORMAT_VERSION,
+            model: ModelIdentity {
+                id: self.files.id.clone(),
+                revision: self.files.revision.clone(),
+                weights_digest,
+                family: self.shape.family.clone(),
+                layers_in_model: self.shape.states,
+            },
+            tokenizer_digest: self.tokenizer.digest().to_owned(),
+            dataset: DatasetIdentity {
+                id: self.dataset.id.clone(),
+                digest: self.dataset.digest(),
+                task: self.dataset.task,
+                scheme: self.dataset.scheme,
+            },
+            splits: BTreeMap::new(),
+            max_length: self.limits.max_length,
+            long: self.limits.long,
+            layers: self.layers.clone(),
+            hidden: self.shape.hidden,
+            compute_dtype: self.encoder.dtype.to_string(),
+            store_dtype: self.store_dtype,
+            codec: cache::manifest::no_codec(),
+            provider: match self.encoder.device {
+                Device::Cuda(_) => "cuda".to_owned(),
+                Device::Cpu | Device::Auto => "cpu".to_owned(),
+            },
+            chunk_tokens: units.chunk_tokens,
+            file_tokens: units.file_tokens,
+            part_files: units.part_files,
+            versions: versions()?,
+        })
+    }
+
+    /// The encoder, loaded now if it is not yet.
+    pub(super) fn load(&mut self) -> Result<Encoder, CliError> {
+        match self.shape.loaded.take() {
+            Some(encoder) => Ok(encoder),
+            None => Ok(Encoder::load(&self.files, &self.encoder)?),
+        }
+    }
+
+    /// Bytes of all kept layers of one token.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.layers.len() * self.shape.hidden * self.store_dtype.bytes()
+    }
+
+    /// Number of kept layers.
+    pub(super) fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Cuts the data set into tokens. The data set goes into them.
+    pub(super) fn tokens(&mut self, terminal: &Terminal) -> Result<Tokens, CliError> {
+        let dataset = Dataset { splits: std::mem::take(&mut self.dataset.splits), ..self.dataset.clone() };
+        let tokens = Tokens::new(dataset, &self.tokenizer, self.limits)?;
+        for line in tokens.counts.lines() {
+            terminal.status(line);
+        }
+        for word in &tokens.counts.words_without_sub_word {
+            let label = word.label.as_deref().unwrap_or("-");
+            let (split, sentence, text) = (word.split, word.sentence + 1, &word.text);
+            terminal.detail(format!("           no sub-word: {split}, sentence {sentence}, {text:?} ({label})"));
+        }
+        Ok(tokens)
+    }
+}
+
+/// Of everything that rounding may depend on.
+fn versions() -> Result<BTreeMap<String, String>, CliError> {
+    let library = shared::native::onnxruntime().map_err(EncoderError::from)?;
+    let onnxruntime = shared::native::onnxruntime_version(&library).unwrap_or_else(|| "unknown".to_owned());
+    let extractor = env!("CARGO_PKG_VERSION").to_owned();
+    Ok([("extractor", extractor), ("onnxruntime", onnxruntime)].map(|(name, version)| (name.to_owned(), version)).into())
+}
+
+fn model_folder(options: &InputOptions) -> Result<PathBuf, CliError> {
+    let Some(model) = options.model.as_deref() else {
+        return Err(CliError::usage("--model is missing: which encoder?", "--model DIR, a folder with config.json and model.safetensors"));
+    };
+    if looks_like_hub_id(model) {
+        return Err(CliError::usage(
+            format!("there is no folder {model}, and models from the hub are not supported in this version"),
+            format!("download it where there is internet (`hf download {model} --local-dir DIR`) and give --model DIR"),
+        ));
+    }
+    Ok(PathBuf::from(model))
+}
+
+fn dataset_path(options: &InputOptions) -> Result<PathBuf, CliError> {
+    let hint = "--dataset DIR with train, validation and test files, or --dataset FILE";
+    let Some(dataset) = options.dataset.as_deref() else {
+        return Err(CliError::usage(
+            "--dataset is missing: only local folders and files are supported in this version, so there is no default",
+            hint,
+        ));
+    };
+    if looks_like_hub_id(dataset) {
+        return Err(CliError::usage(
+            format!("there is no file or folder {dataset}, and data sets from the hub are not supported in this version"),
+            hint,
+        ));
+    }
+    Ok(PathBuf::from(dataset))
+}
+
+/// A name, or an owner and a name, that is nothing on this disk.
+fn looks_like_hub_id(text: &str) -> bool {
+    let path = Path::new(text);
+    let plain = !text.starts_with(['.', '/', '~']) && !text.ends_with('/') && text.matches('/').count() <= 1;
+    plain && path.extension().is_none() && !path.exists()
+}
+
+fn source(options: &InputOptions, path: PathBuf) -> Source {
+    Source {
+        task: options.task,
+        token_column: options.token_column.clone(),
+        label_column: options.label_column.clone(),
+        ..Source::new(path)
+    }
+}

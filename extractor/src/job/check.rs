@@ -1,0 +1,187 @@
+//! The self-check: a few sequences encoded once more, alone, and compared with what the store says.
+//!
+//! Activations that belong to another token look as good as the right ones, and a head trained on them only
+//! scores a little worse. Encoding some sequences by themselves finds mix-ups of batch, layer or offset, a
+//! driver that miscomputes, and a disk that does not keep what it was given.
+
+use std::fmt;
+
+use cache::{Store, StoreDtype, StoreError};
+use serde::Serialize;
+use shared::dataset::SplitName;
+use shared::exit::ExitStatus;
+use thiserror::Error;
+
+use crate::encoder::{Batch, ComputeDtype, Encoder, EncoderError};
+
+/// Why the self-check did not pass.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The store does not hold what the encoder gives for the same tokens.
+    #[error(
+        "self-check: {split}, sequence {sequence}, token {token}, layer {layer} is {distance:.2e} away from what the encoder \
+         gives for the sequence alone (relative; allowed: {tolerance:.2e})"
+    )]
+    Mismatch {
+        /// The split.
+        split: SplitName,
+        /// Index of the sequence in its split, from 0.
+        sequence: usize,
+        /// Position in the sequence, from 0.
+        token: usize,
+        /// The layer's number in the model.
+        layer: usize,
+        /// Distance of the two vectors, relative to the length of the encoder's.
+        distance: f64,
+        /// Largest distance that rounding explains.
+        tolerance: f64,
+    },
+    /// The encoder failed.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CheckError {
+    /// Whose it is to mend.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Mismatch { .. } => ExitStatus::Machine,
+            Self::Encoder(error) => error.exit_status(),
+            Self::Store(error) => error.exit_status(),
+        }
+    }
+}
+
+/// What a passed self-check compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// Sequences encoded again.
+    pub sequences: usize,
+    /// Their tokens.
+    pub tokens: usize,
+    /// Largest relative distance of a token's vector in a layer.
+    pub largest_distance: f64,
+    /// What was allowed.
+    pub tolerance: f64,
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequences, tokens, largest_distance, tolerance } = self;
+        write!(
+            formatter,
+            "{sequences} sequences ({tokens} tokens) encoded alone agree with the store: \
+             at most {largest_distance:.1e} apart, {tolerance:.1e} allowed"
+        )
+    }
+}
+
+/// Compares `count` sequences, the same ones for the same store, with the store.
+///
+/// # Errors
+/// [`CheckError::Mismatch`] when a token's vector is further away than rounding explains.
+pub fn self_check(store: &Store, encoder: &mut Encoder, compute: ComputeDtype, count: usize) -> Result<CheckReport, CheckError> {
+    let tolerance = tolerance(compute, store.manifest().store_dtype);
+    let mut report = CheckReport { tolerance, ..CheckReport::default() };
+    for (split, sequence) in choose(store, count) {
+        let Some(reader) = store.split(split) else { continue };
+        let range = super::token_range(reader.offsets(), sequence);
+        let batch = Batch::padded(&[&reader.input_ids()[range.clone()]])?;
+        let encoded = encoder.encode(&batch)?;
+        let stored = reader.hidden_states(sequence)?;
+        let (layers, hidden) = (stored.layers(), stored.hidden());
+        let mut values = vec![0.0; range.len() * layers * hidden];
+        stored.to_f32(&mut values);
+        for (at, stored) in values.chunks_exact(hidden).enumerate() {
+            let (token, layer) = (at / layers, at % layers);
+            let expected = &encoded.layer(layer)[token * hidden..(token + 1) * hidden];
+            let distance = distance(expected, stored);
+            // Written so that NaN does not pass.
+            if !(distance <= tolerance) {
+                let layer = store.manifest().layers[layer];
+                return Err(CheckError::Mismatch { split, sequence, token, layer, distance, tolerance });
+            }
+            report.largest_distance = report.largest_distance.max(distance);
+        }
+        report.sequences += 1;
+        report.tokens += range.len();
+    }
+    Ok(report)
+}
+
+/// How far a token's vector may be from the one in the store: what the batch does to rounding inside the
+/// encoder, and half a unit in the last place of the store's format.
+fn tolerance(compute: ComputeDtype, store: StoreDtype) -> f64 {
+    let computing = match compute {
+        ComputeDtype::F32 => 1e-4,
+        ComputeDtype::F16 => 3e-2,
+    };
+    let storing = match store {
+        StoreDtype::F32 => 0.0,
+        StoreDtype::F16 => f64::powi(2.0, -11),
+        StoreDtype::Bf16 => f64::powi(2.0, -8),
+    };
+    computing + storing
+}
+
+fn distance(expected: &[f32], stored: &[f32]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let length = norm(&mut expected.iter().map(|&value| f64::from(value)));
+    let apart = norm(&mut expected.iter().zip(stored).map(|(&left, &right)| f64::from(left) - f64::from(right)));
+    if apart == 0.0 { 0.0 } else { apart / length }
+}
+
+/// Up to `count` sequences that have tokens, picked by the store's identity.
+fn choose(store: &Store, count: usize) -> Vec<(SplitName, usize)> {
+    let all: Vec<(SplitName, usize)> = store
+        .manifest()
+        .splits
+        .keys()
+        .filter_map(|&split| Some((split, store.split(split)?)))
+        .flat_map(|(split, reader)| {
+            let filled = reader.offsets().windows(2).enumerate().filter(|(_, pair)| pair[0] < pair[1]);
+            filled.map(move |(sequence, _)| (split, sequence)).collect::<Vec<_>>()
+        })
+        .collect();
+    let identity = store.identity();
+    let mut state = u64::from_str_radix(identity.get(..16).unwrap_or_default(), 16).unwrap_or_default();
+    let mut chosen = std::collections::BTreeSet::new();
+    while chosen.len() < count.min(all.len()) {
+        let index = usize::try_from(next(&mut state) % all.len() as u64).unwrap_or_default();
+        chosen.insert(all[index]);
+    }
+    chosen.into_iter().collect()
+}
+
+/// `SplitMix64` (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, tolerance};
+    use crate::encoder::ComputeDtype;
+    use cache::StoreDtype;
+
+    #[test]
+    fn rounding_passes_and_another_vector_does_not() {
+        let vector: Vec<f32> = (0..64_u8).map(|step| f32::from(step).sin()).collect();
+        let rounded: Vec<f32> = vector.iter().map(|value| half::f16::from_f32(*value).to_f32()).collect();
+        let other: Vec<f32> = vector.iter().rev().copied().collect();
+        let allowed = tolerance(ComputeDtype::F32, StoreDtype::F16);
+        assert!(distance(&vector, &rounded) > 0.0);
+        assert!(distance(&vector, &rounded) < allowed);
+        assert!(distance(&vector, &other) > 100.0 * allowed);
+        assert!(!(distance(&vector, &[f32::NAN; 64]) <= allowed));
+    }
+}

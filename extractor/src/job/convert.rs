@@ -1,0 +1,134 @@
+//! From padded layers, `[rows, width, hidden]` each, to the store's rows, `[tokens, layers, hidden]`.
+
+use cache::rows::{self, Overflow};
+use cache::{Manifest, Part, PartStatistics, SplitTables};
+use rayon::prelude::*;
+
+use super::JobError;
+use crate::batch::Batch;
+use crate::encoder::HiddenStates;
+
+/// Fewer tokens than this are not worth another thread.
+const MIN_TOKENS: usize = 64;
+
+/// The rows of one batch, in the store's number format.
+#[derive(Default)]
+pub(super) struct Rows {
+    /// First token in the split and number of tokens of each piece, in the order of `bytes`.
+    pub(super) pieces: Vec<(u64, usize)>,
+    /// `[tokens, layers, hidden]`.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Rows {
+    pub(super) fn tokens(&self) -> u64 {
+        self.pieces.iter().map(|&(_, tokens)| tokens as u64).sum()
+    }
+}
+
+/// Where a token stands in a batch.
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    token: usize,
+}
+
+/// Converts the batches of one part.
+pub(super) struct Converter<'a> {
+    manifest: &'a Manifest,
+    table: &'a SplitTables,
+    part: &'a Part,
+}
+
+/// A batch's hidden states: `[rows, width, hidden]` for each layer.
+struct Layers<'a> {
+    width: usize,
+    values: Vec<&'a [f32]>,
+}
+
+impl<'a> Converter<'a> {
+    pub(super) fn new(manifest: &'a Manifest, table: &'a SplitTables, part: &'a Part) -> Self {
+        Self { manifest, table, part }
+    }
+
+    /// Fills `out` with the tokens of `batch` that belong to the part and counts their values.
+    pub(super) fn rows(
+        &self,
+        batch: &Batch,
+        hidden: &HiddenStates<'_>,
+        out: &mut Rows,
+        statistics: &mut PartStatistics,
+    ) -> Result<(), JobError> {
+        out.pieces.clear();
+        let places = self.places(batch, out);
+        let row_bytes = self.manifest.row_bytes();
+        out.bytes.resize(places.len() * row_bytes, 0);
+        let layers = self.manifest.layers.len();
+        let states = Layers { width: batch.width, values: (0..layers).map(|layer| hidden.layer(layer)).collect() };
+        let counted = out
+            .bytes
+            .par_chunks_exact_mut(row_bytes)
+            .zip(&places)
+            .with_min_len(MIN_TOKENS)
+            .try_fold(
+                || PartStatistics::new(layers),
+                |mut statistics, (bytes, &place)| {
+                    self.row(&states, place, bytes, &mut statistics)
+                        .map_err(|overflow| self.overflow(batch, place, overflow))?;
+                    Ok::<_, JobError>(statistics)
+                },
+            )
+            .try_reduce(
+                || PartStatistics::new(layers),
+                |mut left, right| {
+                    left.merge(&right);
+                    Ok(left)
+                },
+            )?;
+        statistics.merge(&counted);
+        Ok(())
+    }
+
+    /// Every token of the batch that lies in the part, sequence by sequence.
+    fn places(&self, batch: &Batch, out: &mut Rows) -> Vec<Place> {
+        let mut places = Vec::with_capacity(batch.sequences.len() * batch.width);
+        for (row, &sequence) in batch.sequences.iter().enumerate() {
+            let (begin, end) = (self.table.offsets[sequence], self.table.offsets[sequence + 1]);
+            let first = begin.max(self.part.tokens.start);
+            let kept = first..end.min(self.part.tokens.end).max(first);
+            let before = places.len();
+            places.extend(kept.map(|token| Place { row, token: usize::try_from(token - begin).unwrap_or(usize::MAX) }));
+            if places.len() > before {
+                out.pieces.push((first, places.len() - before));
+            }
+        }
+        places
+    }
+
+    fn row(
+        &self,
+        states: &Layers<'_>,
+        place: Place,
+        bytes: &mut [u8],
+        statistics: &mut PartStatistics,
+    ) -> Result<(), Overflow> {
+        let Manifest { hidden: size, store_dtype, .. } = *self.manifest;
+        let at = (place.row * states.width + place.token) * size;
+        let layers = bytes.chunks_exact_mut(size * store_dtype.bytes()).zip(&mut statistics.layers);
+        for (layer, ((bytes, statistics), values)) in layers.zip(&states.values).enumerate() {
+            rows::encode(store_dtype, layer, &values[at..at + size], bytes, statistics)?;
+        }
+        Ok(())
+    }
+
+    fn overflow(&self, batch: &Batch, place: Place, overflow: Overflow) -> JobError {
+        let sentence = self.table.sentence_of[batch.sequences[place.row]] as usize;
+        JobError::Value {
+            split: self.part.split,
+            sentence: sentence + 1,
+            token: place.token,
+            layer: self.manifest.layers[overflow.layer],
+            problem: overflow.to_string(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The closing account of an extraction, for people and for programs.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{CheckReport, Work};
+use crate::plan::Counts;
+
+/// What an extraction would have to be given more of to be faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Limit {
+    /// The encoder: a faster processor.
+    Encoder,
+    /// The store: a faster disk.
+    Store,
+}
+
+/// Share of its time that the encoder may wait for the store before the store counts as the limit.
+const WAITING_SHARE: f64 = 0.1;
+
+/// Where an extraction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The store is complete.
+    Complete,
+    /// This shard's parts are done, other shards' are missing.
+    Partial,
+    /// A signal came first.
+    Interrupted,
+}
+
+/// The summary; its JSON is what `--json` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The store.
+    pub store: PathBuf,
+    /// Identity of the store, the digest of its manifest.
+    pub identity: String,
+    /// Where the extraction ended.
+    pub state: State,
+    /// Where the encoder ran.
+    pub provider: String,
+    /// The data set as sequences.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Bytes of hidden states in the finished store.
+    pub bytes: u64,
+    /// Tokens that this run encoded.
+    pub tokens_encoded: u64,
+    /// From the first batch to the last byte.
+    pub seconds: f64,
+    /// Tokens a second over that time.
+    pub tokens_per_second: f64,
+    /// Share of encoded positions that were padding.
+    pub padding_share: f64,
+    /// Share of the time spent outside the encoder.
+    pub outside_encoder_share: f64,
+    /// What the time went into, in seconds.
+    pub time: Time,
+    /// What limited the speed.
+    pub limit: Limit,
+    /// What the self-check compared.
+    pub self_check: Option<CheckReport>,
+}
+
+/// Seconds of the encoding thread, and of the writing thread beside it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Time {
+    /// Inside the encoder.
+    pub encoding: f64,
+    /// Turning hidden states into rows.
+    pub converting: f64,
+    /// Waiting for the store.
+    pub waiting: f64,
+    /// The writing thread at work.
+    pub writing: f64,
+}
+
+impl Summary {
+    /// The account of `work` on a store.
+    #[must_use]
+    pub fn new(store: PathBuf, manifest: &cache::Manifest, counts: Counts, work: &Work) -> Self {
+        let seconds = work.elapsed.as_secs_f64();
+        let time = Time {
+            encoding: work.encoding.as_secs_f64(),
+            converting: work.converting.as_secs_f64(),
+            waiting: work.waiting.as_secs_f64(),
+            writing: work.writing.as_secs_f64(),
+        };
+        let limit = if time.waiting > WAITING_SHARE * seconds { Limit::Store } else { Limit::Encoder };
+        let state = match (work.interrupted, work.complete) {
+            (true, _) => State::Interrupted,
+            (false, true) => State::Complete,
+            (false, false) => State::Partial,
+        };
+        Self {
+            store,
+            identity: manifest.identity(),
+            state,
+            provider: manifest.provider.clone(),
+            bytes: counts.tokens * manifest.row_bytes() as u64,
+            counts,
+            tokens_encoded: work.tokens,
+            seconds,
+            tokens_per_second: ratio(float(work.tokens), seconds),
+            padding_share: ratio(float(work.padding), float(work.positions)),
+            outside_encoder_share: ratio(seconds - time.encoding, seconds),
+            time,
+            limit,
+            self_check: None,
+        }
+    }
+
+    /// The summary as lines for a person.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let Counts { sentences, words, sequences, tokens, .. } = &self.counts;
+        let mut lines = vec![
+            format!("sentences  {sentences} ({words} words) as {sequences} sequences"),
+            format!("tokens     {tokens}, {} of hidden states", bytes(self.bytes)),
+        ];
+        if self.tokens_encoded > 0 {
+            lines.push(format!(
+                "speed      {:.0} tokens/s on {}, {:.1} % padding, limited by the {}",
+                self.tokens_per_second,
+                self.provider,
+                100.0 * self.padding_share,
+                match self.limit {
+                    Limit::Encoder => "encoder",
+                    Limit::Store => "store",
+                }
+            ));
+        }
+        lines.extend(self.counts.lines());
+        if let Some(check) = &self.self_check {
+            lines.push(format!("self-check {check}"));
+        }
+        lines.push(format!("store      {}", self.store.display()));
+        lines
+    }
+}
+
+impl Counts {
+    /// What happened to long sentences and to words without a sub-word, a line each; none where nothing did.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.split_sentences > 0 {
+            let cut = if self.cut_words > 0 { format!(", {} words cut inside", self.cut_words) } else { String::new() };
+            lines.push(format!("long       {} sentences split into windows{cut}", self.split_sentences));
+        }
+        if self.truncated_sentences > 0 {
+            let (sentences, words) = (self.truncated_sentences, self.truncated_words);
+            lines.push(format!("long       {sentences} sentences truncated, {words} words and their labels left out"));
+        }
+        let lost = &self.words_without_sub_word;
+        if !lost.is_empty() {
+            let labelled = lost.iter().filter(|word| word.label.as_ref().is_some_and(|label| label != "O")).count();
+            lines.push(format!("no token   {} words yield no sub-word, {labelled} of them with a label other than O", lost.len()));
+        }
+        lines
+    }
+}
+
+/// A number of bytes for a person, in powers of ten as disks are sold.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    let size = float(bytes);
+    match units.into_iter().find(|&(unit, _)| size >= unit) {
+        Some((unit, name)) => format!("{:.1} {name}", size / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for a person to read")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
