@@ -288,10 +288,11 @@ fn listed(paths: &[PathBuf]) -> String {
     if paths.is_empty() {
         return " (no folder: the program's own place is unknown)".to_owned();
     }
-    paths
+    let lines: Vec<String> = paths
         .iter()
         .map(|path| format!("\n  {}", path.display()))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 #[cfg(test)]

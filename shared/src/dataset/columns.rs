@@ -58,13 +58,28 @@ impl ColumnFile {
         if layout.id.is_some() && id.contains(['-', '.']) {
             return Ok(None);
         }
-        for (what, field, column) in [("word", word, layout.token), ("label", label, layout.label)]
-        {
-            if field.is_empty() {
-                return Err(line.error(LineError::EmptyField { what, column }));
-            }
+        if label.is_empty() {
+            return Err(line.error(LineError::EmptyField {
+                what: "label",
+                column: layout.label,
+            }));
         }
         Ok(Some((word, label)))
+    }
+
+    /// Says which columns are read, where they are not the first and the last.
+    fn columns_note(&self) -> Option<String> {
+        let Layout {
+            token,
+            label,
+            columns,
+            ..
+        } = self.layout;
+        (token != 0 || label + 1 != columns).then(|| {
+            format!(
+                "words are read from column {token} and labels from column {label}, counted from 0"
+            )
+        })
     }
 }
 
@@ -77,19 +92,7 @@ impl LabelledFile for ColumnFile {
         false
     }
 
-    fn note(&self) -> Option<String> {
-        let layout = &self.layout;
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let expected = layout.token == 0 && layout.label + 1 == layout.columns;
-        (!expected).then(|| {
-            format!(
-                "{name}: words are read from column {}, labels from column {} (from 0) of {}",
-                layout.token, layout.label, layout.columns
-            )
-        })
-    }
-
-    fn read(&self) -> Result<Sentences, DatasetError> {
+    fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
         let mut lines = Lines::open(&self.path)?;
         let mut sentences = Sentences::default();
         let mut begin = None;
@@ -108,6 +111,7 @@ impl LabelledFile for ColumnFile {
             }
         }
         sentences.close(begin.unwrap_or_default());
+        notes.extend(self.columns_note());
         lines.filled(sentences)
     }
 }

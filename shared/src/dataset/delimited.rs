@@ -46,11 +46,11 @@ pub(super) struct Table {
 impl Table {
     /// Whether a `.tsv` is a table of texts, not a column file: its first line names a text and a label.
     pub(super) fn looks_like(path: &Path, source: &Source) -> Result<bool, DatasetError> {
-        let is_tsv = path
-            .to_string_lossy()
-            .to_lowercase()
-            .trim_end_matches(".gz")
-            .ends_with(".tsv");
+        let name = path.to_string_lossy().to_lowercase();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let is_tsv = Path::new(name)
+            .extension()
+            .is_some_and(|ending| ending == "tsv");
         if !is_tsv || source.task.is_some_and(Task::labels_words) {
             return Ok(false);
         }
@@ -63,8 +63,8 @@ impl Table {
             .split('\t')
             .map(|name| name.trim().to_owned())
             .collect();
-        let labelled = position(&names, &source.label_column, &LABEL_NAMES).is_some();
-        let texts = position(&names, &source.token_column, &TEXT_NAMES).is_some();
+        let labelled = position(&names, source.label_column.as_ref(), &LABEL_NAMES).is_some();
+        let texts = position(&names, source.token_column.as_ref(), &TEXT_NAMES).is_some();
         Ok(source.task == Some(Task::Sequence) || (labelled && texts))
     }
 
@@ -84,7 +84,7 @@ impl Table {
             .into_iter()
             .map(|name| name.trim().to_owned())
             .collect();
-        let find = |what: &'static str, column: &Option<Column>, known: &[&str]| {
+        let find = |what: &'static str, column: Option<&Column>, known: &[&str]| {
             position(&names, column, known).ok_or_else(|| match column {
                 Some(column) => {
                     let (column, available) = (column.to_string(), names.join(", "));
@@ -109,8 +109,8 @@ impl Table {
                 ),
             })
         };
-        let text = find("token", &source.token_column, &TEXT_NAMES)?;
-        let label = find("label", &source.label_column, &LABEL_NAMES)?;
+        let text = find("token", source.token_column.as_ref(), &TEXT_NAMES)?;
+        let label = find("label", source.label_column.as_ref(), &LABEL_NAMES)?;
         Ok(Self {
             path: path.to_path_buf(),
             format,
@@ -122,16 +122,16 @@ impl Table {
 }
 
 /// The column that the user named, else the first with a usual name.
-fn position(names: &[String], column: &Option<Column>, known: &[&str]) -> Option<usize> {
-    let named = |wanted: &str| {
+fn position(names: &[String], column: Option<&Column>, known: &[&str]) -> Option<usize> {
+    let find = |wanted: &str| {
         names
             .iter()
             .position(|name| name.eq_ignore_ascii_case(wanted))
     };
     match column {
         Some(Column::Index(index)) => (*index < names.len()).then_some(*index),
-        Some(Column::Name(name)) => named(name),
-        None => known.iter().find_map(|known| named(known)),
+        Some(Column::Name(name)) => find(name),
+        None => known.iter().find_map(|known| find(known)),
     }
 }
 
@@ -147,11 +147,7 @@ impl LabelledFile for Table {
         true
     }
 
-    fn note(&self) -> Option<String> {
-        None
-    }
-
-    fn read(&self) -> Result<Sentences, DatasetError> {
+    fn read(&self, _notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
         let mut records = Records {
             lines: Lines::open(&self.path)?,
             format: self.format,

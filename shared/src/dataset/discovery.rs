@@ -81,7 +81,7 @@ fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, PathBuf>, DatasetError
             let Some((split, is_exact)) = split_of(path) else {
                 continue;
             };
-            if is_exact < exact {
+            if exact && !is_exact {
                 continue;
             }
             if let Some(first) = files.insert(split, path.clone()) {
@@ -156,9 +156,9 @@ mod tests {
 
     fn names(files: &[&str]) -> Result<Vec<(SplitName, String)>, DatasetError> {
         let folder = tempfile::tempdir().unwrap();
-        files
-            .iter()
-            .for_each(|file| fs_err::write(folder.path().join(file), "").unwrap());
+        for file in files {
+            fs_err::write(folder.path().join(file), "").unwrap();
+        }
         let found = find(folder.path(), &BTreeMap::new())?;
         assert_eq!(
             found.id,

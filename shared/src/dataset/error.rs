@@ -151,10 +151,10 @@ pub enum LineError {
         /// `tabs` or `spaces`.
         separator: &'static str,
     },
-    /// A word or label is an empty text.
+    /// A label is an empty text.
     #[error("the {what} in column {column} is empty: fill it in, or delete the line")]
     EmptyField {
-        /// `word` or `label`.
+        /// What should be there.
         what: &'static str,
         /// The column, from 0.
         column: usize,

@@ -47,7 +47,7 @@ impl JsonLines {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        let find = |what: &'static str, column: &Option<Column>, known: &[&str]| match column {
+        let find = |what: &'static str, column: Option<&Column>, known: &[&str]| match column {
             Some(column) => object
                 .keys()
                 .find(|key| **key == column.to_string())
@@ -76,11 +76,11 @@ impl JsonLines {
                 }),
         };
         let words_first = [TOKEN_NAMES.as_slice(), &TEXT_NAMES].concat();
-        let token = find("token", &source.token_column, &words_first)?.clone();
+        let token = find("token", source.token_column.as_ref(), &words_first)?.clone();
         let texts = !object[&token].is_array();
         let label = find(
             "label",
-            &source.label_column,
+            source.label_column.as_ref(),
             &label_names(texts, source.task),
         )?
         .clone();
@@ -134,10 +134,11 @@ impl JsonLines {
             let (Value::String(word), Some(label)) = (word, name(label)) else {
                 return Err(wrong());
             };
-            for (what, text, column) in [("word", word.trim(), 0), ("label", label.trim(), 1)] {
-                if text.is_empty() {
-                    return Err(line.error(LineError::EmptyField { what, column }));
-                }
+            if label.trim().is_empty() {
+                return Err(line.error(LineError::EmptyField {
+                    what: "label",
+                    column: 1,
+                }));
             }
             sentences.add_word(word);
             sentences.add_label(&label);
@@ -191,11 +192,7 @@ impl LabelledFile for JsonLines {
         self.texts
     }
 
-    fn note(&self) -> Option<String> {
-        None
-    }
-
-    fn read(&self) -> Result<Sentences, DatasetError> {
+    fn read(&self, _notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
         let mut lines = Lines::open(&self.path)?;
         let mut sentences = Sentences::default();
         while let Some(line) = lines.next()? {

@@ -36,7 +36,7 @@ pub(super) struct Layout {
     pub(super) header: Option<usize>,
     /// Labels seen, and whether they are tags of spans; they tell comments from words.
     known: HashSet<String>,
-    tags: bool,
+    spans: bool,
 }
 
 /// Lines of words from the beginning of a file.
@@ -81,7 +81,7 @@ impl Layout {
                 label: 1,
                 header: None,
                 known: HashSet::new(),
-                tags: false,
+                spans: false,
             });
         };
         let (line, columns) = (
@@ -133,7 +133,7 @@ impl Layout {
             });
         }
         let known = rows.values(label).map(str::to_owned).collect();
-        let tags = rows.share(label, is_span_tag) > 0.9;
+        let spans = rows.share(label, is_span_tag) > 0.9;
         Ok(Self {
             tabs,
             columns,
@@ -142,7 +142,7 @@ impl Layout {
             label,
             header,
             known,
-            tags,
+            spans,
         })
     }
 
@@ -158,7 +158,7 @@ impl Layout {
         }
         // A part of speech for `#` alone is often a sign itself.
         let fits = self.known.contains(label)
-            || (self.tags && is_span_tag(label))
+            || (self.spans && is_span_tag(label))
             || !label.contains(char::is_alphanumeric);
         !self.tabs && !fits
     }

@@ -1,7 +1,7 @@
 //! Lines of a file one at a time, numbered, in memory of one line: the door by which foreign bytes come in. Packed files
 //! (gzip) are unpacked on the way; a byte order mark and the carriage returns of Windows are taken off.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -39,11 +39,6 @@ impl Lines {
             buffer: Vec::new(),
             number: 0,
         }
-    }
-
-    /// The file that is read.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// The next line without its end; none at the end of the file.
@@ -139,12 +134,12 @@ pub(super) fn is_blank(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
 
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<Vec<String>, DatasetError> {
-        let mut lines = Lines::new(Path::new("x"), Box::new(io::Cursor::new(bytes.to_vec())));
+        let mut lines = Lines::new(Path::new("x"), Box::new(Cursor::new(bytes.to_vec())));
         let mut all = Vec::new();
         while let Some(line) = lines.next()? {
             all.push(line.text.to_owned());
@@ -177,9 +172,9 @@ mod tests {
     fn gzip_is_unpacked_and_a_cut_one_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.conll.gz");
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packer.write_all(&b"a O\n".repeat(1_000)).unwrap();
-        let packed = packer.finish().unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&b"a O\n".repeat(1_000)).unwrap();
+        let packed = encoder.finish().unwrap();
         fs_err::write(&path, &packed).unwrap();
         let mut lines = Lines::open(&path).unwrap();
         while lines.next().unwrap().is_some() {}

@@ -15,6 +15,9 @@ pub struct Sentence {
     pub line: usize,
 }
 
+/// Stands for a word that is empty in the file: U+FFFD, which Unicode has for what cannot be represented.
+const LOST_WORD: &str = "\u{fffd}";
+
 /// The sentences of a split, stored compactly.
 #[derive(Debug, Clone, Default)]
 pub struct Sentences {
@@ -26,6 +29,7 @@ pub struct Sentences {
     names: Names,
     /// Where each sentence ends.
     ends: Vec<End>,
+    lost_words: usize,
 }
 
 /// The ends of a sentence in the parts of [`Sentences`], and its line.
@@ -42,6 +46,8 @@ struct End {
 struct Names {
     names: Vec<String>,
     numbers: HashMap<String, u32>,
+    /// The one asked for last: most often also the next.
+    last: u32,
 }
 
 impl Names {
@@ -50,13 +56,20 @@ impl Names {
         reason = "four billion different labels do not fit into memory"
     )]
     fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
+        if self
+            .names
+            .get(self.last as usize)
+            .is_some_and(|last| last == name)
+        {
+            return self.last;
         }
-        let number = self.names.len() as u32;
-        self.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
+        self.last = self.numbers.get(name).copied().unwrap_or_else(|| {
+            let number = self.names.len() as u32;
+            self.names.push(name.to_owned());
+            self.numbers.insert(name.to_owned(), number);
+            number
+        });
+        self.last
     }
 }
 
@@ -93,6 +106,7 @@ impl Sentences {
     }
 
     /// All sentences, each copied out.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Sentence> + '_ {
         (0..self.len()).map(|index| Sentence {
             words: self.words(index).map(str::to_owned).collect(),
@@ -105,6 +119,7 @@ impl Sentences {
     ///
     /// # Panics
     /// When there is no sentence `index`.
+    #[must_use]
     pub fn words(&self, index: usize) -> impl ExactSizeIterator<Item = &str> {
         let (begin, end) = (self.begin(index), self.ends[index]);
         let mut rest = &self.text[begin.text..end.text];
@@ -121,6 +136,7 @@ impl Sentences {
     ///
     /// # Panics
     /// When there is no sentence `index`.
+    #[must_use]
     pub fn labels(&self, index: usize) -> impl ExactSizeIterator<Item = &str> {
         let (begin, end) = (self.begin(index), self.ends[index]);
         self.labels[begin.label..end.label]
@@ -143,6 +159,11 @@ impl Sentences {
         &self.names.names
     }
 
+    /// How many words were empty.
+    pub(super) fn lost_words(&self) -> usize {
+        self.lost_words
+    }
+
     /// The different labels and how often each occurs.
     pub(super) fn label_counts(&self) -> impl Iterator<Item = (&str, usize)> {
         let mut counts = vec![0; self.names.names.len()];
@@ -154,19 +175,28 @@ impl Sentences {
 
     /// Adds a sentence at the end.
     pub fn push<W: AsRef<str>, L: AsRef<str>>(&mut self, words: &[W], labels: &[L], line: usize) {
-        words.iter().for_each(|word| self.add_word(word.as_ref()));
-        labels
-            .iter()
-            .for_each(|label| self.add_label(label.as_ref()));
+        for word in words {
+            self.add_word(word.as_ref());
+        }
+        for label in labels {
+            self.add_label(label.as_ref());
+        }
         self.close(line);
     }
 
-    /// Adds a word to the sentence that [`Self::close`] will end.
+    /// Adds a word to the sentence that [`Self::close`] will end. For an empty one, whose characters got lost on the
+    /// way to the file, its place is kept by [`LOST_WORD`].
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a word is shorter than a line, which is bounded"
     )]
     pub(super) fn add_word(&mut self, word: &str) {
+        let word = if word.trim().is_empty() {
+            self.lost_words += 1;
+            LOST_WORD
+        } else {
+            word
+        };
         self.text.push_str(word);
         self.lengths.push(word.len() as u32);
     }

@@ -65,10 +65,8 @@ pub(super) trait LabelledFile {
     fn columns(&self) -> (String, String);
     /// Whether there is one label a text, not a word.
     fn labels_texts(&self) -> bool;
-    /// What was guessed and may surprise.
-    fn note(&self) -> Option<String>;
-    /// Reads all sentences; one at least.
-    fn read(&self) -> Result<Sentences, DatasetError>;
+    /// Reads all sentences, one at least; adds to `notes` what was guessed or left out and may surprise.
+    fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError>;
 }
 
 impl Source {
@@ -101,11 +99,22 @@ impl Source {
                 _ => columns = Some(got),
             }
             texts = file.labels_texts();
-            notes.extend(file.note());
+            let mut told = Vec::new();
+            let sentences = file.read(&mut told)?;
+            if sentences.lost_words() > 0 {
+                told.push(format!(
+                    "{}: {} empty words are read as U+FFFD",
+                    path.display(),
+                    sentences.lost_words()
+                ));
+            }
+            // What holds for all files is said once.
+            told.retain(|note| !notes.contains(note));
+            notes.append(&mut told);
             splits.push(Split {
                 name,
-                sentences: file.read()?,
                 path,
+                sentences,
             });
         }
         notes.extend(holdout::fill(&mut splits, self.seed));

@@ -85,11 +85,9 @@ fn write(scheme: Scheme, runs: &[(Option<&str>, usize)]) -> Vec<String> {
             let (first, last) = (index == 0, index + 1 == length);
             let prefix = match scheme {
                 Scheme::Iob1 if first && kind == before => "B",
-                Scheme::Iob1 | Scheme::Io => "I",
-                Scheme::Iob2 if first => "B",
                 Scheme::Iobes if first && last => "S",
                 Scheme::Bilou if first && last => "U",
-                Scheme::Iobes | Scheme::Bilou if first => "B",
+                Scheme::Iob2 | Scheme::Iobes | Scheme::Bilou if first => "B",
                 Scheme::Iobes if last => "E",
                 Scheme::Bilou if last => "L",
                 _ => "I",

@@ -1,0 +1,100 @@
+//! One signal asks for a stop, a second one leaves at once. Each case is this program run again as a child.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+const CHILD: &str = "SIGNAL_TEST_CHILD";
+
+/// The child: says that it is ready, waits for a signal, then either ends as a program does or goes on.
+#[test]
+fn child() {
+    let Ok(role) = std::env::var(CHILD) else {
+        return;
+    };
+    let stop = shared::signals::install().unwrap();
+    assert!(!stop.stopped());
+    println!("\nready");
+    std::io::stdout().flush().unwrap();
+    while !stop.stopped() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    println!("\nstopping");
+    std::io::stdout().flush().unwrap();
+    if role == "polite" {
+        #[expect(
+            clippy::exit,
+            reason = "the test harness would print and end with its own status"
+        )]
+        std::process::exit(shared::exit::ExitStatus::Interrupted as i32);
+    }
+    std::thread::sleep(Duration::from_mins(1));
+}
+
+struct Running {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Running {
+    fn start(role: &str) -> Self {
+        let program = std::env::current_exe().unwrap();
+        let mut command = Command::new(program);
+        command
+            .args(["child", "--exact", "--nocapture"])
+            .env(CHILD, role)
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut running = Self { child, lines };
+        running.wait_for("ready");
+        running
+    }
+
+    fn wait_for(&mut self, word: &str) {
+        while self
+            .lines
+            .next()
+            .expect("the child ended too early")
+            .unwrap()
+            != word
+        {}
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    fn end(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+#[test]
+fn every_stopping_signal_is_seen() {
+    for name in ["TERM", "INT", "USR1", "USR2"] {
+        let running = Running::start("polite");
+        running.signal(name);
+        let status = running.end();
+        assert_eq!((status.code(), status.signal()), (Some(75), None), "{name}");
+    }
+}
+
+#[test]
+fn a_second_signal_leaves_at_once() {
+    let mut running = Running::start("stubborn");
+    running.signal("USR1");
+    running.wait_for("stopping");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(128 + 15));
+}
