@@ -71,17 +71,17 @@ fn conll_2003_files_in_iob1() {
     assert_eq!(data.notes, ["there is no test split"]);
 
     let pos = load_with(&[("train.txt", text)], |source| {
-        source.task = Some(Task::Pos)
+        source.task = Some(Task::Pos);
     })
     .unwrap();
     assert_eq!(pos.classes, ["NNP", "VBZ"]);
     let chunk = load_with(&[("train.txt", text)], |source| {
-        source.task = Some(Task::Chunk)
+        source.task = Some(Task::Chunk);
     })
     .unwrap();
     assert_eq!(chunk.classes, ["B-NP", "B-VP"]);
     let column = load_with(&[("train.txt", text)], |source| {
-        source.label_column = Some(Column::Index(2))
+        source.label_column = Some(Column::Index(2));
     })
     .unwrap();
     assert_eq!(column.task, Task::Chunk);
@@ -115,7 +115,7 @@ fn a_comment_with_as_many_words_as_columns_is_told_by_its_label() {
     );
     // Parts of speech: the sign has itself for a tag.
     let data = load_with(&[("train.bio", "# # \n1 CD\n# note\n")], |source| {
-        source.task = Some(Task::Pos)
+        source.task = Some(Task::Pos);
     })
     .unwrap();
     assert_eq!(told(&data, SplitName::Train), owned(&[(1, "#/# 1/CD")]));
@@ -191,7 +191,7 @@ fn conllu_skips_contractions_and_unspoken_words() {
     );
     for (name, label) in [("xpos", "VBP"), ("DEPREL", "root")] {
         let data = load_with(&[("train.conllu", text)], |source| {
-            source.label_column = Some(name.parse().unwrap())
+            source.label_column = Some(name.parse().unwrap());
         });
         assert!(
             told(&data.unwrap(), SplitName::Train)[0]
@@ -212,7 +212,7 @@ fn json_lines() {
     assert_eq!(all, 2);
     let first = words.lines().next().unwrap();
     let pos = load_with(&[("train.jsonl", first)], |source| {
-        source.task = Some(Task::Pos)
+        source.task = Some(Task::Pos);
     })
     .unwrap();
     assert_eq!(
@@ -295,7 +295,7 @@ fn broken_column_files() {
     assert!(error("train.conll", "").contains("the file is empty"));
     assert!(error("train.conll", "# only\n\n").contains("only comments"));
     let message = error_with("train.conll", "# c\na X O\n", |source| {
-        source.label_column = Some(Column::Index(3))
+        source.label_column = Some(Column::Index(3));
     });
     assert!(
         message.starts_with(
@@ -304,7 +304,7 @@ fn broken_column_files() {
         "{message}"
     );
     let message = error_with("train.conll", "a X O\n", |source| {
-        source.label_column = Some("ner".parse().unwrap())
+        source.label_column = Some("ner".parse().unwrap());
     });
     assert!(
         message.contains("no column ner") && message.contains("without names"),

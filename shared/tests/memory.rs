@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use shared::dataset::Source;
 
-const SIZE: usize = 100 << 20;
+const SIZE: usize = 32 << 20;
 
-/// Sentences of varied words, as many as fill `SIZE` bytes: about 14 words of about 4 letters each.
+/// Sentences of varied words and tags, as many as fill `SIZE` bytes: about 14 words of about 4 letters each.
 fn text() -> String {
     let mut text = String::with_capacity(SIZE + 64);
     let mut state = 1_u64;

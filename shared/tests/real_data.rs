@@ -1,9 +1,12 @@
 //! The five real sets beside the repository, where they are there, are read with no option at all.
 #![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shared::dataset::{Dataset, Source, Task};
+use serde::Deserialize;
+
+use shared::dataset::{Dataset, Sentences, Source, SplitName, Task};
 
 /// The folder of real data; says so when it is not there.
 fn data() -> Option<PathBuf> {
@@ -57,4 +60,47 @@ fn classes_are_those_of_the_sets() {
     assert_eq!(classes("wnut17").len(), 13);
     assert_eq!(classes("ud-ewt").len(), 17);
     assert_eq!(classes("banking77").len(), 77);
+}
+
+/// What an independent reader found in a split.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Summary {
+    sentences: usize,
+    words: usize,
+    sha256: String,
+}
+
+impl Summary {
+    fn of(sentences: &Sentences) -> Self {
+        let tell = |index| {
+            let words: Vec<&str> = sentences.words(index).collect();
+            let labels: Vec<&str> = sentences.labels(index).collect();
+            serde_json::json!([words, labels]).to_string() + "\n"
+        };
+        let first: String = (0..sentences.len().min(1_000)).map(tell).collect();
+        let sha256 = shared::files::sha256_bytes(first.as_bytes());
+        Self {
+            sentences: sentences.len(),
+            words: sentences.word_count(),
+            sha256,
+        }
+    }
+}
+
+#[test]
+fn words_and_labels_are_those_that_an_independent_reader_finds() {
+    let Some(folder) = data() else { return };
+    let sets: BTreeMap<String, BTreeMap<SplitName, Summary>> =
+        serde_json::from_str(include_str!("fixtures/real_data.json")).unwrap();
+    assert_eq!(sets.len(), 5);
+    for (name, splits) in sets {
+        let data = Source::new(folder.join(&name)).load().unwrap();
+        for (split, expected) in splits {
+            assert_eq!(
+                Summary::of(&data.split(split).unwrap().sentences),
+                expected,
+                "{name} {split}"
+            );
+        }
+    }
 }

@@ -26,7 +26,7 @@ pub struct Sentences {
     /// The bytes of each word.
     lengths: Vec<u32>,
     labels: Vec<u32>,
-    names: Names,
+    classes: LabelNames,
     /// Where each sentence ends.
     ends: Vec<End>,
     lost_words: usize,
@@ -43,29 +43,29 @@ struct End {
 
 /// Label names by number.
 #[derive(Debug, Clone, Default)]
-struct Names {
-    names: Vec<String>,
+struct LabelNames {
+    texts: Vec<String>,
     numbers: HashMap<String, u32>,
     /// The one asked for last: most often also the next.
     last: u32,
 }
 
-impl Names {
+impl LabelNames {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "four billion different labels do not fit into memory"
     )]
     fn number(&mut self, name: &str) -> u32 {
         if self
-            .names
+            .texts
             .get(self.last as usize)
             .is_some_and(|last| last == name)
         {
             return self.last;
         }
         self.last = self.numbers.get(name).copied().unwrap_or_else(|| {
-            let number = self.names.len() as u32;
-            self.names.push(name.to_owned());
+            let number = self.texts.len() as u32;
+            self.texts.push(name.to_owned());
             self.numbers.insert(name.to_owned(), number);
             number
         });
@@ -141,7 +141,7 @@ impl Sentences {
         let (begin, end) = (self.begin(index), self.ends[index]);
         self.labels[begin.label..end.label]
             .iter()
-            .map(|number| self.names.names[*number as usize].as_str())
+            .map(|number| self.classes.texts[*number as usize].as_str())
     }
 
     /// The line on which a sentence begins, from 1.
@@ -156,7 +156,7 @@ impl Sentences {
     /// The different labels, in the order in which they first occur.
     #[must_use]
     pub fn label_names(&self) -> &[String] {
-        &self.names.names
+        &self.classes.texts
     }
 
     /// How many words were empty.
@@ -166,11 +166,11 @@ impl Sentences {
 
     /// The different labels and how often each occurs.
     pub(super) fn label_counts(&self) -> impl Iterator<Item = (&str, usize)> {
-        let mut counts = vec![0; self.names.names.len()];
+        let mut counts = vec![0; self.classes.texts.len()];
         self.labels
             .iter()
             .for_each(|number| counts[*number as usize] += 1);
-        self.names.names.iter().map(String::as_str).zip(counts)
+        self.classes.texts.iter().map(String::as_str).zip(counts)
     }
 
     /// Adds a sentence at the end.
@@ -203,7 +203,7 @@ impl Sentences {
 
     /// Adds a label to the sentence that [`Self::close`] will end.
     pub(super) fn add_label(&mut self, label: &str) {
-        let number = self.names.number(label);
+        let number = self.classes.number(label);
         self.labels.push(number);
     }
 
@@ -229,20 +229,20 @@ impl Sentences {
 
     /// Replaces the labels of every sentence by as many others.
     pub(super) fn relabel(&mut self, mut change: impl FnMut(&[&str]) -> Vec<String>) {
-        let mut names = Names::default();
+        let mut names = LabelNames::default();
         let mut start = 0;
         for end in &self.ends {
             let numbers = &mut self.labels[start..end.label];
             let old: Vec<&str> = numbers
                 .iter()
-                .map(|number| self.names.names[*number as usize].as_str())
+                .map(|number| self.classes.texts[*number as usize].as_str())
                 .collect();
             for (number, label) in numbers.iter_mut().zip(change(&old)) {
                 *number = names.number(&label);
             }
             start = end.label;
         }
-        self.names = names;
+        self.classes = names;
     }
 
     /// Takes the chosen sentences out into a collection of their own; the others close up, in place.

@@ -120,3 +120,25 @@ fn an_incomplete_or_wrong_libtorch_is_told() {
             .contains("LIBTORCH=/nowhere")
     );
 }
+
+#[test]
+fn the_libraries_laid_out_in_the_repository_are_found() {
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib");
+    if !lib.join("torch").is_dir() || !lib.join("onnxruntime").is_dir() {
+        println!("skipped: `cargo xtask setup` has not been run");
+        return;
+    }
+    let dirs = [lib];
+    assert!(
+        find_torch(None, &dirs)
+            .unwrap()
+            .search_path
+            .iter()
+            .all(|dir| dir.is_absolute())
+    );
+    let found = find_onnxruntime(None, &dirs).unwrap();
+    assert_eq!(
+        onnxruntime_version(&found).as_deref(),
+        Some(ONNXRUNTIME_VERSION)
+    );
+}
