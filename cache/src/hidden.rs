@@ -9,7 +9,7 @@ pub struct Hidden<'a> {
     pub(crate) rows: Rows<'a>,
     pub(crate) tokens: usize,
     pub(crate) layers: usize,
-    pub(crate) hidden: usize,
+    pub(crate) width: usize,
     pub(crate) dtype: StoreDtype,
 }
 
@@ -36,7 +36,7 @@ impl Hidden<'_> {
     /// Width of a hidden state.
     #[must_use]
     pub fn hidden(&self) -> usize {
-        self.hidden
+        self.width
     }
 
     /// Number format of the bytes.
@@ -48,7 +48,7 @@ impl Hidden<'_> {
     /// Bytes of a row.
     #[must_use]
     pub fn row_bytes(&self) -> usize {
-        self.layers * self.hidden * self.dtype.bytes()
+        self.layers * self.width * self.dtype.bytes()
     }
 
     /// The row of a token, `[layers, hidden]`.
@@ -83,7 +83,7 @@ impl Hidden<'_> {
     pub fn to_f32(&self, out: &mut [f32]) {
         assert_eq!(
             out.len(),
-            self.tokens * self.layers * self.hidden,
+            self.tokens * self.layers * self.width,
             "[tokens, layers, hidden] values"
         );
         let mut rest = out;

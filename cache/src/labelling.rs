@@ -36,6 +36,7 @@ impl Store {
 
 /// Writes `labels/<task>` of the split in `folder`.
 pub(crate) fn write_labels(folder: &Path, table: &LabelTable) -> Result<(), StoreError> {
+    fs_err::create_dir_all(folder.join("labels")).map_err(StoreError::io)?;
     write_if_other(&folder.join("labels/zarr.json"), &metadata::plain_group())?;
     let dimension = match table.level {
         LabelLevel::Token => "tokens",

@@ -20,7 +20,7 @@ use crate::StoreError;
 use crate::record::progress_folder;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
-const STALE_AFTER: Duration = Duration::from_secs(600);
+const STALE_AFTER: Duration = Duration::from_mins(10);
 
 /// The process that writes a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

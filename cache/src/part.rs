@@ -13,7 +13,7 @@ use crate::owner::Claim;
 use crate::record::{FileRecord, PartRecord, record_path};
 use crate::rows::LayerSummary;
 use crate::storage::named;
-use crate::writer::Target;
+use crate::writer::{Target, is_temporary};
 use crate::{Part, PartStatistics, SplitLayout, StoreError, shard};
 
 /// Writes the rows of one part. Dropped before [`PartWriter::finish`], it leaves nothing behind.
@@ -262,11 +262,8 @@ impl Drop for PartWriter {
 
 /// The number of the file that a temporary name is for: `.c.3.0.0.<token>.tmp`.
 fn temporary_of(name: &str) -> Option<u64> {
-    let (number, rest) = name.strip_prefix(".c.")?.split_once('.')?;
-    if !rest.ends_with(".tmp") {
-        return None;
-    }
-    number.parse().ok()
+    let (number, _) = name.strip_prefix(".c.")?.split_once('.')?;
+    is_temporary(name).then(|| number.parse().ok())?
 }
 
 /// Offsets inside a part fit the address space: its rows came through it.

@@ -64,15 +64,23 @@ pub(crate) fn record_path(store: &Path, split: SplitName, part: u64) -> PathBuf 
 impl PartRecord {
     /// The record of a part, if it is there, fits the layout, and the files are there in their full length.
     pub(crate) fn read(store: &Path, layout: &SplitLayout, part: u64) -> Option<Self> {
+        let record = Self::read_any(store, layout, part)?;
+        let whole = |(file, expected): (u64, &FileRecord)| {
+            fs_err::metadata(store.join(layout.file_path(file)))
+                .is_ok_and(|there| there.len() == expected.length)
+        };
+        layout
+            .files_of_part(part)
+            .zip(&record.files)
+            .all(whole)
+            .then_some(record)
+    }
+
+    /// The record of a part, if it is there and fits the layout, whatever has become of the files.
+    pub(crate) fn read_any(store: &Path, layout: &SplitLayout, part: u64) -> Option<Self> {
         let bytes = fs_err::read(record_path(store, layout.split, part)).ok()?;
         let record: Self = serde_json::from_slice(&bytes).ok()?;
-        let files = layout.files_of_part(part);
-        let sound = record.fits(layout, part)
-            && files.zip(&record.files).all(|(file, expected)| {
-                fs_err::metadata(store.join(layout.file_path(file)))
-                    .is_ok_and(|there| there.len() == expected.length)
-            });
-        sound.then_some(record)
+        record.fits(layout, part).then_some(record)
     }
 
     /// Whether the record is about a part of that shape.

@@ -15,7 +15,10 @@ use crate::hidden::Rows;
 use crate::metadata::read_attribute;
 use crate::record::{FileRecord, SplitRecord};
 use crate::storage::{map_file, missing, named};
-use crate::{Column, Hidden, Io, LabelTable, Manifest, SplitLayout, StoreDtype, StoreError, shard};
+use crate::{
+    Column, Hidden, Io, LabelLevel, LabelTable, Manifest, SplitLayout, StoreDtype, StoreError,
+    shard,
+};
 
 /// One split of a complete store.
 #[derive(Debug)]
@@ -231,7 +234,7 @@ impl SplitReader {
             rows,
             tokens: count,
             layers: layout.layers,
-            hidden: layout.hidden,
+            width: layout.hidden,
             dtype: self.dtype,
         })
     }
@@ -360,13 +363,10 @@ fn read_exact(file: &File, path: &Path, bytes: &mut [u8], start: u64) -> Result<
         })
 }
 
-/// Every task in `labels/`.
-fn open_labels(
+/// Every task in `labels/` with its level and classes, sorted by task.
+pub(crate) fn read_label_attributes(
     folder: &Path,
-    tokens: u64,
-    sentences: u64,
-    mapped: bool,
-) -> Result<Vec<LabelTable<Column<i32>>>, StoreError> {
+) -> Result<Vec<(Task, LabelLevel, Vec<String>)>, StoreError> {
     let folder = folder.join("labels");
     let mut labels = Vec::new();
     let entries = match fs_err::read_dir(&folder) {
@@ -388,20 +388,38 @@ fn open_labels(
         let unreadable =
             |error: serde_json::Error| StoreError::damaged(&zarr_json, error.to_string());
         let level = serde_json::from_value(field("level")).map_err(unreadable)?;
-        let classes = serde_json::from_value(field("classes")).map_err(unreadable)?;
-        let length = if level == crate::LabelLevel::Token {
+        labels.push((
+            task,
+            level,
+            serde_json::from_value(field("classes")).map_err(unreadable)?,
+        ));
+    }
+    labels.sort_by_key(|(task, ..)| *task);
+    Ok(labels)
+}
+
+fn open_labels(
+    folder: &Path,
+    tokens: u64,
+    sentences: u64,
+    mapped: bool,
+) -> Result<Vec<LabelTable<Column<i32>>>, StoreError> {
+    let open = |(task, level, classes): (Task, LabelLevel, Vec<String>)| {
+        let length = if level == LabelLevel::Token {
             tokens
         } else {
             sentences
         };
-        let ids = Column::open(&entry.path(), length, mapped)?;
-        labels.push(LabelTable {
+        let ids = Column::open(&folder.join(format!("labels/{task}")), length, mapped)?;
+        Ok(LabelTable {
             task,
             classes,
             level,
             ids,
-        });
-    }
-    labels.sort_by_key(|table| table.task);
-    Ok(labels)
+        })
+    };
+    read_label_attributes(folder)?
+        .into_iter()
+        .map(open)
+        .collect()
 }

@@ -82,8 +82,10 @@ impl StoreWriter {
     ) -> Result<Opened, StoreError> {
         tables::check(manifest, tables)?;
         fs_err::create_dir_all(path).map_err(StoreError::io)?;
+        // In this order: between the two, another writer may put its manifest there.
+        let vacant = is_vacant(path)?;
         let is_store = metadata::read_attribute(&path.join("zarr.json"))?.is_some();
-        if !is_store && !is_vacant(path)? {
+        if !is_store && !vacant {
             return Err(StoreError::Occupied {
                 path: path.to_owned(),
             });
@@ -115,7 +117,13 @@ impl StoreWriter {
             manifest: manifest.clone(),
             layouts,
         });
-        target.lay_out(tables)?;
+        match target.lay_out(tables) {
+            // Other writers have completed it in the meantime, and swept what looked left over.
+            Err(_) if done_path(path).exists() => {
+                return Ok(Opened::Complete(Summary::new(path, manifest)));
+            }
+            result => result?,
+        }
         let offsets = tables
             .iter()
             .map(|table| (table.name, table.offsets.clone()))
@@ -169,10 +177,18 @@ impl StoreWriter {
                 what: "the store has no such split".to_owned(),
             });
         };
+        let already_done = || StoreError::AlreadyDone { part: part.name() };
         if self.is_done(part) {
-            return Err(StoreError::AlreadyDone { part: part.name() });
+            return Err(already_done());
         }
-        PartWriter::begin(Arc::clone(&self.target), *layout, part)
+        PartWriter::begin(Arc::clone(&self.target), *layout, part).map_err(|error| {
+            // Completing a store takes away the folder of the claims.
+            if done_path(&self.target.path).exists() {
+                already_done()
+            } else {
+                error
+            }
+        })
     }
 
     /// Completes the store if all parts are done; whichever process is last does it. Returns whether it is complete.
@@ -337,7 +353,8 @@ fn sweep_temporary(path: &Path, manifest: &Manifest) -> Result<(), StoreError> {
 
 /// Temporary files have names that begin with a dot and end with `.tmp`.
 pub(crate) fn is_temporary(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".tmp")
+    name.strip_prefix('.')
+        .is_some_and(|name| Path::new(name).extension().is_some_and(|end| end == "tmp"))
 }
 
 pub(crate) fn remove_file(path: &Path) -> Result<(), StoreError> {

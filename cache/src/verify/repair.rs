@@ -1,0 +1,56 @@
+//! Deleting what is damaged, in an order in which a kill leaves at worst an incomplete store.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use shared::files::sync_dir;
+
+use super::{DonePart, Problem, ProblemKind};
+use crate::StoreError;
+use crate::column::COLUMN_FILE;
+use crate::owner::living_owners;
+use crate::record::{done_path, progress_folder, record_path};
+use crate::writer::remove_file;
+
+/// Turns the store into an incomplete one in which the sound parts are done, then deletes the files with problems.
+pub(super) fn repair(
+    store: &Path,
+    complete: bool,
+    parts: &[DonePart],
+    problems: &[Problem],
+) -> Result<(), StoreError> {
+    if let Some((part, owner)) = living_owners(store).into_iter().next() {
+        return Err(StoreError::Owned {
+            part,
+            owner: Box::new(owner),
+        });
+    }
+    let damaged: BTreeSet<_> = problems.iter().filter_map(|problem| problem.part).collect();
+    if problems
+        .iter()
+        .any(|problem| problem.kind != ProblemKind::Orphan)
+        && complete
+    {
+        fs_err::create_dir_all(progress_folder(store)).map_err(StoreError::io)?;
+        for part in parts
+            .iter()
+            .filter(|part| !damaged.contains(&(part.layout.split, part.index)))
+        {
+            part.record.write(store, part.layout.split, part.index)?;
+        }
+        remove_file(&done_path(store))?;
+        sync_dir(store).map_err(StoreError::io)?;
+    }
+    for problem in problems
+        .iter()
+        .filter(|problem| problem.kind != ProblemKind::Edited)
+    {
+        let path = store.join(&problem.path);
+        remove_file(&path)?;
+        // Data and metadata of a small array go together: one vouches for the other.
+        if path.file_name().is_some_and(|name| name == COLUMN_FILE) {
+            remove_file(&path.with_file_name("zarr.json"))?;
+        }
+    }
+    sync_dir(store).map_err(StoreError::io)
+}

@@ -1,0 +1,279 @@
+//! Whatever happens to a store on a disk is found, by the reader where it can be seen cheaply and by `verify`
+//! always, and only what is damaged is made again.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use cache::verify::{ProblemKind, Report, verify};
+use cache::{Io, Store, StoreDtype, StoreError};
+use shared::dataset::SplitName;
+
+use crate::fixture::{Fixture, assert_same, tree};
+
+const FILE: &str = "train/hidden_states/c.1.0.0";
+
+fn check(path: &Path) -> Report {
+    verify(path, false, &|_, _| ()).unwrap()
+}
+
+/// Reads every sequence of every split.
+fn read_all(path: &Path, io: Io) -> Result<(), StoreError> {
+    let store = Store::open(path, io)?;
+    for split in store.splits() {
+        for sequence in 0..split.len() {
+            split.hidden_states(sequence)?;
+        }
+    }
+    Ok(())
+}
+
+fn flip(path: &Path, byte: u64) {
+    let file = fs_err::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut value = [0];
+    file.file().read_exact_at(&mut value, byte).unwrap();
+    file.file().write_all_at(&[value[0] ^ 4], byte).unwrap();
+}
+
+/// Damages a store, checks what verify and the readers say, and that repairing and filling makes it whole again.
+fn damaged(damage: impl Fn(&Path), named: &[&str], kind: ProblemKind, seen_by_readers: bool) {
+    let fixture = Fixture::usual(StoreDtype::F16);
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, path) = (
+        folder.path().join("whole.zarr"),
+        folder.path().join("store.zarr"),
+    );
+    fixture.fill(&whole, 0);
+    fixture.fill(&path, 0);
+    assert_eq!(check(&path).problems, []);
+    damage(&path);
+    let report = check(&path);
+    let found: Vec<_> = report
+        .problems
+        .iter()
+        .map(|problem| problem.path.to_str().unwrap())
+        .collect();
+    assert_eq!(found, named);
+    assert!(
+        report.problems.iter().all(|problem| problem.kind == kind),
+        "{report:?}"
+    );
+    for io in [Io::Mmap, Io::Read, Io::Ram] {
+        let read = read_all(&path, io);
+        assert_eq!(read.is_err(), seen_by_readers, "{io:?}: {read:?}");
+        if let Err(error) = read {
+            assert!(
+                named.iter().any(|named| error.to_string().contains(named)),
+                "{error}"
+            );
+        }
+    }
+    let report = verify(&path, true, &|_, _| ()).unwrap();
+    assert!(report.repaired);
+    if kind != ProblemKind::Orphan {
+        let writer = fixture.open(&path).unwrap();
+        assert!(
+            writer.pending().len() <= named.len().min(2),
+            "{:?}",
+            writer.pending()
+        );
+    }
+    fixture.fill(&path, 0);
+    assert_eq!(check(&path).problems, []);
+    assert_same(&whole, &path);
+}
+
+#[test]
+fn a_flipped_bit_is_found_by_verify() {
+    damaged(
+        |path| flip(&path.join(FILE), 100),
+        &[FILE],
+        ProblemKind::Damaged,
+        false,
+    );
+}
+
+#[test]
+fn a_flipped_bit_of_the_index_or_a_checksum_is_found_when_the_file_is_touched() {
+    let last = |path: &Path| fs_err::metadata(path.join(FILE)).unwrap().len() - 1;
+    damaged(
+        |path| flip(&path.join(FILE), last(path)),
+        &[FILE],
+        ProblemKind::Damaged,
+        true,
+    );
+    damaged(
+        |path| flip(&path.join(FILE), last(path) - 30),
+        &[FILE],
+        ProblemKind::Damaged,
+        true,
+    );
+}
+
+#[test]
+fn a_truncated_file_is_an_error_of_the_first_reading() {
+    let truncate = |path: &Path| {
+        fs_err::OpenOptions::new()
+            .write(true)
+            .open(path.join(FILE))
+            .unwrap()
+            .set_len(500)
+            .unwrap();
+    };
+    damaged(truncate, &[FILE], ProblemKind::Damaged, true);
+}
+
+#[test]
+fn swapped_files_are_found() {
+    let other = "train/hidden_states/c.2.0.0";
+    let swap = |path: &Path| {
+        fs_err::rename(path.join(FILE), path.join("x")).unwrap();
+        fs_err::rename(path.join(other), path.join(FILE)).unwrap();
+        fs_err::rename(path.join("x"), path.join(other)).unwrap();
+    };
+    damaged(swap, &[FILE, other], ProblemKind::Damaged, true);
+}
+
+#[test]
+fn a_deleted_file_is_found() {
+    damaged(
+        |path| fs_err::remove_file(path.join(FILE)).unwrap(),
+        &[FILE],
+        ProblemKind::Missing,
+        true,
+    );
+}
+
+#[test]
+fn a_damaged_small_array_is_found() {
+    damaged(
+        |path| flip(&path.join("train/input_ids/c.0"), 9),
+        &["train/input_ids/c.0"],
+        ProblemKind::Damaged,
+        false,
+    );
+    let file = "test/labels/pos/c.0";
+    damaged(
+        |path| fs_err::remove_file(path.join(file)).unwrap(),
+        &[file],
+        ProblemKind::Missing,
+        true,
+    );
+}
+
+#[test]
+fn edited_metadata_of_an_array_is_found() {
+    let file = "train/hidden_states/zarr.json";
+    let edit = |path: &Path| {
+        let text = fs_err::read_to_string(path.join(file)).unwrap();
+        fs_err::write(path.join(file), text.replacen("float16", "int16", 1)).unwrap();
+    };
+    damaged(edit, &[file], ProblemKind::Damaged, false);
+}
+
+#[test]
+fn a_stray_file_is_found() {
+    let file = "train/hidden_states/c.99.0.0";
+    damaged(
+        |path| fs_err::write(path.join(file), b"x").unwrap(),
+        &[file],
+        ProblemKind::Orphan,
+        false,
+    );
+}
+
+#[test]
+fn a_damaged_done_list_means_making_all_again() {
+    let fixture = Fixture::usual(StoreDtype::F16);
+    let folder = tempfile::tempdir().unwrap();
+    fixture.fill(folder.path(), 0);
+    let whole = tree(folder.path());
+    fs_err::write(folder.path().join("done.json"), b"{").unwrap();
+    assert!(
+        Store::open(folder.path(), Io::Mmap)
+            .unwrap_err()
+            .to_string()
+            .contains("done.json")
+    );
+    let report = verify(folder.path(), true, &|_, _| ()).unwrap();
+    assert_eq!(report.problems[0].path, Path::new("done.json"));
+    fixture.fill(folder.path(), 0);
+    assert_eq!(tree(folder.path()), whole);
+}
+
+#[test]
+fn an_edited_manifest_is_refused_by_all() {
+    let fixture = Fixture::usual(StoreDtype::F16);
+    let folder = tempfile::tempdir().unwrap();
+    fixture.fill(folder.path(), 0);
+    let file = folder.path().join("zarr.json");
+    let text = fs_err::read_to_string(&file).unwrap();
+    fs_err::write(&file, text.replace("someone/tiny", "someone/else")).unwrap();
+    assert!(matches!(
+        Store::open(folder.path(), Io::Mmap),
+        Err(StoreError::EditedManifest { .. })
+    ));
+    let report = verify(folder.path(), true, &|_, _| ()).unwrap();
+    assert_eq!(report.problems[0].kind, ProblemKind::Edited);
+    assert!(!report.repaired && folder.path().join("done.json").exists());
+}
+
+#[test]
+fn a_newer_version_is_refused_by_all() {
+    let fixture = Fixture::usual(StoreDtype::F16);
+    let folder = tempfile::tempdir().unwrap();
+    fixture.fill(folder.path(), 0);
+    let file = folder.path().join("zarr.json");
+    let text = fs_err::read_to_string(&file).unwrap();
+    fs_err::write(
+        &file,
+        text.replace("\"format_version\": 1", "\"format_version\": 2"),
+    )
+    .unwrap();
+    assert!(matches!(
+        Store::open(folder.path(), Io::Mmap),
+        Err(StoreError::NewerVersion { found: 2, .. })
+    ));
+    assert!(matches!(
+        verify(folder.path(), false, &|_, _| ()),
+        Err(StoreError::NewerVersion { .. })
+    ));
+    assert!(matches!(
+        fixture_open(&fixture, folder.path()),
+        StoreError::NewerVersion { .. }
+    ));
+}
+
+fn fixture_open(fixture: &Fixture, path: &Path) -> StoreError {
+    cache::StoreWriter::open(
+        path,
+        &fixture.manifest,
+        &fixture.tables,
+        cache::OpenMode::Resume,
+    )
+    .unwrap_err()
+}
+
+#[test]
+fn progress_counts_every_byte_and_an_incomplete_store_is_checked_as_far_as_it_got() {
+    let fixture = Fixture::usual(StoreDtype::F16);
+    let folder = tempfile::tempdir().unwrap();
+    let writer = fixture.open(folder.path()).unwrap();
+    let parts = writer.parts();
+    fixture.write_part(&writer, &parts[0], 0);
+    let (last, most) = (std::sync::Mutex::new((0, 0)), parts[0].split);
+    assert_eq!(most, SplitName::Train);
+    let report = verify(folder.path(), false, &|checked, total| {
+        let mut last = last.lock().unwrap();
+        *last = (checked.max(last.0), total);
+    })
+    .unwrap();
+    assert_eq!(
+        (report.complete, report.parts_done, report.problems.len()),
+        (false, 1, 0)
+    );
+    assert_eq!(*last.lock().unwrap(), (report.bytes, report.bytes));
+}

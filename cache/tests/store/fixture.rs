@@ -1,0 +1,271 @@
+//! A made-up data set whose every value follows from its place, so that any row can be checked on its own.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use cache::{
+    ByteLimits, DatasetIdentity, FORMAT_VERSION, LabelLevel, LabelTable, LongPolicy, Manifest,
+    ModelIdentity, OpenMode, Opened, Part, PartStatistics, PartWriter, SplitTables, StoreDtype,
+    StoreWriter, rows,
+};
+use shared::dataset::{SplitName, Task};
+
+pub(crate) struct Fixture {
+    pub(crate) manifest: Manifest,
+    pub(crate) tables: Vec<SplitTables>,
+}
+
+/// Splits with sequences of these lengths.
+pub(crate) type Lengths = Vec<(SplitName, Vec<usize>)>;
+
+impl Fixture {
+    pub(crate) fn new(
+        lengths: &Lengths,
+        dtype: StoreDtype,
+        layers: usize,
+        hidden: usize,
+        limits: ByteLimits,
+    ) -> Self {
+        let tables: Vec<_> = lengths
+            .iter()
+            .map(|(name, lengths)| tables(*name, lengths))
+            .collect();
+        let units = limits.units(layers * hidden * dtype.bytes());
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            model: ModelIdentity {
+                id: "someone/tiny".to_owned(),
+                revision: None,
+                weights_digest: "00ff".to_owned(),
+                family: "bert".to_owned(),
+                layers_in_model: layers,
+            },
+            tokenizer_digest: "11ee".to_owned(),
+            dataset: DatasetIdentity {
+                id: "made-up".to_owned(),
+                digest: "22dd".to_owned(),
+                task: Task::Pos,
+                scheme: None,
+            },
+            splits: tables
+                .iter()
+                .map(|table| (table.name, table.size()))
+                .collect(),
+            max_length: 128,
+            long: LongPolicy::Split,
+            layers: (0..layers).collect(),
+            hidden,
+            compute_dtype: "float32".to_owned(),
+            store_dtype: dtype,
+            codec: "none".to_owned(),
+            provider: "cpu".to_owned(),
+            chunk_tokens: units.chunk_tokens,
+            file_tokens: units.file_tokens,
+            part_files: units.part_files,
+            versions: BTreeMap::from([("extractor".to_owned(), "0.1.0".to_owned())]),
+        };
+        Self { manifest, tables }
+    }
+
+    /// A store with several files and parts in a split, and one split smaller than a chunk.
+    pub(crate) fn usual(dtype: StoreDtype) -> Self {
+        let train = (0..60).map(|sequence| 3 + sequence * 7 % 11).collect();
+        let lengths = vec![(SplitName::Train, train), (SplitName::Test, vec![4, 1, 6])];
+        let limits = ByteLimits {
+            chunk: 400,
+            file: 1_600,
+            part: 3_200,
+        };
+        Self::new(&lengths, dtype, 3, 8, limits)
+    }
+
+    pub(crate) fn table(&self, split: SplitName) -> &SplitTables {
+        self.tables
+            .iter()
+            .find(|table| table.name == split)
+            .unwrap()
+    }
+
+    /// `[layers, hidden]` of one token, as the encoder gives it.
+    pub(crate) fn values(&self, split: SplitName, token: u64) -> Vec<f32> {
+        let count = self.manifest.layers.len() * self.manifest.hidden;
+        (0..count)
+            .map(|value| value_at(split, token, value))
+            .collect()
+    }
+
+    /// Rows `[tokens, layers, hidden]` as they are stored, and the statistics of those in `counted`.
+    pub(crate) fn rows(
+        &self,
+        split: SplitName,
+        tokens: Range<u64>,
+        counted: &Range<u64>,
+    ) -> (Vec<u8>, PartStatistics) {
+        let (layers, hidden) = (self.manifest.layers.len(), self.manifest.hidden);
+        let (mut kept, mut scratch) = (PartStatistics::new(layers), PartStatistics::new(layers));
+        let row_bytes = self.manifest.row_bytes();
+        let mut bytes = vec![0; row_bytes * usize::try_from(tokens.end - tokens.start).unwrap()];
+        for (token, row) in tokens.zip(bytes.chunks_exact_mut(row_bytes)) {
+            let statistics = if counted.contains(&token) {
+                &mut kept
+            } else {
+                &mut scratch
+            };
+            let values = self.values(split, token);
+            let layer_rows = values
+                .chunks_exact(hidden)
+                .zip(row.chunks_exact_mut(row_bytes / layers));
+            for (layer, (values, out)) in layer_rows.enumerate() {
+                rows::encode(
+                    self.manifest.store_dtype,
+                    layer,
+                    values,
+                    out,
+                    &mut statistics.layers[layer],
+                )
+                .unwrap();
+            }
+        }
+        (bytes, kept)
+    }
+
+    /// Writes the rows of a part, sequence by sequence in an order that `seed` chooses.
+    pub(crate) fn write(&self, writer: &mut PartWriter, seed: u64) -> PartStatistics {
+        let part = writer.part().clone();
+        let mut statistics = PartStatistics::new(self.manifest.layers.len());
+        let mut sequences: Vec<usize> = part.sequences.clone().collect();
+        sequences.sort_by_key(|&sequence| scramble(seed ^ scramble(sequence as u64)));
+        for sequence in sequences {
+            let offsets = &self.table(part.split).offsets;
+            let tokens = offsets[sequence]..offsets[sequence + 1];
+            let (rows, counted) = self.rows(part.split, tokens.clone(), &part.tokens);
+            writer.write(tokens.start, &rows).unwrap();
+            statistics.merge(&counted);
+        }
+        statistics
+    }
+
+    pub(crate) fn write_part(&self, store: &StoreWriter, part: &Part, seed: u64) {
+        let mut writer = store.begin(part).unwrap();
+        let statistics = self.write(&mut writer, seed);
+        writer.finish(&statistics).unwrap();
+    }
+
+    pub(crate) fn open(&self, path: &Path) -> Option<StoreWriter> {
+        match StoreWriter::open(path, &self.manifest, &self.tables, OpenMode::Resume).unwrap() {
+            Opened::Complete(_) => None,
+            Opened::Writer(writer) => Some(writer),
+        }
+    }
+
+    /// Writes what is missing of a store.
+    pub(crate) fn fill(&self, path: &Path, seed: u64) {
+        if let Some(writer) = self.open(path) {
+            for part in writer.pending() {
+                self.write_part(&writer, &part, seed);
+            }
+            assert!(writer.complete().unwrap());
+        }
+    }
+}
+
+/// The arrays of a split: every fifth sequence goes on with the sentence of the one before it.
+fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
+    let mut offsets = vec![0];
+    let (mut sentence_of, mut word_ids): (Vec<u32>, Vec<i32>) = (Vec::new(), Vec::new());
+    let mut words: Vec<Vec<String>> = Vec::new();
+    for (sequence, &length) in lengths.iter().enumerate() {
+        offsets.push(offsets[sequence] + length as u64);
+        if sequence % 5 != 4 {
+            words.push(Vec::new());
+        }
+        let sentence = words.len() - 1;
+        sentence_of.push(u32::try_from(sentence).unwrap());
+        for token in 0..length {
+            let special = token == 0 || token + 1 == length;
+            word_ids.push(if special {
+                -1
+            } else {
+                i32::try_from(words[sentence].len()).unwrap()
+            });
+            if !special {
+                words[sentence].push(format!("wörd{sequence}-{token}"));
+            }
+        }
+    }
+    let tokens = word_ids.len();
+    let class = |token: usize| {
+        if word_ids[token] < 0 {
+            -100
+        } else {
+            i32::try_from(token % 3).unwrap()
+        }
+    };
+    let labels = LabelTable {
+        task: Task::Pos,
+        classes: ["ADJ", "NOUN", "VERB"].map(str::to_owned).into(),
+        level: LabelLevel::Token,
+        ids: (0..tokens).map(class).collect(),
+    };
+    let input_ids = (0..tokens)
+        .map(|token| u32::try_from(scramble(token as u64) % 30_000).unwrap())
+        .collect();
+    SplitTables {
+        name,
+        offsets,
+        sentence_of,
+        input_ids,
+        word_ids,
+        words,
+        labels: vec![labels],
+    }
+}
+
+fn value_at(split: SplitName, token: u64, value: usize) -> f32 {
+    let bits = scramble(scramble(token ^ (split as u64) << 40) ^ value as u64);
+    #[expect(clippy::cast_precision_loss, reason = "24 bits")]
+    let unit = (bits >> 40) as f32 / (1_u64 << 24) as f32;
+    unit * 40.0 - 20.0
+}
+
+/// The finaliser of `SplitMix64`: neighbours become strangers.
+pub(crate) fn scramble(value: u64) -> u64 {
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (value ^ value >> 31).wrapping_add(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Every file below a folder with its bytes.
+pub(crate) fn tree(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut files, mut folders) = (BTreeMap::new(), vec![path.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(folder).unwrap() {
+            let entry = entry.unwrap().path();
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                files.insert(
+                    entry.strip_prefix(path).unwrap().to_owned(),
+                    fs_err::read(&entry).unwrap(),
+                );
+            }
+        }
+    }
+    files
+}
+
+/// Both folders hold the same files with the same bytes.
+pub(crate) fn assert_same(one: &Path, other: &Path) {
+    let (one, other) = (tree(one), tree(other));
+    assert_eq!(
+        one.keys().collect::<Vec<_>>(),
+        other.keys().collect::<Vec<_>>()
+    );
+    let differing: Vec<_> = one
+        .iter()
+        .filter(|(path, bytes)| other[*path] != **bytes)
+        .map(|(path, _)| path)
+        .collect();
+    assert!(differing.is_empty(), "{differing:?}");
+}

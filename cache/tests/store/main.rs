@@ -1,0 +1,10 @@
+//! Stores as users meet them: written whole, killed, shared, damaged, read by other Zarr readers.
+#![expect(clippy::unwrap_used, reason = "a panic is the failure being reported")]
+
+mod damage;
+mod fixture;
+mod kills;
+mod labels;
+mod round_trip;
+mod writers;
+mod zarr;

@@ -1,0 +1,134 @@
+//! Other Zarr readers see the same numbers: `zarrs`, and zarr-python where there is one.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use cache::storage::MappedStorage;
+use cache::{SplitTables, StoreDtype};
+use serde_json::{Value, json};
+use zarrs::array::{Array, ArrayBytes};
+
+use crate::fixture::Fixture;
+
+#[test]
+fn zarrs_reads_every_array() {
+    for dtype in [StoreDtype::F16, StoreDtype::F32, StoreDtype::Bf16] {
+        let fixture = Fixture::usual(dtype);
+        let folder = tempfile::tempdir().unwrap();
+        fixture.fill(folder.path(), 0);
+        let storage = Arc::new(MappedStorage::new(folder.path()));
+        let read = |split, name: &str| {
+            let array = Array::open(Arc::clone(&storage), &format!("/{split}/{name}")).unwrap();
+            let all: ArrayBytes<'_> = array.retrieve_array_subset(&array.subset_all()).unwrap();
+            (
+                array.shape().to_vec(),
+                all.into_fixed().unwrap().into_owned(),
+            )
+        };
+        for table in &fixture.tables {
+            let tokens = table.input_ids.len() as u64;
+            let (shape, bytes) = read(table.name, "hidden_states");
+            assert_eq!(shape, [tokens, 3, 8]);
+            assert_eq!(bytes, fixture.rows(table.name, 0..tokens, &(0..0)).0);
+            assert_eq!(
+                read(table.name, "offsets").1,
+                bytemuck::cast_slice::<_, u8>(&table.offsets)
+            );
+            assert_eq!(
+                read(table.name, "input_ids").1,
+                bytemuck::cast_slice::<_, u8>(&table.input_ids)
+            );
+            assert_eq!(
+                read(table.name, "labels/pos").1,
+                bytemuck::cast_slice::<_, u8>(&table.labels[0].ids)
+            );
+            assert_eq!(
+                read(table.name, "word_bytes").1,
+                table.words.concat().concat().as_bytes()
+            );
+        }
+    }
+}
+
+#[test]
+fn zarrs_reads_small_arrays_of_several_inner_chunks() {
+    let folder = tempfile::tempdir().unwrap();
+    let lengths = vec![(shared::dataset::SplitName::Train, vec![100; 11_000])];
+    let fixture = Fixture::new(
+        &lengths,
+        StoreDtype::F16,
+        1,
+        1,
+        cache::ByteLimits::default(),
+    );
+    fixture.fill(folder.path(), 0);
+    let array = Array::open(
+        Arc::new(MappedStorage::new(folder.path())),
+        "/train/input_ids",
+    )
+    .unwrap();
+    let all: ArrayBytes<'_> = array.retrieve_array_subset(&array.subset_all()).unwrap();
+    assert_eq!(
+        all.into_fixed().unwrap(),
+        bytemuck::cast_slice::<_, u8>(&fixture.tables[0].input_ids)
+    );
+}
+
+#[test]
+fn zarr_python_reads_the_same_numbers() {
+    let Some(python) = std::env::var_os("PYTHON_WITH_ZARR") else {
+        println!(
+            "skipped: PYTHON_WITH_ZARR names no Python with zarr (`cargo xtask test` sets it)"
+        );
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/read_store.py");
+    for dtype in [StoreDtype::F16, StoreDtype::F32] {
+        let fixture = Fixture::usual(dtype);
+        let folder = tempfile::tempdir().unwrap();
+        fixture.fill(folder.path(), 0);
+        let output = Command::new(&python)
+            .arg(&script)
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(found["identity"], fixture.manifest.identity());
+        for table in &fixture.tables {
+            assert_eq!(
+                found["splits"][table.name.to_string()],
+                expected(&fixture, table)
+            );
+        }
+    }
+}
+
+/// What the script prints about a split.
+fn expected(fixture: &Fixture, table: &SplitTables) -> Value {
+    let tokens = table.input_ids.len() as u64;
+    let sha256 = |bytes: &[u8]| shared::files::sha256_bytes(bytes);
+    let classes = &table.labels[0].classes;
+    let named: Vec<_> = table.labels[0]
+        .ids
+        .iter()
+        .map(|&id| usize::try_from(id).ok().map(|id| &classes[id]))
+        .collect();
+    json!({
+        "shape": [tokens, 3, 8],
+        "dtype": fixture.manifest.store_dtype.to_string(),
+        "hidden_states": sha256(&fixture.rows(table.name, 0..tokens, &(0..0)).0),
+        "offsets": table.offsets,
+        "sentence_of": table.sentence_of,
+        "input_ids": table.input_ids,
+        "word_ids": table.word_ids,
+        "words": table.words,
+        "pos": named,
+        "second_sequence": sha256(&fixture.rows(table.name, table.offsets[1]..table.offsets[2], &(0..0)).0),
+    })
+}
