@@ -156,6 +156,39 @@ fn an_empty_word_keeps_its_place() {
 }
 
 #[test]
+fn spans_written_in_other_ways() {
+    let scheme = |text: &str| {
+        let data = load(&[("train.conll", text), ("dev.conll", text)]);
+        (
+            data.scheme.unwrap(),
+            told(&data, SplitName::Train)[0].1.clone(),
+        )
+    };
+    let told = |text: &str| text.to_owned();
+    assert_eq!(
+        scheme("a PERSON\nb PERSON\nc O\nd O\ne O\n"),
+        (Scheme::Io, told("a/B-PERSON b/I-PERSON c/O d/O e/O"))
+    );
+    assert_eq!(
+        scheme("a B-X\nb L-X\nc U-Y\n"),
+        (Scheme::Bilou, told("a/B-X b/I-X c/B-Y"))
+    );
+    assert_eq!(
+        scheme("a B-X\nb E-X\nc S-Y\n"),
+        (Scheme::Iobes, told("a/B-X b/I-X c/B-Y"))
+    );
+    // One slip among proper tags is mended and told.
+    let slip = "a B-X\nb O\nc I-X\nd O\ne B-Y\n";
+    let data = load(&[("train.conll", slip), ("dev.conll", slip)]);
+    assert_eq!(data.scheme, Some(Scheme::Iob2));
+    assert!(
+        data.notes[1].starts_with("2 tags that IOB2 does not allow"),
+        "{:?}",
+        data.notes
+    );
+}
+
+#[test]
 fn columns_by_name() {
     let text = "word\tlemma\tentity\nParis\tparis\tB-LOC\nsleeps\tsleep\tO\n";
     let by_name = |source: &mut Source| source.label_column = Some("entity".parse().unwrap());

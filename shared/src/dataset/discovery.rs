@@ -74,17 +74,18 @@ fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, PathBuf>, DatasetError
         paths.push(entry?.path());
     }
     paths.sort();
+    let mut files: BTreeMap<SplitName, PathBuf> = BTreeMap::new();
     // A file called just `train` goes before one that also has other words in its name.
     for exact in [true, false] {
-        let mut files = BTreeMap::new();
+        let mut found: BTreeMap<SplitName, PathBuf> = BTreeMap::new();
         for path in paths.iter().filter(|path| path.is_file()) {
             let Some((split, is_exact)) = split_of(path) else {
                 continue;
             };
-            if exact && !is_exact {
+            if is_exact != exact || files.contains_key(&split) {
                 continue;
             }
-            if let Some(first) = files.insert(split, path.clone()) {
+            if let Some(first) = found.insert(split, path.clone()) {
                 return Err(DatasetError::TwoFiles {
                     split,
                     first,
@@ -92,20 +93,25 @@ fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, PathBuf>, DatasetError
                 });
             }
         }
-        if !files.is_empty() {
-            return Ok(files);
-        }
+        files.append(&mut found);
     }
-    Err(DatasetError::NoSplits {
-        folder: folder.to_path_buf(),
-        endings: Format::endings(),
-    })
+    if files.is_empty() {
+        return Err(DatasetError::NoSplits {
+            folder: folder.to_path_buf(),
+            endings: Format::endings(),
+        });
+    }
+    Ok(files)
 }
 
 /// The split that a file's name stands for, and whether the name says nothing else: `train.conll` does,
 /// `en_ewt-ud-train.conllu` and `eng.train` say more. None for names that are no data.
 fn split_of(path: &Path) -> Option<(SplitName, bool)> {
     let lower = path.file_name()?.to_str()?.to_lowercase();
+    // Hidden files are what editors and archivers leave behind.
+    if lower.starts_with('.') {
+        return None;
+    }
     let name = if Format::by_ending(path).is_some() {
         stem(Path::new(&lower)).to_owned()
     } else {
@@ -206,6 +212,19 @@ mod tests {
                 (Validation, "en_ewt-ud-dev.conllu")
             ])
         );
+    }
+
+    #[test]
+    fn plain_names_go_first_and_hidden_files_are_left_alone() {
+        let found = names(&[
+            "train.conll",
+            "train-old-train.conll",
+            "my-dev.conll",
+            "._train.conll",
+        ])
+        .unwrap();
+        let found: Vec<&str> = found.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(found, ["train.conll", "my-dev.conll"]);
     }
 
     #[test]
