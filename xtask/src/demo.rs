@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -15,6 +15,8 @@ use crate::setup::{self, SetupOptions};
 use crate::steps::{self, Steps};
 
 const EPOCHS: &str = "20";
+/// Each demo replaces the run of the one before.
+const RUN: &str = "demo";
 
 /// Runs the whole demo.
 pub(crate) fn run(
@@ -35,37 +37,50 @@ pub(crate) fn run(
     let programs = steps.step("build the programs (minutes the first time)", || {
         build(project)
     })?;
-    let cache = project.root().join("cache");
-    steps.step("extractor: run the encoder once, keep every layer", || {
+    let store = steps.step("extractor: run the encoder once, keep every layer", || {
         let mut extractor = program(project, &programs, "extractor")?;
+        extractor.arg("--model").arg(project.shown(&encoder));
         extractor
-            .arg("--model")
-            .arg(&encoder)
             .arg("--dataset")
-            .arg(example::dataset(project))
-            .arg("--out")
-            .arg(&cache);
-        steps::run("extractor", told(&mut extractor, project, terminal))
+            .arg(project.shown(&example::dataset(project)));
+        extractor.args(["--out", "cache", "--json"]);
+        extract(told(&mut extractor, project, terminal))
     })?;
-    let encoder_name = encoder
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let store = cache.join(format!("{encoder_name}--{}.zarr", example::DATASET));
-    let out = project.root().join("runs");
     steps.step("trainer: train a head on what was kept", || {
         let mut trainer = program(project, &programs, "trainer")?;
-        trainer
-            .arg("--cache")
-            .arg(&store)
-            .args(["--epochs", EPOCHS])
-            .arg("--out")
-            .arg(&out);
+        trainer.arg("--cache").arg(store);
+        trainer.args([
+            "--epochs",
+            EPOCHS,
+            "--out",
+            "runs",
+            "--name",
+            RUN,
+            "--overwrite",
+        ]);
         steps::run("trainer", told(&mut trainer, project, terminal))
     })?;
     terminal.status(format!("\nall of it in {}", steps.elapsed()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the extractor says about the store for programs.
+#[derive(Debug, Deserialize)]
+struct Extracted {
+    store: PathBuf,
+}
+
+/// Runs the extractor; the path of the store.
+fn extract(command: &mut Command) -> Result<PathBuf> {
+    let child = command.stdout(Stdio::piped()).spawn();
+    let output = child
+        .and_then(Child::wait_with_output)
+        .context("cannot run the extractor")?;
+    steps::ended("extractor", output.status)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let extracted: Extracted = serde_json::from_str(text.trim())
+        .with_context(|| format!("the extractor names no store: {}", text.trim()))?;
+    Ok(extracted.store)
 }
 
 /// One line that cargo prints about what it built.
