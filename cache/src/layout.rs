@@ -261,3 +261,74 @@ pub struct Run {
     /// The tokens.
     pub tokens: Range<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn layout(tokens: u64, chunk_tokens: u64, file_chunks: u64, part_files: u64) -> SplitLayout {
+        SplitLayout {
+            split: SplitName::Train,
+            tokens,
+            layers: 2,
+            hidden: 3,
+            row_bytes: 12,
+            chunk_tokens,
+            file_chunks,
+            part_files,
+        }
+    }
+
+    #[test]
+    fn the_usual_sizes_of_a_base_and_a_large_model() {
+        let units = ByteLimits::default().units(13 * 768 * 2);
+        assert_eq!(
+            (units.chunk_tokens, units.file_tokens, units.part_files),
+            (801, 801 * 8, 4)
+        );
+        let units = ByteLimits::default().units(25 * 1024 * 2);
+        assert_eq!(
+            (units.chunk_tokens, units.file_tokens, units.part_files),
+            (312, 312 * 8, 4)
+        );
+        let units = ByteLimits::default().units(20_000_000);
+        assert_eq!(
+            (units.chunk_tokens, units.file_tokens, units.part_files),
+            (1, 6, 4)
+        );
+    }
+
+    #[test]
+    fn a_sequence_over_an_edge_is_in_both_parts() {
+        let layout = layout(20, 2, 2, 2);
+        let offsets = [0, 5, 8, 11, 20];
+        assert_eq!(layout.part(0, &offsets).sequences, 0..2);
+        assert_eq!(layout.part(1, &offsets).sequences, 2..4);
+        assert_eq!(layout.part(2, &offsets).sequences, 3..4);
+    }
+
+    proptest! {
+        #[test]
+        fn every_token_is_in_one_place(
+            tokens in 0_u64..500,
+            (chunk, files, parts) in (1_u64..40, 1_u64..5, 1_u64..4),
+        ) {
+            let layout = layout(tokens, chunk, files, parts);
+            let in_files: u64 = (0..layout.files()).map(|file| layout.tokens_of_file(file)).map(|tokens| tokens.end - tokens.start).sum();
+            let in_parts: u64 = (0..layout.parts()).map(|part| layout.tokens_of_part(part)).map(|tokens| tokens.end - tokens.start).sum();
+            prop_assert_eq!((in_files, in_parts), (tokens, tokens));
+            let (mut next, mut last) = (0, (0, 0));
+            for run in layout.runs(0..tokens) {
+                prop_assert_eq!(run.tokens.start, next);
+                prop_assert!(layout.tokens_of_file(run.file).contains(&run.tokens.start));
+                let end = run.byte + (run.tokens.end - run.tokens.start) * layout.row_bytes;
+                prop_assert!(end + shard::index_bytes(layout.file_chunks) < layout.file_bytes(run.file));
+                prop_assert!((run.file, run.byte) >= last);
+                (next, last) = (run.tokens.end, (run.file, end + shard::CHECKSUM_BYTES));
+            }
+            prop_assert_eq!(next, tokens);
+        }
+    }
+}

@@ -217,3 +217,42 @@ fn compare(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_identity_depends_on_the_content_and_not_on_the_order() {
+        let value = json!({"b": [1, {"y": "ü", "x": null}], "a": 2});
+        // Python: hashlib.sha256('{"a":2,"b":[1,{"x":null,"y":"ü"}]}'.encode()).hexdigest()
+        let expected =
+            shared::files::sha256_bytes("{\"a\":2,\"b\":[1,{\"x\":null,\"y\":\"ü\"}]}".as_bytes());
+        assert_eq!(identity_of(&value), expected);
+        assert_ne!(
+            identity_of(&json!({"a": 2, "b": [1, {"x": null, "y": "u"}]})),
+            expected
+        );
+    }
+
+    #[test]
+    fn differences_reach_into_objects_and_name_what_is_missing() {
+        let mut differences = Vec::new();
+        let (stored, wanted) = (
+            json!({"a": {"b": 1, "c": 2}}),
+            json!({"a": {"b": 3}, "d": []}),
+        );
+        compare("", Some(&stored), Some(&wanted), &mut differences);
+        let lines: Vec<_> = differences.iter().map(FieldDifference::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "a.b: stored 1, wanted 3",
+                "a.c: stored 2, wanted nothing",
+                "d: stored nothing, wanted []"
+            ]
+        );
+    }
+}

@@ -296,3 +296,109 @@ fn start_of(pid: u32) -> Option<u64> {
     let started = fields.nth(18)?.parse().ok()?;
     (!matches!(state, "Z" | "X")).then_some(started)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store folder in which somebody has claimed part `train-0`, `silent` seconds ago.
+    fn claimed(change: impl Fn(&mut OwnerRecord), silent: u64) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::create_dir(progress_folder(folder.path())).unwrap();
+        let mut owner = OwnerRecord::of_this_process();
+        change(&mut owner);
+        let path = claim_path(&progress_folder(folder.path()), "train-0", 0);
+        fs_err::write(&path, crate::metadata::pretty(&owner)).unwrap();
+        let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
+        let touched = SystemTime::now() - Duration::from_secs(silent);
+        file.file().set_modified(touched).unwrap();
+        folder
+    }
+
+    fn take(folder: &tempfile::TempDir) -> Result<Claim, StoreError> {
+        Claim::take(folder.path(), "train-0")
+    }
+
+    fn elsewhere(owner: &mut OwnerRecord) {
+        (owner.host, owner.boot) = ("node17".to_owned(), "another".to_owned());
+        owner.job = Some("4711".to_owned());
+    }
+
+    #[test]
+    fn a_living_owner_is_named_and_kept() {
+        let error = take(&claimed(|_| (), 0)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
+        let error = take(&claimed(elsewhere, 120)).unwrap_err();
+        assert!(
+            error.to_string().contains("on node17 (job 4711)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_dead_owner_is_replaced() {
+        // The same number, another process: this one was started at another time.
+        assert!(take(&claimed(|owner| owner.started += 1, 0)).is_ok());
+        assert!(take(&claimed(|owner| owner.pid = u32::MAX, 0)).is_ok());
+        assert!(take(&claimed(|owner| owner.boot = "before".to_owned(), 0)).is_ok());
+        assert!(take(&claimed(elsewhere, 1_200)).is_ok());
+    }
+
+    #[test]
+    fn only_one_takes_over_and_the_old_owner_learns_of_it() {
+        let folder = claimed(|owner| owner.started += 1, 0);
+        let claim = take(&folder).unwrap();
+        assert!(claim.check().is_ok());
+        assert!(matches!(take(&folder), Err(StoreError::Owned { .. })));
+        fs_err::write(
+            claim_path(&claim.progress, "train-0", claim.number + 1),
+            b"{}",
+        )
+        .unwrap();
+        assert!(matches!(claim.check(), Err(StoreError::OwnerLost { .. })));
+    }
+
+    #[test]
+    fn of_many_that_try_at_once_one_wins() {
+        for dead in [false, true] {
+            let folder = claimed(|owner| owner.started += 1, 0);
+            if !dead {
+                fs_err::remove_file(claim_path(&progress_folder(folder.path()), "train-0", 0))
+                    .unwrap();
+            }
+            let barrier = std::sync::Barrier::new(8);
+            let claims: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            take(&folder)
+                        })
+                    })
+                    .collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            assert_eq!(claims.iter().filter(|claim| claim.is_ok()).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_given_back_leaves_nothing() {
+        let folder = claimed(|owner| owner.started += 1, 0);
+        take(&folder).unwrap().finish();
+        assert_eq!(
+            fs_err::read_dir(progress_folder(folder.path()))
+                .unwrap()
+                .count(),
+            0
+        );
+    }
+}

@@ -354,3 +354,83 @@ fn get(bytes: &[u8], out: &mut [f32], convert: impl Fn([u8; 2]) -> f32) {
         *out = convert([pair[0], pair[1]]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes_of(dtype: StoreDtype, values: &[f32]) -> Result<Vec<u8>, Overflow> {
+        let mut out = vec![0; values.len() * dtype.bytes()];
+        encode(dtype, 3, values, &mut out, &mut LayerStatistics::default())?;
+        Ok(out)
+    }
+
+    #[test]
+    fn known_values_have_their_known_bits() {
+        // IEEE 754: 1 is 0x3c00, -2 is 0xc000, 65504 is 0x7bff, the smallest subnormal 2^-24 is 1.
+        let values = [1.0, -2.0, 65504.0, 2.0_f32.powi(-24), 0.0];
+        let halves: Vec<u8> = [0x3c00_u16, 0xc000, 0x7bff, 1, 0]
+            .into_iter()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(bytes_of(StoreDtype::F16, &values).unwrap(), halves);
+        let brains: Vec<u8> = [0x3f80_u16, 0xc000]
+            .into_iter()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(bytes_of(StoreDtype::Bf16, &values[..2]).unwrap(), brains);
+    }
+
+    #[test]
+    fn the_smallest_value_that_becomes_infinite_is_an_overflow() {
+        let below = f32::from_bits(65520.0_f32.to_bits() - 1);
+        assert!(bytes_of(StoreDtype::F16, &[below, -below]).is_ok());
+        let error = bytes_of(StoreDtype::F16, &[0.5, -65520.0]).unwrap_err();
+        assert_eq!((error.layer, error.value), (3, -65520.0));
+        assert!(
+            error.to_string().contains("--store-dtype f32|bf16"),
+            "{error}"
+        );
+        assert!(bytes_of(StoreDtype::Bf16, &[65520.0]).is_ok());
+        assert!(bytes_of(StoreDtype::Bf16, &[f32::MAX]).is_err());
+        assert!(bytes_of(StoreDtype::F32, &[f32::MAX]).is_ok());
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_an_error_in_every_format() {
+        for dtype in [StoreDtype::F16, StoreDtype::F32, StoreDtype::Bf16] {
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut values = vec![0.25; 37];
+                values[20] = value;
+                let error = bytes_of(dtype, &values).unwrap_err();
+                assert_eq!(error.value.to_bits(), value.to_bits());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn statistics_do_not_depend_on_how_rows_are_grouped(
+            rows in prop::collection::vec(prop::collection::vec(-1e4_f32..1e4, 1..40), 1..20),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let of = |rows: &[Vec<f32>]| {
+                let mut statistics = LayerStatistics::default();
+                rows.iter().for_each(|row| count(row, &mut statistics));
+                statistics
+            };
+            let (head, tail) = rows.split_at(cut.index(rows.len()));
+            let mut merged = of(tail);
+            merged.merge(&of(head));
+            prop_assert_eq!(merged, of(&rows));
+            let all: Vec<f32> = rows.concat();
+            prop_assert_eq!(merged.values, all.len() as u64);
+            prop_assert_eq!(merged.minimum(), all.iter().copied().fold(f32::MAX, f32::min));
+            prop_assert_eq!(merged.maximum(), all.iter().copied().fold(f32::MIN, f32::max));
+            let sum: f64 = all.iter().map(|value| f64::from(value.abs())).sum();
+            prop_assert!((merged.mean_absolute() * merged.values as f64 - sum).abs() < 1e-5 * sum.max(1.0));
+        }
+    }
+}

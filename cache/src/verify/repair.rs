@@ -26,17 +26,19 @@ pub(super) fn repair(
         });
     }
     let damaged: BTreeSet<_> = problems.iter().filter_map(|problem| problem.part).collect();
-    if problems
+    // Should an earlier run have left a record of a damaged part behind, it must not count once `done.json` is gone.
+    for &(split, part) in &damaged {
+        remove_file(&record_path(store, split, part))?;
+    }
+    let only_orphans = problems
         .iter()
-        .any(|problem| problem.kind != ProblemKind::Orphan)
-        && complete
-    {
+        .all(|problem| problem.kind == ProblemKind::Orphan);
+    if complete && !only_orphans {
         fs_err::create_dir_all(progress_folder(store)).map_err(StoreError::io)?;
-        for part in parts
-            .iter()
-            .filter(|part| !damaged.contains(&(part.layout.split, part.index)))
-        {
-            part.record.write(store, part.layout.split, part.index)?;
+        for part in parts {
+            if !damaged.contains(&(part.layout.split, part.index)) {
+                part.record.write(store, part.layout.split, part.index)?;
+            }
         }
         remove_file(&done_path(store))?;
         sync_dir(store).map_err(StoreError::io)?;
