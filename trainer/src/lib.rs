@@ -2,7 +2,19 @@
 //! The only crate that knows libtorch; it never sees an encoder.
 
 pub mod activations;
+pub mod batches;
+pub mod card;
+pub mod checkpoint;
+pub mod cli;
+pub mod device;
+pub mod evaluation;
 pub mod head;
+pub mod metrics;
 pub mod optimiser;
+pub mod predictions;
+pub mod report;
+pub mod run;
 pub mod schedule;
+pub mod tensorboard;
+pub mod training;
 pub mod weights;

@@ -1,2 +1,92 @@
-//! To be written.
-fn main() {}
+//! The launcher `trainer`: finds libtorch beside itself, tells the dynamic linker where it is, and becomes
+//! `trainer-torch`, so that nobody has to set `LD_LIBRARY_PATH`.
+
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the launcher only checks the options, trainer-torch uses them"
+)]
+#[path = "cli/options.rs"]
+mod options;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+use shared::exit::ExitStatus;
+use shared::native::NativeError;
+use shared::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Err(error) = options::parse(arguments.iter().cloned()) {
+        let printed = error.print();
+        return if error.use_stderr() || printed.is_err() {
+            ExitStatus::User.into()
+        } else {
+            ExitStatus::Success.into()
+        };
+    }
+    let Err(error) = launch(&arguments);
+    Terminal::default().error(format!("{error:#}"), &[]);
+    error
+        .downcast_ref::<NativeError>()
+        .map_or(ExitStatus::Machine, NativeError::exit_status)
+        .into()
+}
+
+/// Returns only when it fails.
+fn launch(arguments: &[OsString]) -> anyhow::Result<std::convert::Infallible> {
+    let libraries = shared::native::torch()?;
+    let program = program()?;
+    let mut command = Command::new(&program);
+    if let [name, arguments @ ..] = arguments {
+        command.arg0(name).args(arguments);
+    }
+    command.env(
+        "LD_LIBRARY_PATH",
+        search_path(&libraries.search_path, std::env::var_os("LD_LIBRARY_PATH"))?,
+    );
+    Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
+}
+
+/// `trainer-torch`, which lies beside this program.
+fn program() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()
+        .and_then(|path| path.canonicalize())
+        .context("this program does not find itself")?;
+    let folder = own.parent().unwrap_or(Path::new("/"));
+    let program = folder.join("trainer-torch");
+    anyhow::ensure!(
+        program.is_file(),
+        "trainer-torch is missing in {}; copy both programs, trainer and trainer-torch, into one folder, or run `cargo build --release`",
+        folder.display(),
+    );
+    Ok(program)
+}
+
+/// `folders` before what the user has set.
+fn search_path(folders: &[PathBuf], set: Option<OsString>) -> anyhow::Result<OsString> {
+    let set = set.unwrap_or_default();
+    let set = std::env::split_paths(OsStr::new(&set)).filter(|path| !path.as_os_str().is_empty());
+    std::env::join_paths(folders.iter().cloned().chain(set))
+        .context("a folder with libtorch must not have a colon in its name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_folders_go_first() {
+        let folders = [PathBuf::from("/lib/torch/lib")];
+        assert_eq!(search_path(&folders, None).unwrap(), "/lib/torch/lib");
+        assert_eq!(
+            search_path(&folders, Some("/a::/b".into())).unwrap(),
+            "/lib/torch/lib:/a:/b"
+        );
+        assert!(search_path(&[PathBuf::from("/a:b")], None).is_err());
+    }
+}

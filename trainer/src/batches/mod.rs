@@ -1,0 +1,245 @@
+//! Batches of stored activations. Training wants a true shuffle of the whole training set every epoch, yet
+//! reads straight from memory-mapped files: so only the order is shuffled, and another thread brings the
+//! pages of the coming batches into memory while the head works on the current one.
+
+mod random;
+mod split;
+
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+
+use cache::{LabelLevel, StoreError};
+use shared::exit::ExitStatus;
+
+use crate::activations::{Batch, BatchError};
+
+use random::Random;
+
+pub use split::{LabelledSplit, NO_TARGET, SplitError, tasks};
+
+/// Batches that wait, ready, for the head.
+const AHEAD: usize = 4;
+
+/// Size of a memory page; touching one byte of each brings them all in.
+const PAGE: usize = 4096;
+
+/// How much goes into one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BatchSize {
+    /// This many sentences.
+    Sentences(usize),
+    /// As many sentences as fit in this many sub-words, at least one.
+    Tokens(usize),
+}
+
+/// The order of `members` in `epoch`: a uniform shuffle that depends on `seed` and `epoch` alone, so that a
+/// run that goes on needs no more than its position.
+#[must_use]
+pub fn shuffled(members: &[usize], seed: u64, epoch: usize) -> Vec<usize> {
+    let mut order = members.to_vec();
+    let mut random = Random::new(seed, epoch as u64);
+    for last in (1..order.len()).rev() {
+        order.swap(last, random.below(last + 1));
+    }
+    order
+}
+
+/// Cuts `order` into batches; the last one may be smaller. `length` tells a sentence's sub-words.
+#[must_use]
+pub fn cut(order: &[usize], size: BatchSize, length: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
+    let budget = match size {
+        BatchSize::Sentences(sentences) => {
+            return order
+                .chunks(sentences.max(1))
+                .map(<[usize]>::to_vec)
+                .collect();
+        }
+        BatchSize::Tokens(tokens) => tokens,
+    };
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut room = 0;
+    for &sentence in order {
+        let length = length(sentence);
+        match batches.last_mut() {
+            Some(batch) if length <= room => batch.push(sentence),
+            _ => {
+                batches.push(vec![sentence]);
+                room = budget;
+            }
+        }
+        room = room.saturating_sub(length);
+    }
+    batches
+}
+
+/// Why a batch cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was read makes no batch.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
+
+impl LoadError {
+    /// Who is to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Store(error) => error.exit_status(),
+            Self::Batch(_) => ExitStatus::User,
+        }
+    }
+}
+
+/// A batch whose activations are in memory.
+pub struct Prepared<'s> {
+    /// Its place among the batches of the epoch.
+    pub index: usize,
+    /// The sentences that it consists of.
+    pub sentences: Vec<usize>,
+    /// Hidden states, packed: `[tokens, layers, hidden]`.
+    pub activations: Batch<'s>,
+    /// Class of each token, or of each sentence, -100 where none: `[tokens]` or `[sentences]`.
+    pub targets: Vec<i64>,
+}
+
+/// Prepares `batches` of sentences from number `first` on in another thread and hands them, in order, to
+/// `consume`, until it breaks or fails.
+///
+/// # Errors
+/// When the store cannot be read, or whatever `consume` returns.
+pub fn stream<'s, E>(
+    split: &LabelledSplit<'s>,
+    batches: &[Vec<usize>],
+    first: usize,
+    mut consume: impl FnMut(Prepared<'s>) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E>
+where
+    E: From<LoadError>,
+{
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(AHEAD);
+        scope.spawn(move || {
+            for (index, sentences) in batches.iter().enumerate().skip(first) {
+                // The receiver hangs up when the consumer has had enough.
+                if sender.send(prepare(split, index, sentences)).is_err() {
+                    break;
+                }
+            }
+        });
+        for batch in receiver {
+            if consume(batch?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn prepare<'s>(
+    split: &LabelledSplit<'s>,
+    index: usize,
+    sentences: &[usize],
+) -> Result<Prepared<'s>, LoadError> {
+    let (mut sequences, mut pool, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, &sentence) in sentences.iter().enumerate() {
+        for sequence in split.sequences(sentence) {
+            let states = split.reader.hidden_states(sequence)?;
+            for page in states.pieces().flat_map(|piece| piece.chunks(PAGE)) {
+                std::hint::black_box(page.first().copied());
+            }
+            sequences.push(states);
+            pool.push(place);
+        }
+        split.targets(sentence, &mut targets);
+    }
+    let mut activations = Batch::stored(sequences)?;
+    if split.table.level == LabelLevel::Sentence {
+        activations = activations.with_pool(pool)?;
+    }
+    Ok(Prepared {
+        index,
+        sentences: sentences.to_vec(),
+        activations,
+        targets,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where each of `n` members ends up over many seeds and epochs, against a uniform spread.
+    #[test]
+    fn every_member_is_as_likely_in_every_place() {
+        let n = 10;
+        let members: Vec<usize> = (0..n).collect();
+        let mut counts = vec![vec![0.0; n]; n];
+        let mut pairs = vec![vec![0.0; n]; n];
+        let draws = 20_000;
+        for draw in 0..draws {
+            let order = shuffled(&members, draw % 1000, usize::try_from(draw / 1000).unwrap());
+            for (place, &member) in order.iter().enumerate() {
+                counts[member][place] += 1.0;
+            }
+            for neighbours in order.windows(2) {
+                pairs[neighbours[0]][neighbours[1]] += 1.0;
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let draws = draws as f64;
+        let expected = draws / 10.0;
+        let places: f64 = counts
+            .iter()
+            .flatten()
+            .map(|count| (count - expected) * (count - expected) / expected)
+            .sum();
+        // Chi-square with 81 degrees of freedom: 99.9 % of true shuffles are below 126.
+        assert!(places < 126.0, "chi-square of places: {places}");
+        // Each ordered pair of neighbours is as likely: 9 neighbours in 90 pairs. A shuffle within blocks fails here.
+        let expected = draws * 9.0 / 90.0;
+        let neighbours: f64 = (0..n)
+            .flat_map(|a| (0..n).filter(move |&b| a != b).map(move |b| (a, b)))
+            .map(|(a, b)| (pairs[a][b] - expected) * (pairs[a][b] - expected) / expected)
+            .sum();
+        // About 89 degrees of freedom: 99.9 % are below 136.
+        assert!(neighbours < 136.0, "chi-square of neighbours: {neighbours}");
+    }
+
+    #[test]
+    fn an_epoch_is_a_permutation_and_depends_on_seed_and_epoch_alone() {
+        let members: Vec<usize> = (5..105).collect();
+        let order = shuffled(&members, 7, 3);
+        assert_eq!(order, shuffled(&members, 7, 3));
+        assert_ne!(order, shuffled(&members, 7, 4));
+        assert_ne!(order, shuffled(&members, 8, 3));
+        let mut sorted = order;
+        sorted.sort_unstable();
+        assert_eq!(sorted, members);
+    }
+
+    #[test]
+    fn batches_by_sentences_keep_the_last_partial_one() {
+        let batches = cut(&[3, 1, 4, 1, 5], BatchSize::Sentences(2), |_| 1);
+        assert_eq!(batches, [vec![3, 1], vec![4, 1], vec![5]]);
+    }
+
+    #[test]
+    fn batches_by_tokens_stay_in_the_budget_unless_one_sequence_is_longer() {
+        let batches = cut(&[0, 1, 2, 3, 4], BatchSize::Tokens(10), |sentence| {
+            [4, 6, 1, 25, 2][sentence]
+        });
+        assert_eq!(batches, [vec![0, 1], vec![2], vec![3], vec![4]]);
+    }
+
+    #[test]
+    fn no_batches_of_nothing() {
+        assert!(cut(&[], BatchSize::Sentences(32), |_| 1).is_empty());
+        assert!(cut(&[], BatchSize::Tokens(32), |_| 1).is_empty());
+    }
+}

@@ -1,0 +1,184 @@
+//! A split with the labels of one task: what a head is trained on and scored on. The unit is the sentence; one
+//! that was too long for the encoder is several sequences in the store, its windows, and they stay together.
+
+use std::ops::Range;
+
+use cache::{Column, LabelLevel, LabelTable, SplitReader, Store};
+use shared::dataset::{SplitName, Task};
+use shared::exit::ExitStatus;
+
+/// The target of everything that has no label: sub-words after a word's first, special tokens.
+pub const NO_TARGET: i64 = -100;
+
+/// Why a split cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitError {
+    /// The store lacks a split.
+    #[error("the store has no {wanted} split; it has: {}", list(.there))]
+    NoSplit {
+        /// The split asked for.
+        wanted: SplitName,
+        /// Those of the store.
+        there: Vec<SplitName>,
+    },
+    /// The split lacks labels.
+    #[error(
+        "the {split} split of the store has no labels for --task {wanted}; it has labels for: {}; \
+         `extractor label` adds those of another task",
+        list(.there)
+    )]
+    NoTask {
+        /// The split asked for.
+        split: SplitName,
+        /// The task asked for.
+        wanted: Task,
+        /// Tasks whose labels are there.
+        there: Vec<Task>,
+    },
+}
+
+impl SplitError {
+    /// Who is to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        ExitStatus::User
+    }
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items
+            .iter()
+            .map(T::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// A split of a store with its labels of one task.
+#[derive(Debug)]
+pub struct LabelledSplit<'s> {
+    /// Which split.
+    pub name: SplitName,
+    /// Its activations and words.
+    pub reader: &'s SplitReader,
+    /// Its labels.
+    pub table: &'s LabelTable<Column<i32>>,
+    /// The sequences of each sentence: `[sentences]`.
+    sequences: Vec<Range<usize>>,
+}
+
+impl<'s> LabelledSplit<'s> {
+    /// The split `name` of `store` with its labels of `task`.
+    ///
+    /// # Errors
+    /// When the store has no such split, or the split no such labels.
+    pub fn of(store: &'s Store, name: SplitName, task: Task) -> Result<Self, SplitError> {
+        let there = || store.manifest().splits.keys().copied().collect();
+        let reader = store.split(name).ok_or_else(|| SplitError::NoSplit {
+            wanted: name,
+            there: there(),
+        })?;
+        let table = reader.labels(task).ok_or_else(|| SplitError::NoTask {
+            split: name,
+            wanted: task,
+            there: tasks(reader),
+        })?;
+        let mut sequences = vec![0..0; reader.sentences()];
+        for (sequence, &sentence) in reader.sentence_of().iter().enumerate() {
+            let windows = &mut sequences[sentence as usize];
+            let start = if windows.start == windows.end {
+                sequence
+            } else {
+                windows.start
+            };
+            *windows = start..sequence + 1;
+        }
+        Ok(Self {
+            name,
+            reader,
+            table,
+            sequences,
+        })
+    }
+
+    /// The sequences that `sentence` consists of.
+    #[must_use]
+    pub fn sequences(&self, sentence: usize) -> Range<usize> {
+        self.sequences[sentence].clone()
+    }
+
+    /// Sentences that the encoder saw, in the order of the store.
+    #[must_use]
+    pub fn members(&self) -> Vec<usize> {
+        (0..self.sequences.len())
+            .filter(|&sentence| !self.sequences[sentence].is_empty())
+            .collect()
+    }
+
+    /// Rows of the split's tokens that belong to `sentence`, all its windows together.
+    #[must_use]
+    pub fn tokens(&self, sentence: usize) -> Range<usize> {
+        let offsets = self.reader.offsets();
+        let at = |sequence: usize| usize::try_from(offsets[sequence]).unwrap_or(usize::MAX);
+        let sequences = &self.sequences[sentence];
+        at(sequences.start)..at(sequences.end)
+    }
+
+    /// Appends the classes of `sentence`, -100 for none: one a token for token tasks, else a single one.
+    pub fn targets(&self, sentence: usize, out: &mut Vec<i64>) {
+        match self.table.level {
+            LabelLevel::Token => out.extend(
+                self.table.ids[self.tokens(sentence)]
+                    .iter()
+                    .map(|&class| i64::from(class)),
+            ),
+            LabelLevel::Sentence => out.push(i64::from(self.table.ids[sentence])),
+        }
+    }
+
+    /// The label of each word (or of the sentence), sentence by sentence. Words that the encoder never saw, because
+    /// they have no sub-word or were cut off, have none in the store and count as `O`.
+    #[must_use]
+    pub fn gold(&self) -> Vec<Vec<&'s str>> {
+        let table = self.table;
+        self.by_word(|row| {
+            usize::try_from(table.ids[row])
+                .ok()
+                .and_then(|class| table.classes.get(class))
+                .map_or("O", String::as_str)
+        })
+    }
+
+    /// A label for each word, `label(token)` with its first sub-word and `O` for words without any; for sentence tasks
+    /// the single label `label(sentence)`.
+    pub(crate) fn by_word<'l>(&self, label: impl Fn(usize) -> &'l str) -> Vec<Vec<&'l str>> {
+        let sentences = 0..self.reader.sentences();
+        if self.table.level == LabelLevel::Sentence {
+            return sentences.map(|sentence| vec![label(sentence)]).collect();
+        }
+        let of = |sentence: usize| {
+            let mut labels = vec!["O"; self.reader.words(sentence).len()];
+            for token in self.tokens(sentence) {
+                let word = usize::try_from(self.reader.word_ids()[token]);
+                if let (Ok(word), true) = (word, i64::from(self.table.ids[token]) != NO_TARGET) {
+                    labels[word] = label(token);
+                }
+            }
+            labels
+        };
+        sentences.map(of).collect()
+    }
+}
+
+/// The tasks that a split has labels for.
+#[must_use]
+pub fn tasks(split: &SplitReader) -> Vec<Task> {
+    [Task::Ner, Task::Chunk, Task::Pos, Task::Sequence]
+        .into_iter()
+        .filter(|&task| split.labels(task).is_some())
+        .collect()
+}

@@ -1,0 +1,117 @@
+//! `trainer eval` and `trainer predict`: a trained head over a split of a store, with the numbers of its training.
+
+use cache::Store;
+use shared::exit::ExitStatus;
+use shared::files::write_atomic;
+use shared::terminal::Terminal;
+
+use super::options::{EvalArgs, PredictArgs, RunArgs};
+use super::{CommandError, data};
+use crate::batches::LabelledSplit;
+use crate::checkpoint::BEST_WEIGHTS;
+use crate::evaluation::{self, Predictions};
+use crate::run::{Config, RunError};
+use crate::{head, predictions, weights};
+
+/// Scores a head on a split.
+pub(super) fn eval(options: &EvalArgs, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
+    over_split(&options.run, terminal, |split, predicted| {
+        let scores = predicted.scores(split);
+        terminal.status(format!(
+            "{}: {} {:.4}, loss {:.4}",
+            split.name, scores.metric, scores.value, scores.loss
+        ));
+        scores.table().iter().for_each(|line| terminal.status(line));
+        if options.json {
+            terminal.result(serde_json::to_string(&scores)?);
+        }
+        Ok(())
+    })
+}
+
+/// Writes the predictions of a head on a split.
+pub(super) fn predict(
+    options: &PredictArgs,
+    terminal: &Terminal,
+) -> Result<ExitStatus, CommandError> {
+    over_split(&options.run, terminal, |split, predicted| {
+        let columns = predictions::render(split, &predicted.labels(split));
+        if let Some(path) = &options.out {
+            write_atomic(path, columns.as_bytes())?;
+            terminal.status(format!("Predictions {}", path.display()));
+        } else {
+            terminal.result(columns.trim_end_matches('\n').to_owned() + "\n");
+        }
+        Ok(())
+    })
+}
+
+fn over_split(
+    options: &RunArgs,
+    terminal: &Terminal,
+    then: impl FnOnce(&LabelledSplit<'_>, &Predictions) -> Result<(), CommandError>,
+) -> Result<ExitStatus, CommandError> {
+    let config = Config::load(&options.run)?;
+    let weights_file = options.run.join(BEST_WEIGHTS);
+    if !weights_file.is_file() {
+        return Err(RunError::NoRun {
+            folder: options.run.clone(),
+            file: BEST_WEIGHTS,
+        }
+        .into());
+    }
+    let device = data::device(&options.machine)?;
+    let store = data::store(&options.store, terminal)?;
+    check(&config, &store)?;
+    let split = LabelledSplit::of(&store, options.split, config.task)?;
+    if split.table.classes != config.classes {
+        let (here, there) = (split.table.classes.join(", "), config.classes.join(", "));
+        return Err(CommandError::Mismatch(format!(
+            "the store's classes are not those the head learned; store: {here}; head: {there}"
+        )));
+    }
+    let head = head::build(&config.head, device, config.training.seed)?;
+    weights::load(&weights_file, head.parameters())?;
+    let predicted = evaluation::predict(head.as_ref(), &split, config.training.batch_size)?;
+    then(&split, &predicted)?;
+    Ok(ExitStatus::Success)
+}
+
+/// A head makes sense of the hidden states of its own encoder only; the data set may be another.
+fn check(config: &Config, store: &Store) -> Result<(), CommandError> {
+    let (trained, here) = (&config.store, store.manifest());
+    let same: [(&str, String, String); 4] = [
+        (
+            "model.weights_digest",
+            trained.model.weights_digest.clone(),
+            here.model.weights_digest.clone(),
+        ),
+        (
+            "tokenizer_digest",
+            trained.tokenizer_digest.clone(),
+            here.tokenizer_digest.clone(),
+        ),
+        (
+            "layers",
+            format!("{:?}", trained.layers),
+            format!("{:?}", here.layers),
+        ),
+        (
+            "hidden",
+            trained.hidden.to_string(),
+            here.hidden.to_string(),
+        ),
+    ];
+    let differing: String = same
+        .iter()
+        .filter(|(_, trained, here)| trained != here)
+        .map(|(field, trained, here)| format!("\n  {field}: head {trained}, store {here}"))
+        .collect();
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let (path, model) = (store.path().display(), &trained.model.id);
+    Err(CommandError::Mismatch(format!(
+        "{path} holds other activations than the head was trained on; extract with {model}{differing}"
+    )))
+}

@@ -1,0 +1,100 @@
+//! The program `trainer-torch`, reached through the launcher `trainer`: reads the options and runs what they ask for.
+
+mod data;
+mod doctor;
+mod evaluate;
+pub mod options;
+mod train;
+
+use shared::exit::ExitStatus;
+use shared::terminal::Terminal;
+
+use crate::batches::SplitError;
+use crate::checkpoint::CheckpointError;
+use crate::device::DeviceError;
+use crate::evaluation::EvaluationError;
+use crate::head::HeadError;
+use crate::run::RunError;
+use crate::training::TrainingError;
+use crate::weights::WeightsError;
+use options::{Job, Options};
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] cache::StoreError),
+    /// A split or its labels are not there.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The head cannot be built.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The run folder cannot be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Weights cannot be used.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The training ended early.
+    #[error(transparent)]
+    Training(#[from] TrainingError),
+    /// The head cannot be run over a split.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+    /// A file cannot be read or written; the message names it.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A result cannot be written as JSON.
+    #[error("the results cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// An option that cannot be used.
+    #[error("{0}")]
+    Option(String),
+    /// The run and the store do not belong together.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+impl CommandError {
+    /// Who is to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Store(error) => error.exit_status(),
+            Self::Split(error) => error.exit_status(),
+            Self::Device(error) => error.exit_status(),
+            Self::Head(error) => error.exit_status(),
+            Self::Run(error) => error.exit_status(),
+            Self::Checkpoint(error) => error.exit_status(),
+            Self::Weights(error) => error.exit_status(),
+            Self::Training(error) => error.exit_status(),
+            Self::Evaluation(error) => error.exit_status(),
+            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Json(_) => ExitStatus::Machine,
+            Self::Option(_) | Self::Mismatch(_) => ExitStatus::User,
+        }
+    }
+}
+
+/// Does what `options` ask for.
+///
+/// # Errors
+/// Whatever stops it; nothing was said about it yet.
+pub fn run(options: &Options, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
+    match &options.command {
+        None => train::run(&options.train, terminal),
+        Some(Job::Train(train)) => train::run(train, terminal),
+        Some(Job::Eval(eval)) => evaluate::eval(eval, terminal),
+        Some(Job::Predict(predict)) => evaluate::predict(predict, terminal),
+        Some(Job::Doctor(doctor)) => doctor::run(doctor, terminal),
+    }
+}

@@ -1,0 +1,159 @@
+//! Which layers a head draws on: the mean of its attention over the layers, for every class and every kind of
+//! token. This is the analysis that the method was made for (Basirat 2024).
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use cache::LabelLevel;
+use serde::{Deserialize, Serialize};
+
+use super::{EvaluationError, in_order, values};
+use crate::batches::{self, BatchSize, LabelledSplit};
+use crate::head::Head;
+
+/// Mean attention over the layers of one group of tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttentionRow {
+    /// The class, or the kind of token.
+    pub name: String,
+    /// How many tokens it is the mean of.
+    pub tokens: usize,
+    /// One weight for each stored layer; they add up to 1.
+    pub weights: Vec<f64>,
+}
+
+/// Mean attention over the layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerAttention {
+    /// By gold class: the first sub-words of words, or all tokens of sentences.
+    pub classes: Vec<AttentionRow>,
+    /// By kind of token: first and further sub-words, special tokens.
+    pub kinds: Vec<AttentionRow>,
+}
+
+const KINDS: [&str; 3] = ["first sub-word", "further sub-words", "special tokens"];
+
+/// Sums of weights on their way to means.
+#[derive(Debug, Default)]
+struct Sums(BTreeMap<usize, (usize, Vec<f64>)>);
+
+impl Sums {
+    fn add(&mut self, group: usize, weights: &[f32]) {
+        let (tokens, sums) = self
+            .0
+            .entry(group)
+            .or_insert_with(|| (0, vec![0.0; weights.len()]));
+        *tokens += 1;
+        for (sum, &weight) in sums.iter_mut().zip(weights) {
+            *sum += f64::from(weight);
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of tokens are far below 2^52"
+    )]
+    fn rows(self, name: impl Fn(usize) -> String) -> Vec<AttentionRow> {
+        let rows = self
+            .0
+            .into_iter()
+            .map(|(group, (tokens, sums))| AttentionRow {
+                name: name(group),
+                tokens,
+                weights: sums.iter().map(|sum| sum / tokens as f64).collect(),
+            });
+        rows.collect()
+    }
+}
+
+/// The mean attention of `head` over the layers on `split`; nothing for a head that has none.
+///
+/// # Errors
+/// When the store cannot be read or the head fails.
+pub fn layer_attention(
+    head: &dyn Head,
+    split: &LabelledSplit<'_>,
+    size: BatchSize,
+) -> Result<Option<LayerAttention>, EvaluationError> {
+    let (mut classes, mut kinds) = (Sums::default(), Sums::default());
+    let mut any = false;
+    batches::stream(split, &in_order(split, size), 0, |batch| {
+        let Some(attention) = head.layer_attention(&batch.activations)? else {
+            return Ok::<_, EvaluationError>(ControlFlow::Break(()));
+        };
+        any = true;
+        let attention = values(&attention)?;
+        let mut weights = attention.chunks_exact(batch.activations.layers());
+        for (index, &sentence) in batch.sentences.iter().enumerate() {
+            let mut before = -1;
+            for (token, weights) in split.tokens(sentence).zip(&mut weights) {
+                let word = split.reader.word_ids()[token];
+                kinds.add(kind(before, word), weights);
+                before = word;
+                let class = match split.table.level {
+                    LabelLevel::Token => i64::from(split.table.ids[token]),
+                    LabelLevel::Sentence => batch.targets[index],
+                };
+                if let Ok(class) = usize::try_from(class) {
+                    classes.add(class, weights);
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let classes = classes.rows(|class| split.table.classes[class].clone());
+    Ok(any.then(|| LayerAttention {
+        classes,
+        kinds: kinds.rows(|kind| KINDS[kind].to_owned()),
+    }))
+}
+
+/// The kind of a token of `word`, given the word of the token before it; -1 is no word.
+fn kind(before: i32, word: i32) -> usize {
+    if word < 0 {
+        2
+    } else {
+        usize::from(word == before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_become_means() {
+        let mut sums = Sums::default();
+        sums.add(1, &[0.25, 0.75]);
+        sums.add(1, &[0.75, 0.25]);
+        sums.add(0, &[1.0, 0.0]);
+        let rows = sums.rows(|group| format!("class {group}"));
+        assert_eq!(
+            rows[0],
+            AttentionRow {
+                name: "class 0".to_owned(),
+                tokens: 1,
+                weights: vec![1.0, 0.0]
+            }
+        );
+        assert_eq!(
+            rows[1],
+            AttentionRow {
+                name: "class 1".to_owned(),
+                tokens: 2,
+                weights: vec![0.5, 0.5]
+            }
+        );
+    }
+
+    #[test]
+    fn kinds_of_tokens() {
+        let words = [-1, 0, 0, 1, -1];
+        let kinds: Vec<usize> = std::iter::once(-1)
+            .chain(words)
+            .zip(words)
+            .map(|(before, word)| kind(before, word))
+            .collect();
+        assert_eq!(kinds, [2, 0, 1, 0, 2]);
+    }
+}

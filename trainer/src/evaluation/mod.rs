@@ -1,0 +1,172 @@
+//! Running a head over a split of the store. Training, `eval` and `predict` all come here, so that the same
+//! weights give the same tags and scores wherever they are asked for.
+
+mod attention;
+mod scores;
+
+use std::ops::ControlFlow;
+
+use cache::LabelLevel;
+use shared::exit::ExitStatus;
+use tch::{Kind, Tensor};
+
+use crate::batches::{self, BatchSize, LabelledSplit, LoadError};
+use crate::head::{Head, HeadError};
+
+pub use attention::{AttentionRow, LayerAttention, layer_attention};
+pub use scores::{ClassScore, Confusion, Labelled, Scores, scored_by_spans};
+
+/// Why a head cannot be run over a split.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluationError {
+    /// The activations cannot be had.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The head fails.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// A tensor cannot be read.
+    #[error("the head's output cannot be read: {0}")]
+    Tensor(#[from] tch::TchError),
+}
+
+impl EvaluationError {
+    /// Who is to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Load(error) => error.exit_status(),
+            Self::Head(error) => error.exit_status(),
+            Self::Tensor(_) => ExitStatus::Machine,
+        }
+    }
+}
+
+/// All sentences of `split` in the order of the store, in batches.
+fn in_order(split: &LabelledSplit<'_>, size: BatchSize) -> Vec<Vec<usize>> {
+    batches::cut(&split.members(), size, |sentence| {
+        split.tokens(sentence).len()
+    })
+}
+
+/// What a head says about a split.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    /// Number of the class of each token (token tasks), or of each sentence.
+    classes: Vec<usize>,
+    /// Mean cross-entropy over what is labelled, in nats.
+    pub loss: f64,
+}
+
+impl Predictions {
+    /// The predicted label of each word (or of the sentence), sentence by sentence. A word that the encoder
+    /// never saw, because it has no sub-word or was cut off, is `O`.
+    #[must_use]
+    pub fn labels<'s>(&self, split: &LabelledSplit<'s>) -> Vec<Vec<&'s str>> {
+        let names = &split.table.classes;
+        split.by_word(|row| names[self.classes[row]].as_str())
+    }
+
+    /// Scores these predictions.
+    #[must_use]
+    pub fn scores(&self, split: &LabelledSplit<'_>) -> Scores {
+        Scores::new(
+            split.table.task,
+            &Labelled {
+                gold: split.gold(),
+                predicted: self.labels(split),
+            },
+            self.loss,
+        )
+    }
+}
+
+/// Runs `head` over the whole of `split`.
+///
+/// # Errors
+/// When the store cannot be read or the head fails.
+pub fn predict(
+    head: &dyn Head,
+    split: &LabelledSplit<'_>,
+    size: BatchSize,
+) -> Result<Predictions, EvaluationError> {
+    let classes = split.table.classes.len();
+    let mut predicted = vec![0; split.table.ids.len()];
+    let (mut loss, mut labelled) = (0.0, 0_u32);
+    batches::stream(split, &in_order(split, size), 0, |batch| {
+        let logits = values(&head.logits(&batch.activations)?)?;
+        let rows = batch
+            .sentences
+            .iter()
+            .flat_map(|&sentence| match split.table.level {
+                LabelLevel::Token => split.tokens(sentence),
+                LabelLevel::Sentence => sentence..sentence + 1,
+            });
+        for ((logits, &target), row) in logits.chunks_exact(classes).zip(&batch.targets).zip(rows) {
+            predicted[row] = largest(logits);
+            if let Ok(target) = usize::try_from(target) {
+                loss += cross_entropy(logits, target);
+                labelled += 1;
+            }
+        }
+        Ok::<_, EvaluationError>(ControlFlow::Continue(()))
+    })?;
+    Ok(Predictions {
+        classes: predicted,
+        loss: if labelled == 0 {
+            0.0
+        } else {
+            loss / f64::from(labelled)
+        },
+    })
+}
+
+/// The numbers of a tensor, row by row.
+fn values(tensor: &Tensor) -> Result<Vec<f32>, tch::TchError> {
+    let flat = tensor
+        .f_to_kind(Kind::Float)?
+        .f_to_device(tch::Device::Cpu)?
+        .f_contiguous()?
+        .f_view([-1])?;
+    Vec::<f32>::try_from(flat)
+}
+
+/// Minus the logarithm of the target's softmax probability.
+fn cross_entropy(logits: &[f32], target: usize) -> f64 {
+    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits
+        .iter()
+        .map(|&logit| (f64::from(logit) - highest).exp())
+        .sum();
+    sum.ln() + highest - f64::from(logits[target])
+}
+
+/// The class with the largest logit, the first of equal ones.
+fn largest(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (class, &logit) in logits.iter().enumerate() {
+        if logit > logits[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_entropy_is_that_of_the_softmax() {
+        // Computed with torch.nn.functional.cross_entropy.
+        assert!((cross_entropy(&[1.0, 2.0, 3.0], 0) - 2.407_605_964).abs() < 1e-7);
+        assert!((cross_entropy(&[1000.0, 0.0], 0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn equal_logits_give_the_first_class() {
+        assert_eq!(largest(&[0.5, 0.7, 0.7]), 1);
+        assert_eq!(largest(&[f32::NAN, 0.7]), 0);
+    }
+}

@@ -1,0 +1,288 @@
+//! How good predictions are: span scores for tasks of named entities and chunks, accuracy for the rest, and
+//! who is taken for whom.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared::accuracy::LabelScores;
+use shared::dataset::Task;
+use shared::spans::{Averages, SpanScores};
+
+/// Precision, recall and F1 of one class or type, or of several together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// The class or span type; `micro` and `macro` for all together.
+    pub name: String,
+    /// Share of the predicted ones that are right.
+    pub precision: f64,
+    /// Share of the gold ones that were found.
+    pub recall: f64,
+    /// Harmonic mean of the two.
+    pub f1: f64,
+    /// Gold ones.
+    pub support: u64,
+}
+
+/// Counts of gold against predicted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Confusion {
+    /// Classes, or span types and `O`.
+    pub names: Vec<String>,
+    /// `[gold, predicted]`, words of token tasks, sentences of sentence tasks.
+    pub counts: Vec<Vec<usize>>,
+}
+
+/// Scores of one split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Name of the number that counts: `F1` or `accuracy`.
+    pub metric: String,
+    /// The number that counts, between 0 and 1.
+    pub value: f64,
+    /// Mean cross-entropy over the labelled tokens or sentences, in nats.
+    pub loss: f64,
+    /// Share of words or sentences whose label is right.
+    pub accuracy: f64,
+    /// Over all spans; over all words or sentences where there are no spans.
+    pub micro: ClassScore,
+    /// Mean over the types or classes that occur.
+    pub macro_average: ClassScore,
+    /// By type or class, in the order of their names.
+    pub classes: Vec<ClassScore>,
+    /// Who is taken for whom.
+    pub confusion: Confusion,
+}
+
+/// Gold and predicted labels, sentence by sentence; one label a word, or one a sentence.
+#[derive(Clone, Debug, Default)]
+pub struct Labelled<'a> {
+    /// What the data set says.
+    pub gold: Vec<Vec<&'a str>>,
+    /// What the head says.
+    pub predicted: Vec<Vec<&'a str>>,
+}
+
+impl Labelled<'_> {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.gold
+            .iter()
+            .flatten()
+            .copied()
+            .zip(self.predicted.iter().flatten().copied())
+    }
+}
+
+/// Whether a task's labels are spans, scored as a whole.
+#[must_use]
+pub fn scored_by_spans(task: Task) -> bool {
+    matches!(task, Task::Ner | Task::Chunk)
+}
+
+impl Scores {
+    /// Scores `labels` of `task`; `loss` is passed on.
+    #[must_use]
+    pub fn new(task: Task, labels: &Labelled<'_>, loss: f64) -> Self {
+        let (mut spans, mut words) = (SpanScores::default(), LabelScores::default());
+        for (gold, predicted) in labels.gold.iter().zip(&labels.predicted) {
+            words.add(gold, predicted);
+            if scored_by_spans(task) {
+                spans.add(gold, predicted);
+            }
+        }
+        let accuracy = words.accuracy();
+        let (metric, value, types, confusion) = if scored_by_spans(task) {
+            let types = labels
+                .pairs()
+                .map(|(gold, predicted)| (span_type(gold), span_type(predicted)));
+            ("F1", spans.overall().f1(), spans, Confusion::count(types))
+        } else {
+            (
+                "accuracy",
+                accuracy,
+                words.classes,
+                Confusion::count(labels.pairs()),
+            )
+        };
+        Self {
+            metric: metric.to_owned(),
+            value,
+            loss,
+            accuracy,
+            micro: ClassScore::new("micro", types.micro()),
+            macro_average: ClassScore::new("macro", types.macro_average()),
+            classes: types
+                .types
+                .iter()
+                .map(|(name, counts)| ClassScore::new(name, counts.scores()))
+                .collect(),
+            confusion,
+        }
+    }
+
+    /// The scores as lines of a table, for the terminal.
+    #[must_use]
+    pub fn table(&self) -> Vec<String> {
+        let rows = || {
+            self.classes
+                .iter()
+                .chain([&self.micro, &self.macro_average])
+        };
+        let width = rows()
+            .map(|row| row.name.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(8);
+        let mut lines = vec![format!(
+            "{:width$}  {:>9}  {:>6}  {:>6}  {:>7}",
+            "", "precision", "recall", "F1", "support"
+        )];
+        lines.extend(rows().map(|row| {
+            format!(
+                "{:width$}  {:>9.4}  {:>6.4}  {:>6.4}  {:>7}",
+                row.name, row.precision, row.recall, row.f1, row.support
+            )
+        }));
+        lines
+    }
+}
+
+impl Confusion {
+    fn count<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut counted: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for pair in pairs {
+            *counted.entry(pair).or_default() += 1;
+        }
+        let mut names: Vec<&str> = counted
+            .keys()
+            .flat_map(|&(gold, predicted)| [gold, predicted])
+            .collect();
+        // No span at all is what all types are confused with most: it goes last.
+        names.sort_unstable_by_key(|&name| (name == "O", name));
+        names.dedup();
+        let row = |gold: &str| {
+            names
+                .iter()
+                .map(|&predicted| counted.get(&(gold, predicted)).copied().unwrap_or(0))
+                .collect()
+        };
+        let counts = names.iter().map(|&gold| row(gold)).collect();
+        Self {
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            counts,
+        }
+    }
+
+    /// The `most` largest confusions: gold, predicted, how often.
+    #[must_use]
+    pub fn largest(&self, most: usize) -> Vec<(&str, &str, usize)> {
+        let mut found: Vec<_> = self
+            .counts
+            .iter()
+            .enumerate()
+            .flat_map(|(gold, row)| {
+                row.iter()
+                    .enumerate()
+                    .filter(move |&(predicted, &count)| predicted != gold && count > 0)
+                    .map(move |(predicted, &count)| {
+                        (
+                            self.names[gold].as_str(),
+                            self.names[predicted].as_str(),
+                            count,
+                        )
+                    })
+            })
+            .collect();
+        found.sort_by_key(|&(_, _, count)| std::cmp::Reverse(count));
+        found.truncate(most);
+        found
+    }
+}
+
+impl ClassScore {
+    fn new(name: &str, scores: Averages) -> Self {
+        let Averages {
+            precision,
+            recall,
+            f1,
+            support,
+        } = scores;
+        Self {
+            name: name.to_owned(),
+            precision,
+            recall,
+            f1,
+            support,
+        }
+    }
+}
+
+/// `PER` of `B-PER`; labels without a prefix are their own type.
+pub(crate) fn span_type(label: &str) -> &str {
+    label.split_once('-').map_or(label, |(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labelled<'a>(gold: &[&'a str], predicted: &[&'a str]) -> Labelled<'a> {
+        Labelled {
+            gold: vec![gold.to_vec()],
+            predicted: vec![predicted.to_vec()],
+        }
+    }
+
+    #[test]
+    fn spans_count_as_a_whole() {
+        let labels = labelled(
+            &["B-PER", "I-PER", "O", "B-LOC"],
+            &["B-PER", "O", "O", "B-LOC"],
+        );
+        let scores = Scores::new(Task::Ner, &labels, 0.5);
+        assert_eq!(scores.metric, "F1");
+        assert!((scores.value - 0.5).abs() < 1e-12);
+        assert!((scores.accuracy - 0.75).abs() < 1e-12);
+        assert_eq!(scores.confusion.names, ["LOC", "PER", "O"]);
+        assert_eq!(scores.confusion.counts, [[1, 0, 0], [0, 1, 1], [0, 0, 1]]);
+        assert_eq!(scores.confusion.largest(5), [("PER", "O", 1)]);
+    }
+
+    #[test]
+    fn other_labels_count_one_by_one() {
+        let labels = labelled(
+            &["DET", "NOUN", "VERB", "NOUN"],
+            &["DET", "VERB", "VERB", "NOUN"],
+        );
+        let scores = Scores::new(Task::Pos, &labels, 0.5);
+        assert_eq!(scores.metric, "accuracy");
+        assert!((scores.value - 0.75).abs() < 1e-12);
+        assert!((scores.micro.f1 - 0.75).abs() < 1e-12);
+        assert_eq!(
+            scores
+                .classes
+                .iter()
+                .map(|class| class.support)
+                .collect::<Vec<_>>(),
+            [1, 2, 1]
+        );
+    }
+
+    #[test]
+    fn the_table_lines_up() {
+        let table = Scores::new(
+            Task::Ner,
+            &labelled(&["B-creative-work"], &["B-creative-work"]),
+            0.0,
+        )
+        .table();
+        assert_eq!(
+            table[0],
+            "               precision  recall      F1  support"
+        );
+        assert_eq!(
+            table[1],
+            "creative-work     1.0000  1.0000  1.0000        1"
+        );
+        assert_eq!(table.len(), 4);
+    }
+}

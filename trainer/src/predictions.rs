@@ -1,0 +1,79 @@
+//! Predictions as columns: token, gold label, predicted label, and an empty line after each sentence, which is
+//! what the `conlleval` script and everybody's error analysis read.
+
+use std::fmt::Write;
+
+use shared::dataset::SplitName;
+
+use crate::batches::LabelledSplit;
+
+/// Name of the file for `split` in a run folder.
+#[must_use]
+pub fn file_name(split: SplitName) -> String {
+    format!("predictions.{split}.conll")
+}
+
+/// The columns of a whole split.
+#[must_use]
+pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
+    let mut out = String::new();
+    for (sentence, (gold, predicted)) in split.gold().iter().zip(predicted).enumerate() {
+        write_sentence(&mut out, &split.reader.words(sentence), gold, predicted);
+    }
+    out
+}
+
+/// The columns of one sentence. A sentence task has one label for all `words`, given with the first of them.
+pub fn write_sentence(out: &mut String, words: &[&str], gold: &[&str], predicted: &[&str]) {
+    for (index, word) in words.iter().enumerate() {
+        let label = |labels: &[&str]| safe(labels.get(index).copied().unwrap_or("-"));
+        // A `String` takes whatever is written to it.
+        let _ = writeln!(out, "{} {} {}", safe(word), label(gold), label(predicted));
+    }
+    out.push('\n');
+}
+
+/// A column must be one non-empty run of characters that no reader takes for white space.
+fn safe(text: &str) -> String {
+    if text.is_empty() {
+        return "_".to_owned();
+    }
+    text.chars()
+        .map(|c| {
+            if c.is_whitespace() || c.is_control() {
+                '_'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_columns_and_an_empty_line() {
+        let mut out = String::new();
+        write_sentence(
+            &mut out,
+            &["New York", "", "\u{a0}x"],
+            &["B-LOC", "O", "O"],
+            &["B-LOC", "I-LOC", "O"],
+        );
+        assert_eq!(out, "New_York B-LOC B-LOC\n_ O I-LOC\n_x O O\n\n");
+    }
+
+    #[test]
+    fn one_label_for_a_sentence() {
+        let mut out = String::new();
+        write_sentence(
+            &mut out,
+            &["Lost", "card"],
+            &["card_lost"],
+            &["card_arrival"],
+        );
+        assert_eq!(out, "Lost card_lost card_arrival\ncard - -\n\n");
+    }
+}

@@ -1,0 +1,134 @@
+//! The tables of the report: scores by class, who is taken for whom, and the map of where the head looks.
+
+use std::fmt::Write;
+
+use super::escape;
+use crate::evaluation::{AttentionRow, ClassScore, Confusion, LayerAttention, Scores};
+
+/// More classes than this make a matrix that nobody can read.
+const MATRIX: usize = 20;
+
+/// Above this share of a map's range a cell is so dark that its number must be light.
+const STRONG: f64 = 55.0;
+
+/// Precision, recall, F1 and support of each class.
+pub(super) fn scores(scores: &Scores) -> String {
+    let mut html = "<div class=scroll><table class=scores><tr><th></th><th>precision</th><th>recall</th><th>F1</th><th class=bar></th><th>support</th></tr>".to_owned();
+    let row = |html: &mut String, class: &str, score: &ClassScore| {
+        let ClassScore {
+            name,
+            precision,
+            recall,
+            f1,
+            support,
+        } = score;
+        let _ = write!(
+            html,
+            "<tr{class}><th scope=row>{}</th><td>{precision:.4}</td><td>{recall:.4}</td><td>{f1:.4}</td>\
+             <td class=bar><i style=\"width:{:.1}%\"></i></td><td>{support}</td></tr>",
+            escape(name),
+            f1 * 100.0,
+        );
+    };
+    for class in &scores.classes {
+        row(&mut html, "", class);
+    }
+    row(&mut html, " class=sum", &scores.micro);
+    row(&mut html, " class=sum", &scores.macro_average);
+    html + "</table></div>"
+}
+
+/// Counts of gold against predicted, shaded by their share of the gold ones; only the largest confusions where
+/// there are many classes.
+pub(super) fn confusion(confusion: &Confusion) -> String {
+    if confusion.names.len() > MATRIX {
+        return largest_confusions(confusion);
+    }
+    let mut html =
+        "<div class=scroll><table class=map><tr><th scope=row>gold \\ predicted</th>".to_owned();
+    for name in &confusion.names {
+        let _ = write!(html, "<th>{}</th>", escape(name));
+    }
+    html.push_str("</tr>");
+    for (name, counts) in confusion.names.iter().zip(&confusion.counts) {
+        let _ = write!(
+            html,
+            "<tr><th scope=row title=\"{0}\">{0}</th>",
+            escape(name)
+        );
+        let total: usize = counts.iter().sum();
+        for &count in counts {
+            #[expect(clippy::cast_precision_loss, reason = "for a shade")]
+            let shade = 100.0 * count as f64 / total.max(1) as f64;
+            cell(&mut html, shade, &count.to_string());
+        }
+        html.push_str("</tr>");
+    }
+    html + "</table></div>"
+}
+
+fn largest_confusions(confusion: &Confusion) -> String {
+    let mut html = "<div class=scroll><table class=scores><tr><th scope=row>gold</th><th scope=row>predicted</th><th>count</th></tr>".to_owned();
+    for (gold, predicted, count) in confusion.largest(MATRIX) {
+        let _ = write!(
+            html,
+            "<tr><th scope=row>{}</th><th scope=row>{}</th><td>{count}</td></tr>",
+            escape(gold),
+            escape(predicted)
+        );
+    }
+    html + "</table></div>"
+}
+
+/// The layer-attention map: classes and kinds of token over the layers numbered `layers`, in per cent.
+pub(super) fn layer_attention(attention: &LayerAttention, layers: &[usize]) -> String {
+    let rows = || attention.classes.iter().chain(&attention.kinds);
+    let weights = || rows().flat_map(|row| row.weights.iter().copied());
+    let low = weights().fold(f64::INFINITY, f64::min);
+    let high = weights().fold(0.0, f64::max);
+    let mut html = "<div class=scroll><table class=map><tr><th scope=row>layer</th>".to_owned();
+    for layer in layers {
+        let _ = write!(html, "<th>{layer}</th>");
+    }
+    html.push_str("</tr>");
+    let mut draw = |row: &AttentionRow, class: &str| {
+        let name = escape(&row.name);
+        let _ = write!(
+            html,
+            "<tr{class}><th scope=row title=\"{name}: {} tokens\">{name}</th>",
+            row.tokens
+        );
+        for weight in &row.weights {
+            // From barely there to full, over the range that the map has.
+            let shade = 4.0 + 92.0 * (weight - low) / (high - low).max(1e-9);
+            cell(&mut html, shade, &format!("{:.1}", weight * 100.0));
+        }
+        html.push_str("</tr>");
+    };
+    for row in &attention.classes {
+        draw(row, "");
+    }
+    for (index, row) in attention.kinds.iter().enumerate() {
+        draw(row, if index == 0 { " class=group" } else { "" });
+    }
+    html + "</table></div>"
+}
+
+fn cell(html: &mut String, shade: f64, text: &str) {
+    let class = if shade > STRONG { " class=strong" } else { "" };
+    let _ = write!(html, "<td{class} style=\"--v:{shade:.0}\">{text}</td>");
+}
+
+/// Names and values, a line each.
+pub(super) fn settings(rows: &[(String, String)]) -> String {
+    let mut html = "<table class=settings>".to_owned();
+    for (name, value) in rows {
+        let _ = write!(
+            html,
+            "<tr><th scope=row>{}</th><td>{}</td></tr>",
+            escape(name),
+            escape(value)
+        );
+    }
+    html + "</table>"
+}

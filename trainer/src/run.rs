@@ -1,0 +1,319 @@
+//! The folder of a run: everything that one training leaves behind, and the settings by which it can be gone on
+//! with, compared with others and run over new data.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cache::{FieldDifference, Manifest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::dataset::Task;
+use shared::exit::ExitStatus;
+use shared::files::write_atomic;
+
+use crate::batches::BatchSize;
+use crate::head::HeadOptions;
+use crate::schedule::ScheduleKind;
+
+/// Version of `config.json`.
+const FORMAT_VERSION: u32 = 1;
+
+/// Why a run folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The folder cannot be read or written.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A run of that name is there.
+    #[error(
+        "{} exists: --resume goes on with it (or shows its results), --name NAME trains beside it, --overwrite replaces it",
+        .folder.display()
+    )]
+    Exists {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// `--overwrite` hits something that is no run.
+    #[error("{} exists and is not a run (no config.json in it): it is left alone; choose another --name", .folder.display())]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A run cannot be gone on with under other settings.
+    #[error(
+        "{} was started with other settings{}\ngive the same as then to --resume, or start another run with --name NAME",
+        .folder.display(), list(.differences)
+    )]
+    Differs {
+        /// The folder.
+        folder: PathBuf,
+        /// Every field that differs.
+        differences: Vec<FieldDifference>,
+    },
+    /// There is no run.
+    #[error("{} is not a run: it has no {file}; give the folder that `trainer` printed at its end", .folder.display())]
+    NoRun {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing.
+        file: &'static str,
+    },
+    /// A file of the run cannot be understood.
+    #[error("{}: {why}; it was damaged or written by another version, start the run anew with --overwrite", .path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl RunError {
+    /// Who is to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Io(error) => ExitStatus::of_io(error),
+            _ => ExitStatus::User,
+        }
+    }
+}
+
+fn list(differences: &[FieldDifference]) -> String {
+    differences
+        .iter()
+        .map(|field| {
+            format!(
+                "\n  {}: was {}, is now {}",
+                field.field, field.stored, field.wanted
+            )
+        })
+        .collect()
+}
+
+/// `config.json`: all that the numbers of a run depend on, and a few things worth knowing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Version of this file's format.
+    pub format_version: u32,
+    /// Labels that are learned.
+    pub task: Task,
+    /// Names of the classes, by number.
+    pub classes: Vec<String>,
+    /// The head.
+    pub head: HeadOptions,
+    /// How it is trained.
+    pub training: Settings,
+    /// SHA-256 of the store's manifest.
+    pub store_identity: String,
+    /// What the store holds.
+    pub store: Manifest,
+    /// Versions and device; other ones may go on with the run.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// How a head is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Passes over the training set.
+    pub epochs: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// How the learning rate goes.
+    pub schedule: ScheduleKind,
+    /// Share of the steps on the way up, if not the schedule's own.
+    pub warm_up: Option<f64>,
+    /// How much goes into a batch.
+    pub batch_size: BatchSize,
+    /// Largest gradient norm, 0 for any.
+    pub gradient_clip: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Of start weights, dropout and order.
+    pub seed: u64,
+    /// Whether the order changes every epoch.
+    pub shuffle: bool,
+    /// Epochs without a better score after which to stop.
+    pub patience: Option<usize>,
+    /// Sentences to train on, if not all.
+    pub limit_train: Option<usize>,
+    /// SHA-256 of the file with the start weights, if any.
+    pub init_weights: Option<String>,
+}
+
+impl Config {
+    /// A configuration of this version.
+    #[must_use]
+    pub fn new(
+        task: Task,
+        classes: Vec<String>,
+        head: HeadOptions,
+        training: Settings,
+        store: &cache::Store,
+    ) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            task,
+            classes,
+            head,
+            training,
+            store_identity: store.identity().to_string(),
+            store: store.manifest().clone(),
+            environment: BTreeMap::from([(
+                "trainer".to_owned(),
+                env!("CARGO_PKG_VERSION").to_owned(),
+            )]),
+        }
+    }
+
+    /// Reads the settings of the run in `folder`.
+    ///
+    /// # Errors
+    /// When there is no run, or its settings cannot be understood.
+    pub fn load(folder: &Path) -> Result<Self, RunError> {
+        let path = folder.join("config.json");
+        if !path.is_file() {
+            return Err(RunError::NoRun {
+                folder: folder.to_owned(),
+                file: "config.json",
+            });
+        }
+        let broken = |why: String| RunError::Broken {
+            path: path.clone(),
+            why,
+        };
+        let config: Self = serde_json::from_slice(&fs_err::read(&path)?)
+            .map_err(|error| broken(error.to_string()))?;
+        if config.format_version > FORMAT_VERSION {
+            let found = config.format_version;
+            return Err(broken(format!(
+                "it has format version {found}, this program reads up to {FORMAT_VERSION}"
+            )));
+        }
+        Ok(config)
+    }
+
+    /// Every field in which `wanted` would give other numbers; the environment may be another.
+    #[must_use]
+    pub fn differences(&self, wanted: &Self) -> Vec<FieldDifference> {
+        let mut differences: Vec<_> = self
+            .store
+            .differences(&wanted.store)
+            .into_iter()
+            .map(|difference| FieldDifference {
+                field: format!("store.{}", difference.field),
+                ..difference
+            })
+            .collect();
+        let own = |config: &Self| serde_json::json!({ "task": config.task, "head": config.head, "training": config.training });
+        compare("", &own(self), &own(wanted), &mut differences);
+        differences
+    }
+
+    /// `MODEL--DATASET--HEAD-SEED`, with the task where it is not the data set's own.
+    #[must_use]
+    pub fn default_name(&self) -> String {
+        let identity = &self.store;
+        let task = if self.task == identity.dataset.task {
+            String::new()
+        } else {
+            format!("--{}", self.task)
+        };
+        let mut head = self.head.kind.to_string();
+        for (plain, suffix) in [
+            (self.head.tailor, "-no-tailor"),
+            (
+                self.head.tailor_attention || !self.head.tailor,
+                "-no-tailor-attention",
+            ),
+        ] {
+            if !plain {
+                head.push_str(suffix);
+            }
+        }
+        let name = format!(
+            "{}--{}{task}--{head}-{}",
+            base_name(&identity.model.id),
+            base_name(&identity.dataset.id),
+            self.training.seed
+        );
+        name.replace(['/', '\\', ':', ',', ' '], "-")
+    }
+}
+
+/// A hub id without a leading path, slashes as `--`.
+fn base_name(id: &str) -> String {
+    id.trim_matches('/').replace('/', "--")
+}
+
+fn compare(field: &str, stored: &Value, wanted: &Value, differences: &mut Vec<FieldDifference>) {
+    if let (Value::Object(stored), Value::Object(wanted)) = (stored, wanted) {
+        for (key, stored) in stored {
+            let name = if field.is_empty() {
+                key.clone()
+            } else {
+                format!("{field}.{key}")
+            };
+            compare(
+                &name,
+                stored,
+                wanted.get(key).unwrap_or(&Value::Null),
+                differences,
+            );
+        }
+    } else if stored != wanted {
+        differences.push(FieldDifference {
+            field: field.to_owned(),
+            stored: stored.to_string(),
+            wanted: wanted.to_string(),
+        });
+    }
+}
+
+/// What to do when a run's folder is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is an error.
+    Refuse,
+    /// Go on with it.
+    Resume,
+    /// Remove it.
+    Replace,
+}
+
+/// Makes the folder of a run, or takes one up again.
+///
+/// # Errors
+/// When it is there and `existing` does not allow for that, or has other settings.
+pub fn prepare(folder: &Path, config: &Config, existing: Existing) -> Result<(), RunError> {
+    let occupied = folder.is_dir() && fs_err::read_dir(folder)?.next().is_some();
+    let is_run = folder.join("config.json").is_file();
+    if occupied {
+        match existing {
+            Existing::Refuse => {
+                return Err(RunError::Exists {
+                    folder: folder.to_owned(),
+                });
+            }
+            Existing::Resume | Existing::Replace if !is_run => {
+                return Err(RunError::Foreign {
+                    folder: folder.to_owned(),
+                });
+            }
+            Existing::Replace => fs_err::remove_dir_all(folder)?,
+            Existing::Resume => {
+                let differences = Config::load(folder)?.differences(config);
+                if !differences.is_empty() {
+                    return Err(RunError::Differs {
+                        folder: folder.to_owned(),
+                        differences,
+                    });
+                }
+            }
+        }
+    }
+    fs_err::create_dir_all(folder)?;
+    let json = serde_json::to_string_pretty(config).map_err(std::io::Error::from)?;
+    Ok(write_atomic(folder.join("config.json"), json.as_bytes())?)
+}
