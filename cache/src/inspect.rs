@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use shared::dataset::{SplitName, Task};
 
+use crate::LayerSummary;
 use crate::record::{Done, PartRecord, SplitRecord};
-use crate::rows::LayerSummary;
 use crate::split::read_label_attributes;
 use crate::{LabelLevel, Manifest, SplitLayout, SplitSize, StoreError, metadata};
 

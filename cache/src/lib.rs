@@ -25,6 +25,7 @@ mod record;
 pub mod rows;
 mod shard;
 mod split;
+mod statistics;
 pub mod storage;
 mod store;
 mod tables;
@@ -42,8 +43,9 @@ pub use manifest::{
 };
 pub use owner::OwnerRecord;
 pub use part::PartWriter;
-pub use rows::{LayerStatistics, Overflow, PartStatistics};
+pub use rows::Overflow;
 pub use split::SplitReader;
+pub use statistics::{LayerStatistics, LayerSummary, PartStatistics};
 pub use store::{Io, Store, find_store, store_path};
 pub use tables::{LabelLevel, LabelTable, SplitTables};
 pub use writer::{OpenMode, Opened, StoreWriter, Summary};

@@ -5,8 +5,8 @@
 //! owner's file is rewritten every [`HEARTBEAT`]. An owner is dead if it ran on this machine and its process is gone
 //! (or the machine was started anew since), or, elsewhere, if its file has not been touched for [`STALE_AFTER`].
 
-use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+mod process;
+
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -14,70 +14,12 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
-
+pub use self::process::OwnerRecord;
 use crate::StoreError;
 use crate::record::progress_folder;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const STALE_AFTER: Duration = Duration::from_mins(10);
-
-/// The process that writes a part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnerRecord {
-    /// Name of the machine.
-    pub host: String,
-    /// The machine's id since it was started.
-    pub boot: String,
-    /// Namespace of the process number: containers count for themselves.
-    pub pid_namespace: String,
-    /// Process number.
-    pub pid: u32,
-    /// When the process was started, in ticks since the machine was.
-    pub started: u64,
-    /// Job of the batch system, if there is one.
-    pub job: Option<String>,
-    /// Random name of this claim.
-    pub token: String,
-}
-
-impl fmt::Display for OwnerRecord {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "process {} on {}", self.pid, self.host)?;
-        self.job
-            .as_ref()
-            .map_or(Ok(()), |job| write!(formatter, " (job {job})"))
-    }
-}
-
-impl OwnerRecord {
-    /// A new claim of this process.
-    fn of_this_process() -> Self {
-        let pid = std::process::id();
-        let job = ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok());
-        Self {
-            host: kernel_text("/proc/sys/kernel/hostname"),
-            boot: kernel_text("/proc/sys/kernel/random/boot_id"),
-            pid_namespace: pid_namespace(),
-            pid,
-            started: start_of(pid).unwrap_or_default(),
-            job,
-            token: format!("{:016x}", RandomState::new().hash_one(pid)),
-        }
-    }
-
-    /// Whether the process is certainly gone. `silent_for`: how long its file has not been touched.
-    fn is_dead(&self, observer: &Self, silent_for: Duration) -> bool {
-        let same_machine = !self.boot.is_empty() && self.boot == observer.boot;
-        if same_machine && self.pid_namespace == observer.pid_namespace {
-            return start_of(self.pid) != Some(self.started);
-        }
-        let started_anew = self.host == observer.host && !same_machine;
-        started_anew || silent_for > STALE_AFTER
-    }
-}
 
 /// The right to write a part, given back when dropped.
 #[derive(Debug)]
@@ -209,7 +151,7 @@ fn take_with(
             owner.is_dead(own, silent_for)
         });
         if !dead {
-            let owner = Box::new(owner.unwrap_or_else(|| unknown(&path)));
+            let owner = Box::new(owner.unwrap_or_else(|| OwnerRecord::unknown(&path)));
             return Err(StoreError::Owned {
                 part: part.to_owned(),
                 owner,
@@ -243,19 +185,6 @@ fn read_claim(path: &Path) -> Option<(Option<OwnerRecord>, SystemTime)> {
     Some((serde_json::from_slice(&bytes).ok(), touched))
 }
 
-fn unknown(path: &Path) -> OwnerRecord {
-    let text = |text: &str| text.to_owned();
-    OwnerRecord {
-        host: format!("an unknown host (see {})", path.display()),
-        boot: text(""),
-        pid_namespace: text(""),
-        pid: 0,
-        started: 0,
-        job: None,
-        token: text(""),
-    }
-}
-
 /// Rewrites the claim until the sender is dropped.
 fn beat(path: PathBuf, text: Vec<u8>) -> io::Result<(Sender<()>, JoinHandle<()>)> {
     let file = fs_err::OpenOptions::new()
@@ -272,29 +201,6 @@ fn beat(path: PathBuf, text: Vec<u8>) -> io::Result<(Sender<()>, JoinHandle<()>)
             }
         })?;
     Ok((stop, heart))
-}
-
-fn kernel_text(path: &str) -> String {
-    fs_err::read_to_string(path)
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
-}
-
-fn pid_namespace() -> String {
-    fs_err::read_link("/proc/self/ns/pid")
-        .map(|link| link.display().to_string())
-        .unwrap_or_default()
-}
-
-/// When a process was started (field 22 of `/proc/<pid>/stat`), none if it is gone or a zombie.
-fn start_of(pid: u32) -> Option<u64> {
-    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, field 2, stands in brackets and may hold anything.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let started = fields.nth(18)?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some(started)
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use shared::files::sync_dir;
 
+use crate::LayerSummary;
 use crate::owner::Claim;
 use crate::record::{FileRecord, PartRecord, record_path};
-use crate::rows::LayerSummary;
 use crate::storage::named;
 use crate::writer::{Target, is_temporary};
 use crate::{Part, PartStatistics, SplitLayout, StoreError, shard};

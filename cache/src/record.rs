@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use shared::dataset::SplitName;
 use shared::files::write_atomic;
 
+use crate::LayerSummary;
 use crate::layout::part_name;
 use crate::metadata::pretty;
-use crate::rows::LayerSummary;
 use crate::{Manifest, SplitLayout, StoreError};
 
 /// A finished file of `hidden_states`.

@@ -4,9 +4,8 @@ use std::fmt;
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use serde::{Deserialize, Serialize};
 
-use crate::StoreDtype;
+use crate::{LayerStatistics, StoreDtype};
 
 /// A value that the store cannot keep: too large for its number format, or not finite at all.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -38,176 +37,6 @@ impl fmt::Display for Overflow {
                 "the encoder gave {value} in layer {layer}: its weights or its input are broken"
             )
         }
-    }
-}
-
-/// Statistics of one layer over some tokens, of the values before they are rounded to the store's format.
-/// Adding up is exact, so that the order in which rows arrive does not show.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LayerStatistics {
-    /// Values seen.
-    pub values: u64,
-    /// NaN values.
-    pub nan: u64,
-    /// Infinite values.
-    pub infinite: u64,
-    /// Bits of the smallest and the largest value.
-    range: Option<(Ordered, Ordered)>,
-    /// Sum of the absolute values in units of 2^-24.
-    absolute: u128,
-}
-
-/// A float32 that is equal to itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ordered(u32);
-
-impl LayerStatistics {
-    /// Smallest value, 0 if there are none.
-    #[must_use]
-    pub fn minimum(&self) -> f32 {
-        self.range
-            .map_or(0.0, |(minimum, _)| f32::from_bits(minimum.0))
-    }
-
-    /// Largest value, 0 if there are none.
-    #[must_use]
-    pub fn maximum(&self) -> f32 {
-        self.range
-            .map_or(0.0, |(_, maximum)| f32::from_bits(maximum.0))
-    }
-
-    /// Mean absolute value, 0 if there are none.
-    #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a statistic needs no more than 53 bits"
-    )]
-    pub fn mean_absolute(&self) -> f64 {
-        if self.values == 0 {
-            0.0
-        } else {
-            self.absolute as f64 / UNITS / self.values as f64
-        }
-    }
-
-    /// Adds the statistics of other tokens of the same layer.
-    pub fn merge(&mut self, other: &Self) {
-        self.values += other.values;
-        self.nan += other.nan;
-        self.infinite += other.infinite;
-        self.absolute = self.absolute.saturating_add(other.absolute);
-        if other.range.is_some() {
-            self.widen(other.minimum(), other.maximum());
-        }
-    }
-
-    /// Adds the values of one row of the layer; returns one that is not finite or whose size is above `limit`.
-    fn add(&mut self, values: &[f32], limit: f32) -> Option<f32> {
-        self.values += values.len() as u64;
-        let (minimum, maximum, sum) = scan(values);
-        if !sum.is_finite() && values.iter().any(|value| !value.is_finite()) {
-            self.nan += values.iter().filter(|value| value.is_nan()).count() as u64;
-            self.infinite += values.iter().filter(|value| value.is_infinite()).count() as u64;
-            return values.iter().copied().find(|value| !value.is_finite());
-        }
-        if !values.is_empty() {
-            self.widen(minimum, maximum);
-            self.absolute = self.absolute.saturating_add(units(sum));
-        }
-        [minimum, maximum]
-            .into_iter()
-            .find(|value| value.abs() >= limit)
-    }
-
-    fn widen(&mut self, minimum: f32, maximum: f32) {
-        let (low, high) = match self.range {
-            Some((low, high)) => (
-                f32::from_bits(low.0).min(minimum),
-                f32::from_bits(high.0).max(maximum),
-            ),
-            None => (minimum, maximum),
-        };
-        // -0 + 0 is +0: which of two zeros came first must not show.
-        self.range = Some((
-            Ordered((low + 0.0).to_bits()),
-            Ordered((high + 0.0).to_bits()),
-        ));
-    }
-}
-
-/// Statistics of a part, one entry a layer in the manifest's order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PartStatistics {
-    /// One entry a layer.
-    pub layers: Vec<LayerStatistics>,
-}
-
-impl PartStatistics {
-    /// Empty statistics of so many layers.
-    #[must_use]
-    pub fn new(layers: usize) -> Self {
-        Self {
-            layers: vec![LayerStatistics::default(); layers],
-        }
-    }
-
-    /// Adds the statistics of other tokens of the same part.
-    pub fn merge(&mut self, other: &Self) {
-        for (layer, other) in self.layers.iter_mut().zip(&other.layers) {
-            layer.merge(other);
-        }
-    }
-}
-
-/// Statistics of a layer as the records keep them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct LayerSummary {
-    /// Smallest value.
-    pub minimum: f32,
-    /// Largest value.
-    pub maximum: f32,
-    /// Mean absolute value.
-    pub mean_absolute: f64,
-    /// Values.
-    pub values: u64,
-    /// NaN values.
-    pub nan: u64,
-    /// Infinite values.
-    pub infinite: u64,
-}
-
-impl From<&LayerStatistics> for LayerSummary {
-    fn from(statistics: &LayerStatistics) -> Self {
-        Self {
-            minimum: statistics.minimum(),
-            maximum: statistics.maximum(),
-            mean_absolute: statistics.mean_absolute(),
-            values: statistics.values,
-            nan: statistics.nan,
-            infinite: statistics.infinite,
-        }
-    }
-}
-
-impl LayerSummary {
-    /// Adds the summary of other tokens; summaries are merged in the order of the parts.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a statistic needs no more than 53 bits"
-    )]
-    pub(crate) fn merge(&mut self, other: &Self) {
-        if self.values == 0 {
-            *self = *other;
-            return;
-        }
-        let (own, others) = (self.values as f64, other.values as f64);
-        self.mean_absolute =
-            (self.mean_absolute * own + other.mean_absolute * others) / (own + others);
-        self.minimum = self.minimum.min(other.minimum);
-        self.maximum = self.maximum.max(other.maximum);
-        self.values += other.values;
-        self.nan += other.nan;
-        self.infinite += other.infinite;
     }
 }
 
@@ -279,13 +108,6 @@ pub(crate) fn rounded(dtype: StoreDtype, value: f32) -> f32 {
     }
 }
 
-/// Statistics of stored values `[hidden]`, as [`encode`] counts them.
-pub(crate) fn count(values: &[f32], stats: &mut LayerStatistics) {
-    let _ = stats.add(values, f32::INFINITY);
-}
-
-const UNITS: f64 = (1_u32 << 24) as f64;
-
 /// The smallest size that rounds to infinity.
 fn limit(dtype: StoreDtype) -> f32 {
     match dtype {
@@ -294,53 +116,6 @@ fn limit(dtype: StoreDtype) -> f32 {
         StoreDtype::Bf16 => f32::from_bits(0x7f7f_8000),
         StoreDtype::F32 => f32::INFINITY,
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "absolute, and `as` saturates"
-)]
-fn units(sum: f64) -> u128 {
-    (sum * UNITS).round() as u128
-}
-
-const LANES: usize = 16;
-
-/// Minimum, maximum and sum of the absolute values; the sum is not finite if a value is not. Lanes of a fixed
-/// number, so that the compiler uses wide registers and the result is the same on every machine.
-fn scan(values: &[f32]) -> (f32, f32, f64) {
-    let mut minimum = [f32::INFINITY; LANES];
-    let mut maximum = [f32::NEG_INFINITY; LANES];
-    let mut sum = [0.0_f64; LANES];
-    let mut step = |lane: usize, value: f32| {
-        minimum[lane] = if value < minimum[lane] {
-            value
-        } else {
-            minimum[lane]
-        };
-        maximum[lane] = if value > maximum[lane] {
-            value
-        } else {
-            maximum[lane]
-        };
-        sum[lane] += f64::from(value.abs());
-    };
-    let blocks = values.chunks_exact(LANES);
-    let rest = blocks.remainder();
-    for block in blocks {
-        for (lane, &value) in block.iter().enumerate() {
-            step(lane, value);
-        }
-    }
-    for (lane, &value) in rest.iter().enumerate() {
-        step(lane, value);
-    }
-    (
-        minimum.into_iter().fold(f32::INFINITY, f32::min),
-        maximum.into_iter().fold(f32::NEG_INFINITY, f32::max),
-        sum.into_iter().sum(),
-    )
 }
 
 fn put(out: &mut [u8], values: &[f32], convert: impl Fn(f32) -> [u8; 2]) {
@@ -357,8 +132,6 @@ fn get(bytes: &[u8], out: &mut [f32], convert: impl Fn([u8; 2]) -> f32) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn bytes_of(dtype: StoreDtype, values: &[f32]) -> Result<Vec<u8>, Overflow> {
@@ -407,30 +180,6 @@ mod tests {
                 let error = bytes_of(dtype, &values).unwrap_err();
                 assert_eq!(error.value.to_bits(), value.to_bits());
             }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn statistics_do_not_depend_on_how_rows_are_grouped(
-            rows in prop::collection::vec(prop::collection::vec(-1e4_f32..1e4, 1..40), 1..20),
-            cut in any::<prop::sample::Index>(),
-        ) {
-            let of = |rows: &[Vec<f32>]| {
-                let mut statistics = LayerStatistics::default();
-                rows.iter().for_each(|row| count(row, &mut statistics));
-                statistics
-            };
-            let (head, tail) = rows.split_at(cut.index(rows.len()));
-            let mut merged = of(tail);
-            merged.merge(&of(head));
-            prop_assert_eq!(merged, of(&rows));
-            let all: Vec<f32> = rows.concat();
-            prop_assert_eq!(merged.values, all.len() as u64);
-            prop_assert_eq!(merged.minimum(), all.iter().copied().fold(f32::MAX, f32::min));
-            prop_assert_eq!(merged.maximum(), all.iter().copied().fold(f32::MIN, f32::max));
-            let sum: f64 = all.iter().map(|value| f64::from(value.abs())).sum();
-            prop_assert!((merged.mean_absolute() * merged.values as f64 - sum).abs() < 1e-5 * sum.max(1.0));
         }
     }
 }

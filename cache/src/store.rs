@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use shared::dataset::SplitName;
 use shared::resources;
 
+use crate::LayerSummary;
 use crate::record::{Done, progress};
-use crate::rows::LayerSummary;
 use crate::{Manifest, SplitLayout, SplitReader, StoreError, metadata};
 
 /// How hidden states are read.

@@ -12,7 +12,7 @@ use shared::dataset::SplitName;
 use shared::files::{sync_dir, write_atomic};
 
 use crate::metadata;
-use crate::owner::living_owners;
+use crate::owner::{Claim, living_owners};
 use crate::record::{Done, PartRecord, SplitRecord, done_path, progress, progress_folder};
 use crate::{
     FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, StoreError, labelling,
@@ -103,7 +103,7 @@ impl StoreWriter {
             }
             if let Some(done) = Done::read(path)? {
                 done.check(path, &stored, &identity)?;
-                remove_folder(&progress_folder(path))?;
+                tidy(path, &stored)?;
                 return Ok(Opened::Complete(Summary::new(path, manifest)));
             }
         }
@@ -191,26 +191,34 @@ impl StoreWriter {
         })
     }
 
-    /// Completes the store if all parts are done; whichever process is last does it. Returns whether it is complete.
+    /// Completes the store if all parts are done; whichever process is last does it. Returns whether it is complete:
+    /// not while parts are missing, or while another process is just completing it.
     ///
     /// # Errors
     /// [`StoreError::Io`] when the disk fails.
     pub fn complete(&self) -> Result<bool, StoreError> {
         let path = &self.target.path;
-        let Some(splits) = self.records() else {
-            // Somebody else may have completed it and taken the records away.
-            return Ok(done_path(path).exists());
-        };
-        let identity = self.target.manifest.identity();
-        let done = Done {
-            format_version: FORMAT_VERSION,
-            identity,
-            splits,
-        };
-        sweep_temporary(path, &self.target.manifest)?;
-        write_atomic(done_path(path), &metadata::pretty(&done)).map_err(StoreError::io)?;
-        remove_folder(&progress_folder(path))?;
-        sync_dir(path).map_err(StoreError::io)?;
+        if !done_path(path).exists() {
+            let claimed = self
+                .records()
+                .map(|splits| (splits, Claim::take(path, "done")));
+            let (splits, _claim) = match claimed {
+                Some((splits, Ok(claim))) => (splits, claim),
+                Some((_, Err(error))) if !is_owned(&error) && !done_path(path).exists() => {
+                    return Err(error);
+                }
+                // Parts are missing, or somebody else completes it or has just done so.
+                _ => return Ok(done_path(path).exists()),
+            };
+            let identity = self.target.manifest.identity();
+            let done = Done {
+                format_version: FORMAT_VERSION,
+                identity,
+                splits,
+            };
+            write_atomic(done_path(path), &metadata::pretty(&done)).map_err(StoreError::io)?;
+        }
+        tidy(path, &self.target.manifest)?;
         Ok(true)
     }
 
@@ -328,8 +336,13 @@ fn clear(path: &Path) -> Result<(), StoreError> {
     sync_dir(path).map_err(StoreError::io)
 }
 
-/// Removes the temporary files that killed writers have left in a store whose parts are all done.
-fn sweep_temporary(path: &Path, manifest: &Manifest) -> Result<(), StoreError> {
+/// Removes what killed writers have left in a complete store: temporary files, then `progress/`, whose absence says
+/// that there is nothing to do.
+fn tidy(path: &Path, manifest: &Manifest) -> Result<(), StoreError> {
+    let progress = progress_folder(path);
+    if !progress.exists() {
+        return Ok(());
+    }
     let mut folders = vec![path.to_owned()];
     folders.extend(
         manifest
@@ -348,7 +361,16 @@ fn sweep_temporary(path: &Path, manifest: &Manifest) -> Result<(), StoreError> {
             }
         }
     }
-    Ok(())
+    // Should another process put a claim there at this moment, it will tidy up itself.
+    match remove_folder(&progress) {
+        Err(StoreError::Io(error)) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+        result => result,
+    }?;
+    sync_dir(path).map_err(StoreError::io)
+}
+
+fn is_owned(error: &StoreError) -> bool {
+    matches!(error, StoreError::Owned { .. })
 }
 
 /// Temporary files have names that begin with a dot and end with `.tmp`.

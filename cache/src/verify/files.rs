@@ -8,8 +8,9 @@ use std::sync::atomic::AtomicU64;
 use rayon::prelude::*;
 
 use super::{DonePart, Meter, Problem, ProblemKind};
+use crate::LayerSummary;
 use crate::record::{FileRecord, record_path};
-use crate::rows::{self, LayerSummary, rounded};
+use crate::rows::{self, rounded};
 use crate::{LayerStatistics, Manifest, SplitLayout, StoreDtype, StoreError, shard};
 
 /// What a file of hidden states turned out to be.
@@ -182,7 +183,7 @@ fn check_chunks(
                 .zip(&mut statistics)
             {
                 rows::decode(dtype, layer, &mut values);
-                rows::count(&values, stats);
+                stats.add(&values, f32::INFINITY);
             }
         }
         meter.add(layout.slot_bytes());
