@@ -55,7 +55,7 @@ enum Command {
         /// Leave out the checks against zarr-python, so that no Python environment is made.
         #[arg(long)]
         no_python: bool,
-        /// Arguments for `cargo test --workspace --locked`.
+        /// Arguments for `cargo test --locked`; without a package among them, all are tested.
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
@@ -63,7 +63,7 @@ enum Command {
     Check,
     /// Compare with PyTorch and transformers: the same tests, with a large Python environment (about 6 GB).
     Parity {
-        /// Arguments for `cargo test --workspace --locked`.
+        /// Arguments for `cargo test --locked`; without a package among them, all are tested.
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },

@@ -15,6 +15,8 @@ use crate::project::Project;
 const OLDEST_MANYLINUX: u32 = 5;
 const NEWEST_MANYLINUX: u32 = 28;
 
+/// In an environment: what was installed into it.
+const MARKER: &str = "installed.txt";
 const PRINT_VERSION: &str = "import sys; print(*sys.version_info[:2])";
 const PRINT_PACKAGES: &str = "import sysconfig; print(sysconfig.get_path('purelib'))";
 
@@ -76,7 +78,7 @@ impl Python {
         command
     }
 
-    /// An environment in `folder` with `requirements`, made once: its Python.
+    /// Makes an environment in `folder` with `requirements`; returns its Python.
     ///
     /// `venv --without-pip` and `pip --target` work where Debian's `python3-venv` is not installed.
     pub(crate) fn environment(
@@ -87,15 +89,6 @@ impl Python {
         terminal: &Terminal,
     ) -> Result<PathBuf> {
         let python = folder.join("bin/python");
-        let marker = folder.join("installed.txt");
-        let wanted = requirements.join("\n") + "\n";
-        let usable = || {
-            output(Command::new(&python).arg("-c").arg(""))
-                .is_ok_and(|output| output.status.success())
-        };
-        if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) && usable() {
-            return Ok(python);
-        }
         let shown = project.shown(folder);
         terminal.status(format!(
             "making a Python environment in {shown}: {}",
@@ -132,9 +125,23 @@ impl Python {
                 said(&installed)
             );
         }
-        fs::write(&marker, wanted)?;
+        fs::write(folder.join(MARKER), listed(requirements))?;
         Ok(python)
     }
+}
+
+/// The Python of the environment that was made in `folder` with the same `requirements`, if it still runs.
+pub(crate) fn made(folder: &Path, requirements: &[&str]) -> Option<PathBuf> {
+    let installed = fs::read_to_string(folder.join(MARKER)).ok()?;
+    let python = folder.join("bin/python");
+    let runs = || {
+        output(Command::new(&python).args(["-c", ""])).is_ok_and(|output| output.status.success())
+    };
+    (installed == listed(requirements) && runs()).then_some(python)
+}
+
+fn listed(requirements: &[&str]) -> String {
+    requirements.join("\n") + "\n"
 }
 
 /// The options by which pip fetches wheels for the programs' platform, whatever Python it runs in.
@@ -215,6 +222,20 @@ mod tests {
         fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         let error = Python::at(&program).unwrap_err();
         assert!(error.to_string().contains("has no pip"), "{error}");
+    }
+
+    #[test]
+    fn an_environment_is_made_anew_when_other_packages_are_wanted() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("bin/python");
+        fs::create_dir_all(folder.path().join("bin")).unwrap();
+        fs::write(&python, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&python, PermissionsExt::from_mode(0o755)).unwrap();
+        assert_eq!(made(folder.path(), &["zarr==3"]), None);
+        fs::write(folder.path().join(MARKER), "zarr==3\n").unwrap();
+        assert_eq!(made(folder.path(), &["zarr==3"]), Some(python));
+        assert_eq!(made(folder.path(), &["zarr==4"]), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use shared::terminal::Terminal;
 
 use crate::example;
 use crate::project::Project;
-use crate::python::Python;
+use crate::python::{self, Python};
 use crate::setup::{self, SetupOptions};
 use crate::steps::{self, Steps};
 
@@ -56,14 +56,31 @@ pub(crate) fn run(
     Ok(ExitCode::from(steps::exit_code(status)))
 }
 
-/// `cargo test` of the whole workspace with the variables of the tests.
+/// `cargo test` of the whole workspace, or of the packages that `arguments` name, with the variables of the tests.
 pub(crate) fn cargo_test(project: &Project, encoder: &Path, arguments: &[String]) -> Command {
-    let mut command = project.cargo(&["test", "--workspace", "--locked"]);
+    let mut command = project.cargo(&["test", "--locked"]);
+    if !names_packages(arguments) {
+        command.arg("--workspace");
+    }
     command.args(arguments).env(ENCODER_VARIABLE, encoder);
     command
 }
 
+/// Cargo takes `--workspace` to mean all, whatever packages are named beside it.
+fn names_packages(arguments: &[String]) -> bool {
+    let cargos = arguments.iter().take_while(|argument| *argument != "--");
+    cargos.into_iter().any(|argument| {
+        let long = argument == "--package" || argument.starts_with("--package=");
+        long || (argument.starts_with("-p") && !argument.starts_with("--"))
+    })
+}
+
 fn zarr_environment(project: &Project, tests: &mut Command, terminal: &Terminal) -> Result<()> {
+    let folder = project.downloads().join("python");
+    if let Some(environment) = python::made(&folder, &ZARR_REQUIREMENTS) {
+        tests.env(ZARR_VARIABLE, environment);
+        return Ok(());
+    }
     let python = Python::find()?;
     if python.version < ZARR_PYTHON {
         let ((major, minor), (wanted_major, wanted_minor)) = (python.version, ZARR_PYTHON);
@@ -72,10 +89,24 @@ fn zarr_environment(project: &Project, tests: &mut Command, terminal: &Terminal)
         ));
         return Ok(());
     }
-    let folder = project.downloads().join("python");
     let environment = python
         .environment(project, &folder, &ZARR_REQUIREMENTS, terminal)
         .map_err(|error| error.context("no Python environment for the checks against zarr-python (--no-python leaves them out)"))?;
     tests.env(ZARR_VARIABLE, environment);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_packages_are_told_from_what_the_tests_are_given() {
+        let names = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            names_packages(&words)
+        };
+        assert!(names("-p shared") && names("-pshared") && names("--package=shared"));
+        assert!(!names("store -- -p") && !names("--profile release"));
+    }
 }
