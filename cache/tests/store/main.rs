@@ -3,6 +3,7 @@
 
 mod damage;
 mod fixture;
+mod full_disk;
 mod kills;
 mod labels;
 mod round_trip;
