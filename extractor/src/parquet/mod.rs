@@ -1,0 +1,144 @@
+//! Data sets in parquet, as the hub serves them and as people keep them: a list of words and a list of tags a
+//! row, or a text and a label. The columns are found by their types, the names of classes in the metadata that
+//! Python's `datasets` writes ([`features`]). Read with the `parquet` crate without arrow: two columns, value by
+//! value, need no more, and it compiles in half the time. A file says how large its parts are; that is checked
+//! against the memory there is before any of it is taken.
+
+mod cells;
+mod error;
+pub mod features;
+mod guard;
+mod read;
+mod schema;
+pub(crate) mod splits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use shared::dataset::{Dataset, Sentences, Source, Split, SplitName};
+
+pub use error::ParquetError;
+pub use features::Classes;
+pub use splits::is_parquet;
+
+use read::{File, Labels};
+use schema::Wishes;
+
+/// Files by split; a split may be in several, in order.
+pub type Files = BTreeMap<SplitName, Vec<PathBuf>>;
+
+/// The parquet files at `path`, one file or a folder, by split; none when there is no parquet.
+///
+/// # Errors
+/// When the folder cannot be read, or holds parquet files of which none is named like a split.
+pub fn find(path: &Path) -> Result<Option<Files>, ParquetError> {
+    if path.is_file() {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let split = splits::place(name)
+            .and_then(|place| splits::usual(&place.split))
+            .unwrap_or(SplitName::Train);
+        return Ok(is_parquet(path).then(|| Files::from([(split, vec![path.to_owned()])])));
+    }
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let mut files = Files::new();
+    let mut names = Vec::new();
+    for folder in [path.to_owned(), path.join("data")] {
+        if !folder.is_dir() {
+            continue;
+        }
+        for entry in fs_err::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_file() && is_parquet(&path) {
+                names.push(path);
+            }
+        }
+    }
+    if names.is_empty() {
+        return Ok(None);
+    }
+    names.sort();
+    for file in names {
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if let Some(split) = splits::place(name).and_then(|place| splits::usual(&place.split)) {
+            files.entry(split).or_default().push(file);
+        }
+    }
+    if files.is_empty() {
+        Err(ParquetError::NoSplits {
+            folder: path.to_owned(),
+        })
+    } else {
+        Ok(Some(files))
+    }
+}
+
+/// Reads a data set called `id` from `files`. What `source` says of task and columns holds, its path does not
+/// matter; `classes` are the names that something beside the files declares, for files that declare none.
+///
+/// # Errors
+/// [`ParquetError`], naming the file, and the row group, the row and the column where there is one.
+pub fn load(
+    id: &str,
+    files: &Files,
+    source: &Source,
+    classes: &Classes,
+) -> Result<Dataset, ParquetError> {
+    let wishes = Wishes {
+        task: source.task,
+        token: source.token_column.as_ref(),
+        label: source.label_column.as_ref(),
+    };
+    let mut notes = BTreeSet::new();
+    let mut parts = Vec::new();
+    let mut texts = false;
+    let mut declared: Option<Vec<String>> = None;
+    for (name, paths) in files {
+        let mut sentences = Sentences::default();
+        let mut unlabelled = 0;
+        for path in paths {
+            let file = File::open(path, classes)?;
+            let choice = file.choose(wishes)?;
+            texts = choice.labels_texts();
+            notes.insert(format!(
+                "words are in column `{}`, labels in `{}`",
+                choice.tokens(),
+                choice.labels()
+            ));
+            match file.read(&choice, &mut sentences, &mut unlabelled)? {
+                Labels::Declared(names) => declared = Some(names),
+                Labels::AsWritten => {}
+            }
+        }
+        let path = paths.first().cloned().unwrap_or_default();
+        if unlabelled > 0 {
+            notes.insert(if sentences.is_empty() {
+                format!("{name} is left out: its {unlabelled} rows have no labels")
+            } else {
+                format!("{unlabelled} rows of {name} without a label are left out")
+            });
+        }
+        if !sentences.is_empty() {
+            parts.push(Split {
+                name: *name,
+                path,
+                sentences,
+            });
+        }
+    }
+    Ok(Dataset::from_splits(
+        id,
+        source,
+        texts,
+        declared,
+        parts,
+        notes.into_iter().collect(),
+    )?)
+}
