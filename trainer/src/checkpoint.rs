@@ -153,6 +153,23 @@ pub fn save_tensors(path: &Path, tensors: &[(String, tch::Tensor)]) -> Result<()
     Ok(weights::save(path, tensors, &BTreeMap::new())?)
 }
 
+/// Where the run in `folder` is; none when it was stopped before the first checkpoint.
+///
+/// # Errors
+/// When the file cannot be read or understood.
+pub fn state(folder: &Path) -> Result<Option<State>, CheckpointError> {
+    let path = folder.join("last/state.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let broken = |error: serde_json::Error| CheckpointError::Broken {
+        path: path.clone(),
+        why: error.to_string(),
+    };
+    let state: State = serde_json::from_slice(&fs_err::read(&path)?).map_err(broken)?;
+    Ok(Some(state))
+}
+
 /// Takes up the training in the run's `folder`: puts weights and optimiser where they were. None when it was
 /// stopped before the first checkpoint.
 ///
@@ -163,15 +180,9 @@ pub fn load(
     head: &dyn Head,
     optimiser: &mut Adam,
 ) -> Result<Option<State>, CheckpointError> {
-    let path = folder.join("last/state.json");
-    if !path.is_file() {
+    let Some(state) = state(folder)? else {
         return Ok(None);
-    }
-    let broken = |error: serde_json::Error| CheckpointError::Broken {
-        path: path.clone(),
-        why: error.to_string(),
     };
-    let state: State = serde_json::from_slice(&fs_err::read(&path)?).map_err(broken)?;
     let [weights_file, optimiser_file] = files(folder, state.step);
     weights::load(&weights_file, head.parameters())?;
     let moments = weights::read(&optimiser_file)?;

@@ -96,7 +96,7 @@ impl Log {
         file.seek(SeekFrom::End(0))?;
         Ok(Self {
             file: BufWriter::new(file),
-            tensorboard: EventFile::create(folder, step)?,
+            tensorboard: EventFile::create(folder, if step == 0 { 0 } else { step + 1 })?,
             bytes,
         })
     }

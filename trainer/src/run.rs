@@ -2,6 +2,7 @@
 //! with, compared with others and run over new data.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cache::{FieldDifference, Manifest};
@@ -81,15 +82,17 @@ impl RunError {
 }
 
 fn list(differences: &[FieldDifference]) -> String {
-    differences
-        .iter()
-        .map(|field| {
-            format!(
-                "\n  {}: was {}, is now {}",
-                field.field, field.stored, field.wanted
-            )
-        })
-        .collect()
+    let mut list = String::new();
+    for FieldDifference {
+        field,
+        stored,
+        wanted,
+    } in differences
+    {
+        // A `String` takes whatever is written to it.
+        let _ = write!(list, "\n  {field}: was {stored}, is now {wanted}");
+    }
+    list
 }
 
 /// `config.json`: all that the numbers of a run depend on, and a few things worth knowing.
@@ -158,7 +161,7 @@ impl Config {
             classes,
             head,
             training,
-            store_identity: store.identity().to_string(),
+            store_identity: store.identity(),
             store: store.manifest().clone(),
             environment: BTreeMap::from([(
                 "trainer".to_owned(),

@@ -89,6 +89,17 @@ pub enum Outcome {
     Stopped,
 }
 
+/// A training that has ended.
+#[derive(Debug)]
+pub struct Trained {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where it was then; saved.
+    pub state: State,
+    /// What was measured, open for the final scores.
+    pub log: Log,
+}
+
 /// What a training works on.
 pub struct Data<'a, 's> {
     /// Learned from.
@@ -143,6 +154,15 @@ impl<'a, 's> Orders<'a, 's> {
         batches::cut(&order, self.settings.batch_size, length)
     }
 
+    /// Sub-words of an epoch.
+    fn tokens(&self) -> u64 {
+        let tokens = self
+            .members
+            .iter()
+            .map(|&sentence| self.split.tokens(sentence).len() as u64);
+        tokens.sum()
+    }
+
     fn steps(&self) -> u64 {
         match self.settings.batch_size {
             batches::BatchSize::Sentences(size) => {
@@ -167,7 +187,7 @@ pub fn train(
     data: &Data<'_, '_>,
     terminal: &Terminal,
     stop: &StopFlag,
-) -> Result<(Outcome, State), TrainingError> {
+) -> Result<Trained, TrainingError> {
     let settings = &config.training;
     let orders = Orders::new(data.train, settings);
     let options = AdamOptions {
@@ -204,18 +224,32 @@ pub fn train(
         terminal,
         stop,
     };
+    let left = orders.tokens() * (settings.epochs - training.state.epoch) as u64;
+    let progress = terminal.progress(
+        "Training",
+        left.saturating_sub(training.state.sums.tokens),
+        "tokens",
+    );
     while training.state.epoch < settings.epochs && !training.out_of_patience() {
-        training.epoch(&orders)?;
+        training.epoch(&orders, &progress)?;
         if stop.stopped() {
             training.save()?;
-            return Ok((Outcome::Stopped, training.state));
+            return Ok(training.end(Outcome::Stopped));
         }
         training.close_epoch(data)?;
     }
-    Ok((Outcome::Done, training.state))
+    Ok(training.end(Outcome::Done))
 }
 
 impl Training<'_> {
+    fn end(self, outcome: Outcome) -> Trained {
+        Trained {
+            outcome,
+            state: self.state,
+            log: self.log,
+        }
+    }
+
     fn out_of_patience(&self) -> bool {
         let best = self.state.best.map_or(0, |best| best.epoch);
         self.settings
@@ -224,30 +258,18 @@ impl Training<'_> {
     }
 
     /// The rest of the current epoch, or as much as there is time for.
-    fn epoch(&mut self, orders: &Orders<'_, '_>) -> Result<(), TrainingError> {
+    fn epoch(&mut self, orders: &Orders<'_, '_>, progress: &Progress) -> Result<(), TrainingError> {
         let batches = orders.batches(self.state.epoch);
-        let tokens = |batches: &[Vec<usize>]| {
-            batches
-                .iter()
-                .flatten()
-                .map(|&sentence| orders.split.tokens(sentence).len() as u64)
-                .sum()
-        };
-        let label = format!("Epoch {}/{}", self.state.epoch + 1, self.settings.epochs);
-        let progress =
-            self.terminal
-                .progress(label, tokens(&batches[self.state.position..]), "tokens");
         let (begun, before) = (Instant::now(), self.state.sums.seconds);
         batches::stream(orders.split, &batches, self.state.position, |batch| {
             if self.stop.stopped() {
                 return Ok(ControlFlow::Break(()));
             }
-            self.step(&batch, &progress)?;
+            self.step(&batch, progress)?;
             self.state.position = batch.index + 1;
             self.state.sums.seconds = before + begun.elapsed().as_secs_f64();
             Ok::<_, TrainingError>(ControlFlow::Continue(()))
         })?;
-        progress.finish();
         Ok(())
     }
 
@@ -297,8 +319,10 @@ impl Training<'_> {
         sums.targets += targets;
         sums.tokens += batch.activations.tokens() as u64;
         progress.inc(batch.activations.tokens() as u64);
-        progress.set_message(format!("loss {:.4}", mean(sums.loss, sums.targets)));
-        let (epoch, learning_rate) = (self.state.epoch + 1, rates.learning_rate);
+        let (epoch, epochs) = (self.state.epoch + 1, self.settings.epochs);
+        let loss = number(mean(sums.loss, sums.targets));
+        progress.set_message(format!("epoch {epoch}/{epochs}, loss {loss}"));
+        let learning_rate = rates.learning_rate;
         let event = metrics::Step {
             step,
             epoch,
@@ -409,6 +433,15 @@ fn per_second(sums: &EpochSums) -> f64 {
     sums.tokens as f64 / sums.seconds.max(1e-9)
 }
 
+/// A loss for people: four digits, and no row of forty for one that has exploded.
+fn number(loss: f64) -> String {
+    if loss < 1e4 {
+        format!("{loss:.4}")
+    } else {
+        format!("{loss:.2e}")
+    }
+}
+
 /// One line an epoch, for the terminal.
 fn line(epoch: &metrics::Epoch, epochs: usize) -> String {
     let score = epoch
@@ -416,8 +449,10 @@ fn line(epoch: &metrics::Epoch, epochs: usize) -> String {
         .as_ref()
         .map_or(String::new(), |scores: &Scores| {
             format!(
-                "  validation loss {:.4}  {} {:.4}",
-                scores.loss, scores.metric, scores.value
+                "  validation loss {}  {} {:.4}",
+                number(scores.loss),
+                scores.metric,
+                scores.value
             )
         });
     let best = if epoch.best && epoch.validation.is_some() {
@@ -427,8 +462,11 @@ fn line(epoch: &metrics::Epoch, epochs: usize) -> String {
     };
     let width = epochs.to_string().len();
     format!(
-        "Epoch {:width$}/{epochs}  loss {:.4}{score}  {:.1} s, {:.0} tokens/s{best}",
-        epoch.epoch, epoch.train_loss, epoch.seconds, epoch.tokens_per_second,
+        "Epoch {:width$}/{epochs}  loss {}{score}  {:.1} s, {:.0} tokens/s{best}",
+        epoch.epoch,
+        number(epoch.train_loss),
+        epoch.seconds,
+        epoch.tokens_per_second,
     )
 }
 

@@ -80,7 +80,7 @@ fn over_split(
 /// A head makes sense of the hidden states of its own encoder only; the data set may be another.
 fn check(config: &Config, store: &Store) -> Result<(), CommandError> {
     let (trained, here) = (&config.store, store.manifest());
-    let same: [(&str, String, String); 4] = [
+    let fields = [
         (
             "model.weights_digest",
             trained.model.weights_digest.clone(),
@@ -102,16 +102,19 @@ fn check(config: &Config, store: &Store) -> Result<(), CommandError> {
             here.hidden.to_string(),
         ),
     ];
-    let differing: String = same
-        .iter()
-        .filter(|(_, trained, here)| trained != here)
+    let differing = fields.iter().filter(|(_, trained, here)| trained != here);
+    let differing: Vec<String> = differing
         .map(|(field, trained, here)| format!("\n  {field}: head {trained}, store {here}"))
         .collect();
     if differing.is_empty() {
         return Ok(());
     }
-    let (path, model) = (store.path().display(), &trained.model.id);
+    let (path, model, list) = (
+        store.path().display(),
+        &trained.model.id,
+        differing.concat(),
+    );
     Err(CommandError::Mismatch(format!(
-        "{path} holds other activations than the head was trained on; extract with {model}{differing}"
+        "{path} holds other activations than the head was trained on; extract with {model}{list}"
     )))
 }

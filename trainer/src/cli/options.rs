@@ -82,10 +82,6 @@ pub struct MachineArgs {
 /// Options of `train`.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Training")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
 pub struct TrainArgs {
     /// Which store.
     #[command(flatten)]
@@ -114,7 +110,7 @@ pub struct TrainArgs {
     /// Largest norm of the gradients; 0 does not clip
     #[arg(long, value_name = "NORM", default_value_t = 1.0)]
     pub grad_clip: f64,
-    /// Decoupled weight decay (AdamW)
+    /// Weight decay, decoupled from the gradient as in `AdamW`
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     pub weight_decay: f64,
     /// Seed of the start weights, of dropout and of the order of the sentences
@@ -303,12 +299,9 @@ impl Options {
         if missing.is_empty() {
             return Ok(());
         }
-        let list: String = missing
-            .iter()
-            .map(|option| format!("\n  {option}"))
-            .collect();
+        let list = missing.join("\n  ");
         Err(format!(
-            "the following required arguments were not provided:{list}"
+            "the following required arguments were not provided:\n  {list}"
         ))
     }
 }

@@ -12,12 +12,12 @@ use tch::Device;
 use super::options::{HeadArgs, TrainArgs};
 use super::{CommandError, data};
 use crate::batches::{BatchSize, LabelledSplit};
-use crate::checkpoint::{self, BEST_WEIGHTS, State};
+use crate::checkpoint::{self, BEST_WEIGHTS};
 use crate::head::{self, Head, HeadKind, HeadOptions, Level};
-use crate::metrics::{self, Event, Final, Log};
+use crate::metrics::{self, Event, Final};
 use crate::run::{self, Config, Existing, Settings};
 use crate::schedule::ScheduleKind;
-use crate::training::{self, Data, Outcome};
+use crate::training::{self, Data, Outcome, Trained};
 use crate::{card, device, evaluation, predictions, report, weights};
 
 /// Trains a head, or goes on with it.
@@ -54,22 +54,21 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
         device::name(device),
         folder.display()
     ));
-    let trained = Data {
+    let data = Data {
         train: &train,
         validation: validation.as_ref(),
     };
-    let (outcome, state) =
-        training::train(&folder, &config, head.as_ref(), &trained, terminal, &stop)?;
-    if outcome == Outcome::Stopped {
-        terminal.status(format!(
-            "Stopped after step {}, all state saved: the same command with --resume goes on",
-            state.step
-        ));
-        return Ok(ExitStatus::Interrupted);
-    }
-    let splits = [validation.as_ref(), test.as_ref()];
-    if !state.finished {
-        finish(&folder, &name, &config, head.as_ref(), splits, state)?;
+    if !checkpoint::state(&folder)?.is_some_and(|state| state.finished) {
+        let trained = training::train(&folder, &config, head.as_ref(), &data, terminal, &stop)?;
+        if trained.outcome == Outcome::Stopped {
+            terminal.status(format!(
+                "Stopped after step {}, all state saved: the same command with --resume goes on",
+                trained.state.step
+            ));
+            return Ok(ExitStatus::Interrupted);
+        }
+        let splits = [validation.as_ref(), test.as_ref()];
+        finish(&folder, &name, &config, head.as_ref(), splits, trained)?;
     }
     tell(&folder, &config, options.output.json, terminal)?;
     Ok(ExitStatus::Success)
@@ -218,12 +217,14 @@ fn finish(
     config: &Config,
     head: &dyn Head,
     splits: [Option<&LabelledSplit<'_>>; 2],
-    mut state: State,
+    trained: Trained,
 ) -> Result<(), CommandError> {
+    let Trained {
+        mut state, mut log, ..
+    } = trained;
     weights::load(&folder.join(BEST_WEIGHTS), head.parameters())?;
     let epoch = state.best.map_or(state.epoch, |best| best.epoch);
     let size = config.training.batch_size;
-    let mut log = Log::open(folder, state.metrics_bytes, state.step)?;
     for split in splits.into_iter().flatten() {
         let predicted = evaluation::predict(head, split, size)?;
         let columns = predictions::render(split, &predicted.labels(split));

@@ -1,0 +1,448 @@
+//! The built program on a small store that the tests write themselves.
+
+#[path = "cli/store.rs"]
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use shared::dataset::Task;
+use store::{Recipe, build};
+use tempfile::TempDir;
+
+/// A folder with a store in `cache/` and room for runs.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new(recipe: &Recipe) -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        build(&place.path("cache"), recipe);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program, working in the folder, with one thread: as reproducible as can be.
+    fn trainer(&self, line: &str) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("trainer"));
+        command
+            .current_dir(self.folder.path())
+            .args(line.split(' ').filter(|word| !word.is_empty()));
+        command
+            .env("TRAINER_DEVICE", "cpu")
+            .env("TRAINER_THREADS", "1");
+        command
+    }
+
+    fn run(&self, line: &str) -> Output {
+        self.trainer(line).output().unwrap()
+    }
+
+    /// Runs and expects to succeed; what stdout said.
+    fn succeed(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(
+            output.status.success(),
+            "{line}: {}\n{}",
+            output.status,
+            told(&output)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs and expects the exit status; what stderr said.
+    fn fail(&self, status: i32, line: &str) -> String {
+        let output = self.run(line);
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(status), "{line}: {told}");
+        told
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        fs_err::read(self.path(name)).unwrap()
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs_err::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// What each step measured: step, loss, learning rate, gradient norm.
+    fn steps(&self, run: &str) -> Vec<String> {
+        let metrics = self.text(&format!("runs/{run}/metrics.jsonl"));
+        metrics
+            .lines()
+            .filter(|line| line.contains("\"event\":\"step\""))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+const TRAIN: &str = "--cache cache --epochs 6 --lr 1e-2 --batch-size 8";
+
+#[test]
+fn a_head_learns_what_the_activations_tell_and_leaves_all_files() {
+    let place = Place::new(&Recipe::default());
+    let results = json(&place.succeed(&format!("{TRAIN} --json")));
+    for split in ["validation", "test"] {
+        let f1 = results["scores"][split]["value"].as_f64().unwrap();
+        assert!(f1 > 0.98, "{split}: {f1}");
+    }
+    let run = "runs/toy--synthetic--adapter-0";
+    assert_eq!(results["run"], run);
+    for file in [
+        "adapter.safetensors",
+        "config.json",
+        "metrics.jsonl",
+        "report.html",
+        "README.md",
+        "last/state.json",
+    ] {
+        assert!(place.path(run).join(file).is_file(), "{file}");
+    }
+    let files = fs_err::read_dir(place.path(run))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(
+        files
+            .filter(|name| name.starts_with("events.out.tfevents."))
+            .count(),
+        1
+    );
+
+    let predictions = place.text(&format!("{run}/predictions.test.conll"));
+    assert_eq!(predictions.matches("\n\n").count(), 60);
+    assert!(
+        predictions
+            .lines()
+            .filter(|line| !line.is_empty())
+            .all(|line| line.split(' ').count() == 3)
+    );
+
+    let report = place.text(&format!("{run}/report.html"));
+    for part in [
+        "Layer attention, on test",
+        "Scores on validation",
+        "Taken for what",
+        "further sub-words",
+        "</svg>",
+    ] {
+        assert!(report.contains(part), "{part}");
+    }
+    assert!(
+        !report.contains("http"),
+        "a report must open without a network"
+    );
+
+    // The same numbers from eval and predict.
+    let scores = json(&place.succeed(&format!(
+        "eval --run {run} --cache cache --split test --json"
+    )));
+    assert_eq!(scores, results["scores"]["test"]);
+    let told = place.succeed(&format!("predict --run {run} --cache cache --split test"));
+    assert_eq!(told, predictions);
+    place.succeed(&format!(
+        "predict --run {run} --cache cache --split validation --out told.conll"
+    ));
+    assert_eq!(
+        place.text("told.conll"),
+        place.text(&format!("{run}/predictions.validation.conll"))
+    );
+}
+
+#[test]
+fn sentences_are_classified_as_a_whole_windows_together() {
+    let place = Place::new(&Recipe {
+        task: Task::Sequence,
+        ..Recipe::default()
+    });
+    let results = json(&place.succeed(&format!("{TRAIN} --json --head attention-fusion")));
+    let accuracy = results["scores"]["test"]["value"].as_f64().unwrap();
+    assert!(accuracy > 0.98, "{accuracy}");
+    assert_eq!(results["scores"]["test"]["metric"], "accuracy");
+    assert_eq!(results["scores"]["test"]["micro"]["support"], 60);
+}
+
+#[test]
+fn the_same_command_gives_the_same_bytes_and_another_seed_others() {
+    let place = Place::new(&Recipe::default());
+    for name in ["one", "two"] {
+        place.succeed(&format!("{TRAIN} --name {name} --seed 3"));
+    }
+    place.succeed(&format!("{TRAIN} --name other --seed 4"));
+    let weights = |name: &str| place.bytes(&format!("runs/{name}/adapter.safetensors"));
+    assert_eq!(place.steps("one"), place.steps("two"));
+    assert!(weights("one") == weights("two"), "weights differ");
+    assert!(
+        weights("one") != weights("other"),
+        "the seed changes nothing"
+    );
+    // Six epochs of 25 batches.
+    assert_eq!(place.steps("one").len(), 150);
+}
+
+#[test]
+fn a_run_that_is_stopped_twice_ends_as_one_that_never_was() {
+    let place = Place::new(&Recipe {
+        sentences: 600,
+        ..Recipe::default()
+    });
+    let line = "--cache cache --epochs 12 --batch-size 4 --patience 12";
+    place.succeed(&format!("{line} --name whole"));
+    let metrics = place.path("runs/cut/metrics.jsonl");
+    let mut lengths = vec![0];
+    for (signal, options) in [("-TERM", ""), ("-USR1", "--resume"), ("-KILL", "--resume")] {
+        let mut child = place
+            .trainer(&format!("{line} --name cut {options}"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let before = lengths[lengths.len() - 1];
+        let begun = Instant::now();
+        // The log is written in blocks: it has grown when the training is well under way.
+        while fs_err::metadata(&metrics).map_or(0, |file| file.len()) < before + 20_000 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "the training does not get on"
+            );
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "the training was over before it was stopped"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        if signal == "-KILL" {
+            assert_eq!(output.status.code(), None);
+        } else {
+            assert_eq!(output.status.code(), Some(75), "{}", told(&output));
+            assert!(told(&output).contains("--resume"), "{}", told(&output));
+        }
+        lengths.push(fs_err::metadata(&metrics).unwrap().len());
+    }
+    place.succeed(&format!("{line} --name cut --resume"));
+    assert_eq!(place.steps("cut"), place.steps("whole"));
+    for file in ["adapter.safetensors", "predictions.test.conll"] {
+        assert!(
+            place.bytes(&format!("runs/cut/{file}")) == place.bytes(&format!("runs/whole/{file}")),
+            "{file} differs"
+        );
+    }
+    // Once more: nothing left to do, the results are shown again.
+    let results = json(&place.succeed(&format!("{line} --name cut --resume --json")));
+    assert!(results["scores"]["test"]["value"].as_f64().unwrap() > 0.98);
+}
+
+#[test]
+fn a_run_goes_on_with_its_own_settings_only() {
+    let place = Place::new(&Recipe::default());
+    place.succeed(&format!("{TRAIN} --name run"));
+    let told = place.fail(1, &format!("{TRAIN} --name run"));
+    for remedy in ["--resume", "--name", "--overwrite"] {
+        assert!(told.contains(remedy), "{told}");
+    }
+    let told = place.fail(
+        1,
+        "--cache cache --epochs 9 --lr 1e-3 --batch-size 8 --name run --resume",
+    );
+    assert!(told.contains("training.epochs: was 6, is now 9"), "{told}");
+    assert!(
+        told.contains("training.learning_rate: was 0.01, is now 0.001"),
+        "{told}"
+    );
+
+    build(
+        &place.path("other"),
+        &Recipe {
+            weights: "fedc",
+            ..Recipe::default()
+        },
+    );
+    let told = place.fail(
+        1,
+        "--cache other --epochs 6 --lr 1e-2 --batch-size 8 --name run --resume",
+    );
+    assert!(
+        told.contains("store.model.weights_digest: was \"0123\", is now \"fedc\""),
+        "{told}"
+    );
+    let told = place.fail(1, "eval --run runs/run --cache other --split test");
+    assert!(told.contains("model.weights_digest"), "{told}");
+
+    fs_err::create_dir_all(place.path("runs/thesis")).unwrap();
+    fs_err::write(place.path("runs/thesis/chapter.tex"), "years of work").unwrap();
+    let told = place.fail(1, &format!("{TRAIN} --name thesis --overwrite"));
+    assert!(told.contains("not a run"), "{told}");
+    assert_eq!(place.text("runs/thesis/chapter.tex"), "years of work");
+    place.succeed(&format!("{TRAIN} --name run --overwrite"));
+}
+
+#[test]
+fn what_is_wrong_with_a_store_is_said_in_one_line() {
+    let place = Place::new(&Recipe {
+        complete: false,
+        ..Recipe::default()
+    });
+    let told = place.fail(1, TRAIN);
+    assert!(
+        told.contains("incomplete") && told.contains("extractor"),
+        "{told}"
+    );
+    assert_eq!(
+        told.lines()
+            .filter(|line| line.starts_with("error:"))
+            .count(),
+        1,
+        "{told}"
+    );
+
+    let place = Place::new(&Recipe::default());
+    build(
+        &place.path("cache"),
+        &Recipe {
+            dataset: "second",
+            ..Recipe::default()
+        },
+    );
+    let told = place.fail(1, TRAIN);
+    assert!(
+        told.contains("toy--synthetic.zarr") && told.contains("toy--second.zarr"),
+        "{told}"
+    );
+    assert!(told.contains("--dataset"), "{told}");
+    place.succeed(&format!("{TRAIN} --dataset second"));
+    let told = place.fail(1, &format!("{TRAIN} --dataset second --task pos"));
+    assert!(told.contains("pos") && told.contains("ner"), "{told}");
+
+    let told = place.fail(1, "--cache nowhere --epochs 1");
+    assert!(told.contains("nowhere"), "{told}");
+    assert!(
+        !place.path("runs/toy--synthetic--adapter-0").exists(),
+        "a failure left a run behind"
+    );
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let place = Place::new(&Recipe::default());
+    let told = place.fail(1, "--epochs 3");
+    assert!(told.contains("--cache"), "{told}");
+    for (wrong, word) in [
+        ("--head adaptor", "adapter"),
+        ("--head layer:7", "layer 7"),
+        ("--heads 3", "--attention-size"),
+        ("--weight-decay=-1", "--weight-decay"),
+        ("--device gpu", "cuda:N"),
+        ("--name a/b", "--name"),
+        ("--init-weights none.safetensors", "none.safetensors"),
+        ("--no-such-option", "--no-such-option"),
+    ] {
+        let told = place.fail(1, &format!("{TRAIN} {wrong}"));
+        assert!(told.contains(word), "{wrong}: {told}");
+    }
+    assert!(
+        !place.path("runs").exists(),
+        "a refused command left something behind"
+    );
+    assert!(place.succeed("--help").contains("--no-tailor"));
+    assert!(
+        place
+            .succeed("--version")
+            .contains(env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn cuda_that_is_not_there_is_an_error() {
+    if Path::new("/dev/nvidiactl").exists() {
+        println!("skipped: this machine has a GPU");
+        return;
+    }
+    let place = Place::new(&Recipe::default());
+    let told = place.fail(2, &format!("{TRAIN} --device cuda"));
+    assert!(
+        told.contains("NVIDIA driver") && told.contains("--device cpu"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_training_at_its_step() {
+    let place = Place::new(&Recipe::default());
+    let line = "--cache cache --epochs 6 --batch-size 8";
+    let told = place.fail(
+        1,
+        &format!("{line} --name bad --lr 1e30 --schedule constant"),
+    );
+    assert!(told.contains("at step 2 (epoch 1"), "{told}");
+    assert!(
+        told.contains("lower --lr") && told.contains("--overwrite"),
+        "{told}"
+    );
+    // A linear head grows slowly enough to come through the first epoch; that state stays.
+    let slow = "--head last --classifier-size 0 --schedule linear --warm-up 0.9 --lr 1e38";
+    let told = place.fail(1, &format!("{line} --name later {slow}"));
+    let state = json(&place.text("runs/later/last/state.json"));
+    let epoch = state["epoch"].as_u64().unwrap();
+    assert!(
+        epoch >= 1 && told.contains(&format!("after epoch {epoch} is kept")),
+        "{told}"
+    );
+    assert!(place.path("runs/later/adapter.safetensors").is_file());
+}
+
+#[test]
+fn the_environment_stands_in_for_options() {
+    let place = Place::new(&Recipe::default());
+    let output = place
+        .trainer("--cache cache")
+        .envs([
+            ("TRAINER_EPOCHS", "1"),
+            ("TRAINER_NO_TAILOR", "1"),
+            ("TRAINER_LIMIT_TRAIN", "16"),
+            ("TRAINER_BATCH_SIZE", "8"),
+        ])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(place.steps("toy--synthetic--adapter-no-tailor-0").len(), 2);
+}
+
+#[test]
+fn doctor_tells_what_will_be_used() {
+    let place = Place::new(&Recipe::default());
+    let findings = json(&place.succeed("doctor --cache cache --json"));
+    assert_eq!(findings["device"], "cpu");
+    assert!(
+        findings["libtorch"]
+            .as_str()
+            .unwrap()
+            .starts_with(shared::native::LIBTORCH_VERSION)
+    );
+    assert!(
+        findings["store"]
+            .as_str()
+            .unwrap()
+            .contains("toy--synthetic.zarr")
+    );
+}

@@ -1,0 +1,264 @@
+//! A small store whose hidden states carry the labels, so that every head that works must learn them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cache::writer::{OpenMode, Opened, StoreWriter};
+use cache::{
+    DatasetIdentity, FORMAT_VERSION, LabelLevel, LabelTable, LongPolicy, Manifest, ModelIdentity,
+    PartStatistics, SplitTables, StoreDtype,
+};
+use shared::dataset::{SplitName, Task};
+
+const LAYERS: usize = 3;
+const HIDDEN: usize = 8;
+/// Bytewise order.
+const CLASSES: [&str; 5] = ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"];
+
+/// What to build.
+pub(super) struct Recipe {
+    pub(super) dataset: &'static str,
+    pub(super) task: Task,
+    pub(super) sentences: usize,
+    /// Stands for the encoder's weights.
+    pub(super) weights: &'static str,
+    pub(super) complete: bool,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            dataset: "synthetic",
+            task: Task::Ner,
+            sentences: 200,
+            weights: "0123",
+            complete: true,
+        }
+    }
+}
+
+/// Numbers that are always the same.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "below 1000")]
+    fn noise(&mut self) -> f32 {
+        self.below(1000) as f32 / 1000.0 - 0.5
+    }
+}
+
+/// A split and, for each token, the class that its hidden states tell.
+struct Split {
+    tables: SplitTables,
+    told: Vec<Option<usize>>,
+}
+
+/// Builds a store below `root` and returns its path.
+pub(super) fn build(root: &Path, recipe: &Recipe) -> PathBuf {
+    let mut random = Random(7);
+    let sizes = [
+        (SplitName::Train, recipe.sentences),
+        (SplitName::Validation, 60),
+        (SplitName::Test, 60),
+    ];
+    let splits: Vec<Split> = sizes
+        .iter()
+        .map(|&(name, sentences)| split(name, sentences, recipe.task, &mut random))
+        .collect();
+    let tables: Vec<SplitTables> = splits.iter().map(|split| split.tables.clone()).collect();
+    let manifest = manifest(recipe, &tables);
+    let path = root.join(format!("toy--{}.zarr", recipe.dataset));
+    let Opened::Writer(writer) =
+        StoreWriter::open(&path, &manifest, &tables, OpenMode::Resume).unwrap()
+    else {
+        panic!("a fresh store is not complete");
+    };
+    for part in writer.pending() {
+        let split = splits
+            .iter()
+            .find(|split| split.tables.name == part.split)
+            .unwrap();
+        let mut writing = writer.begin(&part).unwrap();
+        let mut rows = Vec::new();
+        for token in part.tokens.clone() {
+            let class = split.told[usize::try_from(token).unwrap()];
+            for layer in 0..LAYERS {
+                for unit in 0..HIDDEN {
+                    // The middle layer says the class, the others say nothing.
+                    let signal = if layer == 1 && Some(unit) == class {
+                        2.0
+                    } else {
+                        0.0
+                    };
+                    rows.extend(half::f16::from_f32(signal + 0.2 * random.noise()).to_le_bytes());
+                }
+            }
+        }
+        writing.write(part.tokens.start, &rows).unwrap();
+        writing.finish(&PartStatistics::new(LAYERS)).unwrap();
+    }
+    if recipe.complete {
+        assert!(writer.complete().unwrap());
+    }
+    path
+}
+
+/// Tokens of a split while it grows.
+struct Growing {
+    tables: SplitTables,
+    told: Vec<Option<usize>>,
+    ids: Vec<i32>,
+    task: Task,
+}
+
+impl Growing {
+    /// Adds a sub-word of `word`, or a special token (-1), which tells `class` and has it as label if `labelled`.
+    fn token(&mut self, word: i32, class: Option<usize>, labelled: bool) {
+        self.tables.input_ids.push(u32::try_from(word + 1).unwrap());
+        self.tables.word_ids.push(word);
+        self.told.push(class);
+        if self.task != Task::Sequence {
+            self.ids.push(
+                class
+                    .filter(|_| labelled)
+                    .map_or(-100, |class| i32::try_from(class).unwrap()),
+            );
+        }
+    }
+
+    fn end_sequence(&mut self, sentence: usize) {
+        self.tables
+            .sentence_of
+            .push(u32::try_from(sentence).unwrap());
+        self.tables.offsets.push(self.tables.input_ids.len() as u64);
+    }
+}
+
+fn split(name: SplitName, sentences: usize, task: Task, random: &mut Random) -> Split {
+    let tables = SplitTables {
+        name,
+        offsets: vec![0],
+        sentence_of: Vec::new(),
+        input_ids: Vec::new(),
+        word_ids: Vec::new(),
+        words: Vec::new(),
+        labels: Vec::new(),
+    };
+    let mut split = Growing {
+        tables,
+        told: Vec::new(),
+        ids: Vec::new(),
+        task,
+    };
+    for sentence in 0..sentences {
+        let whole = (task == Task::Sequence).then(|| usize::try_from(random.below(3)).unwrap());
+        let tags = tags(random);
+        split.token(-1, whole, false);
+        for (word, &class) in tags.iter().enumerate() {
+            // Sentences of more than nine words come as two windows.
+            if word == 9 {
+                split.token(-1, whole, false);
+                split.end_sequence(sentence);
+                split.token(-1, whole, false);
+            }
+            // Every third word is two sub-words.
+            for piece in 0..=usize::from(word % 3 == 2) {
+                split.token(
+                    i32::try_from(word).unwrap(),
+                    whole.or(Some(class)),
+                    piece == 0,
+                );
+            }
+        }
+        split.token(-1, whole, false);
+        split.end_sequence(sentence);
+        split
+            .ids
+            .extend(whole.map(|class| i32::try_from(class).unwrap()));
+        split
+            .tables
+            .words
+            .push((0..tags.len()).map(|word| format!("word{word}")).collect());
+    }
+    let Growing {
+        mut tables,
+        told,
+        ids,
+        ..
+    } = split;
+    let (level, classes) = match task {
+        Task::Sequence => (LabelLevel::Sentence, &["a", "b", "c"][..]),
+        _ => (LabelLevel::Token, &CLASSES[..]),
+    };
+    let classes = classes.iter().map(|&class| class.to_owned()).collect();
+    tables.labels.push(LabelTable {
+        task,
+        classes,
+        level,
+        ids,
+    });
+    Split { tables, told }
+}
+
+/// Three to twelve tags, legal IOB2.
+fn tags(random: &mut Random) -> Vec<usize> {
+    let mut tags = Vec::new();
+    for _ in 0..3 + random.below(10) {
+        // A B- (0, 1) may be followed by its I- (2, 3).
+        let inside = tags
+            .last()
+            .filter(|&&last: &&usize| last < 4)
+            .map(|last| 2 + last % 2);
+        tags.push(match (random.below(6), inside) {
+            (0, _) => 0,
+            (1, _) => 1,
+            (2 | 3, Some(inside)) => inside,
+            _ => 4,
+        });
+    }
+    tags
+}
+
+fn manifest(recipe: &Recipe, tables: &[SplitTables]) -> Manifest {
+    Manifest {
+        format_version: FORMAT_VERSION,
+        model: ModelIdentity {
+            id: "toy".to_owned(),
+            revision: None,
+            weights_digest: recipe.weights.to_owned(),
+            family: "bert".to_owned(),
+            layers_in_model: LAYERS - 1,
+        },
+        tokenizer_digest: "4567".to_owned(),
+        dataset: DatasetIdentity {
+            id: recipe.dataset.to_owned(),
+            digest: "89ab".to_owned(),
+            task: recipe.task,
+            scheme: None,
+        },
+        splits: tables
+            .iter()
+            .map(|table| (table.name, table.size()))
+            .collect(),
+        max_length: 512,
+        long: LongPolicy::Split,
+        layers: (0..LAYERS).collect(),
+        hidden: HIDDEN,
+        compute_dtype: "float32".to_owned(),
+        store_dtype: StoreDtype::F16,
+        codec: "none".to_owned(),
+        provider: "test".to_owned(),
+        chunk_tokens: 500,
+        file_tokens: 1000,
+        part_files: 1,
+        versions: BTreeMap::new(),
+    }
+}
