@@ -16,8 +16,13 @@ const INDEX_FILE: &str = "model.safetensors.index.json";
 /// Where exporters put an ONNX graph, in the order they are looked for.
 const ONNX_FILES: [&str; 2] = ["model.onnx", "onnx/model.onnx"];
 /// Weights in formats that can run code when they are opened, or that only Python reads.
-const FOREIGN_FILES: [&str; 5] =
-    ["pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack", "model.ckpt.index"];
+const FOREIGN_FILES: [&str; 5] = [
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "tf_model.h5",
+    "flax_model.msgpack",
+    "model.ckpt.index",
+];
 
 /// The files of one encoder on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +48,9 @@ impl ModelFiles {
     /// a format that has to be converted first, or when the index is broken.
     pub fn in_folder(folder: &Path) -> Result<Self, ModelError> {
         if !folder.is_dir() {
-            return Err(ModelError::NoFolder { folder: folder.to_owned() });
+            return Err(ModelError::NoFolder {
+                folder: folder.to_owned(),
+            });
         }
         let folder = fs_err::canonicalize(folder)?;
         let config = folder.join("config.json");
@@ -51,15 +58,30 @@ impl ModelFiles {
             return Err(ModelError::NoConfig { folder });
         }
         let weights = find_weights(&folder)?;
-        let id = folder.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { id, revision: None, folder, config, weights })
+        let id = folder.file_name().map_or_else(
+            || "model".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+        Ok(Self {
+            id,
+            revision: None,
+            folder,
+            config,
+            weights,
+        })
     }
 
     /// The exported graph, if that is what the weights are.
     #[must_use]
     pub fn onnx_file(&self) -> Option<&Path> {
         match self.weights.as_slice() {
-            [file] if file.extension().is_some_and(|extension| extension == "onnx") => Some(file),
+            [file]
+                if file
+                    .extension()
+                    .is_some_and(|extension| extension == "onnx") =>
+            {
+                Some(file)
+            }
             _ => None,
         }
     }
@@ -72,7 +94,10 @@ impl ModelFiles {
     pub fn weights_digest(&self) -> Result<String, ModelError> {
         let mut digests = String::new();
         for path in std::iter::once(&self.config).chain(&self.weights) {
-            let digest = sha256_file(path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+            let digest = sha256_file(path).map_err(|source| ModelError::Read {
+                path: path.clone(),
+                source,
+            })?;
             digests.push_str(&digest);
             digests.push('\n');
         }
@@ -89,12 +114,24 @@ fn find_weights(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     if index.is_file() {
         return Ok(Index::read(&index)?.files);
     }
-    if let Some(onnx) = ONNX_FILES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
+    if let Some(onnx) = ONNX_FILES
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
+    {
         return Ok(vec![onnx]);
     }
-    match FOREIGN_FILES.iter().find(|name| folder.join(name).is_file()) {
-        Some(found) => Err(ModelError::ForeignWeights { folder: folder.to_owned(), found: (*found).to_owned() }),
-        None => Err(ModelError::NoWeights { folder: folder.to_owned() }),
+    match FOREIGN_FILES
+        .iter()
+        .find(|name| folder.join(name).is_file())
+    {
+        Some(found) => Err(ModelError::ForeignWeights {
+            folder: folder.to_owned(),
+            found: (*found).to_owned(),
+        }),
+        None => Err(ModelError::NoWeights {
+            folder: folder.to_owned(),
+        }),
     }
 }
 

@@ -24,7 +24,12 @@ fn checkpoints() -> Vec<PathBuf> {
 }
 
 fn options(layers: &str) -> EncoderOptions {
-    EncoderOptions { device: Device::Cpu, threads: 1, layers: layers.parse().unwrap(), ..EncoderOptions::default() }
+    EncoderOptions {
+        device: Device::Cpu,
+        threads: 1,
+        layers: layers.parse().unwrap(),
+        ..EncoderOptions::default()
+    }
 }
 
 fn load(folder: &Path) -> Encoder {
@@ -38,11 +43,21 @@ struct Expected {
 }
 
 fn integers(bytes: &[u8]) -> Vec<i32> {
-    bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| i32::from_le_bytes(*bytes))
+        .collect()
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
 }
 
 fn expected(folder: &Path) -> Vec<Expected> {
@@ -53,8 +68,16 @@ fn expected(folder: &Path) -> Vec<Expected> {
         let lengths = tensors.tensor(&format!("{number}.lengths")).unwrap();
         let states = tensors.tensor(&format!("{number}.hidden_states")).unwrap();
         let (rows, width) = (ids.shape()[0], ids.shape()[1]);
-        let batch = Batch { input_ids: integers(ids.data()), lengths: integers(lengths.data()), rows, width };
-        Some(Expected { batch, states: floats(states.data()) })
+        let batch = Batch {
+            input_ids: integers(ids.data()),
+            lengths: integers(lengths.data()),
+            rows,
+            width,
+        };
+        Some(Expected {
+            batch,
+            states: floats(states.data()),
+        })
     };
     (0..).map_while(batch).collect()
 }
@@ -76,20 +99,28 @@ fn difference(batch: &Batch, hidden: usize, ours: &[f32], theirs: &[f32]) -> f32
 
 #[test]
 fn every_hidden_state_is_that_of_transformers() {
-    let folders = checkpoints();
+    let mut folders = checkpoints();
     assert!(folders.len() >= 16, "the fixtures are there");
+    folders.push(fixtures().join("exported"));
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy();
         let mut encoder = load(&folder);
         let (hidden, states) = (encoder.hidden(), encoder.layers_in_model());
-        for Expected { batch, states: theirs } in expected(&folder) {
+        for Expected {
+            batch,
+            states: theirs,
+        } in expected(&folder)
+        {
             let size = batch.rows * batch.width * hidden;
             assert_eq!(theirs.len(), states * size, "{name}");
             let ours = encoder.encode(&batch).unwrap();
             for (state, theirs) in theirs.chunks_exact(size).enumerate() {
                 let difference = difference(&batch, hidden, ours.layer(state), theirs);
                 println!("{name} {state}: {difference:e}");
-                assert!(difference < TOLERANCE, "{name}, hidden state {state}: {difference}");
+                assert!(
+                    difference < TOLERANCE,
+                    "{name}, hidden state {state}: {difference}"
+                );
             }
         }
     }
@@ -103,18 +134,28 @@ fn a_sequence_is_encoded_alone_as_it_is_in_company() {
         let Expected { batch, .. } = expected(&folder).remove(0);
         let together: Vec<Vec<f32>> = {
             let outputs = encoder.encode(&batch).unwrap();
-            (0..states).map(|state| outputs.layer(state).to_vec()).collect()
+            (0..states)
+                .map(|state| outputs.layer(state).to_vec())
+                .collect()
         };
         for (row, &length) in batch.lengths.iter().enumerate() {
             let width = usize::try_from(length).unwrap();
             let begin = row * batch.width;
             let input_ids = batch.input_ids[begin..begin + width].to_vec();
-            let single = Batch { input_ids, lengths: vec![length], rows: 1, width };
+            let single = Batch {
+                input_ids,
+                lengths: vec![length],
+                rows: 1,
+                width,
+            };
             let alone = encoder.encode(&single).unwrap();
             for (state, together) in together.iter().enumerate() {
                 let together = &together[begin * hidden..(begin + width) * hidden];
                 let difference = difference(&single, hidden, alone.layer(state), together);
-                assert!(difference < BATCH_TOLERANCE, "{folder:?}, row {row}, hidden state {state}: {difference}");
+                assert!(
+                    difference < BATCH_TOLERANCE,
+                    "{folder:?}, row {row}, hidden state {state}: {difference}"
+                );
             }
         }
     }
@@ -126,19 +167,44 @@ fn every_activation_is_that_of_transformers() {
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let input_ids = integers(tensors.tensor("input_ids").unwrap().data());
     let width = input_ids.len();
-    let batch = Batch { input_ids, lengths: vec![i32::try_from(width).unwrap()], rows: 1, width };
+    let batch = Batch {
+        input_ids,
+        lengths: vec![i32::try_from(width).unwrap()],
+        rows: 1,
+        width,
+    };
     let plain = fixtures().join("checkpoints/bert-plain");
     let config = fs_err::read_to_string(plain.join("config.json")).unwrap();
-    for name in tensors.names().into_iter().filter(|name| *name != "input_ids") {
+    for name in tensors
+        .names()
+        .into_iter()
+        .filter(|name| *name != "input_ids")
+    {
         let folder = tempfile::tempdir().unwrap();
-        let changed = config.replace("\"hidden_act\": \"gelu\"", &format!("\"hidden_act\": \"{name}\""));
+        let changed = config.replace(
+            "\"hidden_act\": \"gelu\"",
+            &format!("\"hidden_act\": \"{name}\""),
+        );
         assert!(changed != config || name == "gelu");
         fs_err::write(folder.path().join("config.json"), changed).unwrap();
-        fs_err::copy(plain.join("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
-        let mut encoder = Encoder::load(&ModelFiles::in_folder(folder.path()).unwrap(), &options("-1")).unwrap();
+        fs_err::copy(
+            plain.join("model.safetensors"),
+            folder.path().join("model.safetensors"),
+        )
+        .unwrap();
+        let mut encoder = Encoder::load(
+            &ModelFiles::in_folder(folder.path()).unwrap(),
+            &options("-1"),
+        )
+        .unwrap();
         let hidden = encoder.hidden();
         let theirs = floats(tensors.tensor(name).unwrap().data());
-        let difference = difference(&batch, hidden, encoder.encode(&batch).unwrap().layer(0), &theirs);
+        let difference = difference(
+            &batch,
+            hidden,
+            encoder.encode(&batch).unwrap().layer(0),
+            &theirs,
+        );
         assert!(difference < TOLERANCE, "{name}: {difference}");
     }
 }
@@ -147,8 +213,16 @@ fn every_activation_is_that_of_transformers() {
 fn selected_layers_are_the_same_as_among_all() {
     for family in ["bert-plain", "gpt2-plain"] {
         let folder = fixtures().join("checkpoints").join(family);
-        let Expected { batch, states: theirs } = expected(&folder).remove(0);
-        for (selection, layers) in [("0", vec![0]), ("1", vec![1]), ("0,-1", vec![0, 2]), ("1-2", vec![1, 2])] {
+        let Expected {
+            batch,
+            states: theirs,
+        } = expected(&folder).remove(0);
+        for (selection, layers) in [
+            ("0", vec![0]),
+            ("1", vec![1]),
+            ("0,-1", vec![0, 2]),
+            ("1-2", vec![1, 2]),
+        ] {
             let files = ModelFiles::in_folder(&folder).unwrap();
             let mut encoder = Encoder::load(&files, &options(selection)).unwrap();
             assert_eq!(encoder.layers(), layers);
@@ -158,7 +232,10 @@ fn selected_layers_are_the_same_as_among_all() {
             for (index, state) in layers.into_iter().enumerate() {
                 let theirs = &theirs[state * size..(state + 1) * size];
                 let difference = difference(&batch, hidden, outputs.layer(index), theirs);
-                assert!(difference < TOLERANCE, "{family}, {selection}: {difference}");
+                assert!(
+                    difference < TOLERANCE,
+                    "{family}, {selection}: {difference}"
+                );
             }
         }
     }
@@ -168,10 +245,18 @@ fn selected_layers_are_the_same_as_among_all() {
 fn an_encoder_says_what_it_takes() {
     let sizes = |name: &str| {
         let encoder = load(&fixtures().join("checkpoints").join(name));
-        (encoder.family().to_owned(), encoder.max_positions(), encoder.vocabulary(), encoder.layers().len())
+        (
+            encoder.family().to_owned(),
+            encoder.max_positions(),
+            encoder.vocabulary(),
+            encoder.layers().len(),
+        )
     };
     assert_eq!(sizes("bert-plain"), ("bert".to_owned(), 16, 40, 3));
-    assert_eq!(sizes("camembert-sharded"), ("camembert".to_owned(), 16 - 6, 40, 3));
+    assert_eq!(
+        sizes("camembert-sharded"),
+        ("camembert".to_owned(), 16 - 6, 40, 3)
+    );
     assert_eq!(sizes("gpt2-plain"), ("gpt2".to_owned(), 16, 40, 3));
     assert_eq!(LayerSelection::all().resolve(3).unwrap(), [0, 1, 2]);
 }
@@ -179,10 +264,28 @@ fn an_encoder_says_what_it_takes() {
 #[test]
 fn a_batch_that_does_not_fit_the_model_is_refused_before_it_runs() {
     let mut encoder = load(&fixtures().join("checkpoints/bert-plain"));
-    let mut message = |ids: &[u32]| encoder.encode(&Batch::padded(&[ids]).unwrap()).err().unwrap().to_string();
+    let mut message = |ids: &[u32]| {
+        encoder
+            .encode(&Batch::padded(&[ids]).unwrap())
+            .err()
+            .unwrap()
+            .to_string()
+    };
     assert!(message(&[2, 40, 3]).contains("token id 40 is not in the model's vocabulary of 40"));
     assert!(message(&[2; 17]).contains("17 tokens is longer than the 16"));
     assert!(message(&[]).contains("empty"));
-    let longer = Batch { input_ids: vec![2, 3], lengths: vec![3], rows: 1, width: 2 };
-    assert!(encoder.encode(&longer).err().unwrap().to_string().contains("length 3"));
+    let longer = Batch {
+        input_ids: vec![2, 3],
+        lengths: vec![3],
+        rows: 1,
+        width: 2,
+    };
+    assert!(
+        encoder
+            .encode(&longer)
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("length 3")
+    );
 }

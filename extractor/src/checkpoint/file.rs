@@ -21,21 +21,37 @@ pub(super) struct MappedFile {
 }
 
 impl MappedFile {
-    #[expect(unsafe_code, reason = "mapping a file is the only way not to hold the weights twice")]
+    #[expect(
+        unsafe_code,
+        reason = "mapping a file is the only way not to hold the weights twice"
+    )]
     pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
         let file = fs_err::File::open(path)?;
         // SAFETY: the map is read-only and private. Should another process truncate or rewrite the
         // file while it is read, the weights would be wrong or the process would get SIGBUS; as for
         // every program that maps models, that is for the user to avoid.
         let map = unsafe { Mmap::map(file.file()) }.map_err(|source| {
-            std::io::Error::new(source.kind(), format!("cannot map {}: {source}", path.display()))
+            std::io::Error::new(
+                source.kind(),
+                format!("cannot map {}: {source}", path.display()),
+            )
         })?;
         if map.starts_with(b"version https://git-lfs") {
-            return Err(CheckpointError::LfsPointer { path: path.to_owned() });
+            return Err(CheckpointError::LfsPointer {
+                path: path.to_owned(),
+            });
         }
-        let (header, metadata) = SafeTensors::read_metadata(&map)
-            .map_err(|error| CheckpointError::Broken { path: path.to_owned(), problem: error.to_string() })?;
-        Ok(Self { path: path.to_owned(), map, metadata, data: LENGTH_BYTES + header })
+        let (header, metadata) =
+            SafeTensors::read_metadata(&map).map_err(|error| CheckpointError::Broken {
+                path: path.to_owned(),
+                problem: error.to_string(),
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            map,
+            metadata,
+            data: LENGTH_BYTES + header,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -47,10 +63,17 @@ impl MappedFile {
     }
 
     /// The tensor called `name`, which must be in this file.
-    pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor<'_>, CheckpointError> {
+    pub(super) fn tensor(
+        &self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Tensor<'_>, CheckpointError> {
         let Some(info) = self.metadata.info(name) else {
             let problem = format!("its header lists no tensor {name}");
-            return Err(CheckpointError::Broken { path: self.path.clone(), problem });
+            return Err(CheckpointError::Broken {
+                path: self.path.clone(),
+                problem,
+            });
         };
         if info.shape != shape {
             return Err(CheckpointError::Shape {
@@ -66,19 +89,34 @@ impl MappedFile {
             Dtype::BF16 => Stored::Bf16,
             other => {
                 let got = format!("{other:?}");
-                return Err(CheckpointError::Type { path: self.path.clone(), tensor: name.to_owned(), got });
+                return Err(CheckpointError::Type {
+                    path: self.path.clone(),
+                    tensor: name.to_owned(),
+                    got,
+                });
             }
         };
         let (begin, end) = info.data_offsets;
-        Ok(Tensor::new(self, stored, shape, &self.map[self.data + begin..self.data + end]))
+        Ok(Tensor::new(
+            self,
+            stored,
+            shape,
+            &self.map[self.data + begin..self.data + end],
+        ))
     }
 
     /// Tells the system that the pages of `bytes`, a part of this map, are not needed any more.
-    #[expect(unsafe_code, reason = "without it, mapped weights count as memory until the model is loaded")]
+    #[expect(
+        unsafe_code,
+        reason = "without it, mapped weights count as memory until the model is loaded"
+    )]
     pub(super) fn forget(&self, bytes: &[u8]) {
         let begin = bytes.as_ptr() as usize - self.map.as_ptr() as usize;
         // SAFETY: the map is read-only and backed by a file: pages that are dropped are read anew.
         // It is advice: an error changes nothing.
-        let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, begin, bytes.len()) };
+        let _ = unsafe {
+            self.map
+                .unchecked_advise_range(UncheckedAdvice::DontNeed, begin, bytes.len())
+        };
     }
 }

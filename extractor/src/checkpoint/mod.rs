@@ -31,13 +31,19 @@ impl Checkpoint {
     /// When a file cannot be opened, is not a whole safetensors file, or holds a tensor that
     /// another one holds too.
     pub fn open(files: &[PathBuf]) -> Result<Self, CheckpointError> {
-        let files = files.iter().map(|path| MappedFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let files = files
+            .iter()
+            .map(|path| MappedFile::open(path))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut tensors = HashMap::new();
         for (number, file) in files.iter().enumerate() {
             for name in file.names() {
                 if let Some(first) = tensors.insert(name.clone(), number) {
                     let files = [&files[first], file].map(|file| file.path().to_owned());
-                    return Err(CheckpointError::Duplicate { tensor: name, files: Box::new(files) });
+                    return Err(CheckpointError::Duplicate {
+                        tensor: name,
+                        files: Box::new(files),
+                    });
                 }
             }
         }
@@ -49,21 +55,38 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When there is no such tensor, or it has another shape or a type that is no weight's.
-    pub fn tensor(&self, prefixes: &[&str], name: &str, shape: &[usize]) -> Result<Tensor<'_>, CheckpointError> {
+    pub fn tensor(
+        &self,
+        prefixes: &[&str],
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Tensor<'_>, CheckpointError> {
         let names = candidates(prefixes, name);
-        let Some((name, number)) = names.iter().find_map(|name| Some((name, *self.tensors.get(name)?))) else {
+        let Some((name, number)) = names
+            .iter()
+            .find_map(|name| Some((name, *self.tensors.get(name)?)))
+        else {
             return Err(self.missing(names, shape));
         };
         self.files[number].tensor(name, shape)
     }
 
     fn missing(&self, tried: Vec<String>, expected: &[usize]) -> CheckpointError {
-        let files = self.files.iter().map(|file| file.path().display().to_string()).collect::<Vec<_>>().join(", ");
+        let files = self
+            .files
+            .iter()
+            .map(|file| file.path().display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
         let name = tried.first().map_or("", String::as_str);
         let ending = name.rsplit_once('.').map_or(name, |(_, ending)| ending);
         // The name most like the missing one, to show what the file calls such things.
         let shared_ending = |other: &str| {
-            name.bytes().rev().zip(other.bytes().rev()).take_while(|(ours, theirs)| ours == theirs).count()
+            name.bytes()
+                .rev()
+                .zip(other.bytes().rev())
+                .take_while(|(ours, theirs)| ours == theirs)
+                .count()
         };
         let similar = self
             .tensors
@@ -71,7 +94,12 @@ impl Checkpoint {
             .filter(|other| other.ends_with(ending))
             .max_by_key(|other| (shared_ending(other), std::cmp::Reverse(other.as_str())))
             .cloned();
-        CheckpointError::Missing { files, tried, expected: expected.to_vec(), similar }
+        CheckpointError::Missing {
+            files,
+            tried,
+            expected: expected.to_vec(),
+            similar,
+        }
     }
 }
 
@@ -80,9 +108,14 @@ fn candidates(prefixes: &[&str], name: &str) -> Vec<String> {
     let old = name
         .strip_suffix("LayerNorm.weight")
         .map(|layer| format!("{layer}LayerNorm.gamma"))
-        .or_else(|| name.strip_suffix("LayerNorm.bias").map(|layer| format!("{layer}LayerNorm.beta")));
+        .or_else(|| {
+            name.strip_suffix("LayerNorm.bias")
+                .map(|layer| format!("{layer}LayerNorm.beta"))
+        });
     let names = std::iter::once(name.to_owned()).chain(old);
-    names.flat_map(|name| prefixes.iter().map(move |prefix| format!("{prefix}{name}"))).collect()
+    names
+        .flat_map(|name| prefixes.iter().map(move |prefix| format!("{prefix}{name}")))
+        .collect()
 }
 
 #[cfg(test)]

@@ -61,7 +61,12 @@ impl<'checkpoint> Tensor<'checkpoint> {
         shape: &[usize],
         bytes: &'checkpoint [u8],
     ) -> Self {
-        Self { file, stored, shape: shape.to_vec(), bytes }
+        Self {
+            file,
+            stored,
+            shape: shape.to_vec(),
+            bytes,
+        }
     }
 
     /// The shape, row-major.
@@ -101,13 +106,27 @@ impl<'checkpoint> Tensor<'checkpoint> {
     /// # Panics
     /// When this is not a matrix or does not fit there.
     pub fn transpose_to<T: Element>(&self, out: &mut [T], width: usize, at: usize) {
-        let &[rows, columns] = self.shape.as_slice() else { panic!("a matrix, not {:?}", self.shape) };
-        assert!(at + rows <= width && out.len() == columns * width, "room for the columns");
-        let block = Block { rows, columns, width, at };
+        let &[rows, columns] = self.shape.as_slice() else {
+            panic!("a matrix, not {:?}", self.shape)
+        };
+        assert!(
+            at + rows <= width && out.len() == columns * width,
+            "room for the columns"
+        );
+        let block = Block {
+            rows,
+            columns,
+            width,
+            at,
+        };
         match self.stored {
             Stored::F32 => transpose(self.bytes, out, block, f32::from_le_bytes),
-            Stored::F16 => transpose(self.bytes, out, block, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            Stored::Bf16 => transpose(self.bytes, out, block, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Stored::F16 => transpose(self.bytes, out, block, |bytes| {
+                f16::from_le_bytes(bytes).to_f32()
+            }),
+            Stored::Bf16 => transpose(self.bytes, out, block, |bytes| {
+                bf16::from_le_bytes(bytes).to_f32()
+            }),
         }
     }
 }
@@ -118,9 +137,16 @@ impl Drop for Tensor<'_> {
     }
 }
 
-fn copy<const N: usize, T: Element>(bytes: &[u8], out: &mut [T], read: impl Fn([u8; N]) -> f32 + Sync) {
+fn copy<const N: usize, T: Element>(
+    bytes: &[u8],
+    out: &mut [T],
+    read: impl Fn([u8; N]) -> f32 + Sync,
+) {
     let (elements, _) = bytes.as_chunks::<N>();
-    out.par_iter_mut().with_min_len(PARALLEL_ABOVE).zip(elements).for_each(|(to, from)| *to = T::from_f32(read(*from)));
+    out.par_iter_mut()
+        .with_min_len(PARALLEL_ABOVE)
+        .zip(elements)
+        .for_each(|(to, from)| *to = T::from_f32(read(*from)));
 }
 
 /// Where a transposed matrix goes.
@@ -135,20 +161,94 @@ struct Block {
 fn transpose<const N: usize, T: Element>(
     bytes: &[u8],
     out: &mut [T],
-    Block { rows, columns, width, at }: Block,
+    Block {
+        rows,
+        columns,
+        width,
+        at,
+    }: Block,
     read: impl Fn([u8; N]) -> f32 + Sync,
 ) {
     let (elements, _) = bytes.as_chunks::<N>();
     // Each thread writes whole rows of `out`, that is, columns of the matrix.
-    out.par_chunks_mut(BLOCK * width).enumerate().for_each(|(number, out_rows)| {
-        let first = number * BLOCK;
-        let last = (first + BLOCK).min(columns);
-        for from in (0..rows).step_by(BLOCK) {
-            for row in from..(from + BLOCK).min(rows) {
-                for column in first..last {
-                    out_rows[(column - first) * width + at + row] = T::from_f32(read(elements[row * columns + column]));
+    out.par_chunks_mut(BLOCK * width)
+        .enumerate()
+        .for_each(|(number, out_rows)| {
+            let first = number * BLOCK;
+            let last = (first + BLOCK).min(columns);
+            for from in (0..rows).step_by(BLOCK) {
+                for row in from..(from + BLOCK).min(rows) {
+                    for column in first..last {
+                        out_rows[(column - first) * width + at + row] =
+                            T::from_f32(read(elements[row * columns + column]));
+                    }
                 }
             }
+        });
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+
+    const ROWS: usize = 70;
+    const COLUMNS: usize = 2 * PARALLEL_ABOVE / ROWS;
+
+    /// A number that is exact in every type, and different for near places.
+    fn value(row: usize, column: usize) -> f32 {
+        f32::from(u8::try_from((31 * row + column) % 251).unwrap()) - 125.0
+    }
+
+    /// A checkpoint with one large matrix, `[ROWS, COLUMNS]`.
+    fn checkpoint(dtype: Dtype, bytes_of: impl Fn(f32) -> Vec<u8>) -> Checkpoint {
+        let places = (0..ROWS).flat_map(|row| (0..COLUMNS).map(move |column| value(row, column)));
+        let bytes: Vec<u8> = places.flat_map(bytes_of).collect();
+        let view = TensorView::new(dtype, vec![ROWS, COLUMNS], &bytes).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        serialize_to_file([("matrix", view)], None, &path).unwrap();
+        Checkpoint::open(&[path]).unwrap()
+    }
+
+    #[test]
+    fn large_matrices_are_copied_and_transposed_from_every_type() {
+        let checkpoints = [
+            checkpoint(Dtype::F32, |value| value.to_le_bytes().to_vec()),
+            checkpoint(Dtype::F16, |value| {
+                f16::from_f32(value).to_le_bytes().to_vec()
+            }),
+            checkpoint(Dtype::BF16, |value| {
+                bf16::from_f32(value).to_le_bytes().to_vec()
+            }),
+        ];
+        let (width, at) = (ROWS + 9, 5);
+        for checkpoint in checkpoints {
+            let matrix = checkpoint
+                .tensor(&[""], "matrix", &[ROWS, COLUMNS])
+                .unwrap();
+            let mut copy = vec![0.0_f32; ROWS * COLUMNS];
+            matrix.copy_to(&mut copy);
+            let mut transposed = vec![f16::NAN; COLUMNS * width];
+            matrix.transpose_to(&mut transposed, width, at);
+            for row in 0..ROWS {
+                for column in 0..COLUMNS {
+                    let expected = value(row, column).to_bits();
+                    assert_eq!(copy[row * COLUMNS + column].to_bits(), expected);
+                    assert_eq!(
+                        transposed[column * width + at + row].to_f32().to_bits(),
+                        expected
+                    );
+                }
+            }
+            let untouched = transposed.iter().filter(|value| value.is_nan()).count();
+            assert_eq!(
+                untouched,
+                COLUMNS * (width - ROWS),
+                "other columns stay as they are"
+            );
         }
-    });
+    }
 }

@@ -30,7 +30,9 @@ impl Batch {
     /// When an id or a length does not fit 31 bits.
     pub fn padded(sequences: &[&[u32]]) -> Result<Self, EncoderError> {
         let width = sequences.iter().map(|ids| ids.len()).max().unwrap_or(0);
-        let too_large = |_| EncoderError::Batch { problem: "a number does not fit 31 bits".to_owned() };
+        let too_large = |_| EncoderError::Batch {
+            problem: "a number does not fit 31 bits".to_owned(),
+        };
         let mut input_ids = Vec::with_capacity(sequences.len() * width);
         let mut lengths = Vec::with_capacity(sequences.len());
         for (row, ids) in sequences.iter().enumerate() {
@@ -40,17 +42,32 @@ impl Batch {
             input_ids.resize((row + 1) * width, 0);
             lengths.push(i32::try_from(ids.len()).map_err(too_large)?);
         }
-        Ok(Self { input_ids, lengths, rows: sequences.len(), width })
+        Ok(Self {
+            input_ids,
+            lengths,
+            rows: sequences.len(),
+            width,
+        })
     }
 
     /// The tokens of each row, without the padding.
     fn sequences(&self) -> impl Iterator<Item = &[i32]> {
-        let lengths = self.lengths.iter().map(|&length| usize::try_from(length).unwrap_or(0));
-        self.input_ids.chunks_exact(self.width.max(1)).zip(lengths).map(|(row, length)| &row[..length])
+        let lengths = self
+            .lengths
+            .iter()
+            .map(|&length| usize::try_from(length).unwrap_or(0));
+        self.input_ids
+            .chunks_exact(self.width.max(1))
+            .zip(lengths)
+            .map(|(row, length)| &row[..length])
     }
 
     /// Refuses what would make a graph read outside its tables; on a GPU nothing else would notice.
-    pub(super) fn check(&self, vocabulary: usize, max_positions: usize) -> Result<(), EncoderError> {
+    pub(super) fn check(
+        &self,
+        vocabulary: usize,
+        max_positions: usize,
+    ) -> Result<(), EncoderError> {
         let problem = |problem: String| Err(EncoderError::Batch { problem });
         let (rows, width) = (self.rows, self.width);
         if rows == 0 || width == 0 {
@@ -58,12 +75,21 @@ impl Batch {
         }
         if self.input_ids.len() != rows * width || self.lengths.len() != rows {
             let (ids, lengths) = (self.input_ids.len(), self.lengths.len());
-            return problem(format!("it holds {ids} ids and {lengths} lengths for [{rows}, {width}]"));
+            return problem(format!(
+                "it holds {ids} ids and {lengths} lengths for [{rows}, {width}]"
+            ));
         }
         if width > max_positions {
-            return Err(EncoderError::TooLong { width, max_positions });
+            return Err(EncoderError::TooLong {
+                width,
+                max_positions,
+            });
         }
-        if let Some(length) = self.lengths.iter().find(|&&n| usize::try_from(n).map_or(true, |n| n == 0 || n > width)) {
+        if let Some(length) = self
+            .lengths
+            .iter()
+            .find(|&&n| usize::try_from(n).map_or(true, |n| n == 0 || n > width))
+        {
             return problem(format!("a row has length {length}, expected 1 to {width}"));
         }
         let known = |id: i32| usize::try_from(id).is_ok_and(|id| id < vocabulary);
@@ -104,20 +130,42 @@ impl Feeds {
     }
 }
 
-fn built_inputs(batch: &Batch, positions: Positions, lengths: bool) -> Result<Inputs, EncoderError> {
+fn built_inputs(
+    batch: &Batch,
+    positions: Positions,
+    lengths: bool,
+) -> Result<Inputs, EncoderError> {
     let mut inputs: Inputs = vec![
-        (crate::graph::INPUT_IDS.into(), tensor([batch.rows, batch.width], batch.input_ids.clone())?),
-        (crate::graph::POSITION_IDS.into(), tensor([batch.rows, batch.width], position_ids(batch, positions))?),
+        (
+            crate::graph::INPUT_IDS.into(),
+            tensor([batch.rows, batch.width], batch.input_ids.clone())?,
+        ),
+        (
+            crate::graph::POSITION_IDS.into(),
+            tensor([batch.rows, batch.width], position_ids(batch, positions))?,
+        ),
     ];
     if lengths {
-        inputs.push((crate::graph::LENGTHS.into(), tensor([batch.rows], batch.lengths.clone())?));
+        inputs.push((
+            crate::graph::LENGTHS.into(),
+            tensor([batch.rows], batch.lengths.clone())?,
+        ));
     }
     Ok(inputs)
 }
 
 /// Exporters write ids as int64.
-fn exported_inputs(batch: &Batch, names: &[String], positions: Positions) -> Result<Inputs, EncoderError> {
-    let wide = |values: &[i32]| values.iter().map(|&value| i64::from(value)).collect::<Vec<_>>();
+fn exported_inputs(
+    batch: &Batch,
+    names: &[String],
+    positions: Positions,
+) -> Result<Inputs, EncoderError> {
+    let wide = |values: &[i32]| {
+        values
+            .iter()
+            .map(|&value| i64::from(value))
+            .collect::<Vec<_>>()
+    };
     let mut inputs = Inputs::new();
     for name in names {
         let values = match name.as_str() {
@@ -126,7 +174,10 @@ fn exported_inputs(batch: &Batch, names: &[String], positions: Positions) -> Res
             "position_ids" => wide(&position_ids(batch, positions)),
             _ => wide(&batch.input_ids),
         };
-        inputs.push((Cow::Owned(name.clone()), tensor([batch.rows, batch.width], values)?));
+        inputs.push((
+            Cow::Owned(name.clone()),
+            tensor([batch.rows, batch.width], values)?,
+        ));
     }
     Ok(inputs)
 }
@@ -146,11 +197,15 @@ fn filled<T: Default + Clone>(batch: &Batch, of_row: impl Fn(&[i32]) -> Vec<T>) 
     values
 }
 
-fn tensor<const N: usize, T>(shape: [usize; N], values: Vec<T>) -> Result<SessionInputValue<'static>, EncoderError>
+fn tensor<const N: usize, T>(
+    shape: [usize; N],
+    values: Vec<T>,
+) -> Result<SessionInputValue<'static>, EncoderError>
 where
     T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
 {
-    let tensor = Tensor::from_array((shape, values)).map_err(|source| EncoderError::Runtime { source })?;
+    let tensor =
+        Tensor::from_array((shape, values)).map_err(|source| EncoderError::Runtime { source })?;
     Ok(tensor.into())
 }
 
@@ -169,18 +224,29 @@ impl<'encoder> HiddenStates<'encoder> {
     ) -> Result<Self, EncoderError> {
         let mut layers = Vec::with_capacity(names.len());
         for name in names {
-            let mismatch = |got| EncoderError::OutputShape { name: name.clone(), expected: shape, got };
+            let mismatch = |got| EncoderError::OutputShape {
+                name: name.clone(),
+                expected: shape,
+                got,
+            };
             let value = outputs.remove(name).ok_or_else(|| mismatch(Vec::new()))?;
             let tensor = value
                 .downcast::<TensorValueType<f32>>()
-                .map_err(|source| EncoderError::Runtime { source: source.into() })?;
+                .map_err(|source| EncoderError::Runtime { source })?;
             let got = tensor.shape().to_vec();
-            if !got.iter().map(|&size| usize::try_from(size).ok()).eq(shape.map(Some)) {
+            if !got
+                .iter()
+                .map(|&size| usize::try_from(size).ok())
+                .eq(shape.map(Some))
+            {
                 return Err(mismatch(got));
             }
             layers.push(tensor);
         }
-        Ok(Self { layers, encoder: PhantomData })
+        Ok(Self {
+            layers,
+            encoder: PhantomData,
+        })
     }
 
     /// The `index`-th selected layer, `[rows, width, hidden]`.

@@ -55,10 +55,14 @@ pub enum EncoderError {
         reason: String,
     },
     /// float16 arithmetic on the CPU.
-    #[error("--dtype f16 computes in float16, which only CUDA does fast: use --device cuda or --dtype f32")]
+    #[error(
+        "--dtype f16 computes in float16, which only CUDA does fast: use --device cuda or --dtype f32"
+    )]
     HalfOnCpu,
     /// float16 of a graph whose precision is fixed.
-    #[error("--dtype f16 does not apply to {file}: an exported graph runs in the precision it was exported in")]
+    #[error(
+        "--dtype f16 does not apply to {file}: an exported graph runs in the precision it was exported in"
+    )]
     HalfOfOnnxFile {
         /// The exported graph.
         file: String,
@@ -78,7 +82,9 @@ pub enum EncoderError {
         problem: String,
     },
     /// A sequence longer than the model can number.
-    #[error("a sequence of {width} tokens is longer than the {max_positions} that the model can take")]
+    #[error(
+        "a sequence of {width} tokens is longer than the {max_positions} that the model can take"
+    )]
     TooLong {
         /// Its tokens.
         width: usize,
@@ -107,7 +113,9 @@ pub enum EncoderError {
         got: Vec<i64>,
     },
     /// A run that failed.
-    #[error("encoding a batch of [{rows}, {width}] tokens failed: {source}; if memory ran out, lower --max-batch-tokens")]
+    #[error(
+        "encoding a batch of [{rows}, {width}] tokens failed: {source}; if memory ran out, lower --max-batch-tokens"
+    )]
     Run {
         /// Sequences of the batch.
         rows: usize,
@@ -132,7 +140,10 @@ impl EncoderError {
             Self::Family(error) => error.exit_status(),
             Self::Checkpoint(error) => error.exit_status(),
             Self::Graph(error) => error.exit_status(),
-            Self::Session { .. } | Self::Run { .. } | Self::Runtime { .. } | Self::Device { .. } => ExitStatus::Machine,
+            Self::Session { .. }
+            | Self::Run { .. }
+            | Self::Runtime { .. }
+            | Self::Device { .. } => ExitStatus::Machine,
             _ => ExitStatus::User,
         }
     }

@@ -27,11 +27,18 @@ impl LayerSelection {
             return Ok((0..states).collect());
         }
         let index = |layer: i64| {
-            let from_start = if layer < 0 { layer + i64::try_from(states).unwrap_or(i64::MAX) } else { layer };
+            let from_start = if layer < 0 {
+                layer + i64::try_from(states).unwrap_or(i64::MAX)
+            } else {
+                layer
+            };
             usize::try_from(from_start)
                 .ok()
                 .filter(|&index| index < states)
-                .ok_or(LayerSelectionError::NoSuchLayer { layer, last: states.saturating_sub(1) })
+                .ok_or(LayerSelectionError::NoSuchLayer {
+                    layer,
+                    last: states.saturating_sub(1),
+                })
         };
         let mut selected = Vec::new();
         for &(first, last) in &self.ranges {
@@ -54,17 +61,25 @@ impl FromStr for LayerSelection {
         if text.trim() == "all" {
             return Ok(Self::all());
         }
-        let unreadable = || LayerSelectionError::Unreadable { text: text.to_owned() };
+        let unreadable = || LayerSelectionError::Unreadable {
+            text: text.to_owned(),
+        };
         let number = |part: &str| part.trim().parse::<i64>().map_err(|_| unreadable());
         let ranges = text.split(',').map(|item| {
             let item = item.trim();
             // A minus sign in front belongs to the number; the next one makes a range.
-            match item.char_indices().skip(1).find(|&(_, letter)| letter == '-') {
+            match item
+                .char_indices()
+                .skip(1)
+                .find(|&(_, letter)| letter == '-')
+            {
                 Some((dash, _)) => Ok((number(&item[..dash])?, number(&item[dash + 1..])?)),
                 None => number(item).map(|layer| (layer, layer)),
             }
         });
-        Ok(Self { ranges: ranges.collect::<Result<_, _>>()? })
+        Ok(Self {
+            ranges: ranges.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -75,7 +90,11 @@ impl fmt::Display for LayerSelection {
         }
         for (i, (first, last)) in self.ranges.iter().enumerate() {
             let comma = if i > 0 { "," } else { "" };
-            if first == last { write!(f, "{comma}{first}")? } else { write!(f, "{comma}{first}-{last}")? }
+            if first == last {
+                write!(f, "{comma}{first}")?;
+            } else {
+                write!(f, "{comma}{first}-{last}")?;
+            }
         }
         Ok(())
     }
@@ -86,13 +105,17 @@ impl fmt::Display for LayerSelection {
 #[non_exhaustive]
 pub enum LayerSelectionError {
     /// Neither `all` nor a list.
-    #[error("cannot read the layers '{text}': expected all, or numbers and ranges such as 0,4-8,-1")]
+    #[error(
+        "cannot read the layers '{text}': expected all, or numbers and ranges such as 0,4-8,-1"
+    )]
     Unreadable {
         /// What was given.
         text: String,
     },
     /// A layer that is not there.
-    #[error("the model has no layer {layer}: its layers are 0 (the embeddings) to {last}, or -1 (the last) backwards")]
+    #[error(
+        "the model has no layer {layer}: its layers are 0 (the embeddings) to {last}, or -1 (the last) backwards"
+    )]
     NoSuchLayer {
         /// What was asked for.
         layer: i64,
@@ -115,23 +138,49 @@ mod tests {
 
     #[test]
     fn lists_ranges_and_negative_numbers_select_layers_once_and_in_order() {
-        let resolve = |text: &str| text.parse::<LayerSelection>().and_then(|layers| layers.resolve(13));
+        let resolve = |text: &str| {
+            text.parse::<LayerSelection>()
+                .and_then(|layers| layers.resolve(13))
+        };
         assert_eq!(resolve("all"), Ok((0..13).collect()));
         assert_eq!(resolve("0,4-8,-1"), Ok(vec![0, 4, 5, 6, 7, 8, 12]));
         assert_eq!(resolve(" 12 , 3-3,2-4"), Ok(vec![2, 3, 4, 12]));
         assert_eq!(resolve("-4--2"), Ok(vec![9, 10, 11]));
-        assert_eq!(resolve("13"), Err(LayerSelectionError::NoSuchLayer { layer: 13, last: 12 }));
-        assert_eq!(resolve("-14"), Err(LayerSelectionError::NoSuchLayer { layer: -14, last: 12 }));
-        assert_eq!(resolve("8-4"), Err(LayerSelectionError::Backwards { first: 8, last: 4 }));
+        assert_eq!(
+            resolve("13"),
+            Err(LayerSelectionError::NoSuchLayer {
+                layer: 13,
+                last: 12
+            })
+        );
+        assert_eq!(
+            resolve("-14"),
+            Err(LayerSelectionError::NoSuchLayer {
+                layer: -14,
+                last: 12
+            })
+        );
+        assert_eq!(
+            resolve("8-4"),
+            Err(LayerSelectionError::Backwards { first: 8, last: 4 })
+        );
         for wrong in ["", "none", "1,", "4-", "1.5", "é-1"] {
-            assert!(matches!(resolve(wrong), Err(LayerSelectionError::Unreadable { .. })), "{wrong}");
+            assert!(
+                matches!(resolve(wrong), Err(LayerSelectionError::Unreadable { .. })),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn a_selection_is_written_as_it_is_read() {
         for text in ["all", "0,4-8,-1", "-4--2"] {
-            assert_eq!(text.parse::<LayerSelection>().map(|layers| layers.to_string()).as_deref(), Ok(text));
+            assert_eq!(
+                text.parse::<LayerSelection>()
+                    .map(|layers| layers.to_string())
+                    .as_deref(),
+                Ok(text)
+            );
         }
     }
 }

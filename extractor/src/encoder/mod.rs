@@ -11,12 +11,12 @@ mod runtime;
 
 use ort::session::Session;
 
+use self::batch::Feeds;
 pub use self::batch::{Batch, HiddenStates};
 pub use self::error::EncoderError;
 pub use self::layers::{LayerSelection, LayerSelectionError};
 pub use self::onnx_file::output_name;
 pub use self::options::{ComputeDtype, Device, EncoderOptions};
-use self::batch::Feeds;
 use crate::checkpoint::Checkpoint;
 use crate::family::{Config, EncoderSpec};
 use crate::graph;
@@ -68,14 +68,23 @@ impl Encoder {
             let checkpoint = Checkpoint::open(&files.weights)?;
             graph::build(&spec, &checkpoint, options.dtype, &layers)?
         };
-        let session = model.into_session(&builder).map_err(|source| EncoderError::Session {
-            provider: target.name(),
-            source,
-        })?;
+        let session = model
+            .into_session(&builder)
+            .map_err(|source| EncoderError::Session {
+                provider: target.name(),
+                source,
+            })?;
         Ok(Self {
-            outputs: session.outputs().iter().map(|output| output.name().to_owned()).collect(),
+            outputs: session
+                .outputs()
+                .iter()
+                .map(|output| output.name().to_owned())
+                .collect(),
             session,
-            feeds: Feeds::Built { positions: spec.positions, lengths: !spec.causal },
+            feeds: Feeds::Built {
+                positions: spec.positions,
+                lengths: !spec.causal,
+            },
             shape: Shape {
                 family: spec.family.to_owned(),
                 states: spec.states(),
@@ -146,11 +155,18 @@ impl Encoder {
     pub fn encode(&mut self, batch: &Batch) -> Result<HiddenStates<'_>, EncoderError> {
         batch.check(self.shape.vocabulary, self.shape.max_positions)?;
         let inputs = self.feeds.inputs(batch)?;
-        let outputs = self.session.run(inputs).map_err(|source| EncoderError::Run {
-            rows: batch.rows,
-            width: batch.width,
-            source,
-        })?;
-        HiddenStates::new(outputs, &self.outputs, [batch.rows, batch.width, self.shape.hidden])
+        let outputs = self
+            .session
+            .run(inputs)
+            .map_err(|source| EncoderError::Run {
+                rows: batch.rows,
+                width: batch.width,
+                source,
+            })?;
+        HiddenStates::new(
+            outputs,
+            &self.outputs,
+            [batch.rows, batch.width, self.shape.hidden],
+        )
     }
 }

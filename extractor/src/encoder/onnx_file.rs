@@ -17,7 +17,12 @@ pub(super) const HOW_TO_EXPORT: &str = "export it with transformers' output_hidd
      hidden_states.1, ... ([rows, width, hidden])";
 
 /// Inputs that can be given; others cannot be guessed.
-const INPUTS: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
+const INPUTS: [&str; 4] = [
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "position_ids",
+];
 
 /// The output that an exported graph must have for hidden state `state`; 0 is the embedding output.
 #[must_use]
@@ -26,21 +31,42 @@ pub fn output_name(state: usize) -> String {
 }
 
 /// Loads the graph `file` of a model.
-pub(super) fn load(files: &ModelFiles, file: &Path, options: &EncoderOptions) -> Result<Encoder, EncoderError> {
+pub(super) fn load(
+    files: &ModelFiles,
+    file: &Path,
+    options: &EncoderOptions,
+) -> Result<Encoder, EncoderError> {
     if options.dtype == ComputeDtype::F16 {
-        return Err(EncoderError::HalfOfOnnxFile { file: file.display().to_string() });
+        return Err(EncoderError::HalfOfOnnxFile {
+            file: file.display().to_string(),
+        });
     }
     let (target, notes) = runtime::target(options)?;
     let session = runtime::session_builder(target, options.threads)?
         .commit_from_file(file)
-        .map_err(|source| EncoderError::Session { provider: target.name(), source })?;
-    let problem = |problem: String| EncoderError::OnnxFile { file: file.display().to_string(), problem };
+        .map_err(|source| EncoderError::Session {
+            provider: target.name(),
+            source,
+        })?;
+    let problem = |problem: String| EncoderError::OnnxFile {
+        file: file.display().to_string(),
+        problem,
+    };
     let inputs = inputs(&session).map_err(problem)?;
     let (states, hidden) = states(&session).map_err(problem)?;
     let layers = options.layers.resolve(states)?;
     let config = Config::read(&files.config)?;
     let (shape, positions) = match EncoderSpec::from_config(&config) {
-        Ok(spec) => (shape(spec.family, states, hidden, spec.vocabulary, spec.max_positions()), spec.positions),
+        Ok(spec) => (
+            shape(
+                spec.family,
+                states,
+                hidden,
+                spec.vocabulary,
+                spec.max_positions(),
+            ),
+            spec.positions,
+        ),
         // What is not supported as a checkpoint may still have been exported.
         Err(_) => (
             shape(
@@ -64,8 +90,20 @@ pub(super) fn load(files: &ModelFiles, file: &Path, options: &EncoderOptions) ->
     })
 }
 
-fn shape(family: &str, states: usize, hidden: usize, vocabulary: usize, max_positions: usize) -> Shape {
-    Shape { family: family.to_owned(), states, hidden, vocabulary, max_positions }
+fn shape(
+    family: &str,
+    states: usize,
+    hidden: usize,
+    vocabulary: usize,
+    max_positions: usize,
+) -> Shape {
+    Shape {
+        family: family.to_owned(),
+        states,
+        hidden,
+        vocabulary,
+        max_positions,
+    }
 }
 
 fn inputs(session: &Session) -> Result<Vec<String>, String> {
@@ -73,7 +111,10 @@ fn inputs(session: &Session) -> Result<Vec<String>, String> {
     for input in session.inputs() {
         let name = input.name();
         if !INPUTS.contains(&name) {
-            return Err(format!("it has an input {name}, which is not one of {}", INPUTS.join(", ")));
+            return Err(format!(
+                "it has an input {name}, which is not one of {}",
+                INPUTS.join(", ")
+            ));
         }
         if element_type(input) != Some(TensorElementType::Int64) {
             return Err(format!("its input {name} is {}, not int64", input.dtype()));
@@ -85,20 +126,47 @@ fn inputs(session: &Session) -> Result<Vec<String>, String> {
 
 /// Number and size of the hidden states among the outputs.
 fn states(session: &Session) -> Result<(usize, usize), String> {
-    let output = |state: usize| session.outputs().iter().find(|output| output.name() == output_name(state));
+    let output = |state: usize| {
+        session
+            .outputs()
+            .iter()
+            .find(|output| output.name() == output_name(state))
+    };
     let outputs: Vec<&Outlet> = (0..).map_while(output).collect();
     let Some(first) = outputs.first() else {
-        let found = session.outputs().iter().map(|output| output.name()).collect::<Vec<_>>().join(", ");
-        return Err(format!("it has no output {} (its outputs: {found})", output_name(0)));
+        let found = session
+            .outputs()
+            .iter()
+            .map(Outlet::name)
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(format!(
+            "it has no output {} (its outputs: {found})",
+            output_name(0)
+        ));
     };
-    if let Some(output) = outputs.iter().find(|output| element_type(output) != Some(TensorElementType::Float32)) {
-        return Err(format!("its output {} is {}, not float32", output.name(), output.dtype()));
+    if let Some(output) = outputs
+        .iter()
+        .find(|output| element_type(output) != Some(TensorElementType::Float32))
+    {
+        return Err(format!(
+            "its output {} is {}, not float32",
+            output.name(),
+            output.dtype()
+        ));
     }
     let hidden = match first.dtype() {
-        ValueType::Tensor { shape, .. } => shape.last().and_then(|&size| usize::try_from(size).ok()),
+        ValueType::Tensor { shape, .. } => {
+            shape.last().and_then(|&size| usize::try_from(size).ok())
+        }
         _ => None,
     };
-    let hidden = hidden.ok_or_else(|| format!("the last dimension of its output {} is not fixed", first.name()))?;
+    let hidden = hidden.ok_or_else(|| {
+        format!(
+            "the last dimension of its output {} is not fixed",
+            first.name()
+        )
+    })?;
     Ok((outputs.len(), hidden))
 }
 

@@ -20,7 +20,12 @@ pub struct EncoderOptions {
 
 impl Default for EncoderOptions {
     fn default() -> Self {
-        Self { device: Device::Auto, threads: 0, layers: LayerSelection::all(), dtype: ComputeDtype::F32 }
+        Self {
+            device: Device::Auto,
+            threads: 0,
+            layers: LayerSelection::all(),
+            dtype: ComputeDtype::F32,
+        }
     }
 }
 

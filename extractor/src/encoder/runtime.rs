@@ -58,13 +58,18 @@ fn has_gpu() -> bool {
 
 /// Makes sure that a session on this GPU can be made.
 fn cuda(number: usize) -> Result<Target, EncoderError> {
-    let failed = |reason: String| EncoderError::Device { device: Device::Cuda(number).to_string(), reason };
+    let failed = |reason: String| EncoderError::Device {
+        device: Device::Cuda(number).to_string(),
+        reason,
+    };
     let index = i32::try_from(number).map_err(|_| failed("there is no such GPU".to_owned()))?;
     let library = shared::native::onnxruntime()?;
     let provider = library.with_file_name(CUDA_PROVIDER);
     if !provider.exists() {
         let found = library.display();
-        return Err(failed(format!("{found} has no CUDA kernels beside it; `cargo xtask setup --cuda` fetches them")));
+        return Err(failed(format!(
+            "{found} has no CUDA kernels beside it; `cargo xtask setup --cuda` fetches them"
+        )));
     }
     preload_cuda(&library);
     let target = Target::Cuda(index);
@@ -76,7 +81,13 @@ fn cuda(number: usize) -> Result<Target, EncoderError> {
 /// to be set. What is missing here may be installed in the system: the provider itself tells.
 fn preload_cuda(onnxruntime: &Path) {
     let folder = |name: &str| -> Option<PathBuf> {
-        let folder = onnxruntime.parent()?.parent()?.parent()?.join("nvidia").join(name).join("lib");
+        let folder = onnxruntime
+            .parent()?
+            .parent()?
+            .parent()?
+            .join("nvidia")
+            .join(name)
+            .join("lib");
         folder.is_dir().then_some(folder)
     };
     for (cuda, cudnn) in [(folder("cu13"), None), (None, folder("cudnn"))] {
@@ -85,20 +96,36 @@ fn preload_cuda(onnxruntime: &Path) {
 }
 
 /// A session on `target`, not yet given its graph.
-pub(super) fn session_builder(target: Target, threads: usize) -> Result<SessionBuilder, EncoderError> {
-    let failed = |source: ort::Error| EncoderError::Session { provider: target.name(), source };
-    let environment = environment()?;
-    let builder = Session::builder(&environment)
-        .map_err(failed)?
-        .with_log_level(LogLevel::Error)
-        .and_then(|builder| builder.with_optimization_level(GraphOptimizationLevel::Level3))
-        .and_then(|builder| builder.with_intra_threads(threads))
-        .and_then(|builder| builder.with_inter_threads(1))
-        .map_err(|error| failed(error.into()))?;
-    let Target::Cuda(number) = target else { return Ok(builder) };
-    // TensorFloat-32 keeps 10 bits of a product: hidden states would no longer be those of float32.
-    let provider = ep::CUDA::default().with_device_id(number).with_tf32(false).build().error_on_failure();
-    builder.with_execution_providers([provider]).map_err(|error| failed(error.into()))
+pub(super) fn session_builder(
+    target: Target,
+    threads: usize,
+) -> Result<SessionBuilder, EncoderError> {
+    configure(&environment()?, target, threads).map_err(|source| EncoderError::Session {
+        provider: target.name(),
+        source,
+    })
+}
+
+fn configure(
+    environment: &Environment,
+    target: Target,
+    threads: usize,
+) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(environment)?
+        .with_log_level(LogLevel::Error)?
+        .with_optimization_level(GraphOptimizationLevel::Level3)?
+        .with_intra_threads(threads)?
+        .with_inter_threads(1)?;
+    let Target::Cuda(number) = target else {
+        return Ok(builder);
+    };
+    // TensorFloat-32 keeps 10 bits of a product: hidden states would no longer be float32's.
+    let provider = ep::CUDA::default()
+        .with_device_id(number)
+        .with_tf32(false)
+        .build()
+        .error_on_failure();
+    Ok(builder.with_execution_providers([provider])?)
 }
 
 /// ONNX Runtime allows one environment a process; it lives as long as that.
@@ -109,12 +136,16 @@ fn environment() -> Result<Environment, EncoderError> {
         return Ok(environment.clone());
     }
     let path = shared::native::onnxruntime()?;
-    let builder = ort::init_from(&path).map_err(|error| EncoderError::Load { reason: error.to_string() })?;
+    let builder = ort::init_from(&path).map_err(|error| EncoderError::Load {
+        reason: error.to_string(),
+    })?;
     let environment = builder
         .with_name("extractor")
         .with_telemetry(false)
         .build()
-        .map_err(|error| EncoderError::Load { reason: error.to_string() })?;
+        .map_err(|error| EncoderError::Load {
+            reason: error.to_string(),
+        })?;
     environment.set_log_level(LogLevel::Error);
     Ok(slot.insert(environment).clone())
 }

@@ -41,11 +41,19 @@ impl Activation {
     ///
     /// # Errors
     /// When it is not known.
-    pub(super) fn from_config(config: &Config, field: &str, default: &str) -> Result<Self, FamilyError> {
+    pub(super) fn from_config(
+        config: &Config,
+        field: &str,
+        default: &str,
+    ) -> Result<Self, FamilyError> {
         let name = config.text_or(field, default)?;
         let known = NAMES.iter().find(|(known, _)| *known == name);
         known.map(|(_, activation)| *activation).ok_or_else(|| {
-            let names = NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            let names = NAMES
+                .iter()
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
+                .join(", ");
             config.unsupported(field, name, &names)
         })
     }

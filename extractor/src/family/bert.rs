@@ -1,12 +1,14 @@
 //! BERT (Devlin et al. 2019), and what its relatives share with it.
 
 use super::{
-    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError, LinearLayout, NormPlacement,
-    Positions, TensorNames,
+    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError,
+    LinearLayout, NormPlacement, Positions, TensorNames,
 };
 
-pub(super) const FAMILY: Family =
-    Family { model_types: &["bert"], spec: |config| spec(config, "bert", &["", "bert."], Positions::FromZero) };
+pub(super) const FAMILY: Family = Family {
+    model_types: &["bert"],
+    spec: |config| spec(config, "bert", &["", "bert."], Positions::FromZero),
+};
 
 /// An encoder with BERT's layers. Missing settings are those of `BertConfig`.
 pub(super) fn spec(

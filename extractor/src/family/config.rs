@@ -22,9 +22,15 @@ impl Config {
     /// When the file cannot be read or is not a JSON object.
     pub fn read(path: &Path) -> Result<Self, FamilyError> {
         let text = fs_err::read(path)?;
-        let syntax = |problem: String| FamilyError::Syntax { path: path.to_owned(), problem };
+        let syntax = |problem: String| FamilyError::Syntax {
+            path: path.to_owned(),
+            problem,
+        };
         match serde_json::from_slice(&text) {
-            Ok(Value::Object(fields)) => Ok(Self { path: path.to_owned(), fields }),
+            Ok(Value::Object(fields)) => Ok(Self {
+                path: path.to_owned(),
+                fields,
+            }),
             Ok(_) => Err(syntax("expected a JSON object".to_owned())),
             Err(error) => Err(syntax(error.to_string())),
         }
@@ -53,12 +59,20 @@ impl Config {
     /// A field that must be there, as text.
     pub(crate) fn text(&self, field: &str) -> Result<&str, FamilyError> {
         let expected = "a text";
-        let value = self.get(field).ok_or_else(|| self.wrong(field, expected, "missing"))?;
-        value.as_str().ok_or_else(|| self.wrong(field, expected, value))
+        let value = self
+            .get(field)
+            .ok_or_else(|| self.wrong(field, expected, "missing"))?;
+        value
+            .as_str()
+            .ok_or_else(|| self.wrong(field, expected, value))
     }
 
     /// A text, or what transformers takes where there is none.
-    pub(super) fn text_or<'a>(&'a self, field: &str, default: &'a str) -> Result<&'a str, FamilyError> {
+    pub(super) fn text_or<'a>(
+        &'a self,
+        field: &str,
+        default: &'a str,
+    ) -> Result<&'a str, FamilyError> {
         self.get(field).map_or(Ok(default), |_| self.text(field))
     }
 
@@ -75,43 +89,78 @@ impl Config {
 
     /// A size, or what transformers takes where there is none.
     pub(super) fn size_or(&self, names: &[&str], default: usize) -> Result<usize, FamilyError> {
-        if names.iter().any(|name| self.get(name).is_some()) { self.size(names) } else { Ok(default) }
+        if names.iter().any(|name| self.get(name).is_some()) {
+            self.size(names)
+        } else {
+            Ok(default)
+        }
     }
 
     /// A token's id, or what transformers takes where there is none.
     pub(super) fn token_or(&self, field: &str, default: i32) -> Result<i32, FamilyError> {
-        let Some(value) = self.fields.get(field) else { return Ok(default) };
-        let id = value.as_i64().and_then(|id| i32::try_from(id).ok()).filter(|id| *id >= 0);
+        let Some(value) = self.fields.get(field) else {
+            return Ok(default);
+        };
+        let id = value
+            .as_i64()
+            .and_then(|id| i32::try_from(id).ok())
+            .filter(|id| *id >= 0);
         id.ok_or_else(|| self.wrong(field, "a token's id", value))
     }
 
     /// The small number that layer norms add.
-    #[expect(clippy::cast_possible_truncation, reason = "transformers rounds it to float32 too")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "transformers rounds it to float32 too"
+    )]
     pub(super) fn epsilon_or(&self, field: &str, default: f32) -> Result<f32, FamilyError> {
-        let Some(value) = self.get(field) else { return Ok(default) };
-        let epsilon = value.as_f64().filter(|epsilon| epsilon.is_finite() && *epsilon >= 0.0);
-        epsilon.map(|epsilon| epsilon as f32).ok_or_else(|| self.wrong(field, "a small positive number", value))
+        let Some(value) = self.get(field) else {
+            return Ok(default);
+        };
+        let epsilon = value
+            .as_f64()
+            .filter(|epsilon| epsilon.is_finite() && *epsilon >= 0.0);
+        epsilon
+            .map(|epsilon| epsilon as f32)
+            .ok_or_else(|| self.wrong(field, "a small positive number", value))
     }
 
     /// A switch, or what transformers takes where there is none.
     pub(super) fn switch_or(&self, field: &str, default: bool) -> Result<bool, FamilyError> {
-        let Some(value) = self.get(field) else { return Ok(default) };
-        value.as_bool().ok_or_else(|| self.wrong(field, "true or false", value))
+        let Some(value) = self.get(field) else {
+            return Ok(default);
+        };
+        value
+            .as_bool()
+            .ok_or_else(|| self.wrong(field, "true or false", value))
     }
 
     /// An error if `field` says anything but `supported`.
     pub(super) fn require_text(&self, field: &str, supported: &str) -> Result<(), FamilyError> {
         let value = self.text_or(field, supported)?;
-        if value == supported { Ok(()) } else { Err(self.unsupported(field, value, supported)) }
+        if value == supported {
+            Ok(())
+        } else {
+            Err(self.unsupported(field, value, supported))
+        }
     }
 
     /// An error if `field` is true.
     pub(super) fn require_off(&self, field: &str) -> Result<(), FamilyError> {
-        if self.switch_or(field, false)? { Err(self.unsupported(field, "true", "false")) } else { Ok(()) }
+        if self.switch_or(field, false)? {
+            Err(self.unsupported(field, "true", "false"))
+        } else {
+            Ok(())
+        }
     }
 
     /// The error for a setting that would change the result.
-    pub(super) fn unsupported(&self, field: &str, value: impl Display, supported: &str) -> FamilyError {
+    pub(super) fn unsupported(
+        &self,
+        field: &str,
+        value: impl Display,
+        supported: &str,
+    ) -> FamilyError {
         FamilyError::Setting {
             path: self.path.clone(),
             field: field.to_owned(),

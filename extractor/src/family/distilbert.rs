@@ -1,11 +1,14 @@
 //! `DistilBERT` (Sanh et al. 2019): BERT without token types, under other names.
 
 use super::{
-    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError, LinearLayout, NormPlacement,
-    Positions, TensorNames,
+    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError,
+    LinearLayout, NormPlacement, Positions, TensorNames,
 };
 
-pub(super) const FAMILY: Family = Family { model_types: &["distilbert"], spec };
+pub(super) const FAMILY: Family = Family {
+    model_types: &["distilbert"],
+    spec,
+};
 
 /// Sinusoidal position embeddings are stored as any others, so that `sinusoidal_pos_embds` does not matter.
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
@@ -36,7 +39,11 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             projection: "",
             final_norm: "",
             layer: "transformer.layer.",
-            attention: AttentionNames::Separate(["attention.q_lin", "attention.k_lin", "attention.v_lin"]),
+            attention: AttentionNames::Separate([
+                "attention.q_lin",
+                "attention.k_lin",
+                "attention.v_lin",
+            ]),
             attention_output: "attention.out_lin",
             attention_norm: "sa_layer_norm",
             feed_forward_in: "ffn.lin1",

@@ -3,7 +3,10 @@
 
 use super::{Config, EncoderSpec, Family, FamilyError, Positions, bert};
 
-pub(super) const FAMILY: Family = Family { model_types: &["electra"], spec };
+pub(super) const FAMILY: Family = Family {
+    model_types: &["electra"],
+    spec,
+};
 
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     let mut spec = bert::spec(config, "electra", &["", "electra."], Positions::FromZero)?;

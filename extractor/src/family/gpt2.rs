@@ -2,11 +2,14 @@
 //! blocks, and once more after the last.
 
 use super::{
-    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError, LinearLayout, NormPlacement,
-    Positions, TensorNames,
+    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError,
+    LinearLayout, NormPlacement, Positions, TensorNames,
 };
 
-pub(super) const FAMILY: Family = Family { model_types: &["gpt2"], spec };
+pub(super) const FAMILY: Family = Family {
+    model_types: &["gpt2"],
+    spec,
+};
 
 /// `reorder_and_upcast_attn` is about rounding only.
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {

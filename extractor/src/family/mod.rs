@@ -19,7 +19,8 @@ use shared::exit::ExitStatus;
 pub use self::activation::Activation;
 pub use self::config::Config;
 pub use self::spec::{
-    AttentionNames, AttentionScale, EncoderSpec, LinearLayout, NormPlacement, Positions, TensorNames,
+    AttentionNames, AttentionScale, EncoderSpec, LinearLayout, NormPlacement, Positions,
+    TensorNames,
 };
 
 /// A kind of encoder.
@@ -30,7 +31,13 @@ struct Family {
     spec: fn(&Config) -> Result<EncoderSpec, FamilyError>,
 }
 
-const FAMILIES: [Family; 5] = [bert::FAMILY, roberta::FAMILY, gpt2::FAMILY, distilbert::FAMILY, electra::FAMILY];
+const FAMILIES: [Family; 5] = [
+    bert::FAMILY,
+    roberta::FAMILY,
+    gpt2::FAMILY,
+    distilbert::FAMILY,
+    electra::FAMILY,
+];
 
 impl EncoderSpec {
     /// Reads a configuration with the family that its `model_type` names.
@@ -40,7 +47,9 @@ impl EncoderSpec {
     /// would change the result and is not supported.
     pub fn from_config(config: &Config) -> Result<Self, FamilyError> {
         let model_type = config.text("model_type")?;
-        let family = FAMILIES.iter().find(|family| family.model_types.contains(&model_type));
+        let family = FAMILIES
+            .iter()
+            .find(|family| family.model_types.contains(&model_type));
         let Some(family) = family else {
             return Err(FamilyError::NotSupported {
                 path: config.path().to_owned(),
@@ -57,7 +66,9 @@ impl EncoderSpec {
 
 /// Every supported `model_type`.
 pub fn supported_types() -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().flat_map(|family| family.model_types.iter().copied())
+    FAMILIES
+        .iter()
+        .flat_map(|family| family.model_types.iter().copied())
 }
 
 /// Why a configuration is not that of an encoder which can be run.

@@ -5,11 +5,22 @@ use super::{Config, EncoderSpec, Family, FamilyError, Positions, bert};
 
 const MODEL_TYPES: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
 
-pub(super) const FAMILY: Family = Family { model_types: &MODEL_TYPES, spec };
+pub(super) const FAMILY: Family = Family {
+    model_types: &MODEL_TYPES,
+    spec,
+};
 
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     let model_type = config.text("model_type")?;
-    let family = MODEL_TYPES.into_iter().find(|known| *known == model_type).unwrap_or(MODEL_TYPES[0]);
+    let family = MODEL_TYPES
+        .into_iter()
+        .find(|known| *known == model_type)
+        .unwrap_or(MODEL_TYPES[0]);
     let padding = config.token_or("pad_token_id", 1)?;
-    bert::spec(config, family, &["", "roberta.", "camembert."], Positions::AfterPadding { padding })
+    bert::spec(
+        config,
+        family,
+        &["", "roberta.", "camembert."],
+        Positions::AfterPadding { padding },
+    )
 }

@@ -59,7 +59,11 @@ impl EncoderSpec {
     pub(super) fn check(&self, config: &Config) -> Result<(), FamilyError> {
         if !self.hidden.is_multiple_of(self.heads) {
             let (hidden, heads) = (self.hidden, self.heads);
-            return Err(config.wrong("num_attention_heads", &format!("a divisor of the hidden size {hidden}"), heads));
+            return Err(config.wrong(
+                "num_attention_heads",
+                &format!("a divisor of the hidden size {hidden}"),
+                heads,
+            ));
         }
         if self.max_positions() == 0 {
             let least = self.positions.first() + 1;
@@ -129,14 +133,28 @@ pub struct AttentionScale {
 
 impl AttentionScale {
     /// What nearly all encoders do.
-    pub const STANDARD: Self = Self { by_head_size: true, by_layer: false };
+    pub const STANDARD: Self = Self {
+        by_head_size: true,
+        by_layer: false,
+    };
 
     /// The factor in a layer.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "head sizes and layers are small numbers")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "head sizes and layers are small numbers"
+    )]
     pub fn of(self, head_size: usize, layer: usize) -> f32 {
-        let by_head_size = if self.by_head_size { 1.0 / (head_size as f32).sqrt() } else { 1.0 };
-        let by_layer = if self.by_layer { 1.0 / (layer + 1) as f32 } else { 1.0 };
+        let by_head_size = if self.by_head_size {
+            1.0 / (head_size as f32).sqrt()
+        } else {
+            1.0
+        };
+        let by_layer = if self.by_layer {
+            1.0 / (layer + 1) as f32
+        } else {
+            1.0
+        };
         by_head_size * by_layer
     }
 }
@@ -205,10 +223,19 @@ mod tests {
 
     #[test]
     fn scores_are_scaled_by_head_size_and_layer() {
-        assert_eq!(AttentionScale::STANDARD.of(64, 5).to_bits(), 0.125_f32.to_bits());
-        let both = AttentionScale { by_head_size: true, by_layer: true };
+        assert_eq!(
+            AttentionScale::STANDARD.of(64, 5).to_bits(),
+            0.125_f32.to_bits()
+        );
+        let both = AttentionScale {
+            by_head_size: true,
+            by_layer: true,
+        };
         assert_eq!(both.of(16, 1).to_bits(), 0.125_f32.to_bits());
-        let neither = AttentionScale { by_head_size: false, by_layer: false };
+        let neither = AttentionScale {
+            by_head_size: false,
+            by_layer: false,
+        };
         assert_eq!(neither.of(16, 1).to_bits(), 1.0_f32.to_bits());
     }
 }

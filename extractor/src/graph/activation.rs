@@ -30,7 +30,12 @@ impl Builder {
         self.node((MICROSOFT, fused), name, &[input, &bias], vec![])
     }
 
-    fn plain_activation(&mut self, name: &str, x: &str, activation: Activation) -> Result<String, GraphError> {
+    fn plain_activation(
+        &mut self,
+        name: &str,
+        x: &str,
+        activation: Activation,
+    ) -> Result<String, GraphError> {
         let onnx = |operator| (ONNX_DOMAIN, operator);
         let step = |step: &str| format!("{name}.{step}");
         let alpha = |alpha: f32| Ok::<_, GraphError>(vec![Attribute::new("alpha", alpha)?]);

@@ -5,7 +5,10 @@ use half::f16;
 use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
 use ort::memory::Allocator;
 use ort::operator::Attribute;
-use ort::value::{Outlet, PrimitiveTensorElementType, Shape, SymbolicDimensions, Tensor, TensorElementType, ValueType};
+use ort::value::{
+    Outlet, PrimitiveTensorElementType, Shape, SymbolicDimensions, Tensor, TensorElementType,
+    ValueType,
+};
 
 use super::weights::Source;
 use super::{GraphError, INPUT_IDS, LENGTHS, POSITION_IDS};
@@ -37,7 +40,11 @@ pub(super) struct SkipNorm {
 
 impl Builder {
     pub(super) fn new(dtype: ComputeDtype) -> Result<Self, GraphError> {
-        Ok(Self { graph: Graph::new()?, dtype, outputs: Vec::new() })
+        Ok(Self {
+            graph: Graph::new()?,
+            dtype,
+            outputs: Vec::new(),
+        })
     }
 
     /// Adds one node with one result, which bears its name.
@@ -48,12 +55,23 @@ impl Builder {
         inputs: &[&str],
         attributes: Vec<Attribute>,
     ) -> Result<String, GraphError> {
-        self.graph.add_node(Node::new(operator, domain, name, inputs, [name], attributes)?)?;
+        self.graph.add_node(Node::new(
+            operator,
+            domain,
+            name,
+            inputs,
+            [name],
+            attributes,
+        )?)?;
         Ok(name.to_owned())
     }
 
     /// Adds weights and gives back their name.
-    pub(super) fn weights(&mut self, name: String, source: &Source<'_>) -> Result<String, GraphError> {
+    pub(super) fn weights(
+        &mut self,
+        name: String,
+        source: &Source<'_>,
+    ) -> Result<String, GraphError> {
         match self.dtype {
             ComputeDtype::F32 => self.add_tensor(&name, source.to_ort::<f32>()?)?,
             ComputeDtype::F16 => self.add_tensor(&name, source.to_ort::<f16>()?)?,
@@ -79,19 +97,34 @@ impl Builder {
     }
 
     /// Rows of a table, `[rows, width, size]`.
-    pub(super) fn gather(&mut self, name: &str, table: &Source<'_>, indices: &str) -> Result<String, GraphError> {
+    pub(super) fn gather(
+        &mut self,
+        name: &str,
+        table: &Source<'_>,
+        indices: &str,
+    ) -> Result<String, GraphError> {
         let table = self.weights(format!("{name}.table"), table)?;
         self.node((ONNX_DOMAIN, "Gather"), name, &[&table, indices], vec![])
     }
 
     /// The product with a matrix `[inputs, outputs]`.
-    pub(super) fn matmul(&mut self, name: &str, input: &str, matrix: &Source<'_>) -> Result<String, GraphError> {
+    pub(super) fn matmul(
+        &mut self,
+        name: &str,
+        input: &str,
+        matrix: &Source<'_>,
+    ) -> Result<String, GraphError> {
         let matrix = self.weights(format!("{name}.matrix"), matrix)?;
         self.node((ONNX_DOMAIN, "MatMul"), name, &[input, &matrix], vec![])
     }
 
     /// The sum with a vector.
-    pub(super) fn add_bias(&mut self, name: &str, input: &str, bias: &Source<'_>) -> Result<String, GraphError> {
+    pub(super) fn add_bias(
+        &mut self,
+        name: &str,
+        input: &str,
+        bias: &Source<'_>,
+    ) -> Result<String, GraphError> {
         let bias = self.weights(format!("{name}.vector"), bias)?;
         self.node((ONNX_DOMAIN, "Add"), name, &[input, &bias], vec![])
     }
@@ -112,12 +145,26 @@ impl Builder {
         if let Some(bias) = bias {
             inputs.push(self.weights(format!("{name}.bias"), bias)?);
         }
-        let result = SkipNorm { output: name.to_owned(), sum: format!("{name}.sum") };
+        let result = SkipNorm {
+            output: name.to_owned(),
+            sum: format!("{name}.sum"),
+        };
         // Mean and inverse deviation stand between the two; nobody needs them.
         let outputs = [result.output.as_str(), "", "", result.sum.as_str()];
-        let outputs = if with_sum { &outputs[..] } else { &outputs[..1] };
+        let outputs = if with_sum {
+            &outputs[..]
+        } else {
+            &outputs[..1]
+        };
         let attributes = [Attribute::new("epsilon", epsilon)?];
-        self.graph.add_node(Node::new("SkipLayerNormalization", MICROSOFT, name, inputs, outputs, attributes)?)?;
+        self.graph.add_node(Node::new(
+            "SkipLayerNormalization",
+            MICROSOFT,
+            name,
+            inputs,
+            outputs,
+            attributes,
+        )?)?;
         Ok(result)
     }
 
@@ -156,7 +203,12 @@ impl Builder {
             ComputeDtype::F32 => value.to_owned(),
             ComputeDtype::F16 => {
                 let to = vec![Attribute::new("to", ONNX_FLOAT)?];
-                self.node((ONNX_DOMAIN, "Cast"), &format!("{value}.float32"), &[value], to)?
+                self.node(
+                    (ONNX_DOMAIN, "Cast"),
+                    &format!("{value}.float32"),
+                    &[value],
+                    to,
+                )?
             }
         };
         self.outputs.push(output);
@@ -165,7 +217,14 @@ impl Builder {
 
     /// Declares inputs and outputs and closes the graph.
     pub(super) fn finish(mut self, lengths: bool, hidden: usize) -> Result<Model, GraphError> {
-        let ids = |name| outlet(name, TensorElementType::Int32, &[-1, -1], &["rows", "width"]);
+        let ids = |name| {
+            outlet(
+                name,
+                TensorElementType::Int32,
+                &[-1, -1],
+                &["rows", "width"],
+            )
+        };
         let mut inputs = vec![ids(INPUT_IDS), ids(POSITION_IDS)];
         if lengths {
             inputs.push(outlet(LENGTHS, TensorElementType::Int32, &[-1], &["rows"]));
@@ -173,9 +232,16 @@ impl Builder {
         self.graph.set_inputs(inputs)?;
         let shape = [-1, -1, i64::try_from(hidden).unwrap_or(-1)];
         self.graph.set_outputs(self.outputs.iter().map(|output| {
-            outlet(output, TensorElementType::Float32, &shape, &["rows", "width", ""])
+            outlet(
+                output,
+                TensorElementType::Float32,
+                &shape,
+                &["rows", "width", ""],
+            )
         }))?;
-        let opsets = OPSETS.iter().map(|&(domain, version)| Opset::new(domain, version));
+        let opsets = OPSETS
+            .iter()
+            .map(|&(domain, version)| Opset::new(domain, version));
         let mut model = Model::new(opsets.collect::<Result<Vec<_>, _>>()?)?;
         model.set_graph(self.graph)?;
         Ok(model)
@@ -186,13 +252,21 @@ impl Builder {
 const ONNX_FLOAT: i64 = 1;
 
 fn outlet(name: &str, ty: TensorElementType, shape: &[i64], symbols: &[&str]) -> Outlet {
-    let dimension_symbols = SymbolicDimensions::new(symbols.iter().map(|&symbol| symbol.to_owned()));
-    Outlet::new(name, ValueType::Tensor { ty, shape: Shape::new(shape.iter().copied()), dimension_symbols })
+    let dimension_symbols =
+        SymbolicDimensions::new(symbols.iter().map(|&symbol| symbol.to_owned()));
+    Outlet::new(
+        name,
+        ValueType::Tensor {
+            ty,
+            shape: Shape::new(shape.iter().copied()),
+            dimension_symbols,
+        },
+    )
 }
 
-fn scalar<T: Copy>(value: T) -> Result<Tensor<T>, GraphError>
+fn scalar<T>(value: T) -> Result<Tensor<T>, GraphError>
 where
-    T: PrimitiveTensorElementType + std::fmt::Debug,
+    T: Copy + PrimitiveTensorElementType + std::fmt::Debug,
 {
     let mut tensor = Tensor::new(&Allocator::default(), Shape::new([]))?;
     tensor.extract_tensor_mut().1.fill(value);

@@ -40,7 +40,11 @@ pub fn build(
     dtype: ComputeDtype,
     states: &[usize],
 ) -> Result<Model, GraphError> {
-    let mut graph = EncoderGraph { spec, checkpoint, builder: Builder::new(dtype)? };
+    let mut graph = EncoderGraph {
+        spec,
+        checkpoint,
+        builder: Builder::new(dtype)?,
+    };
     let last = states.last().copied().unwrap_or(0);
     let mut stream = graph.embeddings()?;
     if states.contains(&0) {
@@ -72,7 +76,11 @@ struct Stream {
 impl Stream {
     /// Where all three are the same.
     fn single(state: String) -> Self {
-        Self { residual: state.clone(), input: state.clone(), state }
+        Self {
+            residual: state.clone(),
+            input: state.clone(),
+            state,
+        }
     }
 }
 
@@ -88,7 +96,10 @@ impl<'a> EncoderGraph<'a> {
         let (spec, names) = (self.spec, &self.spec.names);
         let table = |name: &str| format!("{name}.weight");
         let words = self.tensor(&table(names.words), &[spec.vocabulary, spec.embedding])?;
-        let mut positions = self.tensor(&table(names.positions), &[spec.position_rows, spec.embedding])?;
+        let mut positions = self.tensor(
+            &table(names.positions),
+            &[spec.position_rows, spec.embedding],
+        )?;
         if spec.token_types > 0 {
             let types = self.checkpoint.tensor(
                 names.prefixes,
@@ -98,19 +109,34 @@ impl<'a> EncoderGraph<'a> {
             positions = positions.plus_first_row(types);
         }
         let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
-        let positions = self.builder.gather("embeddings.positions", &positions, POSITION_IDS)?;
+        let positions = self
+            .builder
+            .gather("embeddings.positions", &positions, POSITION_IDS)?;
         if spec.norm == NormPlacement::Pre {
             return self.boundary("embeddings", &words, &positions, None, 0);
         }
         let norm = self.norm(names.embedding_norm, spec.embedding)?;
-        let normed = self.builder.skip_norm("embeddings.norm", [&words, &positions], None, &norm, spec.epsilon, false)?;
+        let normed = self.builder.skip_norm(
+            "embeddings.norm",
+            [&words, &positions],
+            None,
+            &norm,
+            spec.epsilon,
+            false,
+        )?;
         if spec.embedding == spec.hidden {
             return Ok(Stream::single(normed.output));
         }
         let matrix = self.linear_matrix(names.projection, spec.embedding, spec.hidden)?;
         let bias = self.bias(names.projection, spec.hidden)?;
-        let projected = self.builder.matmul("embeddings.projection", &normed.output, &matrix)?;
-        Ok(Stream::single(self.builder.add_bias("embeddings.projection.bias", &projected, &bias)?))
+        let projected = self
+            .builder
+            .matmul("embeddings.projection", &normed.output, &matrix)?;
+        Ok(Stream::single(self.builder.add_bias(
+            "embeddings.projection.bias",
+            &projected,
+            &bias,
+        )?))
     }
 
     /// Attention, sum and norm; feed-forward, sum and norm.
@@ -120,12 +146,28 @@ impl<'a> EncoderGraph<'a> {
         let (attended, bias) = self.attention(layer, &label, &stream.input)?;
         let norm = self.norm(&self.in_layer(layer, names.attention_norm), spec.hidden)?;
         let name = format!("{label}.attention.norm");
-        let middle =
-            self.builder.skip_norm(&name, [&attended, &stream.residual], Some(&bias), &norm, spec.epsilon, false)?.output;
+        let middle = self
+            .builder
+            .skip_norm(
+                &name,
+                [&attended, &stream.residual],
+                Some(&bias),
+                &norm,
+                spec.epsilon,
+                false,
+            )?
+            .output;
         let (transformed, bias) = self.feed_forward(layer, &label, &middle)?;
         let norm = self.norm(&self.in_layer(layer, names.feed_forward_norm), spec.hidden)?;
         let name = format!("{label}.norm");
-        let normed = self.builder.skip_norm(&name, [&transformed, &middle], Some(&bias), &norm, spec.epsilon, false)?;
+        let normed = self.builder.skip_norm(
+            &name,
+            [&transformed, &middle],
+            Some(&bias),
+            &norm,
+            spec.epsilon,
+            false,
+        )?;
         Ok(Stream::single(normed.output))
     }
 
@@ -136,9 +178,22 @@ impl<'a> EncoderGraph<'a> {
         let (attended, bias) = self.attention(layer, &label, &stream.input)?;
         let norm = self.norm(&self.in_layer(layer, names.feed_forward_norm), spec.hidden)?;
         let name = format!("{label}.attention.sum");
-        let middle = self.builder.skip_norm(&name, [&attended, &stream.residual], Some(&bias), &norm, spec.epsilon, true)?;
+        let middle = self.builder.skip_norm(
+            &name,
+            [&attended, &stream.residual],
+            Some(&bias),
+            &norm,
+            spec.epsilon,
+            true,
+        )?;
         let (transformed, bias) = self.feed_forward(layer, &label, &middle.output)?;
-        self.boundary(&format!("{label}.sum"), &transformed, &middle.sum, Some(&bias), layer + 1)
+        self.boundary(
+            &format!("{label}.sum"),
+            &transformed,
+            &middle.sum,
+            Some(&bias),
+            layer + 1,
+        )
     }
 
     /// The sum that ends a layer and, in the same operator, the norm that stands before the next
@@ -153,16 +208,34 @@ impl<'a> EncoderGraph<'a> {
     ) -> Result<Stream, GraphError> {
         let (spec, names) = (self.spec, &self.spec.names);
         let is_last = state == spec.layers;
-        let norm =
-            if is_last { names.final_norm.to_owned() } else { self.in_layer(state, names.attention_norm) };
+        let norm = if is_last {
+            names.final_norm.to_owned()
+        } else {
+            self.in_layer(state, names.attention_norm)
+        };
         let norm = self.norm(&norm, spec.hidden)?;
-        let result = self.builder.skip_norm(label, [output, residual], bias, &norm, spec.epsilon, true)?;
-        let state = if is_last { result.output.clone() } else { result.sum.clone() };
-        Ok(Stream { state, residual: result.sum, input: result.output })
+        let result =
+            self.builder
+                .skip_norm(label, [output, residual], bias, &norm, spec.epsilon, true)?;
+        let state = if is_last {
+            result.output.clone()
+        } else {
+            result.sum.clone()
+        };
+        Ok(Stream {
+            state,
+            residual: result.sum,
+            input: result.output,
+        })
     }
 
     /// Attention over a row and the matrix behind it; the bias is left to the sum that follows.
-    fn attention(&mut self, layer: usize, label: &str, input: &str) -> Result<(String, Source<'a>), GraphError> {
+    fn attention(
+        &mut self,
+        layer: usize,
+        label: &str,
+        input: &str,
+    ) -> Result<(String, Source<'a>), GraphError> {
         let (spec, names) = (self.spec, &self.spec.names);
         let (matrix, bias) = match names.attention {
             AttentionNames::Merged(merged) => {
@@ -184,25 +257,40 @@ impl<'a> EncoderGraph<'a> {
         };
         let scale = spec.scale.of(spec.hidden / spec.heads, layer);
         let name = format!("{label}.attention");
-        let attended = self.builder.attention(&name, input, &matrix, &bias, spec.heads, scale, spec.causal)?;
+        let attended =
+            self.builder
+                .attention(&name, input, &matrix, &bias, spec.heads, scale, spec.causal)?;
         let output = self.in_layer(layer, names.attention_output);
         let matrix = self.linear_matrix(&output, spec.hidden, spec.hidden)?;
-        let result = self.builder.matmul(&format!("{label}.attention.output"), &attended, &matrix)?;
+        let result =
+            self.builder
+                .matmul(&format!("{label}.attention.output"), &attended, &matrix)?;
         Ok((result, self.bias(&output, spec.hidden)?))
     }
 
     /// The feed-forward block; its last bias is left to the sum that follows.
-    fn feed_forward(&mut self, layer: usize, label: &str, input: &str) -> Result<(String, Source<'a>), GraphError> {
+    fn feed_forward(
+        &mut self,
+        layer: usize,
+        label: &str,
+        input: &str,
+    ) -> Result<(String, Source<'a>), GraphError> {
         let (spec, names) = (self.spec, &self.spec.names);
         let inner = self.in_layer(layer, names.feed_forward_in);
         let matrix = self.linear_matrix(&inner, spec.hidden, spec.intermediate)?;
         let bias = self.bias(&inner, spec.intermediate)?;
-        let wide = self.builder.matmul(&format!("{label}.feed_forward.in"), input, &matrix)?;
+        let wide = self
+            .builder
+            .matmul(&format!("{label}.feed_forward.in"), input, &matrix)?;
         let name = format!("{label}.feed_forward.activation");
-        let active = self.builder.activation(&name, &wide, &bias, spec.activation)?;
+        let active = self
+            .builder
+            .activation(&name, &wide, &bias, spec.activation)?;
         let outer = self.in_layer(layer, names.feed_forward_out);
         let matrix = self.linear_matrix(&outer, spec.intermediate, spec.hidden)?;
-        let result = self.builder.matmul(&format!("{label}.feed_forward.out"), &active, &matrix)?;
+        let result = self
+            .builder
+            .matmul(&format!("{label}.feed_forward.out"), &active, &matrix)?;
         Ok((result, self.bias(&outer, spec.hidden)?))
     }
 }
@@ -214,11 +302,20 @@ impl<'a> EncoderGraph<'a> {
     }
 
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Source<'a>, GraphError> {
-        Ok(Source::stored(self.checkpoint.tensor(self.spec.names.prefixes, name, shape)?))
+        Ok(Source::stored(self.checkpoint.tensor(
+            self.spec.names.prefixes,
+            name,
+            shape,
+        )?))
     }
 
     /// A linear layer's matrix, `[inputs, outputs]`.
-    fn linear_matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Source<'a>, GraphError> {
+    fn linear_matrix(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Source<'a>, GraphError> {
         let name = format!("{name}.weight");
         match self.spec.linear {
             LinearLayout::InOut => self.tensor(&name, &[inputs, outputs]),
@@ -232,7 +329,10 @@ impl<'a> EncoderGraph<'a> {
 
     /// A layer norm's factors and offsets.
     fn norm(&self, name: &str, size: usize) -> Result<[Source<'a>; 2], GraphError> {
-        Ok([self.tensor(&format!("{name}.weight"), &[size])?, self.bias(name, size)?])
+        Ok([
+            self.tensor(&format!("{name}.weight"), &[size])?,
+            self.bias(name, size)?,
+        ])
     }
 }
 

@@ -20,30 +20,50 @@ pub(super) struct Source<'checkpoint> {
 impl<'checkpoint> Source<'checkpoint> {
     /// A tensor as it is stored.
     pub(super) fn stored(tensor: Tensor<'checkpoint>) -> Self {
-        Self { parts: vec![tensor], transposed: false, added: None }
+        Self {
+            parts: vec![tensor],
+            transposed: false,
+            added: None,
+        }
     }
 
     /// Stored matrices the other way round.
     pub(super) fn transposed(self) -> Self {
-        Self { transposed: true, ..self }
+        Self {
+            transposed: true,
+            ..self
+        }
     }
 
     /// The same, with the first row of `table` added to every row.
     pub(super) fn plus_first_row(self, table: Tensor<'checkpoint>) -> Self {
-        Self { added: Some(table), ..self }
+        Self {
+            added: Some(table),
+            ..self
+        }
     }
 
     /// Several of one kind, their last dimensions side by side: transposed matrices, or vectors.
     pub(super) fn beside<const N: usize>(sources: [Self; N]) -> Self {
         let transposed = sources.iter().all(|source| source.transposed);
-        Self { parts: sources.into_iter().flat_map(|source| source.parts).collect(), transposed, added: None }
+        Self {
+            parts: sources
+                .into_iter()
+                .flat_map(|source| source.parts)
+                .collect(),
+            transposed,
+            added: None,
+        }
     }
 
     /// The shape of the whole.
     fn shape(&self) -> Vec<usize> {
         match (self.parts.as_slice(), self.transposed) {
             (parts, true) => {
-                vec![parts[0].shape()[1], parts.iter().map(|part| part.shape()[0]).sum()]
+                vec![
+                    parts[0].shape()[1],
+                    parts.iter().map(|part| part.shape()[0]).sum(),
+                ]
             }
             ([only], false) => only.shape().to_vec(),
             (parts, false) => vec![parts.iter().map(Tensor::len).sum()],

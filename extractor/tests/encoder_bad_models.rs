@@ -1,0 +1,283 @@
+//! Models that cannot be read: one error each, which says what is wrong where, and never a crash.
+
+use std::path::{Path, PathBuf};
+
+use extractor::checkpoint::CheckpointError;
+use extractor::encoder::{Encoder, EncoderError, EncoderOptions};
+use extractor::model::ModelFiles;
+use serde_json::Value;
+use shared::exit::ExitStatus;
+use tempfile::TempDir;
+
+/// A copy of a good model, to be spoilt.
+struct Model {
+    folder: TempDir,
+}
+
+impl Model {
+    fn copy_of(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(name);
+        for entry in fs_err::read_dir(source).unwrap() {
+            let path = entry.unwrap().path();
+            fs_err::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn plain() -> Self {
+        Self::copy_of("checkpoints/bert-plain")
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// Sets a field of `config.json`; null removes it.
+    fn set(self, field: &str, value: Value) -> Self {
+        let text = fs_err::read(self.path("config.json")).unwrap();
+        let mut config: Value = serde_json::from_slice(&text).unwrap();
+        config[field] = value;
+        fs_err::write(self.path("config.json"), config.to_string()).unwrap();
+        self
+    }
+
+    fn write(self, file: &str, content: impl AsRef<[u8]>) -> Self {
+        fs_err::write(self.path(file), content).unwrap();
+        self
+    }
+
+    fn remove(self, file: &str) -> Self {
+        fs_err::remove_file(self.path(file)).unwrap();
+        self
+    }
+
+    fn load(&self) -> Result<Encoder, (String, ExitStatus)> {
+        let files = ModelFiles::in_folder(self.folder.path())
+            .map_err(|error| (error.to_string(), error.exit_status()))?;
+        Encoder::load(&files, &EncoderOptions::default())
+            .map_err(|error| (error.to_string(), error.exit_status()))
+    }
+
+    /// The error of loading it, which must be the user's to mend and hold all of `parts`.
+    #[track_caller]
+    fn fails_with(&self, parts: &[&str]) {
+        let (message, status) = self.load().err().expect("an error");
+        assert_eq!(status, ExitStatus::User, "{message}");
+        for part in parts {
+            assert!(message.contains(part), "'{part}' is not in: {message}");
+        }
+        assert!(!message.contains('\n'), "one line: {message}");
+    }
+}
+
+/// The header of a safetensors file, changed.
+fn with_header(bytes: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
+    let length = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let header = change(std::str::from_utf8(&bytes[8..8 + length]).unwrap());
+    let mut changed = u64::try_from(header.len()).unwrap().to_le_bytes().to_vec();
+    changed.extend(header.as_bytes());
+    changed.extend(&bytes[8 + length..]);
+    changed
+}
+
+#[test]
+fn folders_that_are_no_models() {
+    let missing = ModelFiles::in_folder(Path::new("no/such/model")).unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .contains("there is no model folder at no/such/model"),
+        "{missing}"
+    );
+    Model::plain()
+        .remove("config.json")
+        .fails_with(&["has no config.json"]);
+    Model::plain()
+        .remove("model.safetensors")
+        .fails_with(&["has no weights", "model.safetensors"]);
+    Model::plain()
+        .remove("model.safetensors")
+        .write("pytorch_model.bin", "PK")
+        .fails_with(&[
+            "only as pytorch_model.bin",
+            "AutoModel.from_pretrained(m).save_pretrained(m)",
+        ]);
+}
+
+#[test]
+fn broken_configurations() {
+    Model::plain()
+        .write("config.json", "{\"model_type\": ")
+        .fails_with(&["config.json", "line 1"]);
+    Model::plain()
+        .write("config.json", "[]")
+        .fails_with(&["config.json", "expected a JSON object"]);
+    Model::plain()
+        .set("model_type", Value::Null)
+        .fails_with(&["model_type is missing"]);
+    Model::plain().set("model_type", "t5".into()).fails_with(&[
+        "model type t5 is not supported",
+        "bert, roberta",
+        "gpt2",
+    ]);
+    Model::plain()
+        .set("hidden_size", Value::Null)
+        .fails_with(&["hidden_size is missing, expected a whole number"]);
+    Model::plain()
+        .set("hidden_size", "12".into())
+        .fails_with(&["hidden_size is \"12\""]);
+    Model::plain()
+        .set("num_hidden_layers", 0.into())
+        .fails_with(&["num_hidden_layers is 0"]);
+    Model::plain()
+        .set("num_attention_heads", 5.into())
+        .fails_with(&["num_attention_heads is 5", "divisor", "12"]);
+    Model::plain()
+        .set("vocab_size", u64::MAX.into())
+        .fails_with(&["vocab_size is 18446744073709551615"]);
+    Model::plain()
+        .set("layer_norm_eps", (-1).into())
+        .fails_with(&["layer_norm_eps is -1"]);
+    Model::plain()
+        .set("is_decoder", "yes".into())
+        .fails_with(&["is_decoder is \"yes\", expected true or false"]);
+}
+
+#[test]
+fn settings_that_would_change_the_result() {
+    let relative = Model::plain().set("position_embedding_type", "relative_key".into());
+    relative.fails_with(&[
+        "position_embedding_type = relative_key is not supported",
+        "absolute",
+    ]);
+    Model::plain()
+        .set("hidden_act", "xielu".into())
+        .fails_with(&["hidden_act = xielu is not supported", "gelu_new"]);
+    let cross = Model::copy_of("checkpoints/gpt2-plain").set("add_cross_attention", true.into());
+    cross.fails_with(&["add_cross_attention = true is not supported"]);
+    let pruned = serde_json::json!({"0": [1]});
+    Model::plain()
+        .set("pruned_heads", pruned)
+        .fails_with(&["pruned_heads"]);
+    Model::plain()
+        .set("quantization_config", serde_json::json!({"bits": 4}))
+        .fails_with(&["quantization_config"]);
+    assert!(
+        Model::plain()
+            .set("pruned_heads", serde_json::json!({}))
+            .load()
+            .is_ok()
+    );
+}
+
+#[test]
+fn weights_that_do_not_belong_to_the_configuration() {
+    Model::plain()
+        .set("num_hidden_layers", 3.into())
+        .fails_with(&[
+            "no tensor encoder.layer.2.",
+            "[12, 12]",
+            "bert.encoder.layer.2.",
+            "the nearest name is",
+        ]);
+    let shape = [
+        "embeddings.word_embeddings.weight",
+        "has shape [40, 12], expected",
+    ];
+    Model::plain()
+        .set("vocab_size", 50.into())
+        .fails_with(&[shape[0], shape[1], "[50, 12]"]);
+    Model::plain()
+        .set("vocab_size", 30.into())
+        .fails_with(&[shape[0], shape[1], "[30, 12]"]);
+    Model::plain()
+        .set("intermediate_size", 24.into())
+        .fails_with(&["has shape [20, 12], expected [24, 12]"]);
+}
+
+#[test]
+fn broken_weight_files() {
+    let bytes = fs_err::read(Model::plain().path("model.safetensors")).unwrap();
+    let spoilt = |bytes: &[u8]| Model::plain().write("model.safetensors", bytes);
+    for length in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
+        spoilt(&bytes[..length]).fails_with(&["model.safetensors is not a whole safetensors file"]);
+    }
+    let whole = "not a whole safetensors file";
+    spoilt(&[&u64::MAX.to_le_bytes(), &bytes[8..]].concat()).fails_with(&[whole]);
+    spoilt(&with_header(&bytes, |header| {
+        header.replace("[12,12]", "[12,13]")
+    }))
+    .fails_with(&[whole]);
+    spoilt(&with_header(&bytes, |header| {
+        header.replace("[12,12]", "[18446744073709551615,12]")
+    }))
+    .fails_with(&[whole]);
+    spoilt(&with_header(&bytes, |header| {
+        header.replacen("data_offsets", "offsets", 1)
+    }))
+    .fails_with(&[whole]);
+    spoilt(&with_header(&bytes, |header| {
+        header.replace("\"F32\"", "\"I32\"")
+    }))
+    .fails_with(&["is of type I32"]);
+    spoilt(b"version https://git-lfs.github.com/spec/v1\n").fails_with(&["git lfs pull"]);
+}
+
+#[test]
+fn broken_indices() {
+    let sharded = || Model::copy_of("checkpoints/bert-old-names-sharded");
+    let index = "model.safetensors.index.json";
+    let shard = "model-00002-of-00003.safetensors";
+    sharded()
+        .remove(shard)
+        .fails_with(&[index, shard, "not in the folder"]);
+    sharded()
+        .write(index, "{")
+        .fails_with(&[index, "not an index"]);
+    sharded()
+        .write(index, "{\"weight_map\": {}}")
+        .fails_with(&[index, "weight_map is empty"]);
+    for outside in ["../model.safetensors", "/etc/passwd", ""] {
+        let map = serde_json::json!({"weight_map": {"a": outside}});
+        sharded()
+            .write(index, map.to_string())
+            .fails_with(&[index, "only files in the model's own folder"]);
+    }
+    let twice = sharded();
+    fs_err::copy(
+        twice.path(shard),
+        twice.path("model-00001-of-00003.safetensors"),
+    )
+    .unwrap();
+    twice.fails_with(&["is both in", shard]);
+}
+
+#[test]
+fn exported_graphs_that_lack_something() {
+    let exported = || Model::copy_of("exported");
+    let graph = fs_err::read(exported().path("model.onnx")).unwrap();
+    // Names of the same length keep the protobuf message whole.
+    let renamed = |from: &str, to: &str| {
+        let mut graph = graph.clone();
+        for at in 0..graph.len() - from.len() {
+            if graph[at..].starts_with(from.as_bytes()) {
+                graph[at..at + to.len()].copy_from_slice(to.as_bytes());
+            }
+        }
+        exported().write("model.onnx", graph)
+    };
+    renamed("hidden_states.0", "hidden_states_0")
+        .fails_with(&["no output hidden_states.0", "output_hidden_states=True"]);
+    renamed("attention_mask", "attention_bias")
+        .fails_with(&["an input attention_bias", "input_ids, attention_mask"]);
+}
+
+#[test]
+fn errors_of_the_machine_are_told_apart() {
+    let error = EncoderError::from(CheckpointError::from(std::io::Error::other("disk")));
+    assert_eq!(error.exit_status(), ExitStatus::Machine);
+    assert_eq!(EncoderError::HalfOnCpu.exit_status(), ExitStatus::User);
+}
