@@ -9,6 +9,7 @@ mod inspect;
 mod options;
 mod plan;
 mod prepare;
+mod source;
 mod verify;
 
 use std::ffi::OsString;
@@ -69,8 +70,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
     match dispatch(cli, &terminal) {
         Ok(status) => status,
         Err(error) => {
-            terminal.error(error.message(), &error.hints());
-            error.exit_status()
+            terminal.error(&error.message, &error.hints);
+            error.status
         }
     }
 }

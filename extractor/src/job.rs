@@ -117,16 +117,15 @@ impl Job<'_> {
     /// [`JobError`]; finished parts stay, and the same command goes on after them.
     pub fn run(&self, encoder: &mut Encoder, store: &StoreWriter, parts: &[Part]) -> Result<Work, JobError> {
         let start = Instant::now();
-        let total = parts.iter().map(|part| part.tokens.end - part.tokens.start).sum();
-        let progress = self.terminal.progress("encoding", total, "tokens");
+        let tokens = parts.iter().map(|part| part.tokens.end - part.tokens.start).sum();
+        let progress = self.terminal.progress("encoding", tokens, "tokens");
         let mut work = Work::default();
         std::thread::scope(|scope| {
             let mut run = Run { job: self, encoder, store, writing: Writing::start(scope), progress: &progress, work: &mut work };
-            let encoded = parts.iter().try_for_each(|part| run.part(part));
+            let encoding = parts.iter().try_for_each(|part| run.part(part));
             // The store's error is the cause when both fail: the encoder's side only saw the channel close.
-            let busy = run.writing.end()?;
-            work.writing = busy;
-            encoded
+            work.writing = run.writing.end()?;
+            encoding
         })?;
         progress.finish();
         work.complete = store.complete()?;
@@ -179,15 +178,15 @@ impl Run<'_, '_> {
     ) -> Result<(), JobError> {
         let started = Instant::now();
         let hidden = self.encoder.encode(&padded(table, &batch.sequences)?)?;
-        let encoded = Instant::now();
+        let after_encoding = Instant::now();
         let mut rows = self.writing.spare();
         converter.rows(batch, &hidden, &mut rows, statistics)?;
-        let converted = Instant::now();
+        let after_converting = Instant::now();
         let tokens = rows.tokens();
         self.writing.send(Message::Rows(rows))?;
-        self.work.encoding += encoded - started;
-        self.work.converting += converted - encoded;
-        self.work.waiting += converted.elapsed();
+        self.work.encoding += after_encoding - started;
+        self.work.converting += after_converting - after_encoding;
+        self.work.waiting += after_converting.elapsed();
         self.work.tokens += tokens;
         self.work.positions += (batch.sequences.len() * batch.width) as u64;
         self.work.padding += batch.padding(&table.offsets);

@@ -186,7 +186,7 @@ impl Tokens {
                 .map(|sentence| tokenizer.encode(&split.sentences.words(sentence).collect::<Vec<_>>()))
                 .collect::<Result<Vec<_>, _>>()?;
             let name = split.name;
-            let table = Layout { tokenizer, limits, task, classes: &classes, counts: &mut counts }.split(split, &sub_words)?;
+            let table = Layout { tokenizer, limits, task, classes: &classes, counts: &mut counts }.split(&split, &sub_words)?;
             sizes.insert(name, table.size());
             tables.push(table);
         }
@@ -210,7 +210,7 @@ struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    fn split(mut self, split: Split, sub_words: &[SubWords]) -> Result<SplitTables, PlanError> {
+    fn split(mut self, split: &Split, sub_words: &[SubWords]) -> Result<SplitTables, PlanError> {
         let sentences = split.sentences.len();
         if u32::try_from(sentences).is_err() {
             return Err(PlanError::TooManySentences { split: split.name, sentences });
@@ -228,8 +228,8 @@ impl Layout<'_> {
         };
         let class_ids: HashMap<&str, i32> = self.classes.iter().map(String::as_str).zip(0..).collect();
         for (index, (sentence, sub_words)) in split.sentences.iter().zip(sub_words).enumerate() {
-            let kept = self.windows(&split, index, &sentence, sub_words)?;
-            let classes = self.class_ids(&split, &sentence, &class_ids)?;
+            let kept = self.windows(split, index, &sentence, sub_words)?;
+            let classes = self.class_ids(split, &sentence, &class_ids)?;
             match level {
                 LabelLevel::Sentence => labels.ids.extend(&classes),
                 LabelLevel::Token => self.first_sub_words(&kept, sub_words, &classes, &mut labels.ids),

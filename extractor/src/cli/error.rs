@@ -1,89 +1,42 @@
-//! Every way a command can fail, and what to tell the user.
+//! What to tell the user when a command fails, and how to exit.
 
-use std::error::Error as _;
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::Path;
 
 use shared::exit::ExitStatus;
-use thiserror::Error;
 
-use crate::encoder::{EncoderError, LayerSelectionError};
-use crate::family::FamilyError;
-use crate::job::{CheckError, JobError, bytes};
-use crate::model::ModelError;
-use crate::plan::PlanError;
-use crate::tokenizer::TokenizerError;
+use crate::job::bytes;
 
-/// Why a command failed.
-#[derive(Debug, Error)]
-pub(super) enum CliError {
-    /// An option is missing, or says something that cannot be done.
-    #[error("{message}")]
-    Usage { message: String, hints: Vec<String> },
-    /// The disk is too small.
-    #[error("{path}: {needed} are needed and {free} are free", path = path.display(), needed = bytes(*needed), free = bytes(*free))]
-    Space { path: PathBuf, needed: u64, free: u64, hints: Vec<String> },
-    /// The tokenizer knows more tokens than the encoder.
-    #[error(
-        "{folder}: the tokenizer gives token {id}, but the encoder's vocabulary ends at {vocabulary}: \
-         tokenizer and weights are not of the same model",
-        folder = folder.display()
-    )]
-    Vocabulary { folder: PathBuf, id: u32, vocabulary: usize },
-    /// Verification found damage.
-    #[error("{path}: {count} of its files are damaged, missing or not its own", path = path.display())]
-    Damage { path: PathBuf, count: usize, hints: Vec<String> },
-    /// The self-check did not pass.
-    #[error("{source}")]
-    Check { source: CheckError, hints: Vec<String> },
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    #[error(transparent)]
-    Family(#[from] FamilyError),
-    #[error(transparent)]
-    Layers(#[from] LayerSelectionError),
-    #[error(transparent)]
-    Dataset(#[from] shared::dataset::DatasetError),
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error(transparent)]
-    Encoder(#[from] EncoderError),
-    #[error(transparent)]
-    Store(#[from] cache::StoreError),
-    #[error(transparent)]
-    Job(#[from] JobError),
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
+/// Why a command failed, in words, with hints and the exit status; every error of the crates below becomes one.
+#[derive(Debug)]
+pub(super) struct CliError {
+    pub(super) message: String,
+    pub(super) hints: Vec<String>,
+    pub(super) status: ExitStatus,
 }
 
 impl CliError {
     /// A wrong or missing option.
     pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Usage { message: message.into(), hints: vec![hint.into()] }
+        Self { message: message.into(), hints: vec![hint.into()], status: ExitStatus::User }
     }
 
-    /// Whose it is to mend.
-    pub(super) fn exit_status(&self) -> ExitStatus {
-        match self {
-            Self::Usage { .. } | Self::Vocabulary { .. } | Self::Layers(_) => ExitStatus::User,
-            Self::Space { .. } | Self::Damage { .. } | Self::Io(_) => ExitStatus::Machine,
-            Self::Check { source, .. } => source.exit_status(),
-            Self::Model(error) => error.exit_status(),
-            Self::Family(error) => error.exit_status(),
-            Self::Dataset(error) => error.exit_status(),
-            Self::Tokenizer(error) => error.exit_status(),
-            Self::Plan(error) => error.exit_status(),
-            Self::Encoder(error) => error.exit_status(),
-            Self::Store(error) => error.exit_status(),
-            Self::Job(error) => error.exit_status(),
-        }
+    /// The disk is too small for a store.
+    pub(super) fn space(path: &Path, needed: u64, free: u64, hints: Vec<String>) -> Self {
+        let message = format!("{}: {} are needed and {} are free", path.display(), bytes(needed), bytes(free));
+        Self { message, hints, status: ExitStatus::Machine }
     }
 
-    /// The error and its causes on one line; a cause that an error already quotes is not said twice.
-    pub(super) fn message(&self) -> String {
-        let mut message = self.to_string();
-        let mut cause = self.source();
+    /// Verification found damage.
+    pub(super) fn damage(path: &Path, files: usize, hint: String) -> Self {
+        let message = format!("{}: {files} files are damaged, missing or not its own", path.display());
+        Self { message, hints: vec![hint], status: ExitStatus::Machine }
+    }
+
+    /// An error and its causes on one line; a cause that an error quotes itself is not said twice.
+    fn of(error: &dyn Error, status: ExitStatus) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
         while let Some(error) = cause {
             let text = error.to_string();
             if !message.contains(&text) {
@@ -92,16 +45,43 @@ impl CliError {
             }
             cause = error.source();
         }
-        message
+        Self { message, hints: Vec::new(), status }
     }
+}
 
-    /// What the user can do.
-    pub(super) fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Usage { hints, .. } | Self::Space { hints, .. } | Self::Damage { hints, .. } | Self::Check { hints, .. } => {
-                hints.clone()
+macro_rules! from {
+    ($($error:ty),* $(,)?) => { $(
+        impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                Self::of(&error, error.exit_status())
             }
-            _ => Vec::new(),
         }
+    )* };
+}
+
+from!(
+    cache::StoreError,
+    crate::encoder::EncoderError,
+    crate::family::FamilyError,
+    crate::hub::HubError,
+    crate::job::CheckError,
+    crate::job::JobError,
+    crate::model::ModelError,
+    crate::parquet::ParquetError,
+    crate::plan::PlanError,
+    crate::tokenizer::TokenizerError,
+    shared::dataset::DatasetError,
+    shared::native::NativeError,
+);
+
+impl From<crate::encoder::LayerSelectionError> for CliError {
+    fn from(error: crate::encoder::LayerSelectionError) -> Self {
+        Self::of(&error, ExitStatus::User)
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        Self::of(&error, ExitStatus::of_io(&error))
     }
 }

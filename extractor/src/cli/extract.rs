@@ -11,6 +11,7 @@ use super::options::{ExtractOptions, Shard};
 use super::plan::check_space;
 use super::prepare::Prepared;
 use crate::encoder::{Device, Encoder};
+use crate::hub::model::Need;
 use crate::job::{CheckError, Job, Summary, self_check};
 use crate::plan::Tokens;
 
@@ -19,7 +20,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     if options.input.out.is_none() {
         return Err(CliError::usage("--out is missing: where should the store go?", "--out ROOT, for example --out cache/"));
     }
-    let mut prepared = Prepared::new(&options.input, terminal)?;
+    let mut prepared = Prepared::new(&options.input, Need::All, terminal, &stop)?;
     let Some(path) = prepared.store.clone() else { return Ok(ExitStatus::User) };
     let mut manifest = prepared.manifest(prepared.files.weights_digest()?)?;
     if !options.input.overwrite && is_finished(&path, &manifest, prepared.encoder.device, terminal)? {
@@ -114,7 +115,13 @@ fn load(prepared: &mut Prepared, tokens: &Tokens, terminal: &Terminal) -> Result
     let largest = tokens.tables.iter().flat_map(|table| table.input_ids.iter().copied()).max();
     let vocabulary = encoder.vocabulary();
     match largest.filter(|&id| id as usize >= vocabulary) {
-        Some(id) => Err(CliError::Vocabulary { folder: prepared.files.folder.clone(), id, vocabulary }),
+        Some(id) => Err(CliError::usage(
+            format!(
+                "{}: the tokenizer gives token {id}, but the encoder's vocabulary ends at {vocabulary}",
+                prepared.files.folder.display()
+            ),
+            "tokenizer and weights are not of the same model: get both from one place",
+        )),
         None => Ok(encoder),
     }
 }
@@ -139,23 +146,27 @@ fn check(
     let checked = Store::open(path, Io::Read)
         .map_err(CheckError::from)
         .and_then(|store| self_check(&store, encoder, prepared.encoder.dtype, count));
-    checked.map_err(|source| {
-        let mut hints = Vec::new();
-        if matches!(source, CheckError::Mismatch { .. }) {
+    checked.map_err(|error| {
+        let mismatch = matches!(error, CheckError::Mismatch { .. });
+        let mut error = CliError::from(error);
+        if mismatch {
             let rejected = path.with_extension("zarr.rejected");
-            let moved = shared::files::sync_dir(path).and_then(|()| {
-                if rejected.exists() {
-                    fs_err::remove_dir_all(&rejected)?;
-                }
-                fs_err::rename(path, &rejected)
-            });
-            hints.push(match moved {
+            let moved = move_over(path, &rejected);
+            error.hints.push(match moved {
                 Ok(()) => format!("the store was moved to {}: do not train on it", rejected.display()),
-                Err(error) => format!("do not train on the store: {error}"),
+                Err(error) => format!("do not train on the store; moving it away failed: {error}"),
             });
         }
-        CliError::Check { source, hints }
+        error
     })
+}
+
+/// Renames a folder, in the place of one that may be there from before.
+fn move_over(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        fs_err::remove_dir_all(to)?;
+    }
+    fs_err::rename(from, to)
 }
 
 fn report(summary: &Summary, options: &ExtractOptions, terminal: &Terminal) {

@@ -15,7 +15,9 @@ pub(super) fn run(options: &StoreOptions, terminal: &Terminal) -> Result<ExitSta
         // Strings, numbers and maps with names as keys: nothing that JSON could refuse.
         terminal.result(serde_json::to_string(&found).unwrap_or_default());
     } else {
-        lines(&found).iter().for_each(|line| terminal.result(line));
+        for line in lines(&found) {
+            terminal.result(line);
+        }
     }
     Ok(ExitStatus::Success)
 }

@@ -15,12 +15,20 @@ pub(super) const MAX_BATCH_TOKENS: usize = 2048;
 /// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.
 #[derive(Debug, Args)]
 pub(super) struct InputOptions {
-    /// Folder of the encoder: config.json, model.safetensors and the tokenizer's files.
-    #[arg(long, value_name = "DIR", env = "EXTRACTOR_MODEL", help_heading = "Input")]
+    /// The encoder: a name on the hub, such as bert-large-cased, or a folder with config.json, model.safetensors and
+    /// the tokenizer's files.
+    #[arg(long, value_name = "ID|DIR", env = "EXTRACTOR_MODEL", help_heading = "Input")]
     pub(super) model: Option<String>,
-    /// Folder of the data set (train, validation and test files), or one file.
-    #[arg(long, value_name = "DIR|FILE", env = "EXTRACTOR_DATASET", help_heading = "Input")]
+    /// Branch, tag or commit of a model of the hub; main by default.
+    #[arg(long, value_name = "REVISION", env = "EXTRACTOR_REVISION", help_heading = "Input")]
+    pub(super) revision: Option<String>,
+    /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and test files, or
+    /// one file.
+    #[arg(long, value_name = "ID|DIR|FILE", env = "EXTRACTOR_DATASET", help_heading = "Input")]
     pub(super) dataset: Option<String>,
+    /// Configuration of a data set of the hub that has several.
+    #[arg(long, value_name = "NAME", env = "EXTRACTOR_DATASET_CONFIG", help_heading = "Input")]
+    pub(super) dataset_config: Option<String>,
     /// What the labels are; found out from them where it is not given.
     #[arg(long, value_enum, env = "EXTRACTOR_TASK", help_heading = "Input")]
     pub(super) task: Option<Task>,

@@ -9,6 +9,7 @@ use shared::terminal::Terminal;
 use super::error::CliError;
 use super::options::PlanOptions;
 use super::prepare::Prepared;
+use crate::hub::model::Need;
 use crate::job::bytes;
 use crate::plan::Tokens;
 
@@ -16,7 +17,7 @@ use crate::plan::Tokens;
 const TABLE_BYTES: u64 = 32;
 
 pub(super) fn run(options: &PlanOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
-    let mut prepared = Prepared::new(&options.input, terminal)?;
+    let mut prepared = Prepared::new(&options.input, Need::Description, terminal, &shared::signals::install()?)?;
     // Not read for a plan: the digest of the weights.
     let manifest = prepared.manifest(String::new())?;
     let tokens = prepared.tokens(terminal)?;
@@ -93,7 +94,7 @@ fn too_small(path: &Path, prepared: &Prepared, tokens: &Tokens, there: u64) -> R
     if prepared.row_bytes() as u64 == layers * prepared.shape.hidden as u64 * 4 {
         hints.push("--store-dtype f16 takes half of it".to_owned());
     }
-    Ok(CliError::Space { path: path.to_owned(), needed, free, hints })
+    Ok(CliError::space(path, needed, free, hints))
 }
 
 /// Bytes of all files below a folder.

@@ -1,16 +1,19 @@
 //! From options to what an extraction needs, checked, with no weight read but for its digest.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cache::{ByteLimits, DatasetIdentity, FORMAT_VERSION, Manifest, ModelIdentity};
-use shared::dataset::{Dataset, Source};
+use shared::dataset::Dataset;
+use shared::signals::StopFlag;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
 use super::options::InputOptions;
-use crate::encoder::{Device, Encoder, EncoderError, EncoderOptions};
+use super::source;
+use crate::encoder::{Device, Encoder, EncoderOptions};
 use crate::family::{Config, EncoderSpec};
+use crate::hub::model::Need;
 use crate::model::ModelFiles;
 use crate::plan::{Limits, Tokens};
 use crate::tokenizer::Tokenizer;
@@ -68,19 +71,18 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Looks at model, tokenizer and data set.
-    pub(super) fn new(options: &InputOptions, terminal: &Terminal) -> Result<Self, CliError> {
-        let (model, dataset) = (model_folder(options)?, dataset_path(options)?);
+    pub(super) fn new(options: &InputOptions, need: Need, terminal: &Terminal, stop: &StopFlag) -> Result<Self, CliError> {
         if options.max_batch_tokens == 0 {
             return Err(CliError::usage("--max-batch-tokens 0 leaves no room for a token", "give at least 1"));
         }
-        let files = ModelFiles::in_folder(&model)?;
+        let files = source::model(options, need, terminal, stop)?;
         let threads = options.threads.unwrap_or_else(shared::resources::threads);
         let encoder = EncoderOptions { device: options.device, threads, layers: options.layers.clone(), dtype: options.dtype };
         let shape = Shape::of(&files, &encoder)?;
         let layers = options.layers.resolve(shape.states)?;
         let tokenizer = Tokenizer::in_folder(&files.folder)?;
         let limits = Limits::new(options.max_length, options.long, shape.max_positions, &tokenizer)?;
-        let dataset = source(options, dataset).load()?;
+        let dataset = source::dataset(options, terminal, stop)?;
         terminal.status(format!(
             "model      {} ({}, {} of {} layers, hidden size {})",
             files.id, shape.family, layers.len(), shape.states, shape.hidden
@@ -176,54 +178,8 @@ impl Prepared {
 
 /// Of everything that rounding may depend on.
 fn versions() -> Result<BTreeMap<String, String>, CliError> {
-    let library = shared::native::onnxruntime().map_err(EncoderError::from)?;
+    let library = shared::native::onnxruntime()?;
     let onnxruntime = shared::native::onnxruntime_version(&library).unwrap_or_else(|| "unknown".to_owned());
     let extractor = env!("CARGO_PKG_VERSION").to_owned();
     Ok([("extractor", extractor), ("onnxruntime", onnxruntime)].map(|(name, version)| (name.to_owned(), version)).into())
-}
-
-fn model_folder(options: &InputOptions) -> Result<PathBuf, CliError> {
-    let Some(model) = options.model.as_deref() else {
-        return Err(CliError::usage("--model is missing: which encoder?", "--model DIR, a folder with config.json and model.safetensors"));
-    };
-    if looks_like_hub_id(model) {
-        return Err(CliError::usage(
-            format!("there is no folder {model}, and models from the hub are not supported in this version"),
-            format!("download it where there is internet (`hf download {model} --local-dir DIR`) and give --model DIR"),
-        ));
-    }
-    Ok(PathBuf::from(model))
-}
-
-fn dataset_path(options: &InputOptions) -> Result<PathBuf, CliError> {
-    let hint = "--dataset DIR with train, validation and test files, or --dataset FILE";
-    let Some(dataset) = options.dataset.as_deref() else {
-        return Err(CliError::usage(
-            "--dataset is missing: only local folders and files are supported in this version, so there is no default",
-            hint,
-        ));
-    };
-    if looks_like_hub_id(dataset) {
-        return Err(CliError::usage(
-            format!("there is no file or folder {dataset}, and data sets from the hub are not supported in this version"),
-            hint,
-        ));
-    }
-    Ok(PathBuf::from(dataset))
-}
-
-/// A name, or an owner and a name, that is nothing on this disk.
-fn looks_like_hub_id(text: &str) -> bool {
-    let path = Path::new(text);
-    let plain = !text.starts_with(['.', '/', '~']) && !text.ends_with('/') && text.matches('/').count() <= 1;
-    plain && path.extension().is_none() && !path.exists()
-}
-
-fn source(options: &InputOptions, path: PathBuf) -> Source {
-    Source {
-        task: options.task,
-        token_column: options.token_column.clone(),
-        label_column: options.label_column.clone(),
-        ..Source::new(path)
-    }
 }

@@ -32,8 +32,8 @@ fn conclude(report: Report, terminal: &Terminal) -> Result<ExitStatus, CliError>
         return Ok(ExitStatus::Success);
     }
     if !problems.is_empty() {
-        let hints = vec![format!("`extractor verify --repair {}` deletes them, and {again}", path.display())];
-        return Err(CliError::Damage { path, count: problems.len(), hints });
+        let hint = format!("`extractor verify --repair {}` deletes them, and {again}", path.display());
+        return Err(CliError::damage(&path, problems.len(), hint));
     }
     if !complete {
         let message = format!("{} is incomplete: {parts_done} of {parts} parts are done, and whole", path.display());

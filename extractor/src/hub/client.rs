@@ -264,11 +264,13 @@ pub(super) fn failed(host: &str, error: &ureq::Error) -> Failure {
             "the proxy of the environment refuses".to_owned()
         }
         ureq::Error::HostNotFound => "no such host is known here".to_owned(),
-        ureq::Error::Rustls(error) => {
-            format!("{error} (a certificate of your own can be named in SSL_CERT_FILE)")
-        }
         ureq::Error::Io(error) => error.to_string(),
         other => other.to_string(),
+    };
+    let reason = if reason.contains("certificate") {
+        format!("{reason} (SSL_CERT_FILE can name the certificates of your own network)")
+    } else {
+        reason
     };
     let host = host.to_owned();
     Failure::new(HubError::Unreachable { host, reason }, Retry::Soon)

@@ -2,6 +2,7 @@
 //! set to on the branch `refs/convert/parquet`, of one configuration, in the splits that go by the usual names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use shared::dataset::{Column, Dataset, Source, SplitName};
 
@@ -51,7 +52,26 @@ pub fn load(
             .and_then(|known| known.label_column)
             .map(|column| Column::Name(column.to_owned()));
     }
-    Ok(parquet::load(name, &found.files, &source, &found.classes)?)
+    // Two configurations are two data sets, and must not become one store.
+    let id = config.map_or_else(|| name.to_owned(), |config| format!("{name}/{config}"));
+    let mut data = parquet::load(&id, &found.files, &source, &found.classes)?;
+    let DatasetFiles {
+        id, config, commit, ..
+    } = found;
+    data.notes.push(format!(
+        "{id} of the hub, configuration {config}, commit {commit}"
+    ));
+    Ok(data)
+}
+
+/// Whether `name` can only mean a file or a folder on disk.
+#[must_use]
+pub fn is_path(name: &str) -> bool {
+    let path = Path::new(name);
+    // `mails.conll` is a file that is not there; `org/corpus-v1.1` is a name.
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let is_file = ending.is_some_and(|ending| ending.bytes().all(|byte| byte.is_ascii_lowercase()));
+    path.exists() || super::model::looks_like_a_path(name) || is_file
 }
 
 /// Makes sure that a data set's files are in the cache; the requests made are those of
@@ -272,6 +292,23 @@ fn choose_config<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_told_from_names() {
+        for path in [
+            "./a",
+            "train.conll",
+            "a/b/c",
+            "data/train.parquet",
+            "/a",
+            "mails.jsonl",
+        ] {
+            assert!(is_path(path), "{path}");
+        }
+        for name in ["conll2003", "org/name", "org/corpus-v1.1"] {
+            assert!(!is_path(name), "{name}");
+        }
+    }
 
     #[test]
     fn the_configuration_is_chosen_or_asked_for() {

@@ -126,7 +126,7 @@ pub enum HubError {
     },
     /// Not there, or not for us.
     #[error(
-        "the hub shows no {id}: look for it at {page}; if it is private or gated, set HF_TOKEN to {}",
+        "there is no {id} here, and the hub shows none: look for it at {page}; if it is private or gated, set HF_TOKEN to {}",
         whose(*with_token)
     )]
     NoRepository {

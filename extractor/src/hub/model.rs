@@ -47,6 +47,15 @@ const FOREIGN: [&str; 6] = [
 /// Configurations and tokenizers are read whole into memory; the largest tokenizers have 40 MB.
 const SMALL: u64 = 256 << 20;
 
+/// How much of a model has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Everything.
+    All,
+    /// Configuration and tokenizer: what a plan needs. Weights are told where they are there already.
+    Description,
+}
+
 /// The files of `model`: a folder on disk, or an id on the hub at `revision` (a branch, a tag or a commit;
 /// `main` if none). The files of an id are in the hub's cache when this returns.
 ///
@@ -59,29 +68,54 @@ const SMALL: u64 = 256 << 20;
 pub fn resolve(
     model: &str,
     revision: Option<&str>,
+    need: Need,
     options: &HubOptions,
 ) -> Result<ModelFiles, HubError> {
-    let folder = Path::new(model);
-    if folder.is_dir() || looks_like_a_path(model) {
-        return match revision {
-            Some(_) => Err(HubError::FolderRevision {
-                folder: folder.to_owned(),
-            }),
-            None => Ok(ModelFiles::in_folder(folder)?),
-        };
+    if is_folder(model) {
+        return folder(model, revision);
     }
     let revision = revision.unwrap_or("main");
     names::check_revision(revision)?;
     let repository = Repository::new(Kind::Model, model, options)?;
-    let commit = bring(&repository, revision, options)?;
-    let mut files = ModelFiles::in_folder(&repository.snapshot(&commit))?;
+    let commit = bring(&repository, revision, need, options)?;
+    let snapshot = repository.snapshot(&commit);
+    if need == Need::Description && missing_from(&repository, &commit, Need::All).is_some() {
+        return Ok(ModelFiles {
+            id: model.to_owned(),
+            revision: Some(commit),
+            config: snapshot.join(CONFIG),
+            folder: snapshot,
+            weights: Vec::new(),
+        });
+    }
+    let mut files = ModelFiles::in_folder(&snapshot)?;
     model.clone_into(&mut files.id);
     files.revision = Some(commit);
     Ok(files)
 }
 
+/// The files of a model that is a folder on disk.
+///
+/// # Errors
+/// When the folder lacks something, or a revision is asked for.
+pub fn folder(model: &str, revision: Option<&str>) -> Result<ModelFiles, HubError> {
+    let folder = Path::new(model);
+    match revision {
+        Some(_) => Err(HubError::FolderRevision {
+            folder: folder.to_owned(),
+        }),
+        None => Ok(ModelFiles::in_folder(folder)?),
+    }
+}
+
+/// Whether `model` means a folder on disk, and not a name on the hub.
+#[must_use]
+pub fn is_folder(model: &str) -> bool {
+    Path::new(model).is_dir() || looks_like_a_path(model)
+}
+
 /// `./x`, `../x`, `/x`, `~/x` and anything deeper than `org/name` can only be a folder.
-fn looks_like_a_path(model: &str) -> bool {
+pub(super) fn looks_like_a_path(model: &str) -> bool {
     model.starts_with(['.', '/', '~']) || model.ends_with('/') || model.matches('/').count() > 1
 }
 
@@ -89,11 +123,12 @@ fn looks_like_a_path(model: &str) -> bool {
 fn bring(
     repository: &Repository,
     revision: &str,
+    need: Need,
     options: &HubOptions,
 ) -> Result<String, HubError> {
     let known = repository.known_commit(revision);
     let missing = match &known {
-        Some(commit) => missing_from(repository, commit),
+        Some(commit) => missing_from(repository, commit, need),
         None => Some(format!("the commit of {revision}")),
     };
     match (&known, &missing) {
@@ -132,7 +167,7 @@ fn bring(
         (Err(error), _) => return Err(error.about(repository, revision, options.token.is_some())),
         (Ok(listing), _) => listing,
     };
-    fetch_all(&client, repository, &listing)?;
+    fetch_all(&client, repository, &listing, need)?;
     repository.remember(revision, &listing.commit)?;
     Ok(listing.commit)
 }
@@ -142,6 +177,7 @@ fn fetch_all(
     client: &Client<'_>,
     repository: &Repository,
     listing: &Listing,
+    need: Need,
 ) -> Result<(), HubError> {
     let commit = listing.commit.as_str();
     let id = &repository.id;
@@ -162,16 +198,17 @@ fn fetch_all(
             found,
         });
     }
-    if missing_from(repository, commit).is_some() {
+    if missing_from(repository, commit, need).is_some() {
         client.options.terminal.status(format!(
             "fetching {id} at commit {} from {}",
             &commit[..7],
             client.host()
         ));
     }
+    let index = (!single && need == Need::All).then_some(INDEX);
     let small =
         std::iter::once(CONFIG).chain(TOKENIZER.into_iter().filter(|name| listing.has(name)));
-    for name in small.chain((!single).then_some(INDEX)) {
+    for name in small.chain(index) {
         download::fetch(
             client,
             repository,
@@ -181,6 +218,9 @@ fn fetch_all(
                 limit: SMALL,
             },
         )?;
+    }
+    if need == Need::Description {
+        return Ok(());
     }
     let weights = if single {
         BTreeSet::from([WEIGHTS.to_owned()])
@@ -202,7 +242,7 @@ fn fetch_all(
 }
 
 /// What a snapshot lacks, if anything.
-fn missing_from(repository: &Repository, commit: &str) -> Option<String> {
+fn missing_from(repository: &Repository, commit: &str, need: Need) -> Option<String> {
     let has = |name: &str| repository.cached(commit, name).is_some();
     if !has(CONFIG) {
         return Some(CONFIG.to_owned());
@@ -213,7 +253,7 @@ fn missing_from(repository: &Repository, commit: &str) -> Option<String> {
     {
         return Some("a tokenizer".to_owned());
     }
-    if has(WEIGHTS) {
+    if need == Need::Description || has(WEIGHTS) {
         return None;
     }
     if !has(INDEX) {

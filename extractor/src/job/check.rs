@@ -92,17 +92,16 @@ pub fn self_check(store: &Store, encoder: &mut Encoder, compute: ComputeDtype, c
         let Some(reader) = store.split(split) else { continue };
         let range = super::token_range(reader.offsets(), sequence);
         let batch = Batch::padded(&[&reader.input_ids()[range.clone()]])?;
-        let encoded = encoder.encode(&batch)?;
+        let alone = encoder.encode(&batch)?;
         let stored = reader.hidden_states(sequence)?;
         let (layers, hidden) = (stored.layers(), stored.hidden());
         let mut values = vec![0.0; range.len() * layers * hidden];
         stored.to_f32(&mut values);
-        for (at, stored) in values.chunks_exact(hidden).enumerate() {
+        for (at, vector) in values.chunks_exact(hidden).enumerate() {
             let (token, layer) = (at / layers, at % layers);
-            let expected = &encoded.layer(layer)[token * hidden..(token + 1) * hidden];
-            let distance = distance(expected, stored);
-            // Written so that NaN does not pass.
-            if !(distance <= tolerance) {
+            let expected = &alone.layer(layer)[token * hidden..(token + 1) * hidden];
+            let distance = distance(expected, vector);
+            if distance.is_nan() || distance > tolerance {
                 let layer = store.manifest().layers[layer];
                 return Err(CheckError::Mismatch { split, sequence, token, layer, distance, tolerance });
             }
@@ -182,6 +181,6 @@ mod tests {
         assert!(distance(&vector, &rounded) > 0.0);
         assert!(distance(&vector, &rounded) < allowed);
         assert!(distance(&vector, &other) > 100.0 * allowed);
-        assert!(!(distance(&vector, &[f32::NAN; 64]) <= allowed));
+        assert!(distance(&vector, &[f32::NAN; 64]).is_nan());
     }
 }

@@ -80,6 +80,44 @@ pub fn find(path: &Path) -> Result<Option<Files>, ParquetError> {
     }
 }
 
+/// Reads the data set that `source` names on disk, if it is parquet.
+///
+/// # Errors
+/// [`ParquetError`], naming the file, and the row group, the row and the column where there is one.
+pub fn load_local(source: &Source) -> Result<Option<Dataset>, ParquetError> {
+    let files = if source.files.is_empty() {
+        find(&source.path)?
+    } else if source.files.values().all(|path| is_parquet(path)) {
+        let one = |(split, path): (&SplitName, &PathBuf)| (*split, vec![path.clone()]);
+        Some(source.files.iter().map(one).collect())
+    } else {
+        None
+    };
+    let Some(files) = files else { return Ok(None) };
+    let named = source.files.values().next().and_then(|path| path.parent());
+    load(
+        &local_id(named.unwrap_or(&source.path)),
+        &files,
+        source,
+        &Classes::new(),
+    )
+    .map(Some)
+}
+
+/// A folder's name; a file's without its ending.
+fn local_id(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = if whole.is_dir() {
+        whole.file_name()
+    } else {
+        whole.file_stem()
+    };
+    name.map_or_else(
+        || "data".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
 /// Reads a data set called `id` from `files`. What `source` says of task and columns holds, its path does not
 /// matter; `classes` are the names that something beside the files declares, for files that declare none.
 ///

@@ -99,6 +99,8 @@ pub(crate) fn program(folder: &Path) -> std::process::Command {
             command.env_remove(name);
         }
     }
+    // Nothing is fetched, and nothing found that this machine's user has fetched.
+    command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", folder.join("hub"));
     // With a target folder elsewhere the libraries are not above the program.
     let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/onnxruntime/capi");
     if std::env::var_os("ORT_DYLIB_PATH").is_none() && libraries.is_dir() {

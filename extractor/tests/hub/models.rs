@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use extractor::hub::model::resolve;
+use extractor::hub::model::Need;
 use extractor::hub::{HubError, Token};
 use shared::exit::ExitStatus;
 
+use crate::resolve;
 use crate::server::{COMMIT, Fault, Hub, weights};
 
 const MB: usize = 1 << 20;
@@ -449,4 +450,22 @@ fn two_fetches_at_once_fetch_once() {
         }
     });
     assert_eq!(hub.seen().iter().filter(|seen| seen.at_store).count(), 1);
+}
+
+#[test]
+fn a_plan_fetches_no_weights_and_an_extraction_after_it_only_those() {
+    let (hub, cache) = hub();
+    let options = hub.options(cache.path());
+    let plan = extractor::hub::model::resolve("org/tiny", None, Need::Description, &options);
+    assert_eq!(plan.unwrap().weights, Vec::<PathBuf>::new());
+    assert!(!hub.seen().iter().any(|seen| seen.at_store));
+    let model = resolve("org/tiny", None, &options).unwrap();
+    let paths: Vec<String> = hub.seen().into_iter().map(|seen| seen.path).collect();
+    assert_eq!(
+        paths.len(),
+        4,
+        "listing, headers, redirect and bytes: {paths:?}"
+    );
+    let plan = extractor::hub::model::resolve("org/tiny", None, Need::Description, &options);
+    assert_eq!(plan.unwrap(), model);
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use extractor::hub::model::resolve;
 use extractor::hub::{HubError, HubOptions, Token};
 
+use crate::resolve;
 use crate::server::{Fault, Hub};
 
 fn hub() -> (Hub, tempfile::TempDir) {

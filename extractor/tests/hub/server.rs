@@ -294,16 +294,16 @@ impl Answer {
     }
 }
 
-/// The repository and file that `/[datasets/]org/name/resolve/commit/file` names.
+/// The commit and file that `/[datasets/]org/name/resolve/revision/file` names.
 fn find<'a>(state: &'a State, path: &str) -> Option<(String, &'a File)> {
     let (id, rest) = path.trim_start_matches('/').split_once("/resolve/")?;
-    let (commit, name) = rest.split_once('/')?;
-    let repository = state.repositories.get(id)?;
-    let (_, files) = repository
-        .revisions
-        .values()
-        .find(|(its, _)| its == commit)?;
-    Some((commit.to_owned(), files.get(name)?))
+    let (revision, name) = rest.split_once('/')?;
+    let mut revisions = state.repositories.get(id)?.revisions.iter();
+    let is_meant = |(branch, (commit, _)): &(&String, &(String, _))| {
+        **branch == revision || *commit == revision
+    };
+    let (_, (commit, files)) = revisions.find(is_meant)?;
+    Some((commit.clone(), files.get(name)?))
 }
 
 fn answer(state: &State, request: &Seen, fault: Option<Fault>) -> Answer {

@@ -1,0 +1,68 @@
+//! What `--model` and `--dataset` name: a folder or a file on disk, else a name on the hub.
+
+use shared::dataset::{Dataset, Source};
+use shared::signals::StopFlag;
+use shared::terminal::Terminal;
+
+use super::error::CliError;
+use super::options::InputOptions;
+use crate::hub::model::Need;
+use crate::hub::{self, HubOptions};
+use crate::model::ModelFiles;
+use crate::parquet;
+
+/// The data set of the papers, and so the one that goes without saying.
+const DEFAULT_DATASET: &str = "conll2003";
+
+/// The encoder's files, fetched if they have to be.
+pub(super) fn model(
+    options: &InputOptions,
+    need: Need,
+    terminal: &Terminal,
+    stop: &StopFlag,
+) -> Result<ModelFiles, CliError> {
+    let Some(model) = options.model.as_deref() else {
+        return Err(CliError::usage(
+            "--model is missing: which encoder?",
+            "--model bert-large-cased or another name on the hub, or --model DIR with config.json and model.safetensors",
+        ));
+    };
+    let revision = options.revision.as_deref();
+    if hub::model::is_folder(model) {
+        return Ok(hub::model::folder(model, revision)?);
+    }
+    let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
+    Ok(hub::model::resolve(model, revision, need, &hub)?)
+}
+
+/// The labelled text, fetched if it has to be.
+pub(super) fn dataset(
+    options: &InputOptions,
+    terminal: &Terminal,
+    stop: &StopFlag,
+) -> Result<Dataset, CliError> {
+    let name = options.dataset.as_deref().unwrap_or(DEFAULT_DATASET);
+    let source = Source {
+        task: options.task,
+        token_column: options.token_column.clone(),
+        label_column: options.label_column.clone(),
+        ..Source::new(name)
+    };
+    let config = options.dataset_config.as_deref();
+    if hub::dataset::is_path(name) {
+        if let Some(config) = config {
+            return Err(CliError::usage(
+                format!(
+                    "--dataset-config {config} is for data sets of the hub, {name} is on this disk"
+                ),
+                "leave it out, or give the folder of the configuration as --dataset",
+            ));
+        }
+        return match parquet::load_local(&source)? {
+            Some(dataset) => Ok(dataset),
+            None => Ok(source.load()?),
+        };
+    }
+    let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
+    Ok(hub::dataset::load(name, config, &source, &hub)?)
+}
