@@ -20,7 +20,7 @@ from transformers import AutoModel
 def sequences(store, count):
     """Token ids [tokens] and hidden states [tokens, layers, hidden] of about `count` sequences."""
     splits = [store[name] for name in ("train", "validation", "test") if name in store]
-    total = sum(len(split["offsets"]) - 1 for split in splits)
+    total = sum(split["offsets"].shape[0] - 1 for split in splits)
     chosen = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
     for split in splits:
         offsets = split["offsets"][:]
