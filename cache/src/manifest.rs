@@ -92,6 +92,8 @@ pub struct Manifest {
     pub hidden: usize,
     /// Number format the encoder computed in.
     pub compute_dtype: String,
+    /// Most tokens in a batch of the encoder, padding included: rounding depends on a batch's shape.
+    pub max_batch_tokens: usize,
     /// Number format on disk.
     pub store_dtype: StoreDtype,
     /// Compression of the inner chunks; version 1 writes `none`.

@@ -29,7 +29,9 @@ use self::options::{ExtractOptions, PlanOptions, StoreOptions, VerifyOptions};
     args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 done; 1 yours to mend (options, data, a store of something else); 2 the machine's \
                   (disk, memory, GPU); 75 stopped by a signal, run the same command again to go on.\n\
-                  Every option has an environment variable of its name, for example EXTRACTOR_MODEL."
+                  Every option has an environment variable of its name, for example EXTRACTOR_MODEL.\n\
+                  The hub and its cache are those of Python's huggingface_hub: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, \
+                  HF_TOKEN, HF_HUB_OFFLINE."
 )]
 struct Cli {
     #[command(subcommand)]

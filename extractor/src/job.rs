@@ -24,7 +24,7 @@ pub use summary::{Limit, State, Summary, Time, bytes};
 
 use self::convert::Converter;
 use self::writing::{Message, Writing};
-use crate::batch::{Batch, batches};
+use crate::batch::{Batch, Budget, batches};
 use crate::encoder::{self, Encoder, EncoderError};
 
 /// Why an extraction stopped.
@@ -102,8 +102,8 @@ pub struct Job<'a> {
     pub manifest: &'a Manifest,
     /// What is encoded.
     pub tables: &'a [SplitTables],
-    /// Most tokens in a batch, padding included.
-    pub max_batch_tokens: usize,
+    /// How large batches are.
+    pub budget: Budget,
     /// Asked for a stop before each batch.
     pub stop: &'a StopFlag,
     /// Where progress is shown.
@@ -158,7 +158,7 @@ impl Run<'_, '_> {
         self.writing.send(Message::Begin(Box::new(writer)))?;
         let converter = Converter::new(self.job.manifest, table, part);
         let mut statistics = PartStatistics::new(self.job.manifest.layers.len());
-        for batch in batches(part.sequences.clone(), &table.offsets, self.job.max_batch_tokens) {
+        for batch in batches(part.sequences.clone(), &table.offsets, self.job.budget) {
             if self.job.stop.stopped() {
                 self.work.interrupted = true;
                 return self.writing.send(Message::Drop);

@@ -57,6 +57,7 @@ impl Fixture {
             layers: (0..layers).collect(),
             hidden,
             compute_dtype: "float32".to_owned(),
+            max_batch_tokens: 2048,
             store_dtype: dtype,
             codec: "none".to_owned(),
             provider: "cpu".to_owned(),

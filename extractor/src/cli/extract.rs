@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::options::{ExtractOptions, Shard};
 use super::plan::check_space;
 use super::prepare::Prepared;
+use crate::batch::Budget;
 use crate::encoder::{Device, Encoder};
 use crate::hub::model::Need;
 use crate::job::{CheckError, Job, Summary, self_check};
@@ -44,7 +45,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let job = Job {
         manifest: &manifest,
         tables: &tokens.tables,
-        max_batch_tokens: prepared.max_batch_tokens,
+        budget: Budget::new(manifest.max_batch_tokens, &manifest.provider),
         stop: &stop,
         terminal,
     };
@@ -128,12 +129,12 @@ fn load(prepared: &mut Prepared, tokens: &Tokens, terminal: &Terminal) -> Result
 
 /// The parts that are missing and belong to this share of the work.
 fn parts_of(writer: &StoreWriter, shard: Shard, terminal: &Terminal) -> Vec<cache::Part> {
-    let mut parts = writer.pending();
-    if shard.count > 1 {
-        terminal.status(format!("share      {shard} of the work"));
-        parts.retain(|part| usize::try_from(part.index).is_ok_and(|index| index % shard.count == shard.index));
+    if shard.count == 1 {
+        return writer.pending();
     }
-    parts
+    terminal.status(format!("share      {shard} of the work"));
+    let share = writer.parts().into_iter().skip(shard.index).step_by(shard.count);
+    share.filter(|part| !writer.is_done(part)).collect()
 }
 
 /// Compares some sequences with the store; a store that fails is moved out of the way, so that nobody trains on it.

@@ -8,8 +8,7 @@ use shared::dataset::{Column, Task};
 
 use crate::encoder::{ComputeDtype, Device, LayerSelection};
 
-/// Tokens of a batch, padding included: measured on two cores (`docs/`), smaller loses speed to the overhead of
-/// a run, larger to padding and memory.
+/// Tokens of a batch, padding included: more is no faster on a CPU, and each layer's output takes memory for them.
 pub(super) const MAX_BATCH_TOKENS: usize = 2048;
 
 /// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.

@@ -129,6 +129,7 @@ impl Prepared {
             layers: self.layers.clone(),
             hidden: self.shape.hidden,
             compute_dtype: self.encoder.dtype.to_string(),
+            max_batch_tokens: self.max_batch_tokens,
             store_dtype: self.store_dtype,
             codec: cache::manifest::no_codec(),
             provider: match self.encoder.device {

@@ -1,6 +1,6 @@
 //! The files a tokenizer is made of, brought into the one form of `tokenizer.json`.
 //!
-//! Checkpoints come with `tokenizer.json`, or with the older `vocab.txt` (WordPiece) or `vocab.json` and
+//! Checkpoints come with `tokenizer.json`, or with the older `vocab.txt` (word pieces) or `vocab.json` and
 //! `merges.txt` (byte-level BPE) and a `tokenizer_config.json` that says how to use them. All become the
 //! JSON definition that the `tokenizers` crate loads, so that there is one way in.
 

@@ -253,6 +253,7 @@ fn manifest(recipe: &Recipe, tables: &[SplitTables]) -> Manifest {
         layers: (0..LAYERS).collect(),
         hidden: HIDDEN,
         compute_dtype: "float32".to_owned(),
+        max_batch_tokens: 2048,
         store_dtype: StoreDtype::F16,
         codec: "none".to_owned(),
         provider: "test".to_owned(),
