@@ -5,8 +5,8 @@
 //! the crate `hf-hub` (1.0.0) starts a cut download from its beginning, checks no digest and no size, joins
 //! names from the hub's answers to paths as they come, speaks plain http to whoever is named, and brings
 //! tokio, reqwest and the Xet client along. What the hub says is never trusted: names may not leave the cache
-//! folder ([`names`]), the token goes to the hub's own origin only ([`client`]), sizes are bounded before
-//! memory is taken, and no file gets its final name before its digest is right ([`download`]).
+//! folder (`names`), the token goes to the hub's own origin only (`client`), sizes are bounded before
+//! memory is taken, and no file gets its final name before its digest is right (`download`).
 
 mod cache;
 mod card;
