@@ -11,8 +11,13 @@ fn main() {
     for up in ["", "/..", "/../..", "/../../.."] {
         println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN{up}/lib/torch/lib");
     }
-    let root = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default().join("..");
-    let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    let root = env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_default()
+        .join("..");
+    let out = env::var_os("OUT_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_default();
     if let Some(libtorch) = env::var_os("LIBTORCH").map(PathBuf::from) {
         let inside = same_or_below(&out, &root);
         let own = libtorch.canonicalize().ok() == root.join("lib/torch").canonicalize().ok();

@@ -48,8 +48,17 @@ impl Schedule {
     /// A schedule over `steps` steps. `warm_up` is the share of them on the way up; by default 0.3 for one cycle, else 0.
     #[must_use]
     pub fn new(kind: ScheduleKind, peak: f64, steps: u64, warm_up: Option<f64>) -> Self {
-        let own = if kind == ScheduleKind::OneCycle { ONE_CYCLE_WARM_UP } else { 0.0 };
-        Self { kind, peak, steps, warm_up: warm_up.unwrap_or(own).clamp(0.0, 1.0) }
+        let own = if kind == ScheduleKind::OneCycle {
+            ONE_CYCLE_WARM_UP
+        } else {
+            0.0
+        };
+        Self {
+            kind,
+            peak,
+            steps,
+            warm_up: warm_up.unwrap_or(own).clamp(0.0, 1.0),
+        }
     }
 
     /// What step `step` trains with, counted from 0.
@@ -68,7 +77,10 @@ impl Schedule {
                 } else {
                     1.0
                 };
-                StepSize { learning_rate: self.peak * factor, beta1: None }
+                StepSize {
+                    learning_rate: self.peak * factor,
+                    beta1: None,
+                }
             }
         }
     }
@@ -80,12 +92,23 @@ impl Schedule {
         let top = self.warm_up * steps - 1.0;
         let end = steps - 1.0;
         let (rates, betas, share) = if step <= top || end <= top {
-            ((first, self.peak), (BETA1.1, BETA1.0), if top > 0.0 { step / top } else { 1.0 })
+            (
+                (first, self.peak),
+                (BETA1.1, BETA1.0),
+                if top > 0.0 { step / top } else { 1.0 },
+            )
         } else {
-            ((self.peak, last), (BETA1.0, BETA1.1), (step - top) / (end - top))
+            (
+                (self.peak, last),
+                (BETA1.0, BETA1.1),
+                (step - top) / (end - top),
+            )
         };
         let share = share.clamp(0.0, 1.0);
-        StepSize { learning_rate: cosine(rates, share), beta1: Some(cosine(betas, share)) }
+        StepSize {
+            learning_rate: cosine(rates, share),
+            beta1: Some(cosine(betas, share)),
+        }
     }
 }
 
@@ -116,21 +139,36 @@ mod tests {
     fn lines_rise_over_the_warm_up() {
         let linear = Schedule::new(ScheduleKind::Linear, 1.0, 10, Some(0.2));
         let rates: Vec<f64> = (0..11).map(|step| linear.at(step).learning_rate).collect();
-        assert!((rates[0] - 0.5).abs() < 1e-12 && (rates[1] - 1.0).abs() < 1e-12 && (rates[2] - 1.0).abs() < 1e-12);
+        assert!(
+            (rates[0] - 0.5).abs() < 1e-12
+                && (rates[1] - 1.0).abs() < 1e-12
+                && (rates[2] - 1.0).abs() < 1e-12
+        );
         assert!((rates[9] - 0.125).abs() < 1e-12 && rates[10] == 0.0);
         let constant = Schedule::new(ScheduleKind::Constant, 1.0, 10, None);
-        assert!((0..10).all(|step| constant.at(step) == StepSize { learning_rate: 1.0, beta1: None }));
+        assert!((0..10).all(|step| constant.at(step)
+            == StepSize {
+                learning_rate: 1.0,
+                beta1: None
+            }));
     }
 
     #[test]
     fn no_schedule_divides_by_zero() {
-        for kind in [ScheduleKind::OneCycle, ScheduleKind::Linear, ScheduleKind::Constant] {
+        for kind in [
+            ScheduleKind::OneCycle,
+            ScheduleKind::Linear,
+            ScheduleKind::Constant,
+        ] {
             for steps in 0..6 {
                 for warm_up in [None, Some(0.0), Some(0.5), Some(1.0)] {
                     let schedule = Schedule::new(kind, 1e-3, steps, warm_up);
                     for step in 0..steps + 2 {
                         let rate = schedule.at(step).learning_rate;
-                        assert!((0.0..=1.000_000_1e-3).contains(&rate), "{kind:?} {steps} {warm_up:?} {step}: {rate}");
+                        assert!(
+                            (0.0..=1.000_000_1e-3).contains(&rate),
+                            "{kind:?} {steps} {warm_up:?} {step}: {rate}"
+                        );
                     }
                 }
             }

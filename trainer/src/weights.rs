@@ -68,29 +68,52 @@ impl WeightsError {
 ///
 /// # Errors
 /// The file cannot be written; what was there before is then still there.
-pub fn save(path: &Path, tensors: &[(String, Tensor)], metadata: &BTreeMap<String, String>) -> Result<(), WeightsError> {
+pub fn save(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
     let mut stored = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let (kind, dtype) = match tensor.f_kind()? {
             Kind::Int64 => (Kind::Int64, Dtype::I64),
             _ => (Kind::Float, Dtype::F32),
         };
-        let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_contiguous()?;
+        let tensor = tensor
+            .f_detach()?
+            .f_to_device(Device::Cpu)?
+            .f_to_kind(kind)?
+            .f_contiguous()?;
         let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
         tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-        let shape: Vec<usize> = tensor.size().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
+        let shape: Vec<usize> = tensor
+            .size()
+            .iter()
+            .map(|&size| usize::try_from(size).unwrap_or(0))
+            .collect();
         stored.push((name.as_str(), dtype, shape, bytes));
     }
-    let format = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
+    let format = |reason: String| WeightsError::Format {
+        path: path.to_owned(),
+        reason,
+    };
     let mut views = Vec::with_capacity(stored.len());
     for (name, dtype, shape, bytes) in &stored {
-        views.push((*name, TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| format(error.to_string()))?));
+        views.push((
+            *name,
+            TensorView::new(*dtype, shape.clone(), bytes)
+                .map_err(|error| format(error.to_string()))?,
+        ));
     }
     // PyTorch's tools look for this entry.
     let mut entries: HashMap<String, String> = metadata.clone().into_iter().collect();
     entries.insert("format".to_owned(), "pt".to_owned());
-    let bytes = safetensors::serialize(views, Some(entries)).map_err(|error| format(error.to_string()))?;
-    shared::files::write_atomic(path, &bytes).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
+    let bytes =
+        safetensors::serialize(views, Some(entries)).map_err(|error| format(error.to_string()))?;
+    shared::files::write_atomic(path, &bytes).map_err(|source| WeightsError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// All tensors of a file, floating-point numbers as float32, on the CPU.
@@ -98,8 +121,14 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)], metadata: &BTreeMap<Strin
 /// # Errors
 /// The file cannot be read or is no safetensors file.
 pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
-    let bytes = fs_err::read(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })?;
-    let format = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
+    let bytes = fs_err::read(path).map_err(|source| WeightsError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let format = |reason: String| WeightsError::Format {
+        path: path.to_owned(),
+        reason,
+    };
     let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
     let mut tensors = Vec::new();
     for (name, view) in file.tensors() {
@@ -109,11 +138,28 @@ pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
             Dtype::BF16 => Kind::BFloat16,
             Dtype::F64 => Kind::Double,
             Dtype::I64 => Kind::Int64,
-            other => return Err(WeightsError::Number { path: path.to_owned(), name, got: format!("{other:?}") }),
+            other => {
+                return Err(WeightsError::Number {
+                    path: path.to_owned(),
+                    name,
+                    got: format!("{other:?}"),
+                });
+            }
         };
-        let shape: Vec<i64> = view.shape().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
+        let shape: Vec<i64> = view
+            .shape()
+            .iter()
+            .map(|&size| i64::try_from(size).unwrap_or(i64::MAX))
+            .collect();
         let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?;
-        tensors.push((name, if kind == Kind::Int64 { tensor } else { tensor.f_to_kind(Kind::Float)? }));
+        tensors.push((
+            name,
+            if kind == Kind::Int64 {
+                tensor
+            } else {
+                tensor.f_to_kind(Kind::Float)?
+            },
+        ));
     }
     Ok(tensors)
 }
@@ -130,14 +176,25 @@ pub fn load(path: &Path, parameters: &[(String, Tensor)]) -> Result<(), WeightsE
         match found.remove(name) {
             None => differences.push(format!("'{name}' {:?} is missing", parameter.size())),
             Some(tensor) if tensor.size() != parameter.size() => {
-                differences.push(format!("'{name}' is {:?}, expected {:?}", tensor.size(), parameter.size()));
+                differences.push(format!(
+                    "'{name}' is {:?}, expected {:?}",
+                    tensor.size(),
+                    parameter.size()
+                ));
             }
             Some(tensor) => pairs.push((parameter, tensor)),
         }
     }
-    differences.extend(found.iter().map(|(name, tensor)| format!("'{name}' {:?} is not part of it", tensor.size())));
+    differences.extend(
+        found
+            .iter()
+            .map(|(name, tensor)| format!("'{name}' {:?} is not part of it", tensor.size())),
+    );
     if !differences.is_empty() {
-        return Err(WeightsError::Differs { path: path.to_owned(), differences });
+        return Err(WeightsError::Differs {
+            path: path.to_owned(),
+            differences,
+        });
     }
     tch::no_grad(|| {
         for (parameter, tensor) in pairs {

@@ -7,175 +7,107 @@
 use cache::StoreDtype;
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::lanes::HalfHardware;
-use super::lanes::{Brain, HalfPortable, LANES, Single, Stored};
+use super::widening::widen;
 
 /// Tokens a thread takes at once.
 const TOKENS_AT_ONCE: usize = 8;
 
-/// Generates, for a kernel over one row (or a few), the version for each number format and processor.
-macro_rules! dispatched {
-    ($(#[$meta:meta])* fn $name:ident = $body:ident($($argument:ident: $type:ty),*)) => {
+/// Sums kept apart in a product of vectors, so that they need not wait for one another.
+const LANES: usize = 32;
+
+/// Lets the compiler use the processor's widest vectors in a loop over float32 numbers. Products are not fused with
+/// additions, so that every processor gives the same bits.
+macro_rules! vectorised {
+    ($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
-        fn $name(dtype: StoreDtype, $($argument: $type),*) {
+        fn $name($($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body($($argument: $type),*) $(-> $result)? $body
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,f16c")]
-                fn wide<S: Stored>($($argument: $type),*) {
-                    $body::<S>($($argument),*);
+                #[target_feature(enable = "avx512f,avx512vl")]
+                fn wide($($argument: $type),*) $(-> $result)? {
+                    body($($argument),*)
                 }
-                #[target_feature(enable = "avx2,f16c")]
-                fn medium<S: Stored>($($argument: $type),*) {
-                    $body::<S>($($argument),*);
+                #[target_feature(enable = "avx2")]
+                fn medium($($argument: $type),*) $(-> $result)? {
+                    body($($argument),*)
                 }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
-                    let is_wide = is_x86_feature_detected!("avx512f")
-                        && is_x86_feature_detected!("avx512bw")
-                        && is_x86_feature_detected!("avx512vl")
-                        && is_x86_feature_detected!("avx512dq");
+                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
                     #[expect(unsafe_code, reason = "code for processor features must be called as unsafe")]
-                    // SAFETY: the features that each version is compiled for have just been found on this processor.
-                    unsafe {
-                        match (dtype, is_wide) {
-                            (StoreDtype::F16, true) => wide::<HalfHardware>($($argument),*),
-                            (StoreDtype::F32, true) => wide::<Single>($($argument),*),
-                            (StoreDtype::Bf16, true) => wide::<Brain>($($argument),*),
-                            (StoreDtype::F16, false) => medium::<HalfHardware>($($argument),*),
-                            (StoreDtype::F32, false) => medium::<Single>($($argument),*),
-                            (StoreDtype::Bf16, false) => medium::<Brain>($($argument),*),
-                        }
-                    }
-                    return;
+                    // SAFETY: the features have just been found on this processor.
+                    return unsafe { wide($($argument),*) };
+                }
+                if is_x86_feature_detected!("avx2") {
+                    #[expect(unsafe_code, reason = "code for processor features must be called as unsafe")]
+                    // SAFETY: the feature has just been found on this processor.
+                    return unsafe { medium($($argument),*) };
                 }
             }
-            match dtype {
-                StoreDtype::F16 => $body::<HalfPortable>($($argument),*),
-                StoreDtype::F32 => $body::<Single>($($argument),*),
-                StoreDtype::Bf16 => $body::<Brain>($($argument),*),
-            }
+            body($($argument),*)
         }
     };
 }
 
-dispatched! {
-    /// `token_mean [hidden]` = mean over layers of `row`; `layer_sums [layers, hidden]` += `row`.
-    fn add_row = add_row_body(row: &[u8], token_mean: &mut [f32], layer_sums: &mut [f32])
-}
-dispatched! {
-    /// `sum [hidden]` = sum over layers of `weights [layers]` times `row [layers, hidden]`.
-    fn weigh_row = weigh_row_body(row: &[u8], weights: &[f32], sum: &mut [f32])
-}
-dispatched! {
-    /// `products [layers]` = products of each layer of `row [layers, hidden]` with `vector [hidden]`.
-    fn project_row = project_row_body(row: &[u8], vector: &[f32], products: &mut [f32])
-}
-dispatched! {
-    /// `values` = the numbers of `bytes`.
-    fn widen = widen_body(bytes: &[u8], values: &mut [f32])
+vectorised! {
+    /// Adds `values` to both sums.
+    fn add_to_both(values: &[f32], one: &mut [f32], other: &mut [f32]) {
+        for ((value, one), other) in values.iter().zip(one).zip(other) {
+            *one += value;
+            *other += value;
+        }
+    }
 }
 
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled once for each set of processor features")]
-#[expect(clippy::cast_precision_loss, reason = "a model has a few dozen layers")]
-fn add_row_body<S: Stored>(row: &[u8], token_mean: &mut [f32], layer_sums: &mut [f32]) {
-    let hidden = token_mean.len();
-    let layers = layer_sums.len() / hidden;
-    let scale = 1.0 / layers as f32;
-    let whole = hidden - hidden % LANES;
-    for start in (0..whole).step_by(LANES) {
-        let mut sum = [0.0; LANES];
-        for layer in 0..layers {
-            let first = layer * hidden + start;
-            let values = S::lanes(&row[first * S::BYTES..]);
-            let sums = &mut layer_sums[first..first + LANES];
+vectorised! {
+    /// Adds `weight` times `values` to `sum`.
+    fn add_weighted(weight: f32, values: &[f32], sum: &mut [f32]) {
+        for (value, sum) in values.iter().zip(sum) {
+            *sum += weight * value;
+        }
+    }
+}
+
+vectorised! {
+    /// Multiplies all by `factor`.
+    fn scale(factor: f32, values: &mut [f32]) {
+        for value in values {
+            *value *= factor;
+        }
+    }
+}
+
+vectorised! {
+    /// The sum of the products, in an order that depends on the length alone.
+    fn product(one: &[f32], other: &[f32]) -> f32 {
+        let ((blocks, rest), (others, other_rest)) = (one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
+        let mut sums = [0.0; LANES];
+        for (block, other) in blocks.iter().zip(others) {
             for lane in 0..LANES {
-                sum[lane] += values[lane];
-                sums[lane] += values[lane];
+                sums[lane] += block[lane] * other[lane];
             }
         }
-        let mean = &mut token_mean[start..start + LANES];
-        for lane in 0..LANES {
-            mean[lane] = sum[lane] * scale;
-        }
-    }
-    for column in whole..hidden {
-        let mut sum = 0.0;
-        for layer in 0..layers {
-            let value = S::one(&row[(layer * hidden + column) * S::BYTES..]);
-            sum += value;
-            layer_sums[layer * hidden + column] += value;
-        }
-        token_mean[column] = sum * scale;
-    }
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled once for each set of processor features")]
-fn weigh_row_body<S: Stored>(row: &[u8], weights: &[f32], sum: &mut [f32]) {
-    let hidden = sum.len();
-    let whole = hidden - hidden % LANES;
-    for start in (0..whole).step_by(LANES) {
-        let mut partial = [0.0; LANES];
-        for (layer, &weight) in weights.iter().enumerate() {
-            let values = S::lanes(&row[(layer * hidden + start) * S::BYTES..]);
-            for lane in 0..LANES {
-                partial[lane] += weight * values[lane];
+        let mut half = LANES / 2;
+        while half > 0 {
+            for lane in 0..half {
+                sums[lane] += sums[lane + half];
             }
+            half /= 2;
         }
-        sum[start..start + LANES].copy_from_slice(&partial);
-    }
-    for column in whole..hidden {
-        sum[column] = 0.0;
-        for (layer, &weight) in weights.iter().enumerate() {
-            sum[column] += weight * S::one(&row[(layer * hidden + column) * S::BYTES..]);
-        }
+        sums[0] + rest.iter().zip(other_rest).map(|(one, other)| one * other).sum::<f32>()
     }
 }
 
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled once for each set of processor features")]
-fn project_row_body<S: Stored>(row: &[u8], vector: &[f32], products: &mut [f32]) {
-    let hidden = vector.len();
-    let whole = hidden - hidden % LANES;
-    for (layer, product) in products.iter_mut().enumerate() {
-        let row = &row[layer * hidden * S::BYTES..(layer + 1) * hidden * S::BYTES];
-        // Two sums that do not wait for one another.
-        let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
-        let pairs = hidden - hidden % (2 * LANES);
-        for start in (0..pairs).step_by(2 * LANES) {
-            multiply_add::<S>(&row[start * S::BYTES..], &vector[start..], &mut even);
-            multiply_add::<S>(&row[(start + LANES) * S::BYTES..], &vector[start + LANES..], &mut odd);
-        }
-        if pairs < whole {
-            multiply_add::<S>(&row[pairs * S::BYTES..], &vector[pairs..], &mut even);
-        }
-        let mut sum: f32 = (0..LANES).map(|lane| even[lane] + odd[lane]).sum();
-        for column in whole..hidden {
-            sum += S::one(&row[column * S::BYTES..]) * vector[column];
-        }
-        *product = sum;
-    }
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled once for each set of processor features")]
-fn multiply_add<S: Stored>(bytes: &[u8], vector: &[f32], sum: &mut [f32; LANES]) {
-    let (values, others) = (S::lanes(bytes), &vector[..LANES]);
-    for lane in 0..LANES {
-        sum[lane] += values[lane] * others[lane];
-    }
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled once for each set of processor features")]
-fn widen_body<S: Stored>(bytes: &[u8], values: &mut [f32]) {
-    let whole = values.len() - values.len() % LANES;
-    for start in (0..whole).step_by(LANES) {
-        values[start..start + LANES].copy_from_slice(&S::lanes(&bytes[start * S::BYTES..]));
-    }
-    for column in whole..values.len() {
-        values[column] = S::one(&bytes[column * S::BYTES..]);
+/// Calls `each` with every layer of a row, as float32, and its number.
+fn each_layer(
+    dtype: StoreDtype,
+    row: &[u8],
+    layer: &mut [f32],
+    mut each: impl FnMut(usize, &[f32]),
+) {
+    for (number, bytes) in row.chunks_exact(layer.len() * dtype.bytes()).enumerate() {
+        widen(dtype, bytes, layer);
+        each(number, layer);
     }
 }
 
@@ -184,7 +116,13 @@ fn widen_body<S: Stored>(bytes: &[u8], values: &mut [f32]) {
 ///
 /// # Panics
 /// The slices do not fit one another.
-pub fn means(rows: &[&[u8]], offsets: &[usize], dtype: StoreDtype, over_layers: &mut [f32], over_tokens: &mut [f32]) {
+pub fn means(
+    rows: &[&[u8]],
+    offsets: &[usize],
+    dtype: StoreDtype,
+    over_layers: &mut [f32],
+    over_tokens: &mut [f32],
+) {
     let sequences = offsets.len() - 1;
     let hidden = over_layers.len() / rows.len().max(1);
     if sequences == 0 || hidden == 0 {
@@ -196,22 +134,39 @@ pub fn means(rows: &[&[u8]], offsets: &[usize], dtype: StoreDtype, over_layers: 
     let by_sequence: Vec<_> = offsets
         .windows(2)
         .map(|pair| {
-            let (own, others) = std::mem::take(&mut rest).split_at_mut((pair[1] - pair[0]) * hidden);
+            let (own, others) =
+                std::mem::take(&mut rest).split_at_mut((pair[1] - pair[0]) * hidden);
             rest = others;
             (&rows[pair[0]..pair[1]], own)
         })
         .collect();
-    by_sequence.into_par_iter().zip(over_tokens.par_chunks_mut(size)).for_each(|((rows, token_means), layer_means)| {
-        layer_means.fill(0.0);
-        for (row, token_mean) in rows.iter().zip(token_means.chunks_exact_mut(hidden)) {
-            add_row(dtype, row, token_mean, layer_means);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a sequence has a few hundred tokens")]
-        let scale = 1.0 / rows.len().max(1) as f32;
-        for value in layer_means {
-            *value *= scale;
-        }
-    });
+    by_sequence
+        .into_par_iter()
+        .zip(over_tokens.par_chunks_mut(size))
+        .for_each(|((rows, token_means), layer_means)| {
+            let mut layer = vec![0.0; hidden];
+            layer_means.fill(0.0);
+            for (row, token_mean) in rows.iter().zip(token_means.chunks_exact_mut(hidden)) {
+                token_mean.fill(0.0);
+                each_layer(dtype, row, &mut layer, |number, values| {
+                    add_to_both(
+                        values,
+                        token_mean,
+                        &mut layer_means[number * hidden..(number + 1) * hidden],
+                    );
+                });
+                scale(one_over(size / hidden), token_mean);
+            }
+            scale(one_over(rows.len()), layer_means);
+        });
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a few dozen layers, a few hundred tokens"
+)]
+fn one_over(count: usize) -> f32 {
+    1.0 / count.max(1) as f32
 }
 
 /// `sums [tokens, hidden]` = sum over layers of `weights [tokens, layers]` times the rows `[layers, hidden]`.
@@ -219,7 +174,10 @@ pub fn means(rows: &[&[u8]], offsets: &[usize], dtype: StoreDtype, over_layers: 
 /// # Panics
 /// The slices do not fit one another.
 pub fn weighted_sums(rows: &[&[u8]], dtype: StoreDtype, weights: &[f32], sums: &mut [f32]) {
-    let (layers, hidden) = (weights.len() / rows.len().max(1), sums.len() / rows.len().max(1));
+    let (layers, hidden) = (
+        weights.len() / rows.len().max(1),
+        sums.len() / rows.len().max(1),
+    );
     if layers == 0 || hidden == 0 {
         sums.fill(0.0);
         return;
@@ -228,7 +186,15 @@ pub fn weighted_sums(rows: &[&[u8]], dtype: StoreDtype, weights: &[f32], sums: &
         .with_min_len(TOKENS_AT_ONCE)
         .zip(weights.par_chunks_exact(layers))
         .zip(sums.par_chunks_exact_mut(hidden))
-        .for_each(|((row, weights), sum)| weigh_row(dtype, row, weights, sum));
+        .for_each_init(
+            || vec![0.0; hidden],
+            |layer, ((row, weights), sum)| {
+                sum.fill(0.0);
+                each_layer(dtype, row, layer, |number, values| {
+                    add_weighted(weights[number], values, sum);
+                });
+            },
+        );
 }
 
 /// The gradient of [`weighted_sums`] by its weights: `gradient [tokens, layers]` = products of the gradient by the
@@ -237,7 +203,10 @@ pub fn weighted_sums(rows: &[&[u8]], dtype: StoreDtype, weights: &[f32], sums: &
 /// # Panics
 /// The slices do not fit one another.
 pub fn weight_gradients(rows: &[&[u8]], dtype: StoreDtype, by_sums: &[f32], gradient: &mut [f32]) {
-    let (layers, hidden) = (gradient.len() / rows.len().max(1), by_sums.len() / rows.len().max(1));
+    let (layers, hidden) = (
+        gradient.len() / rows.len().max(1),
+        by_sums.len() / rows.len().max(1),
+    );
     if layers == 0 || hidden == 0 {
         gradient.fill(0.0);
         return;
@@ -246,7 +215,14 @@ pub fn weight_gradients(rows: &[&[u8]], dtype: StoreDtype, by_sums: &[f32], grad
         .with_min_len(TOKENS_AT_ONCE)
         .zip(by_sums.par_chunks_exact(hidden))
         .zip(gradient.par_chunks_exact_mut(layers))
-        .for_each(|((row, by_sum), gradient)| project_row(dtype, row, by_sum, gradient));
+        .for_each_init(
+            || vec![0.0; hidden],
+            |layer, ((row, by_sum), gradient)| {
+                each_layer(dtype, row, layer, |number, values| {
+                    gradient[number] = product(values, by_sum);
+                });
+            },
+        );
 }
 
 /// `values [tokens, chosen, hidden]` = the chosen layers of every row, as float32.
@@ -264,7 +240,11 @@ pub fn gather(rows: &[&[u8]], dtype: StoreDtype, chosen: &[usize], values: &mut 
         .zip(values.par_chunks_exact_mut(chosen.len() * hidden))
         .for_each(|(row, values)| {
             for (layer, values) in chosen.iter().zip(values.chunks_exact_mut(hidden)) {
-                widen(dtype, &row[layer * layer_bytes..(layer + 1) * layer_bytes], values);
+                widen(
+                    dtype,
+                    &row[layer * layer_bytes..(layer + 1) * layer_bytes],
+                    values,
+                );
             }
         });
 }

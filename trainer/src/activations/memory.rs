@@ -7,14 +7,22 @@ use tch::{Device, Kind, TchError, Tensor};
 ///
 /// # Errors
 /// libtorch has no memory, or cannot copy to the device.
-pub fn filled(shape: &[i64], device: Device, fill: impl FnOnce(&mut [f32])) -> Result<Tensor, TchError> {
+pub fn filled(
+    shape: &[i64],
+    device: Device,
+    fill: impl FnOnce(&mut [f32]),
+) -> Result<Tensor, TchError> {
     let tensor = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
     let values = tensor.numel();
     if values > 0 {
-        #[expect(unsafe_code, reason = "libtorch offers its memory as a bare pointer only")]
+        #[expect(
+            unsafe_code,
+            reason = "libtorch offers its memory as a bare pointer only"
+        )]
         // SAFETY: the tensor was made just now: float32, contiguous, on the CPU, with `values` elements, owned by
         // nobody else; it outlives the slice. Any bit pattern is an f32, so that old contents are no matter.
-        let slice = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), values) };
+        let slice =
+            unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), values) };
         fill(slice);
     }
     tensor.f_to_device(device)
@@ -25,12 +33,19 @@ pub fn filled(shape: &[i64], device: Device, fill: impl FnOnce(&mut [f32])) -> R
 /// # Errors
 /// libtorch cannot copy the tensor to the CPU.
 pub fn with_values<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T, TchError> {
-    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let tensor = tensor
+        .f_detach()?
+        .f_to_device(Device::Cpu)?
+        .f_to_kind(Kind::Float)?
+        .f_contiguous()?;
     let values = tensor.numel();
     if values == 0 {
         return Ok(read(&[]));
     }
-    #[expect(unsafe_code, reason = "libtorch offers its memory as a bare pointer only")]
+    #[expect(
+        unsafe_code,
+        reason = "libtorch offers its memory as a bare pointer only"
+    )]
     // SAFETY: float32, contiguous and on the CPU by the line above, `values` elements; `tensor` keeps the memory
     // until `read` is done, and nothing writes to it meanwhile: the caller holds the only thread of this head.
     let slice = unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), values) };
@@ -38,16 +53,24 @@ pub fn with_values<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result
 }
 
 /// Lets `change` write the values of a contiguous float32 tensor on the CPU; `None` where it is not one.
-pub(crate) fn with_values_mut<T>(tensor: &mut Tensor, change: impl FnOnce(&mut [f32]) -> T) -> Option<T> {
+pub(crate) fn with_values_mut<T>(
+    tensor: &mut Tensor,
+    change: impl FnOnce(&mut [f32]) -> T,
+) -> Option<T> {
     let values = tensor.numel();
-    let fits = tensor.device() == Device::Cpu && tensor.f_kind().is_ok_and(|kind| kind == Kind::Float) && tensor.is_contiguous();
+    let fits = tensor.device() == Device::Cpu
+        && tensor.f_kind().is_ok_and(|kind| kind == Kind::Float)
+        && tensor.is_contiguous();
     if !fits {
         return None;
     }
     if values == 0 {
         return Some(change(&mut []));
     }
-    #[expect(unsafe_code, reason = "libtorch offers its memory as a bare pointer only")]
+    #[expect(
+        unsafe_code,
+        reason = "libtorch offers its memory as a bare pointer only"
+    )]
     // SAFETY: float32, contiguous and on the CPU by the check above, `values` elements; the exclusive borrow and
     // the one thread that trains a head keep others away.
     let slice = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), values) };

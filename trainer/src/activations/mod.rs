@@ -3,8 +3,8 @@
 //! only need sums over the layers get them from [`kernels`], which read the rows where they are.
 
 pub mod kernels;
-mod lanes;
 pub mod memory;
+mod widening;
 
 use std::borrow::Cow;
 
@@ -56,7 +56,9 @@ pub enum BatchError {
         row: usize,
     },
     /// A pool of another length, or with gaps.
-    #[error("the sentences of {sequences} sequences must count up from 0 without gaps, one a sequence; got {pool:?}")]
+    #[error(
+        "the sentences of {sequences} sequences must count up from 0 without gaps, one a sequence; got {pool:?}"
+    )]
     Pool {
         /// Sequences in the batch.
         sequences: usize,
@@ -76,12 +78,29 @@ impl<'s> Batch<'s> {
         let mut offsets = vec![0];
         for sequence in &sequences {
             if (sequence.dtype(), sequence.layers(), sequence.hidden()) != (dtype, layers, hidden) {
-                let shape = |of: &Hidden<'_>| format!("[{} layers, {} hidden] {}", of.layers(), of.hidden(), of.dtype());
-                return Err(BatchError::Mixed { expected: shape(first), got: shape(sequence) });
+                let shape = |of: &Hidden<'_>| {
+                    format!(
+                        "[{} layers, {} hidden] {}",
+                        of.layers(),
+                        of.hidden(),
+                        of.dtype()
+                    )
+                };
+                return Err(BatchError::Mixed {
+                    expected: shape(first),
+                    got: shape(sequence),
+                });
             }
             offsets.push(offsets[offsets.len() - 1] + sequence.tokens());
         }
-        Ok(Self { backing: Backing::Stored(sequences), offsets, pool: None, dtype, layers, hidden })
+        Ok(Self {
+            backing: Backing::Stored(sequences),
+            offsets,
+            pool: None,
+            dtype,
+            layers,
+            hidden,
+        })
     }
 
     /// A batch of rows that lie one after another in `bytes`, `[tokens, layers, hidden]`.
@@ -101,9 +120,20 @@ impl<'s> Batch<'s> {
             return Err(BatchError::Empty);
         }
         if offsets[0] != 0 || !offsets.is_sorted() || bytes.len() != tokens * row {
-            return Err(BatchError::Size { bytes: bytes.len(), tokens, row });
+            return Err(BatchError::Size {
+                bytes: bytes.len(),
+                tokens,
+                row,
+            });
         }
-        Ok(Self { backing: Backing::Packed(bytes), offsets, pool: None, dtype, layers, hidden })
+        Ok(Self {
+            backing: Backing::Packed(bytes),
+            offsets,
+            pool: None,
+            dtype,
+            layers,
+            hidden,
+        })
     }
 
     /// Classify sentences, not tokens: `pool[i]` is the sentence of sequence `i`, several where a sentence was split.
@@ -111,9 +141,15 @@ impl<'s> Batch<'s> {
     /// # Errors
     /// Another number of sequences, or sentences that do not count up from 0.
     pub fn with_pool(mut self, pool: Vec<usize>) -> Result<Self, BatchError> {
-        let counts_up = pool.first() == Some(&0) && pool.windows(2).all(|pair| pair[1] == pair[0] || pair[1] == pair[0] + 1);
+        let counts_up = pool.first() == Some(&0)
+            && pool
+                .windows(2)
+                .all(|pair| pair[1] == pair[0] || pair[1] == pair[0] + 1);
         if pool.len() != self.sequences() || !counts_up {
-            return Err(BatchError::Pool { sequences: self.sequences(), pool });
+            return Err(BatchError::Pool {
+                sequences: self.sequences(),
+                pool,
+            });
         }
         self.pool = Some(pool);
         Ok(self)
@@ -165,9 +201,10 @@ impl<'s> Batch<'s> {
     #[must_use]
     pub fn rows(&self) -> Vec<&[u8]> {
         match &self.backing {
-            Backing::Stored(sequences) => {
-                sequences.iter().flat_map(|sequence| (0..sequence.tokens()).map(|token| sequence.row(token))).collect()
-            }
+            Backing::Stored(sequences) => sequences
+                .iter()
+                .flat_map(|sequence| (0..sequence.tokens()).map(|token| sequence.row(token)))
+                .collect(),
             Backing::Packed(bytes) => {
                 let row = (self.layers * self.hidden * self.dtype.bytes()).max(1);
                 bytes.chunks_exact(row).collect()

@@ -6,7 +6,6 @@ use tch::{Device, Tensor};
 use super::attention::Attention;
 use super::parameters::{Builder, Linear, size};
 use super::tailor::Tailor;
-use super::tokens::indices;
 use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
 
 /// See the module.
@@ -19,13 +18,34 @@ pub(super) struct Adapter {
 }
 
 impl Adapter {
-    pub(super) fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
-        let key = builder.linear("adapter.key_projector", options.hidden, options.attention_size)?;
-        let query = builder.linear("adapter.query_projector", options.hidden, options.attention_size)?;
+    pub(super) fn new(
+        options: &HeadOptions,
+        device: Device,
+        mut builder: Builder,
+    ) -> Result<Self, HeadError> {
+        let key = builder.linear(
+            "adapter.key_projector",
+            options.hidden,
+            options.attention_size,
+        )?;
+        let query = builder.linear(
+            "adapter.query_projector",
+            options.hidden,
+            options.attention_size,
+        )?;
         let attention = Attention::new(&mut builder, "adapter.token_layer_attention", options)?;
-        let tailor = options.tailor.then(|| Tailor::new(&mut builder, options)).transpose()?;
+        let tailor = options
+            .tailor
+            .then(|| Tailor::new(&mut builder, options))
+            .transpose()?;
         let common = Common::new(options, device, builder, options.hidden)?;
-        Ok(Self { common, key, query, attention, tailor })
+        Ok(Self {
+            common,
+            key,
+            query,
+            attention,
+            tailor,
+        })
     }
 }
 
@@ -37,27 +57,33 @@ impl Head for Adapter {
     /// Attention of a token's mean over layers over each layer's mean over the sentence.
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError> {
         let (query, key) = tokens.means()?;
-        let (layers, hidden) = (size(self.common.options.layers.len()), size(self.common.options.hidden));
+        let (layers, hidden) = (
+            size(self.common.options.layers.len()),
+            size(self.common.options.hidden),
+        );
         let query = self.query.forward(&query)?;
         let key = self.key.forward(&key.f_view([-1, hidden])?)?;
-        let sequence_of = Tensor::f_from_slice(&tokens.sequence_of())?.f_to_device(tokens.device())?;
-        Ok(Reading::Weighted(self.attention.over_groups(&query, &key, &sequence_of, layers)?))
+        let sequence_of =
+            Tensor::f_from_slice(&tokens.sequence_of())?.f_to_device(tokens.device())?;
+        Ok(Reading::Weighted(self.attention.over_groups(
+            &query,
+            &key,
+            &sequence_of,
+            layers,
+        )?))
     }
 
     fn features(
         &self,
         read: &Tensor,
         tokens: &Tokens<'_>,
-        wanted: Option<&[usize]>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, HeadError> {
-        let own = match wanted {
-            Some(wanted) => &read.f_index_select(0, &indices(wanted, tokens.device())?)?,
-            None => read,
-        };
         match &self.tailor {
-            Some(tailor) => Ok(own.f_add(&tailor.forward(&self.common, read, tokens, wanted, dropout)?)?),
-            None => Ok(own.shallow_clone()),
+            Some(tailor) => {
+                Ok(read.f_add(&tailor.forward(&self.common, read, tokens, dropout)?)?)
+            }
+            None => Ok(read.shallow_clone()),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Multi-head attention weights (Vaswani et al. 2017), averaged over the heads. The value and output projections
 //! of the PyTorch module are kept, so that weights move both ways, but the weights do not depend on them.
 
+use std::collections::BTreeMap;
+
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::HeadOptions;
@@ -22,19 +24,48 @@ pub(crate) struct Attention {
 
 impl Attention {
     /// `name.{in_proj_weight,in_proj_bias,out_proj.weight,out_proj.bias}`
-    pub(crate) fn new(builder: &mut Builder, name: &str, options: &HeadOptions) -> Result<Self, TchError> {
+    pub(crate) fn new(
+        builder: &mut Builder,
+        name: &str,
+        options: &HeadOptions,
+    ) -> Result<Self, TchError> {
         let width = options.attention_size;
-        let in_weight = builder.add(&format!("{name}.in_proj_weight"), &[3 * width, width], Start::Xavier)?;
-        let in_bias = builder.add(&format!("{name}.in_proj_bias"), &[3 * width], Start::Constant(0.0))?;
-        builder.add(&format!("{name}.out_proj.weight"), &[width, width], Start::Xavier)?;
-        builder.add(&format!("{name}.out_proj.bias"), &[width], Start::Constant(0.0))?;
-        Ok(Self { in_weight, in_bias, size: size(width), heads: size(options.heads) })
+        let in_weight = builder.add(
+            &format!("{name}.in_proj_weight"),
+            &[3 * width, width],
+            Start::Xavier,
+        )?;
+        let in_bias = builder.add(
+            &format!("{name}.in_proj_bias"),
+            &[3 * width],
+            Start::Constant(0.0),
+        )?;
+        let _ = builder.add(
+            &format!("{name}.out_proj.weight"),
+            &[width, width],
+            Start::Xavier,
+        )?;
+        let _ = builder.add(
+            &format!("{name}.out_proj.bias"),
+            &[width],
+            Start::Constant(0.0),
+        )?;
+        Ok(Self {
+            in_weight,
+            in_bias,
+            size: size(width),
+            heads: size(options.heads),
+        })
     }
 
     /// The rows of the input projection from `first` blocks on, `blocks` of them.
     fn project(&self, input: &Tensor, first: i64, blocks: i64) -> Result<Tensor, TchError> {
-        let weight = self.in_weight.f_narrow(0, first * self.size, blocks * self.size)?;
-        let bias = self.in_bias.f_narrow(0, first * self.size, blocks * self.size)?;
+        let weight = self
+            .in_weight
+            .f_narrow(0, first * self.size, blocks * self.size)?;
+        let bias = self
+            .in_bias
+            .f_narrow(0, first * self.size, blocks * self.size)?;
         input.f_linear(&weight, Some(&bias))
     }
 
@@ -45,75 +76,124 @@ impl Attention {
 
     /// Each query's weights over the keys of its own group: `query [tokens, size]`, `key [groups * keys, size]`,
     /// `group_of [tokens]` to `[tokens, keys]`. Groups have the same number of keys, so nothing is padded.
-    pub(crate) fn over_groups(&self, query: &Tensor, key: &Tensor, group_of: &Tensor, keys: i64) -> Result<Tensor, TchError> {
+    pub(crate) fn over_groups(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        group_of: &Tensor,
+        keys: i64,
+    ) -> Result<Tensor, TchError> {
         let query = (self.project(query, 0, 1)? * self.scale()).f_unsqueeze(1)?;
         let key = self.project(key, 1, 1)?.f_view([-1, keys * self.size])?;
-        let key = key.f_index_select(0, group_of)?.f_view([-1, keys, self.size])?;
-        let products = query.f_mul(&key)?.f_view([-1, keys, self.heads, self.size / self.heads])?;
+        let key = key
+            .f_index_select(0, group_of)?
+            .f_view([-1, keys, self.size])?;
+        let products = query
+            .f_mul(&key)?
+            .f_view([-1, keys, self.heads, self.size / self.heads])?;
         let scores = products.f_sum_dim_intlist([3].as_slice(), false, Kind::Float)?;
-        scores.f_softmax(1, Kind::Float)?.f_mean_dim([2].as_slice(), false, Kind::Float)
+        scores
+            .f_softmax(1, Kind::Float)?
+            .f_mean_dim([2].as_slice(), false, Kind::Float)
     }
 
-    /// The weights of the tokens of each sequence over each other: `tokens [tokens, size]` to `[sequences, longest, longest]`
-    /// as laid out by `padding`; 0 where the second place is padding.
-    pub(crate) fn over_itself(&self, tokens: &Tensor, padding: &Padding) -> Result<Tensor, TchError> {
-        let projected = self.project(tokens, 0, 2)?;
-        let padded = padding.pad(&projected)?.f_view([padding.sequences, padding.longest, 2, self.heads, self.size / self.heads])?;
-        let padded = padded.f_permute([2, 0, 3, 1, 4])?;
+    /// Queries and keys of tokens that attend to each other, `[tokens, 2 * size]`, for [`Self::over_itself`].
+    pub(crate) fn project_both(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
+        self.project(tokens, 0, 2)
+    }
+
+    /// The weights of the tokens of each sequence over each other, `[sequences, longest, longest]` as laid out by `padding`;
+    /// 0 where the second place is padding.
+    pub(crate) fn over_itself(
+        &self,
+        projected: &Tensor,
+        padding: &Padding,
+    ) -> Result<Tensor, TchError> {
+        let padded = padding.pad(projected)?;
+        let padded = padded
+            .f_view([-1, padding.longest, 2, self.heads, self.size / self.heads])?
+            .f_permute([2, 0, 3, 1, 4])?;
         let query = padded.f_select(0, 0)? * self.scale();
         let key = padded.f_select(0, 1)?.f_transpose(2, 3)?;
         let scores = query.f_matmul(&key)?.f_add(&padding.mask)?;
-        scores.f_softmax(3, Kind::Float)?.f_mean_dim([1].as_slice(), false, Kind::Float)
+        scores
+            .f_softmax(3, Kind::Float)?
+            .f_mean_dim([1].as_slice(), false, Kind::Float)
     }
 }
 
-/// How packed tokens are laid out with padding, where a matrix product wants sequences of one length.
+/// How some packed sequences are laid out with padding, where a matrix product wants them of one length.
 pub(crate) struct Padding {
-    /// Number of sequences.
-    pub(crate) sequences: i64,
+    /// Which sequences.
+    pub(crate) members: Vec<usize>,
     /// Tokens of the longest.
     pub(crate) longest: i64,
-    /// The packed token at each padded place (the first token where there is none), `[sequences * longest]`.
+    /// The packed token at each padded place (the first token where there is none), `[members * longest]`.
     places: Tensor,
-    /// 0 where there is a token, very low where there is none, `[sequences, 1, 1, longest]`.
+    /// 0 where there is a token, very low where there is none, `[members, 1, 1, longest]`.
     mask: Tensor,
-    /// The padded place of each packed token.
+    /// The padded place of each token of the members, in their order.
     padded_place: Vec<usize>,
 }
 
 impl Padding {
-    /// The padding of sequences whose tokens are `offsets[i]..offsets[i + 1]`.
-    pub(crate) fn of(offsets: &[usize], device: Device) -> Result<Self, TchError> {
-        let longest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        let sequences = offsets.len() - 1;
-        let mut places = vec![0; sequences * longest];
-        let mut mask = vec![MASKED; sequences * longest];
-        let mut padded_place = Vec::with_capacity(offsets[sequences]);
-        for (sequence, pair) in offsets.windows(2).enumerate() {
-            for (place, token) in (pair[0]..pair[1]).enumerate() {
-                places[sequence * longest + place] = token;
-                mask[sequence * longest + place] = 0.0;
-                padded_place.push(sequence * longest + place);
+    /// The padding of some of the sequences whose tokens are `offsets[i]..offsets[i + 1]`.
+    pub(crate) fn of(
+        members: Vec<usize>,
+        offsets: &[usize],
+        device: Device,
+    ) -> Result<Self, TchError> {
+        let range = |member: usize| offsets[member]..offsets[member + 1];
+        let longest = members
+            .iter()
+            .map(|&member| range(member).len())
+            .max()
+            .unwrap_or(0);
+        let mut places = vec![0; members.len() * longest];
+        let mut mask = vec![MASKED; members.len() * longest];
+        let mut padded_place = Vec::new();
+        for (row, &member) in members.iter().enumerate() {
+            for (column, token) in range(member).enumerate() {
+                places[row * longest + column] = token;
+                mask[row * longest + column] = 0.0;
+                padded_place.push(row * longest + column);
             }
         }
-        let mask = Tensor::f_from_slice(&mask)?.f_to_kind(Kind::Float)?.f_to_device(device)?;
-        let (sequences, longest) = (size(sequences), size(longest));
-        let mask = mask.f_view([sequences, 1, 1, longest])?;
-        Ok(Self { sequences, longest, places: indices(&places, device)?, mask, padded_place })
+        let mask = Tensor::f_from_slice(&mask)?
+            .f_to_kind(Kind::Float)?
+            .f_to_device(device)?;
+        let mask = mask.f_view([size(members.len()), 1, 1, size(longest)])?;
+        Ok(Self {
+            members,
+            longest: size(longest),
+            places: indices(&places, device)?,
+            mask,
+            padded_place,
+        })
     }
 
-    /// `[tokens, width]` to `[sequences * longest, width]`.
+    /// Sequences with tokens, in groups of less than twice the same length, so that one long sequence does not cost as
+    /// much as a batch of them.
+    pub(crate) fn by_length(offsets: &[usize], device: Device) -> Result<Vec<Self>, TchError> {
+        let mut groups = BTreeMap::<u32, Vec<usize>>::new();
+        for (sequence, pair) in offsets.windows(2).enumerate() {
+            if let Some(class) = (pair[1] - pair[0]).checked_ilog2() {
+                groups.entry(class).or_default().push(sequence);
+            }
+        }
+        groups
+            .into_values()
+            .map(|members| Self::of(members, offsets, device))
+            .collect()
+    }
+
+    /// `[tokens, width]` to `[members * longest, width]`.
     pub(crate) fn pad(&self, packed: &Tensor) -> Result<Tensor, TchError> {
         packed.f_index_select(0, &self.places)
     }
 
-    /// `[sequences * longest, width]` to `[tokens, width]`, or to `[wanted, width]`.
-    pub(crate) fn pack(&self, padded: &Tensor, wanted: Option<&[usize]>) -> Result<Tensor, TchError> {
-        let device = padded.device();
-        let places = match wanted {
-            Some(wanted) => indices(&wanted.iter().map(|&token| self.padded_place[token]).collect::<Vec<_>>(), device)?,
-            None => indices(&self.padded_place, device)?,
-        };
-        padded.f_index_select(0, &places)
+    /// `[members * longest, width]` to the members' tokens, `[tokens, width]`.
+    pub(crate) fn pack(&self, padded: &Tensor) -> Result<Tensor, TchError> {
+        padded.f_index_select(0, &indices(&self.padded_place, padded.device())?)
     }
 }

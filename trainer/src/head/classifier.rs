@@ -12,30 +12,82 @@ pub(crate) struct Classifier {
 
 impl Classifier {
     /// `classifier.pip.0 [inner, width]` and `classifier.pip.1 [classes, inner]`; the first alone, `[classes, width]`, for `inner` 0.
-    pub(crate) fn new(builder: &mut Builder, width: usize, inner: usize, classes: usize) -> Result<Self, TchError> {
+    pub(crate) fn new(
+        builder: &mut Builder,
+        width: usize,
+        inner: usize,
+        classes: usize,
+    ) -> Result<Self, TchError> {
         if inner == 0 {
-            return Ok(Self { first: builder.linear("classifier.pip.0", width, classes)?, second: None });
+            return Ok(Self {
+                first: builder.linear("classifier.pip.0", width, classes)?,
+                second: None,
+            });
         }
         let first = builder.linear("classifier.pip.0", width, inner)?;
-        Ok(Self { first, second: Some(builder.linear("classifier.pip.1", inner, classes)?) })
+        Ok(Self {
+            first,
+            second: Some(builder.linear("classifier.pip.1", inner, classes)?),
+        })
+    }
+
+    /// Whether to multiply the two layers' matrices with each other, as nothing stands between them, and take `rows` rows
+    /// through the product, which is cheaper with many rows and few classes.
+    pub(crate) fn is_merged(&self, rows: i64) -> bool {
+        let Some(second) = &self.second else {
+            return false;
+        };
+        let (Ok((inner, width)), Ok((classes, _))) =
+            (self.first.weight.size2(), second.weight.size2())
+        else {
+            return false;
+        };
+        classes * width * (inner + rows) < rows * inner * (width + classes)
     }
 
     /// The logits `[rows, classes]` of features `[rows, width]`.
-    ///
-    /// Two linear layers in a row are one: with many rows it is cheaper to multiply the layers' matrices with each
-    /// other first than to take every row through both.
     pub(crate) fn forward(&self, features: &Tensor) -> Result<Tensor, TchError> {
-        let Some(second) = &self.second else { return self.first.forward(features) };
-        let (inner, width) = self.first.weight.size2()?;
-        let (classes, _) = second.weight.size2()?;
+        let Some(second) = &self.second else {
+            return self.first.forward(features);
+        };
         let (rows, _) = features.size2()?;
-        let one_by_one = rows * inner * (width + classes);
-        let together = classes * width * (inner + rows);
-        if one_by_one <= together {
+        if !self.is_merged(rows) {
             return second.forward(&self.first.forward(features)?);
         }
         let weight = second.weight.f_mm(&self.first.weight)?;
         let bias = second.weight.f_mv(&self.first.bias)?.f_add(&second.bias)?;
         features.f_linear(&weight, Some(&bias))
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "the numbers are small"
+)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn merged_or_not_the_logits_are_the_same() {
+        let mut builder = Builder::new(1, Device::Cpu);
+        let classifier = Classifier::new(&mut builder, 40, 16, 3).unwrap();
+        let values: Vec<f32> = (0..4000)
+            .map(|place| ((place * 29 % 83) as f32 - 41.0) / 20.0)
+            .collect();
+        let features = Tensor::from_slice(&values).view([100, 40]);
+        assert!(classifier.is_merged(100) && !classifier.is_merged(2));
+        let together = classifier.forward(&features).unwrap();
+        for start in (0..100).step_by(2) {
+            let alone = classifier.forward(&features.narrow(0, start, 2)).unwrap();
+            let difference = (together.narrow(0, start, 2) - alone)
+                .abs()
+                .max()
+                .double_value(&[]);
+            assert!(difference < 1e-6, "{difference}");
+        }
     }
 }

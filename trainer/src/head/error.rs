@@ -9,13 +9,17 @@ use crate::activations::BatchError;
 #[non_exhaustive]
 pub enum HeadError {
     /// `--head` names no head.
-    #[error("unknown head '{got}'; expected adapter, attention-fusion, scalar-mix, last, layer:N or concat:A,B,...")]
+    #[error(
+        "unknown head '{got}'; expected adapter, attention-fusion, scalar-mix, last, layer:N or concat:A,B,..."
+    )]
     Kind {
         /// What was given.
         got: String,
     },
     /// The head wants a layer that the store does not hold.
-    #[error("the head needs layer {wanted}, the store holds layers {stored:?}; choose one of these, or extract with --layers all")]
+    #[error(
+        "the head needs layer {wanted}, the store holds layers {stored:?}; choose one of these, or extract with --layers all"
+    )]
     Layer {
         /// The encoder's layer, 0 being the embeddings.
         wanted: usize,
@@ -26,7 +30,9 @@ pub enum HeadError {
     #[error("{0}")]
     Size(String),
     /// A batch from a store of another shape.
-    #[error("the head was built for [{layers} layers, {hidden} hidden], the batch holds [{got_layers}, {got_hidden}]; use the store the head was trained on")]
+    #[error(
+        "the head was built for [{layers} layers, {hidden} hidden], the batch holds [{got_layers}, {got_hidden}]; use the store the head was trained on"
+    )]
     Shape {
         /// Layers of the head.
         layers: usize,

@@ -23,20 +23,43 @@ pub(super) struct AttentionFusion {
 }
 
 impl AttentionFusion {
-    pub(super) fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
+    pub(super) fn new(
+        options: &HeadOptions,
+        device: Device,
+        mut builder: Builder,
+    ) -> Result<Self, HeadError> {
         let (layers, hidden) = (options.layers.len(), options.hidden);
-        let weight = builder.add("fusion.norm.weight", &[layers, hidden], Start::Constant(1.0))?;
+        let weight = builder.add(
+            "fusion.norm.weight",
+            &[layers, hidden],
+            Start::Constant(1.0),
+        )?;
         let bias = builder.add("fusion.norm.bias", &[layers, hidden], Start::Constant(0.0))?;
         let query = builder.add("fusion.query", &[hidden], Start::Linear { inputs: hidden })?;
-        Ok(Self { common: Common::new(options, device, builder, hidden)?, weight, bias, query })
+        Ok(Self {
+            common: Common::new(options, device, builder, hidden)?,
+            weight,
+            bias,
+            query,
+        })
     }
 
     /// Normalised layers `[tokens, layers, hidden]` and their weights `[tokens, layers]` from the layers side by side.
-    fn attend(&self, read: &Tensor, dropout: Option<Dropout>) -> Result<(Tensor, Tensor), HeadError> {
-        let shape = [size(self.common.options.layers.len()), size(self.common.options.hidden)];
+    fn attend(
+        &self,
+        read: &Tensor,
+        dropout: Option<Dropout>,
+    ) -> Result<(Tensor, Tensor), HeadError> {
+        let shape = [
+            size(self.common.options.layers.len()),
+            size(self.common.options.hidden),
+        ];
         let layers = read.f_view([-1, shape[0], shape[1]])?;
-        let normal = layers.f_layer_norm(shape, Some(&self.weight), Some(&self.bias), EPSILON, false)?;
-        let dropped = self.common.dropped(normal.f_view([-1, shape[0] * shape[1]])?, dropout, 0)?;
+        let normal =
+            layers.f_layer_norm(shape, Some(&self.weight), Some(&self.bias), EPSILON, false)?;
+        let dropped = self
+            .common
+            .dropped(normal.f_view([-1, shape[0] * shape[1]])?, dropout, 0)?;
         let dropped = dropped.f_view([-1, shape[0], shape[1]])?;
         let weights = dropped.f_matmul(&self.query)?.f_softmax(1, Kind::Float)?;
         Ok((dropped, weights))
@@ -49,12 +72,23 @@ impl Head for AttentionFusion {
     }
 
     fn read(&self, _: &Tokens<'_>) -> Result<Reading, HeadError> {
-        Ok(Reading::Layers((0..self.common.options.layers.len()).collect()))
+        Ok(Reading::Layers(
+            (0..self.common.options.layers.len()).collect(),
+        ))
     }
 
-    fn features(&self, read: &Tensor, _: &Tokens<'_>, _: Option<&[usize]>, dropout: Option<Dropout>) -> Result<Tensor, HeadError> {
+    fn features(
+        &self,
+        read: &Tensor,
+        _: &Tokens<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, HeadError> {
         let (layers, weights) = self.attend(read, dropout)?;
-        Ok(weights.f_unsqueeze(1)?.f_bmm(&layers)?.f_squeeze_dim(1)?.f_gelu("none")?)
+        Ok(weights
+            .f_unsqueeze(1)?
+            .f_bmm(&layers)?
+            .f_squeeze_dim(1)?
+            .f_gelu("none")?)
     }
 
     fn layer_attention(&self, batch: &Batch<'_>) -> Result<Option<Tensor>, HeadError> {

@@ -66,8 +66,7 @@ pub trait Head: Send {
     /// libtorch failed.
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError>;
 
-    /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read * hidden]`; of the tokens at
-    /// `wanted` alone where given. `dropout` in training.
+    /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read * hidden]`. `dropout` in training.
     ///
     /// # Errors
     /// libtorch failed.
@@ -75,7 +74,6 @@ pub trait Head: Send {
         &self,
         read: &Tensor,
         tokens: &Tokens<'_>,
-        wanted: Option<&[usize]>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, HeadError>;
 
@@ -139,7 +137,9 @@ pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<dyn
     let builder = Builder::new(seed, device);
     Ok(match &options.kind {
         HeadKind::Adapter => Box::new(adapter::Adapter::new(options, device, builder)?),
-        HeadKind::AttentionFusion => Box::new(fusion::AttentionFusion::new(options, device, builder)?),
+        HeadKind::AttentionFusion => {
+            Box::new(fusion::AttentionFusion::new(options, device, builder)?)
+        }
         HeadKind::ScalarMix => Box::new(scalar_mix::ScalarMix::new(options, device, builder)?),
         HeadKind::Last | HeadKind::Layer(_) | HeadKind::Concat(_) => {
             Box::new(probe::Probe::new(options, device, builder)?)
@@ -149,20 +149,59 @@ pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<dyn
 
 impl Common {
     /// Adds the classifier for features of this width, the last part of every head.
-    fn new(options: &HeadOptions, device: Device, mut builder: Builder, width: usize) -> Result<Self, HeadError> {
-        let classifier = Classifier::new(&mut builder, width, options.classifier_size, options.classes)?;
-        Ok(Self { options: options.clone(), device, parameters: builder.finish(), classifier })
+    fn new(
+        options: &HeadOptions,
+        device: Device,
+        mut builder: Builder,
+        width: usize,
+    ) -> Result<Self, HeadError> {
+        let classifier = Classifier::new(
+            &mut builder,
+            width,
+            options.classifier_size,
+            options.classes,
+        )?;
+        Ok(Self {
+            options: options.clone(),
+            device,
+            parameters: builder.finish(),
+            classifier,
+        })
     }
 
     /// Drops numbers of `[rows, columns]` in training; `place` tells the dropouts of a head apart.
-    fn dropped(&self, values: Tensor, dropout: Option<Dropout>, place: u64) -> Result<Tensor, HeadError> {
-        match dropout {
-            Some(dropout) if self.options.dropout > 0.0 => {
-                let (rows, columns) = values.size2()?;
-                let shape = (usize::try_from(rows).unwrap_or(0), usize::try_from(columns).unwrap_or(0));
-                Ok(values.f_mul(&dropout.mask(place, shape, self.options.dropout, self.device)?)?)
-            }
-            _ => Ok(values),
-        }
+    fn dropped(
+        &self,
+        values: Tensor,
+        dropout: Option<Dropout>,
+        place: u64,
+    ) -> Result<Tensor, HeadError> {
+        Ok(match self.mask(&values, dropout, place)? {
+            Some(mask) => values.f_mul(&mask)?,
+            None => values,
+        })
+    }
+
+    /// The factors of dropout for `[rows, columns]`; `None` where nothing is dropped.
+    fn mask(
+        &self,
+        values: &Tensor,
+        dropout: Option<Dropout>,
+        place: u64,
+    ) -> Result<Option<Tensor>, HeadError> {
+        let Some(dropout) = dropout.filter(|_| self.options.dropout > 0.0) else {
+            return Ok(None);
+        };
+        let (rows, columns) = values.size2()?;
+        let shape = (
+            usize::try_from(rows).unwrap_or(0),
+            usize::try_from(columns).unwrap_or(0),
+        );
+        Ok(Some(dropout.mask(
+            place,
+            shape,
+            self.options.dropout,
+            self.device,
+        )?))
     }
 }

@@ -40,7 +40,9 @@ impl FromStr for HeadKind {
     type Err = HeadError;
 
     fn from_str(text: &str) -> Result<Self, HeadError> {
-        let unknown = || HeadError::Kind { got: text.to_owned() };
+        let unknown = || HeadError::Kind {
+            got: text.to_owned(),
+        };
         let layer = |number: &str| number.trim().parse::<usize>().map_err(|_| unknown());
         match text.split_once(':') {
             None => match text {
@@ -51,7 +53,9 @@ impl FromStr for HeadKind {
                 _ => Err(unknown()),
             },
             Some(("layer", number)) => Ok(Self::Layer(layer(number)?)),
-            Some(("concat", numbers)) => Ok(Self::Concat(numbers.split(',').map(layer).collect::<Result<_, _>>()?)),
+            Some(("concat", numbers)) => Ok(Self::Concat(
+                numbers.split(',').map(layer).collect::<Result<_, _>>()?,
+            )),
             Some(_) => Err(unknown()),
         }
     }
@@ -151,17 +155,29 @@ impl HeadOptions {
     pub fn check(&self) -> Result<(), HeadError> {
         let wrong = |message: String| Err(HeadError::Size(message));
         if self.layers.is_empty() || self.hidden == 0 {
-            return wrong(format!("a head needs hidden states: got {} layers of size {}", self.layers.len(), self.hidden));
+            return wrong(format!(
+                "a head needs hidden states: got {} layers of size {}",
+                self.layers.len(),
+                self.hidden
+            ));
         }
         if self.classes == 0 {
             return wrong("a head needs at least one class; the data set has none".to_owned());
         }
-        if self.heads == 0 || self.attention_size == 0 || !self.attention_size.is_multiple_of(self.heads) {
+        if self.heads == 0
+            || self.attention_size == 0
+            || !self.attention_size.is_multiple_of(self.heads)
+        {
             let (size, heads) = (self.attention_size, self.heads);
-            return wrong(format!("--heads must divide --attention-size: got {heads} heads of {size} together"));
+            return wrong(format!(
+                "--heads must divide --attention-size: got {heads} heads of {size} together"
+            ));
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return wrong(format!("--dropout must be at least 0 and below 1, got {}", self.dropout));
+            return wrong(format!(
+                "--dropout must be at least 0 and below 1, got {}",
+                self.dropout
+            ));
         }
         if matches!(&self.kind, HeadKind::Concat(layers) if layers.is_empty()) {
             return wrong("--head concat:A,B,... needs at least one layer".to_owned());
@@ -172,7 +188,10 @@ impl HeadOptions {
     /// Where in the store an encoder's layer stands.
     pub(crate) fn column(&self, wanted: usize) -> Result<usize, HeadError> {
         let found = self.layers.iter().position(|&layer| layer == wanted);
-        found.ok_or_else(|| HeadError::Layer { wanted, stored: self.layers.clone() })
+        found.ok_or_else(|| HeadError::Layer {
+            wanted,
+            stored: self.layers.clone(),
+        })
     }
 }
 
@@ -182,11 +201,31 @@ mod tests {
 
     #[test]
     fn kinds_are_written_as_they_are_read() {
-        for name in ["adapter", "attention-fusion", "scalar-mix", "last", "layer:7", "concat:0,3,12"] {
+        for name in [
+            "adapter",
+            "attention-fusion",
+            "scalar-mix",
+            "last",
+            "layer:7",
+            "concat:0,3,12",
+        ] {
             assert_eq!(name.parse::<HeadKind>().unwrap().to_string(), name);
         }
-        for name in ["", "Adapter", "layer", "layer:", "layer:x", "layer:-1", "concat:", "concat:1,,2", "adapter:1"] {
-            assert!(matches!(name.parse::<HeadKind>(), Err(HeadError::Kind { .. })), "{name}");
+        for name in [
+            "",
+            "Adapter",
+            "layer",
+            "layer:",
+            "layer:x",
+            "layer:-1",
+            "concat:",
+            "concat:1,,2",
+            "adapter:1",
+        ] {
+            assert!(
+                matches!(name.parse::<HeadKind>(), Err(HeadError::Kind { .. })),
+                "{name}"
+            );
         }
     }
 
@@ -194,18 +233,66 @@ mod tests {
     fn layers_are_the_encoders() {
         let options = HeadOptions::new(HeadKind::Layer(8), vec![0, 4, 8, 12], 32, 3);
         assert_eq!(options.column(8).unwrap(), 2);
-        assert!(options.column(2).unwrap_err().to_string().contains("[0, 4, 8, 12]"));
+        assert!(
+            options
+                .column(2)
+                .unwrap_err()
+                .to_string()
+                .contains("[0, 4, 8, 12]")
+        );
     }
 
     #[test]
     fn impossible_sizes_are_refused() {
         let good = HeadOptions::new(HeadKind::Adapter, vec![0, 1], 32, 3);
         assert!(good.check().is_ok());
-        assert!(HeadOptions { heads: 3, ..good.clone() }.check().is_err());
-        assert!(HeadOptions { heads: 0, ..good.clone() }.check().is_err());
-        assert!(HeadOptions { dropout: 1.0, ..good.clone() }.check().is_err());
-        assert!(HeadOptions { dropout: f64::NAN, ..good.clone() }.check().is_err());
-        assert!(HeadOptions { classes: 0, ..good.clone() }.check().is_err());
-        assert!(HeadOptions { layers: vec![], ..good }.check().is_err());
+        assert!(
+            HeadOptions {
+                heads: 3,
+                ..good.clone()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            HeadOptions {
+                heads: 0,
+                ..good.clone()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            HeadOptions {
+                dropout: 1.0,
+                ..good.clone()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            HeadOptions {
+                dropout: f64::NAN,
+                ..good.clone()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            HeadOptions {
+                classes: 0,
+                ..good.clone()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            HeadOptions {
+                layers: vec![],
+                ..good
+            }
+            .check()
+            .is_err()
+        );
     }
 }

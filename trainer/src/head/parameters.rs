@@ -28,11 +28,20 @@ pub(crate) struct Builder {
 
 impl Builder {
     pub(crate) fn new(seed: u64, device: Device) -> Self {
-        Self { seed, device, list: Vec::new() }
+        Self {
+            seed,
+            device,
+            list: Vec::new(),
+        }
     }
 
     /// Adds a parameter. What it starts as depends on the seed and its name alone.
-    pub(crate) fn add(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor, TchError> {
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        start: Start,
+    ) -> Result<Tensor, TchError> {
         let bound = match start {
             Start::Constant(_) => 0.0,
             #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
@@ -41,7 +50,9 @@ impl Builder {
             Start::Xavier => (6.0 / shape.iter().sum::<usize>() as f64).sqrt(),
         };
         let tensor = match start {
-            Start::Constant(value) => Tensor::f_full(sizes(shape), value, (Kind::Float, self.device))?,
+            Start::Constant(value) => {
+                Tensor::f_full(sizes(shape), value, (Kind::Float, self.device))?
+            }
             _ => memory::filled(&sizes(shape), self.device, |values| {
                 random::uniform(self.seed, purpose(name), bound, values);
             })?,
@@ -52,10 +63,23 @@ impl Builder {
     }
 
     /// Adds `name.weight [outputs, inputs]` and `name.bias [outputs]` of a linear layer.
-    pub(crate) fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, TchError> {
+    pub(crate) fn linear(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Linear, TchError> {
         Ok(Linear {
-            weight: self.add(&format!("{name}.weight"), &[outputs, inputs], Start::Linear { inputs })?,
-            bias: self.add(&format!("{name}.bias"), &[outputs], Start::Linear { inputs })?,
+            weight: self.add(
+                &format!("{name}.weight"),
+                &[outputs, inputs],
+                Start::Linear { inputs },
+            )?,
+            bias: self.add(
+                &format!("{name}.bias"),
+                &[outputs],
+                Start::Linear { inputs },
+            )?,
         })
     }
 
@@ -82,12 +106,17 @@ impl Linear {
 
 /// A number of its own for every name (FNV-1a).
 fn purpose(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// libtorch counts in i64.
 pub(crate) fn sizes(shape: &[usize]) -> Vec<i64> {
-    shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
+    shape
+        .iter()
+        .map(|&size| i64::try_from(size).unwrap_or(i64::MAX))
+        .collect()
 }
 
 /// libtorch counts in i64.

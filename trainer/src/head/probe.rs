@@ -14,14 +14,24 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub(super) fn new(options: &HeadOptions, device: Device, builder: Builder) -> Result<Self, HeadError> {
+    pub(super) fn new(
+        options: &HeadOptions,
+        device: Device,
+        builder: Builder,
+    ) -> Result<Self, HeadError> {
         let chosen = match &options.kind {
             HeadKind::Layer(layer) => vec![options.column(*layer)?],
-            HeadKind::Concat(layers) => layers.iter().map(|&layer| options.column(layer)).collect::<Result<_, _>>()?,
+            HeadKind::Concat(layers) => layers
+                .iter()
+                .map(|&layer| options.column(layer))
+                .collect::<Result<_, _>>()?,
             _ => vec![options.layers.len() - 1],
         };
         let width = chosen.len() * options.hidden;
-        Ok(Self { common: Common::new(options, device, builder, width)?, chosen })
+        Ok(Self {
+            common: Common::new(options, device, builder, width)?,
+            chosen,
+        })
     }
 }
 
@@ -34,7 +44,12 @@ impl Head for Probe {
         Ok(Reading::Layers(self.chosen.clone()))
     }
 
-    fn features(&self, read: &Tensor, _: &Tokens<'_>, _: Option<&[usize]>, dropout: Option<Dropout>) -> Result<Tensor, HeadError> {
+    fn features(
+        &self,
+        read: &Tensor,
+        _: &Tokens<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, HeadError> {
         self.common.dropped(read.shallow_clone(), dropout, 0)
     }
 }

@@ -28,9 +28,12 @@ pub(crate) fn uniform(seed: u64, purpose: u64, bound: f64, values: &mut [f32]) {
     for (place, value) in (0_u64..).zip(values) {
         let bits = mix(key.wrapping_add(place.wrapping_mul(SPREAD)));
         // 24 bits are what a float32 holds.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "24 bits fit a float32 exactly")]
+        #[expect(clippy::cast_precision_loss, reason = "24 bits fit a float32 exactly")]
         let unit = (bits >> 40) as f32 / (1_u64 << 24) as f32;
-        #[expect(clippy::cast_possible_truncation, reason = "a bound of an initialisation")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a bound of an initialisation"
+        )]
         let bound = bound as f32;
         *value = (2.0 * unit - 1.0) * bound;
     }
@@ -46,7 +49,9 @@ impl Dropout {
     /// The dropout of a step (counted over the whole training) of a run with this seed.
     #[must_use]
     pub const fn at(seed: u64, step: u64) -> Self {
-        Self { key: key(seed, step ^ (1 << 63)) }
+        Self {
+            key: key(seed, step ^ (1 << 63)),
+        }
     }
 
     /// A mask `[rows, columns]` of zeros, a share `dropped` of all, and of `1 / (1 - dropped)`. `place` tells the
@@ -54,18 +59,34 @@ impl Dropout {
     ///
     /// # Errors
     /// libtorch has no memory.
-    pub(crate) fn mask(self, place: u64, (rows, columns): (usize, usize), dropped: f64, device: Device) -> Result<Tensor, TchError> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share below 1")]
+    pub(crate) fn mask(
+        self,
+        place: u64,
+        (rows, columns): (usize, usize),
+        dropped: f64,
+        device: Device,
+    ) -> Result<Tensor, TchError> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share below 1"
+        )]
         let threshold = (dropped * 65_536.0).round() as u64;
         #[expect(clippy::cast_possible_truncation, reason = "about 1")]
         let kept = (1.0 / (1.0 - dropped)) as f32;
         let key = mix(self.key ^ place.wrapping_mul(SPREAD));
-        let shape = [i64::try_from(rows).unwrap_or(i64::MAX), i64::try_from(columns).unwrap_or(i64::MAX)];
+        let shape = [
+            i64::try_from(rows).unwrap_or(i64::MAX),
+            i64::try_from(columns).unwrap_or(i64::MAX),
+        ];
         memory::filled(&shape, device, |mask| {
-            mask.par_chunks_mut(columns.max(1)).with_min_len(16).enumerate().for_each(|(row, mask)| {
-                let key = mix(key.wrapping_add((row as u64).wrapping_mul(SPREAD)));
-                mask_row(key, threshold, kept, mask);
-            });
+            mask.par_chunks_mut(columns.max(1))
+                .with_min_len(16)
+                .enumerate()
+                .for_each(|(row, mask)| {
+                    let key = mix(key.wrapping_add((row as u64).wrapping_mul(SPREAD)));
+                    mask_row(key, threshold, kept, mask);
+                });
         })
     }
 }
@@ -75,17 +96,28 @@ fn mask_row(key: u64, threshold: u64, kept: f32, mask: &mut [f32]) {
     for (place, quad) in (0_u64..).zip(mask.chunks_mut(4)) {
         let bits = mix(key.wrapping_add(place.wrapping_mul(SPREAD)));
         for (shift, value) in (0..64).step_by(16).zip(quad) {
-            *value = if (bits >> shift) & 0xffff < threshold { 0.0 } else { kept };
+            *value = if (bits >> shift) & 0xffff < threshold {
+                0.0
+            } else {
+                kept
+            };
         }
     }
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "the numbers are small"
+)]
 mod tests {
     use super::*;
 
     fn mask(seed: u64, step: u64, place: u64, dropped: f64) -> Vec<f32> {
-        let mask = Dropout::at(seed, step).mask(place, (50, 301), dropped, Device::Cpu).unwrap();
+        let mask = Dropout::at(seed, step)
+            .mask(place, (50, 301), dropped, Device::Cpu)
+            .unwrap();
         memory::with_values(&mask, <[f32]>::to_vec).unwrap()
     }
 
@@ -93,12 +125,16 @@ mod tests {
     fn the_share_dropped_is_the_share_asked_for_and_the_mean_stays() {
         for dropped in [0.0, 0.1, 0.5, 0.9] {
             let mask = mask(1, 2, 0, dropped);
-            let zeros = mask.iter().filter(|value| **value == 0.0).count() as f64 / mask.len() as f64;
+            let zeros =
+                mask.iter().filter(|value| **value == 0.0).count() as f64 / mask.len() as f64;
             let mean = mask.iter().map(|value| f64::from(*value)).sum::<f64>() / mask.len() as f64;
             // Four standard deviations of 15,050 draws.
             let allowed = 4.0 * (dropped * (1.0 - dropped) / mask.len() as f64).sqrt() + 1e-5;
             assert!((zeros - dropped).abs() < allowed, "{zeros} of {dropped}");
-            assert!((mean - 1.0).abs() < allowed / (1.0 - dropped) + 1e-5, "mean {mean}");
+            assert!(
+                (mean - 1.0).abs() < allowed / (1.0 - dropped) + 1e-5,
+                "mean {mean}"
+            );
         }
     }
 
@@ -107,7 +143,8 @@ mod tests {
         let first = mask(1, 2, 0, 0.5);
         assert_eq!(first, mask(1, 2, 0, 0.5));
         for other in [mask(2, 2, 0, 0.5), mask(1, 3, 0, 0.5), mask(1, 2, 1, 0.5)] {
-            let same = first.iter().zip(&other).filter(|(a, b)| a == b).count() as f64 / first.len() as f64;
+            let same = first.iter().zip(&other).filter(|(a, b)| a == b).count() as f64
+                / first.len() as f64;
             assert!((same - 0.5).abs() < 0.02, "{same}");
         }
         // Rows differ too.
@@ -119,7 +156,11 @@ mod tests {
         let mut values = vec![0.0; 20_000];
         uniform(7, 3, 0.25, &mut values);
         let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / 20_000.0;
-        let variance = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / 20_000.0;
+        let variance = values
+            .iter()
+            .map(|value| f64::from(*value).powi(2))
+            .sum::<f64>()
+            / 20_000.0;
         assert!(values.iter().all(|value| (-0.25..0.25).contains(value)));
         assert!(mean.abs() < 0.005, "{mean}");
         assert!((variance - 0.25 * 0.25 / 3.0).abs() < 0.0005, "{variance}");

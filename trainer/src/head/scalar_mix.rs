@@ -15,10 +15,22 @@ pub(super) struct ScalarMix {
 }
 
 impl ScalarMix {
-    pub(super) fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
-        let weights = builder.add("scalar_mix.weights", &[options.layers.len()], Start::Constant(0.0))?;
+    pub(super) fn new(
+        options: &HeadOptions,
+        device: Device,
+        mut builder: Builder,
+    ) -> Result<Self, HeadError> {
+        let weights = builder.add(
+            "scalar_mix.weights",
+            &[options.layers.len()],
+            Start::Constant(0.0),
+        )?;
         let scale = builder.add("scalar_mix.scale", &[1], Start::Constant(1.0))?;
-        Ok(Self { common: Common::new(options, device, builder, options.hidden)?, weights, scale })
+        Ok(Self {
+            common: Common::new(options, device, builder, options.hidden)?,
+            weights,
+            scale,
+        })
     }
 }
 
@@ -29,11 +41,21 @@ impl Head for ScalarMix {
 
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError> {
         let weights = self.weights.f_softmax(0, Kind::Float)?;
-        let shape = [size(tokens.rows().len()), size(self.common.options.layers.len())];
-        Ok(Reading::Weighted(weights.f_unsqueeze(0)?.f_expand(shape, false)?))
+        let shape = [
+            size(tokens.rows().len()),
+            size(self.common.options.layers.len()),
+        ];
+        Ok(Reading::Weighted(
+            weights.f_unsqueeze(0)?.f_expand(shape, false)?,
+        ))
     }
 
-    fn features(&self, read: &Tensor, _: &Tokens<'_>, _: Option<&[usize]>, dropout: Option<Dropout>) -> Result<Tensor, HeadError> {
+    fn features(
+        &self,
+        read: &Tensor,
+        _: &Tokens<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, HeadError> {
         self.common.dropped(read.f_mul(&self.scale)?, dropout, 0)
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn logits<H: Head + ?Sized>(head: &H, batch: &Batch<'_>) -> Result<Te
             Reading::Weighted(weights) => tokens.weighted_sums(&weights)?,
             Reading::Layers(chosen) => tokens.gathered(&chosen)?,
         };
-        let features = head.features(&read, &tokens, None, None)?;
+        let features = head.features(&read, &tokens, None)?;
         let features = match common.options.level {
             Level::Token => features,
             Level::Sequence => sentence_means(&features, batch)?,
@@ -39,66 +39,116 @@ pub(super) fn loss_and_gradients<H: Head + ?Sized>(
     let labelled = labelled(head, batch, targets)?;
     let parameters: Vec<&Tensor> = common.parameters.iter().map(|(_, tensor)| tensor).collect();
     if labelled.is_empty() {
-        return Ok(LossAndGradients { loss: 0.0, gradients: parameters.iter().map(|_| None).collect() });
+        return Ok(LossAndGradients {
+            loss: 0.0,
+            gradients: parameters.iter().map(|_| None).collect(),
+        });
     }
 
     // Tokens without a label take part only where the others look at them.
-    let (computed, wanted) = match (common.options.level, head.mixes_tokens()) {
-        (Level::Sequence, _) => (None, None),
-        (Level::Token, true) => (None, Some(labelled.as_slice())),
-        (Level::Token, false) => (Some(labelled.as_slice()), None),
-    };
+    let only_labelled = common.options.level == Level::Token && !head.mixes_tokens();
+    let computed = only_labelled.then_some(labelled.as_slice());
     let tokens = Tokens::of(batch, computed, &common.options, common.device)?;
     let reading = head.read(&tokens)?;
     let read = match &reading {
         Reading::Weighted(weights) => tokens.weighted_sums(weights)?.f_set_requires_grad(true)?,
         Reading::Layers(chosen) => tokens.gathered(chosen)?,
     };
-    let features = head.features(&read, &tokens, wanted, dropout)?;
+    let features = head.features(&read, &tokens, dropout)?;
     let features = match common.options.level {
         Level::Token => features,
-        Level::Sequence => sentence_means(&features, batch)?.f_index_select(0, &indices(&labelled, common.device)?)?,
+        Level::Sequence => sentence_means(&features, batch)?,
     };
-    let classes: Vec<i64> = labelled.iter().map(|&place| targets[place]).collect();
-    let classes = Tensor::f_from_slice(&classes)?.f_to_device(common.device)?;
+    // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
+    let (features, places) = if only_labelled {
+        (features, Some(&labelled))
+    } else if common.classifier.is_merged(size(targets.len())) {
+        (features, None)
+    } else {
+        (
+            features.f_index_select(0, &indices(&labelled, common.device)?)?,
+            Some(&labelled),
+        )
+    };
+    let classes = match places {
+        Some(places) => Tensor::f_from_slice(
+            &places
+                .iter()
+                .map(|&place| targets[place])
+                .collect::<Vec<_>>(),
+        )?,
+        None => Tensor::f_from_slice(targets)?,
+    };
+    let classes = classes.f_to_device(common.device)?;
     let logits = common.classifier.forward(&features)?;
-    let loss = logits.f_cross_entropy_loss::<&Tensor>(&classes, None, Reduction::Mean, NO_LABEL, 0.0)?;
+    let loss =
+        logits.f_cross_entropy_loss::<&Tensor>(&classes, None, Reduction::Mean, NO_LABEL, 0.0)?;
 
-    let mut gradients = backward(&loss, &parameters, matches!(reading, Reading::Weighted(_)).then_some(&read))?;
+    let mut gradients = backward(
+        &loss,
+        &parameters,
+        matches!(reading, Reading::Weighted(_)).then_some(&read),
+    )?;
     if let Reading::Weighted(weights) = &reading
         && let Some(by_sums) = gradients.pop().flatten()
     {
         let by_weights = tokens.weight_gradients(&by_sums)?;
         let product = weights.f_mul(&by_weights)?.f_sum(Kind::Float)?;
-        for (gradient, further) in gradients.iter_mut().zip(backward(&product, &parameters, None)?) {
+        for (gradient, further) in gradients
+            .iter_mut()
+            .zip(backward(&product, &parameters, None)?)
+        {
             *gradient = gradient.take().or(further);
         }
     }
-    Ok(LossAndGradients { loss: loss.f_double_value(&[])?, gradients })
+    Ok(LossAndGradients {
+        loss: loss.f_double_value(&[])?,
+        gradients,
+    })
 }
 
 /// The places of targets that are labels, all checked.
-fn labelled<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Result<Vec<usize>, HeadError> {
+fn labelled<H: Head + ?Sized>(
+    head: &H,
+    batch: &Batch<'_>,
+    targets: &[i64],
+) -> Result<Vec<usize>, HeadError> {
     let expected = match head.options().level {
         Level::Token => batch.tokens(),
-        Level::Sequence => batch.pool().map_or(batch.sequences(), |pool| pool.last().map_or(0, |last| last + 1)),
+        Level::Sequence => batch.pool().map_or(batch.sequences(), |pool| {
+            pool.last().map_or(0, |last| last + 1)
+        }),
     };
     if targets.len() != expected {
-        return Err(HeadError::Targets { expected, got: targets.len() });
+        return Err(HeadError::Targets {
+            expected,
+            got: targets.len(),
+        });
     }
     let classes = head.options().classes;
-    let wrong = targets.iter().find(|target| **target != NO_LABEL && !(0..size(classes)).contains(*target));
+    let wrong = targets
+        .iter()
+        .find(|target| **target != NO_LABEL && !(0..size(classes)).contains(*target));
     if let Some(&got) = wrong {
         return Err(HeadError::Class { got, classes });
     }
-    Ok((0..targets.len()).filter(|&place| targets[place] != NO_LABEL).collect())
+    Ok((0..targets.len())
+        .filter(|&place| targets[place] != NO_LABEL)
+        .collect())
 }
 
 /// Gradients of a scalar by `parameters`, and by `more` after them.
-fn backward(scalar: &Tensor, parameters: &[&Tensor], more: Option<&Tensor>) -> Result<Vec<Option<Tensor>>, TchError> {
+fn backward(
+    scalar: &Tensor,
+    parameters: &[&Tensor],
+    more: Option<&Tensor>,
+) -> Result<Vec<Option<Tensor>>, TchError> {
     let inputs: Vec<&Tensor> = parameters.iter().copied().chain(more).collect();
     let gradients = Tensor::f_run_backward(&[scalar], &inputs, false, false)?;
-    Ok(gradients.into_iter().map(|gradient| gradient.defined().then_some(gradient)).collect())
+    Ok(gradients
+        .into_iter()
+        .map(|gradient| gradient.defined().then_some(gradient))
+        .collect())
 }
 
 /// Mean features `[sentences, width]` of each sentence's tokens.
@@ -124,8 +174,14 @@ fn sentence_means(features: &Tensor, batch: &Batch<'_>) -> Result<Tensor, TchErr
         *count = count.max(1.0);
     }
     let sentence_of = Tensor::f_from_slice(&sentence_of)?.f_to_device(device)?;
-    let counts = Tensor::f_from_slice(&counts)?.f_to_device(device)?.f_unsqueeze(1)?;
+    let counts = Tensor::f_from_slice(&counts)?
+        .f_to_device(device)?
+        .f_unsqueeze(1)?;
     let (_, width) = features.size2()?;
-    let sums = Tensor::f_zeros([size(sentences), width], (Kind::Float, device))?.f_index_add(0, &sentence_of, features)?;
+    let sums = Tensor::f_zeros([size(sentences), width], (Kind::Float, device))?.f_index_add(
+        0,
+        &sentence_of,
+        features,
+    )?;
     sums.f_div(&counts)
 }

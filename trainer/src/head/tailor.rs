@@ -1,9 +1,9 @@
 //! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a sentence.
 
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use super::attention::{Attention, Padding};
-use super::parameters::{Builder, Linear, Start};
+use super::parameters::{Builder, Linear, Start, size};
 use super::{Common, Dropout, HeadError, HeadOptions, Tokens};
 
 /// Of the layer norm.
@@ -26,7 +26,11 @@ impl Tailor {
     pub(super) fn new(builder: &mut Builder, options: &HeadOptions) -> Result<Self, TchError> {
         let (hidden, size) = (options.hidden, options.attention_size);
         let norm = Linear {
-            weight: builder.add("adapter.tailor.FF.0.weight", &[hidden], Start::Constant(1.0))?,
+            weight: builder.add(
+                "adapter.tailor.FF.0.weight",
+                &[hidden],
+                Start::Constant(1.0),
+            )?,
             bias: builder.add("adapter.tailor.FF.0.bias", &[hidden], Start::Constant(0.0))?,
         };
         let dense = builder.linear("adapter.tailor.FF.1", hidden, hidden)?;
@@ -35,38 +39,145 @@ impl Tailor {
             let name = "adapter.tailor.tailor_query_dim_reducer";
             let reducer = Linear {
                 weight: builder.add(&format!("{name}.weight"), &[size, hidden], Start::Xavier)?,
-                bias: builder.add(&format!("{name}.bias"), &[size], Start::Linear { inputs: hidden })?,
+                bias: builder.add(
+                    &format!("{name}.bias"),
+                    &[size],
+                    Start::Linear { inputs: hidden },
+                )?,
             };
             let own = Attention::new(builder, "adapter.tailor.self_attention", options)?;
-            attention = Some(TokenAttention { reducer, attention: own });
+            attention = Some(TokenAttention {
+                reducer,
+                attention: own,
+            });
         }
-        Ok(Self { norm, dense, attention })
+        Ok(Self {
+            norm,
+            dense,
+            attention,
+        })
     }
 
     pub(super) const fn mixes_tokens(&self) -> bool {
         self.attention.is_some()
     }
 
-    /// `read [tokens, hidden]` to what is added to it, `[tokens, hidden]` or `[wanted, hidden]`.
+    /// `read [tokens, hidden]` to what is added to it, of the same shape.
     pub(super) fn forward(
         &self,
         common: &Common,
         read: &Tensor,
         tokens: &Tokens<'_>,
-        wanted: Option<&[usize]>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, HeadError> {
         let (_, hidden) = read.size2()?;
-        let normal = read.f_layer_norm([hidden], Some(&self.norm.weight), Some(&self.norm.bias), EPSILON, false)?;
-        let dense = common.dropped(self.dense.forward(&normal)?, dropout, 0)?;
-        let adjusted = read.f_add(&dense.f_relu()?)?;
-        let Some(TokenAttention { reducer, attention }) = &self.attention else { return Ok(adjusted) };
+        let normal = read.f_layer_norm(
+            [hidden],
+            Some(&self.norm.weight),
+            Some(&self.norm.bias),
+            EPSILON,
+            false,
+        )?;
+        // Dropped numbers are zero and kept ones grow, so that it makes no difference whether ReLU comes before or after.
+        let dense = self.dense.forward(&normal)?.f_relu()?;
+        let adjusted = match common.mask(&dense, dropout, 0)? {
+            Some(mask) => read.f_addcmul(&dense, &mask)?,
+            None => read.f_add(&dense)?,
+        };
+        match &self.attention {
+            Some(attention) => attention.mix(&common.dropped(adjusted, dropout, 1)?, tokens),
+            None => Ok(adjusted),
+        }
+    }
+}
 
-        let adjusted = common.dropped(adjusted, dropout, 1)?;
-        let padding = Padding::of(tokens.offsets(), tokens.device())?;
-        let weights = attention.over_itself(&reducer.forward(&adjusted)?, &padding)?;
-        let padded = padding.pad(&adjusted)?.f_view([padding.sequences, padding.longest, hidden])?;
-        let mixed = weights.f_bmm(&padded)?.f_view([-1, hidden])?;
-        Ok(padding.pack(&mixed, wanted)?)
+impl TokenAttention {
+    /// Each token's mixture of the tokens of its sequence, `[tokens, hidden]`.
+    fn mix(&self, values: &Tensor, tokens: &Tokens<'_>) -> Result<Tensor, HeadError> {
+        let projected = self
+            .attention
+            .project_both(&self.reducer.forward(values)?)?;
+        if tokens.device() == Device::Cpu {
+            Ok(self.mix_by_sequence(&projected, values, tokens.offsets())?)
+        } else {
+            Ok(self.mix_padded(&projected, values, tokens)?)
+        }
+    }
+
+    /// A product for every sequence: on a CPU a call costs nothing, and padding three times the work.
+    fn mix_by_sequence(
+        &self,
+        projected: &Tensor,
+        values: &Tensor,
+        offsets: &[usize],
+    ) -> Result<Tensor, TchError> {
+        let lengths: Vec<i64> = offsets
+            .windows(2)
+            .map(|pair| size(pair[1] - pair[0]))
+            .collect();
+        let values = values.f_split_with_sizes(&lengths, 0)?;
+        let mut mixed: Vec<Tensor> = values.iter().map(Tensor::shallow_clone).collect();
+        for group in Padding::by_length(offsets, Device::Cpu)? {
+            let weights = self.attention.over_itself(projected, &group)?.f_unbind(0)?;
+            for (weights, &sequence) in weights.iter().zip(&group.members) {
+                let length = lengths[sequence];
+                let weights = weights.f_narrow(0, 0, length)?.f_narrow(1, 0, length)?;
+                mixed[sequence] = weights.f_mm(&values[sequence])?;
+            }
+        }
+        Tensor::f_cat(&mixed, 0)
+    }
+
+    /// One product for all sequences, padded: on a graphics card a call costs more than the padding.
+    fn mix_padded(
+        &self,
+        projected: &Tensor,
+        values: &Tensor,
+        tokens: &Tokens<'_>,
+    ) -> Result<Tensor, TchError> {
+        let offsets = tokens.offsets();
+        let padding = Padding::of((0..offsets.len() - 1).collect(), offsets, tokens.device())?;
+        let (_, hidden) = values.size2()?;
+        let weights = self.attention.over_itself(projected, &padding)?;
+        let padded = padding.pad(values)?.f_view([-1, padding.longest, hidden])?;
+        padding.pack(&weights.f_bmm(&padded)?.f_view([-1, hidden])?)
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "the numbers are small"
+)]
+mod tests {
+    use super::*;
+    use crate::activations::Batch;
+    use crate::head::HeadKind;
+
+    /// The way of a graphics card, taken on the CPU, gives the same.
+    #[test]
+    fn padded_and_by_sequence_agree() {
+        let offsets = vec![0, 5, 6, 6, 19, 22, 30];
+        let options = HeadOptions::new(HeadKind::Adapter, vec![0], 8, 2);
+        let mut builder = Builder::new(1, Device::Cpu);
+        let tailor = Tailor::new(&mut builder, &options).unwrap();
+        let attention = tailor.attention.as_ref().unwrap();
+        let batch =
+            Batch::packed(vec![0; 30 * 8 * 4], offsets, (1, 8), cache::StoreDtype::F32).unwrap();
+        let tokens = Tokens::of(&batch, None, &options, Device::Cpu).unwrap();
+        let values: Vec<f32> = (0..240)
+            .map(|place| ((place * 29 % 83) as f32 - 41.0) / 20.0)
+            .collect();
+        let values = Tensor::from_slice(&values).view([30, 8]);
+        let projected = attention
+            .attention
+            .project_both(&attention.reducer.forward(&values).unwrap())
+            .unwrap();
+        let one = attention
+            .mix_by_sequence(&projected, &values, tokens.offsets())
+            .unwrap();
+        let other = attention.mix_padded(&projected, &values, &tokens).unwrap();
+        assert!((one - other).abs().max().double_value(&[]) < 1e-6);
     }
 }

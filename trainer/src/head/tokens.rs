@@ -18,7 +18,12 @@ pub struct Tokens<'b> {
 
 impl<'b> Tokens<'b> {
     /// All tokens of `batch`, or those at `places`.
-    pub(crate) fn of(batch: &'b Batch<'b>, places: Option<&[usize]>, options: &HeadOptions, device: Device) -> Result<Self, HeadError> {
+    pub(crate) fn of(
+        batch: &'b Batch<'b>,
+        places: Option<&[usize]>,
+        options: &HeadOptions,
+        device: Device,
+    ) -> Result<Self, HeadError> {
         if (batch.layers(), batch.hidden()) != (options.layers.len(), options.hidden) {
             return Err(HeadError::Shape {
                 layers: options.layers.len(),
@@ -28,8 +33,18 @@ impl<'b> Tokens<'b> {
             });
         }
         let every = batch.rows();
-        let some = places.map(|places| (places.iter().map(|&place| every[place]).collect(), places.to_vec()));
-        Ok(Self { batch, every, some, device })
+        let some = places.map(|places| {
+            (
+                places.iter().map(|&place| every[place]).collect(),
+                places.to_vec(),
+            )
+        });
+        Ok(Self {
+            batch,
+            every,
+            some,
+            device,
+        })
     }
 
     /// The tokens' rows, `[layers, hidden]` each.
@@ -50,7 +65,9 @@ impl<'b> Tokens<'b> {
     /// The sequence of every token computed on, `[tokens]`.
     pub(crate) fn sequence_of(&self) -> Vec<i64> {
         let pairs = (0_i64..).zip(self.batch.offsets().windows(2));
-        let every: Vec<i64> = pairs.flat_map(|(index, pair)| std::iter::repeat_n(index, pair[1] - pair[0])).collect();
+        let every: Vec<i64> = pairs
+            .flat_map(|(index, pair)| std::iter::repeat_n(index, pair[1] - pair[0]))
+            .collect();
         match &self.some {
             Some((_, places)) => places.iter().map(|&place| every[place]).collect(),
             None => every,
@@ -65,7 +82,13 @@ impl<'b> Tokens<'b> {
         let shape = sizes(&[self.batch.sequences(), layers, hidden]);
         let over_layers = memory::filled(&sizes(&[tokens, hidden]), Device::Cpu, |over_layers| {
             over_tokens = Some(memory::filled(&shape, self.device, |over_tokens| {
-                kernels::means(&self.every, self.batch.offsets(), self.batch.dtype(), over_layers, over_tokens);
+                kernels::means(
+                    &self.every,
+                    self.batch.offsets(),
+                    self.batch.dtype(),
+                    over_layers,
+                    over_tokens,
+                );
             }));
         })?;
         let over_tokens = match over_tokens {
@@ -85,9 +108,13 @@ impl<'b> Tokens<'b> {
     pub(crate) fn weighted_sums(&self, weights: &Tensor) -> Result<Tensor, TchError> {
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         memory::with_values(weights, |weights| {
-            memory::filled(&sizes(&[rows.len(), self.batch.hidden()]), self.device, |sums| {
-                kernels::weighted_sums(rows, dtype, weights, sums);
-            })
+            memory::filled(
+                &sizes(&[rows.len(), self.batch.hidden()]),
+                self.device,
+                |sums| {
+                    kernels::weighted_sums(rows, dtype, weights, sums);
+                },
+            )
         })?
     }
 
@@ -95,9 +122,13 @@ impl<'b> Tokens<'b> {
     pub(crate) fn weight_gradients(&self, by_sums: &Tensor) -> Result<Tensor, TchError> {
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         memory::with_values(by_sums, |by_sums| {
-            memory::filled(&sizes(&[rows.len(), self.batch.layers()]), self.device, |gradient| {
-                kernels::weight_gradients(rows, dtype, by_sums, gradient);
-            })
+            memory::filled(
+                &sizes(&[rows.len(), self.batch.layers()]),
+                self.device,
+                |gradient| {
+                    kernels::weight_gradients(rows, dtype, by_sums, gradient);
+                },
+            )
         })?
     }
 
@@ -105,7 +136,9 @@ impl<'b> Tokens<'b> {
     pub(crate) fn gathered(&self, chosen: &[usize]) -> Result<Tensor, TchError> {
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         let shape = [size(rows.len()), size(chosen.len() * self.batch.hidden())];
-        memory::filled(&shape, self.device, |values| kernels::gather(rows, dtype, chosen, values))
+        memory::filled(&shape, self.device, |values| {
+            kernels::gather(rows, dtype, chosen, values);
+        })
     }
 }
 
