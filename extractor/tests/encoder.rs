@@ -1,6 +1,12 @@
 //! Hidden states against transformers, on small random checkpoints of every family; see
 //! `fixtures/make_checkpoints.py`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is the failure being reported"
+)]
+
 use std::path::{Path, PathBuf};
 
 use extractor::encoder::{Batch, Device, Encoder, EncoderOptions, LayerSelection};

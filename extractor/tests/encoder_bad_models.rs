@@ -1,5 +1,11 @@
 //! Models that cannot be read: one error each, which says what is wrong where, and never a crash.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is the failure being reported"
+)]
+
 use std::path::{Path, PathBuf};
 
 use extractor::checkpoint::CheckpointError;
