@@ -20,7 +20,10 @@ impl Batch {
     /// Padded positions of the batch, `offsets` as for [`batches`].
     #[must_use]
     pub fn padding(&self, offsets: &[u64]) -> u64 {
-        self.sequences.iter().map(|&sequence| self.width as u64 - (offsets[sequence + 1] - offsets[sequence])).sum()
+        self.sequences
+            .iter()
+            .map(|&sequence| self.width as u64 - (offsets[sequence + 1] - offsets[sequence]))
+            .sum()
     }
 }
 
@@ -40,7 +43,10 @@ impl Budget {
     /// do more tokens in that time. A GPU does hundreds.
     #[must_use]
     pub fn new(tokens: usize, provider: &str) -> Self {
-        Self { tokens, overhead: if provider == "cpu" { 16 } else { 256 } }
+        Self {
+            tokens,
+            overhead: if provider == "cpu" { 16 } else { 256 },
+        }
     }
 }
 
@@ -49,7 +55,9 @@ impl Budget {
 /// `offsets` (`[sequences + 1]`) is where sequences begin. Empty ones are left out: there is nothing to encode.
 #[must_use]
 pub fn batches(sequences: Range<usize>, offsets: &[u64], budget: Budget) -> Vec<Batch> {
-    let length = |sequence: usize| usize::try_from(offsets[sequence + 1] - offsets[sequence]).unwrap_or(usize::MAX);
+    let length = |sequence: usize| {
+        usize::try_from(offsets[sequence + 1] - offsets[sequence]).unwrap_or(usize::MAX)
+    };
     let mut order: Vec<usize> = sequences.filter(|&sequence| length(sequence) > 0).collect();
     order.sort_by_key(|&sequence| (std::cmp::Reverse(length(sequence)), sequence));
     let widths: Vec<usize> = order.iter().map(|&sequence| length(sequence)).collect();
@@ -58,7 +66,10 @@ pub fn batches(sequences: Range<usize>, offsets: &[u64], budget: Budget) -> Vec<
     let mut batches = Vec::new();
     while end > 0 {
         let begin = begins[end];
-        batches.push(Batch { sequences: order[begin..end].to_vec(), width: widths[begin] });
+        batches.push(Batch {
+            sequences: order[begin..end].to_vec(),
+            width: widths[begin],
+        });
         end = begin;
     }
     batches.reverse();
@@ -95,17 +106,53 @@ mod tests {
     fn longest_first_and_ties_by_index() {
         let offsets = [0, 3, 5, 5, 8, 9];
         let expected = [
-            Batch { sequences: vec![0, 3], width: 3 },
-            Batch { sequences: vec![1, 4], width: 2 },
+            Batch {
+                sequences: vec![0, 3],
+                width: 3,
+            },
+            Batch {
+                sequences: vec![1, 4],
+                width: 2,
+            },
         ];
-        assert_eq!(batches(0..5, &offsets, Budget { tokens: 6, overhead: 2 }), expected);
-        assert_eq!(batches(2..3, &offsets, Budget { tokens: 6, overhead: 2 }), []);
+        assert_eq!(
+            batches(
+                0..5,
+                &offsets,
+                Budget {
+                    tokens: 6,
+                    overhead: 2
+                }
+            ),
+            expected
+        );
+        assert_eq!(
+            batches(
+                2..3,
+                &offsets,
+                Budget {
+                    tokens: 6,
+                    overhead: 2
+                }
+            ),
+            []
+        );
     }
 
     #[test]
     fn a_cheap_run_is_worth_no_padding_and_a_dear_one_is() {
         let offsets = [0, 9, 18, 20, 22];
-        let count = |overhead| batches(0..4, &offsets, Budget { tokens: 100, overhead }).len();
+        let count = |overhead| {
+            batches(
+                0..4,
+                &offsets,
+                Budget {
+                    tokens: 100,
+                    overhead,
+                },
+            )
+            .len()
+        };
         assert_eq!(count(13), 2);
         assert_eq!(count(15), 1);
     }
@@ -116,7 +163,8 @@ mod tests {
             return 0;
         }
         let rows = (budget.tokens / widths[0]).clamp(1, widths.len());
-        let cost = |rows: usize| budget.overhead + rows * widths[0] + cheapest(&widths[rows..], budget);
+        let cost =
+            |rows: usize| budget.overhead + rows * widths[0] + cheapest(&widths[rows..], budget);
         (1..=rows).map(cost).min().unwrap_or(0)
     }
 

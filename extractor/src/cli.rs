@@ -14,7 +14,9 @@ mod verify;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::exit::ExitStatus;
 use shared::terminal::{Terminal, TerminalOptions};
 
@@ -26,7 +28,6 @@ use self::options::{ExtractOptions, PlanOptions, StoreOptions, VerifyOptions};
 #[command(
     name = "extractor",
     version,
-    args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 done; 1 yours to mend (options, data, a store of something else); 2 the machine's \
                   (disk, memory, GPU); 75 stopped by a signal, run the same command again to go on.\n\
                   Every option has an environment variable of its name, for example EXTRACTOR_MODEL.\n\
@@ -59,11 +60,15 @@ enum Command {
 /// Runs the program with its command line and tells how it should exit.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(refused) => {
             // Help and version are printed as such; a wrong option is the user's to mend.
-            let status = if refused.use_stderr() { ExitStatus::User } else { ExitStatus::Success };
+            let status = if refused.use_stderr() {
+                ExitStatus::User
+            } else {
+                ExitStatus::Success
+            };
             let _ = refused.print();
             return status;
         }
@@ -76,6 +81,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
             error.status
         }
     }
+}
+
+/// Options of an extraction before the name of another command would be ignored: they are refused.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    if let Some((name, _)) = matches.subcommand() {
+        let everywhere = ["quiet", "verbose", "no_progress"];
+        let typed = |option: &&clap::Arg| {
+            let id = option.get_id().as_str();
+            matches.try_contains_id(id).is_ok()
+                && matches.value_source(id) == Some(ValueSource::CommandLine)
+                && !everywhere.contains(&id)
+        };
+        let stray = command.get_arguments().find(typed).map(ToString::to_string);
+        if let Some(stray) = stray {
+            let message = format!(
+                "{stray} stands before {name}, where it would mean nothing: write it after {name}"
+            );
+            return Err(command.error(ErrorKind::ArgumentConflict, message));
+        }
+    }
+    Cli::from_arg_matches(&matches)
 }
 
 fn dispatch(cli: Cli, terminal: &Terminal) -> Result<ExitStatus, CliError> {

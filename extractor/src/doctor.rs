@@ -31,14 +31,26 @@ pub fn run(out: Option<&Path>, terminal: &Terminal) -> ExitStatus {
     line("GPU", gpu());
     line("threads", threads());
     line("memory", memory());
-    line("file system", file_system(out.unwrap_or_else(|| Path::new("."))));
-    if usable { ExitStatus::Success } else { ExitStatus::User }
+    line(
+        "file system",
+        file_system(out.unwrap_or_else(|| Path::new("."))),
+    );
+    if usable {
+        ExitStatus::Success
+    } else {
+        ExitStatus::User
+    }
 }
 
 fn onnxruntime(library: &Path) -> String {
-    let version = native::onnxruntime_version(library).unwrap_or_else(|| "unknown version".to_owned());
+    let version =
+        native::onnxruntime_version(library).unwrap_or_else(|| "unknown version".to_owned());
     let tested = native::ONNXRUNTIME_VERSION;
-    let note = if version == tested { String::new() } else { format!(" (tested with {tested})") };
+    let note = if version == tested {
+        String::new()
+    } else {
+        format!(" (tested with {tested})")
+    };
     format!("{version}{note} at {}", library.display())
 }
 
@@ -47,7 +59,8 @@ fn cuda_kernels(library: &Path) -> String {
     if provider.exists() {
         return format!("at {}", provider.display());
     }
-    "none beside ONNX Runtime: --device auto is the CPU; `cargo xtask setup --cuda` fetches them".to_owned()
+    "none beside ONNX Runtime: --device auto is the CPU; `cargo xtask setup --cuda` fetches them"
+        .to_owned()
 }
 
 fn gpu() -> String {
@@ -55,29 +68,60 @@ fn gpu() -> String {
         return "no NVIDIA driver is loaded: --device auto is the CPU".to_owned();
     };
     let driver = driver.lines().next().unwrap_or_default().trim().to_owned();
-    let names = fs_err::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten().filter_map(|gpu| {
-        let text = fs_err::read_to_string(gpu.path().join("information")).ok()?;
-        Some(text.lines().find_map(|line| line.strip_prefix("Model:"))?.trim().to_owned())
-    });
+    let names = fs_err::read_dir("/proc/driver/nvidia/gpus")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|gpu| {
+            let text = fs_err::read_to_string(gpu.path().join("information")).ok()?;
+            Some(
+                text.lines()
+                    .find_map(|line| line.strip_prefix("Model:"))?
+                    .trim()
+                    .to_owned(),
+            )
+        });
     let names: Vec<String> = names.collect();
-    let visible = std::env::var("CUDA_VISIBLE_DEVICES").map_or_else(|_| String::new(), |list| format!("; CUDA_VISIBLE_DEVICES={list}"));
-    format!("{} ({driver}{visible})", if names.is_empty() { "none".to_owned() } else { names.join(", ") })
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").map_or_else(
+        |_| String::new(),
+        |list| format!("; CUDA_VISIBLE_DEVICES={list}"),
+    );
+    format!(
+        "{} ({driver}{visible})",
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    )
 }
 
 fn threads() -> String {
-    let slurm = std::env::var("SLURM_CPUS_PER_TASK").map_or_else(|_| String::new(), |share| format!(", SLURM_CPUS_PER_TASK={share}"));
+    let slurm = std::env::var("SLURM_CPUS_PER_TASK").map_or_else(
+        |_| String::new(),
+        |share| format!(", SLURM_CPUS_PER_TASK={share}"),
+    );
     let machine = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    format!("{} ({machine} allowed to this process{slurm})", resources::threads())
+    format!(
+        "{} ({machine} allowed to this process{slurm})",
+        resources::threads()
+    )
 }
 
 fn memory() -> String {
-    let known = |bytes_or_none: Option<u64>, none: &str| bytes_or_none.map_or_else(|| none.to_owned(), bytes);
+    let known = |bytes_or_none: Option<u64>, none: &str| {
+        bytes_or_none.map_or_else(|| none.to_owned(), bytes)
+    };
     let available = known(resources::memory_available(), "unknown");
-    format!("{available} available, limit of the job: {}", known(resources::memory_limit(), "none"))
+    format!(
+        "{available} available, limit of the job: {}",
+        known(resources::memory_limit(), "none")
+    )
 }
 
 fn file_system(path: &Path) -> String {
-    let kind = resources::file_system(path).map_or_else(|error| error.to_string(), |kind| kind.to_string());
+    let kind = resources::file_system(path)
+        .map_or_else(|error| error.to_string(), |kind| kind.to_string());
     let free = resources::free_space(path).map_or_else(|error| error.to_string(), bytes);
     format!("{kind}, {free} free at {}", path.display())
 }

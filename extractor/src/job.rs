@@ -115,13 +115,28 @@ impl Job<'_> {
     ///
     /// # Errors
     /// [`JobError`]; finished parts stay, and the same command goes on after them.
-    pub fn run(&self, encoder: &mut Encoder, store: &StoreWriter, parts: &[Part]) -> Result<Work, JobError> {
+    pub fn run(
+        &self,
+        encoder: &mut Encoder,
+        store: &StoreWriter,
+        parts: &[Part],
+    ) -> Result<Work, JobError> {
         let start = Instant::now();
-        let tokens = parts.iter().map(|part| part.tokens.end - part.tokens.start).sum();
+        let tokens = parts
+            .iter()
+            .map(|part| part.tokens.end - part.tokens.start)
+            .sum();
         let progress = self.terminal.progress("encoding", tokens, "tokens");
         let mut work = Work::default();
         std::thread::scope(|scope| {
-            let mut run = Run { job: self, encoder, store, writing: Writing::start(scope), progress: &progress, work: &mut work };
+            let mut run = Run {
+                job: self,
+                encoder,
+                store,
+                writing: Writing::start(scope),
+                progress: &progress,
+                work: &mut work,
+            };
             let encoding = parts.iter().try_for_each(|part| run.part(part));
             // The store's error is the cause when both fail: the encoder's side only saw the channel close.
             work.writing = run.writing.end()?;
@@ -146,7 +161,14 @@ struct Run<'a, 'scope> {
 
 impl Run<'_, '_> {
     fn part(&mut self, part: &Part) -> Result<(), JobError> {
-        let Some(table) = self.job.tables.iter().find(|table| table.name == part.split) else { return Ok(()) };
+        let Some(table) = self
+            .job
+            .tables
+            .iter()
+            .find(|table| table.name == part.split)
+        else {
+            return Ok(());
+        };
         if self.work.interrupted {
             return Ok(());
         }
@@ -197,7 +219,10 @@ impl Run<'_, '_> {
 
 /// The encoder's batch of some sequences of a split.
 fn padded(table: &SplitTables, sequences: &[usize]) -> Result<encoder::Batch, EncoderError> {
-    let ids: Vec<&[u32]> = sequences.iter().map(|&sequence| &table.input_ids[token_range(&table.offsets, sequence)]).collect();
+    let ids: Vec<&[u32]> = sequences
+        .iter()
+        .map(|&sequence| &table.input_ids[token_range(&table.offsets, sequence)])
+        .collect();
     encoder::Batch::padded(&ids)
 }
 

@@ -69,7 +69,10 @@ pub enum PlanError {
         classes: Vec<String>,
     },
     /// More sentences than a store can number.
-    #[error("{split} has {sentences} sentences, a store holds at most {} in a split", u32::MAX)]
+    #[error(
+        "{split} has {sentences} sentences, a store holds at most {} in a split",
+        u32::MAX
+    )]
     TooManySentences {
         /// The split.
         split: SplitName,
@@ -116,7 +119,12 @@ impl Limits {
         let max_length = wanted.unwrap_or(max_positions);
         if max_length > max_positions || max_length <= special {
             let (least, most) = (special + 1, max_positions);
-            return Err(PlanError::MaxLength { wanted: max_length, least, most, special });
+            return Err(PlanError::MaxLength {
+                wanted: max_length,
+                least,
+                most,
+                special,
+            });
         }
         Ok(Self { max_length, long })
     }
@@ -176,17 +184,31 @@ impl Tokens {
     /// # Errors
     /// [`PlanError`], naming file, line and sentence.
     pub fn new(dataset: Dataset, tokenizer: &Tokenizer, limits: Limits) -> Result<Self, PlanError> {
-        let Dataset { task, classes, splits, .. } = dataset;
+        let Dataset {
+            task,
+            classes,
+            splits,
+            ..
+        } = dataset;
         let mut counts = Counts::default();
         let mut tables = Vec::new();
         let mut sizes = std::collections::BTreeMap::new();
         for split in splits {
             let sub_words = (0..split.sentences.len())
                 .into_par_iter()
-                .map(|sentence| tokenizer.encode(&split.sentences.words(sentence).collect::<Vec<_>>()))
+                .map(|sentence| {
+                    tokenizer.encode(&split.sentences.words(sentence).collect::<Vec<_>>())
+                })
                 .collect::<Result<Vec<_>, _>>()?;
             let name = split.name;
-            let table = Layout { tokenizer, limits, task, classes: &classes, counts: &mut counts }.split(&split, &sub_words)?;
+            let table = Layout {
+                tokenizer,
+                limits,
+                task,
+                classes: &classes,
+                counts: &mut counts,
+            }
+            .split(&split, &sub_words)?;
             sizes.insert(name, table.size());
             tables.push(table);
         }
@@ -196,7 +218,11 @@ impl Tokens {
             counts.sequences += size.sequences;
             counts.tokens += size.tokens;
         }
-        Ok(Self { tables, sizes, counts })
+        Ok(Self {
+            tables,
+            sizes,
+            counts,
+        })
     }
 }
 
@@ -213,10 +239,22 @@ impl Layout<'_> {
     fn split(mut self, split: &Split, sub_words: &[SubWords]) -> Result<SplitTables, PlanError> {
         let sentences = split.sentences.len();
         if u32::try_from(sentences).is_err() {
-            return Err(PlanError::TooManySentences { split: split.name, sentences });
+            return Err(PlanError::TooManySentences {
+                split: split.name,
+                sentences,
+            });
         }
-        let level = if self.task == Task::Sequence { LabelLevel::Sentence } else { LabelLevel::Token };
-        let mut labels = LabelTable { task: self.task, classes: self.classes.to_vec(), level, ids: Vec::new() };
+        let level = if self.task == Task::Sequence {
+            LabelLevel::Sentence
+        } else {
+            LabelLevel::Token
+        };
+        let mut labels = LabelTable {
+            task: self.task,
+            classes: self.classes.to_vec(),
+            level,
+            ids: Vec::new(),
+        };
         let mut table = SplitTables {
             name: split.name,
             offsets: vec![0],
@@ -226,16 +264,24 @@ impl Layout<'_> {
             words: Vec::with_capacity(sentences),
             labels: Vec::new(),
         };
-        let class_ids: HashMap<&str, i32> = self.classes.iter().map(String::as_str).zip(0..).collect();
+        let class_ids: HashMap<&str, i32> =
+            self.classes.iter().map(String::as_str).zip(0..).collect();
         for (index, (sentence, sub_words)) in split.sentences.iter().zip(sub_words).enumerate() {
             let kept = self.windows(split, index, &sentence, sub_words)?;
             let classes = self.class_ids(split, &sentence, &class_ids)?;
             match level {
                 LabelLevel::Sentence => labels.ids.extend(&classes),
-                LabelLevel::Token => self.first_sub_words(&kept, sub_words, &classes, &mut labels.ids),
+                LabelLevel::Token => {
+                    self.first_sub_words(&kept, sub_words, &classes, &mut labels.ids);
+                }
             }
             for window in kept {
-                self.sequence(&mut table, index, &sub_words.ids[window.clone()], &sub_words.word_ids[window]);
+                self.sequence(
+                    &mut table,
+                    index,
+                    &sub_words.ids[window.clone()],
+                    &sub_words.word_ids[window],
+                );
             }
             table.words.push(sentence.words);
         }
@@ -262,7 +308,10 @@ impl Layout<'_> {
             LongPolicy::Split => {
                 let windows = windows(&sub_words.word_ids, room);
                 self.counts.split_sentences += 1;
-                let lengths = sub_words.word_ids.chunk_by(|left, right| left == right).map(<[u32]>::len);
+                let lengths = sub_words
+                    .word_ids
+                    .chunk_by(|left, right| left == right)
+                    .map(<[u32]>::len);
                 self.counts.cut_words += lengths.filter(|&length| length > room).count() as u64;
                 Ok(windows)
             }
@@ -284,7 +333,13 @@ impl Layout<'_> {
         }
     }
 
-    fn note_lost_words(&mut self, split: SplitName, index: usize, sentence: &Sentence, sub_words: &SubWords) {
+    fn note_lost_words(
+        &mut self,
+        split: SplitName,
+        index: usize,
+        sentence: &Sentence,
+        sub_words: &SubWords,
+    ) {
         let mut seen = sub_words.word_ids.iter().peekable();
         for (word, text) in sentence.words.iter().enumerate() {
             if seen.next_if(|&&id| id as usize == word).is_some() {
@@ -292,7 +347,13 @@ impl Layout<'_> {
                 continue;
             }
             let label = (self.task != Task::Sequence).then(|| sentence.labels[word].clone());
-            let lost = LostWord { split, sentence: index, word, text: text.clone(), label };
+            let lost = LostWord {
+                split,
+                sentence: index,
+                word,
+                text: text.clone(),
+                label,
+            };
             self.counts.words_without_sub_word.push(lost);
         }
     }
@@ -305,12 +366,15 @@ impl Layout<'_> {
         class_ids: &HashMap<&str, i32>,
     ) -> Result<Vec<i32>, PlanError> {
         let id = |label: &String| {
-            class_ids.get(label.as_str()).copied().ok_or_else(|| PlanError::UnknownLabel {
-                path: split.path.clone(),
-                line: sentence.line,
-                label: label.clone(),
-                classes: self.classes.to_vec(),
-            })
+            class_ids
+                .get(label.as_str())
+                .copied()
+                .ok_or_else(|| PlanError::UnknownLabel {
+                    path: split.path.clone(),
+                    line: sentence.line,
+                    label: label.clone(),
+                    classes: self.classes.to_vec(),
+                })
         };
         sentence.labels.iter().map(id).collect()
     }
@@ -328,7 +392,11 @@ impl Layout<'_> {
             labels.extend(self.tokenizer.prefix().iter().map(|_| NO_CLASS));
             labels.extend(window.clone().map(|token| {
                 let first = token == 0 || words[token - 1] != words[token];
-                if first { classes[words[token] as usize] } else { NO_CLASS }
+                if first {
+                    classes[words[token] as usize]
+                } else {
+                    NO_CLASS
+                }
             }));
             labels.extend(self.tokenizer.suffix().iter().map(|_| NO_CLASS));
         }
@@ -337,13 +405,21 @@ impl Layout<'_> {
     /// Appends one sequence with its special tokens.
     fn sequence(&self, table: &mut SplitTables, sentence: usize, ids: &[u32], word_ids: &[u32]) {
         let (prefix, suffix) = (self.tokenizer.prefix(), self.tokenizer.suffix());
-        table.input_ids.extend([prefix, ids, suffix].into_iter().flatten());
+        table
+            .input_ids
+            .extend([prefix, ids, suffix].into_iter().flatten());
         table.word_ids.extend(prefix.iter().map(|_| -1));
         // A sentence of 2^31 words does not fit into memory.
-        table.word_ids.extend(word_ids.iter().map(|&word| i32::try_from(word).unwrap_or(i32::MAX)));
+        table.word_ids.extend(
+            word_ids
+                .iter()
+                .map(|&word| i32::try_from(word).unwrap_or(i32::MAX)),
+        );
         table.word_ids.extend(suffix.iter().map(|_| -1));
         table.offsets.push(table.input_ids.len() as u64);
-        table.sentence_of.push(u32::try_from(sentence).unwrap_or(u32::MAX));
+        table
+            .sentence_of
+            .push(u32::try_from(sentence).unwrap_or(u32::MAX));
     }
 }
 

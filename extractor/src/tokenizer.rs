@@ -93,7 +93,12 @@ impl Tokenizer {
         let bytes = serde_json::to_vec(&json).map_err(|error| malformed(error.into()))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(malformed)?;
         let (prefix, suffix) = special_tokens(&inner).map_err(malformed)?;
-        Ok(Self { inner, prefix, suffix, digest })
+        Ok(Self {
+            inner,
+            prefix,
+            suffix,
+            digest,
+        })
     }
 
     /// Cuts the words of a sentence into sub-words.
@@ -117,7 +122,11 @@ impl Tokenizer {
             .iter()
             .map(|word| word.ok_or_else(|| fail("a sub-word belongs to no word".to_owned())))
             .collect::<Result<_, _>>()?;
-        Ok(SubWords { ids: encoding.get_ids().to_vec(), word_ids, offsets: encoding.get_offsets().to_vec() })
+        Ok(SubWords {
+            ids: encoding.get_ids().to_vec(),
+            word_ids,
+            offsets: encoding.get_offsets().to_vec(),
+        })
     }
 
     /// Special tokens before the sub-words of a sequence, `[CLS]` for BERT, none for GPT-2.
@@ -160,7 +169,10 @@ fn special_tokens(tokenizer: &tokenizers::Tokenizer) -> tokenizers::Result<(Vec<
     );
     let processed = tokenizer.post_process(probe, None, true)?;
     let ids = processed.get_ids();
-    let own = processed.get_special_tokens_mask().iter().position(|&special| special == 0);
+    let own = processed
+        .get_special_tokens_mask()
+        .iter()
+        .position(|&special| special == 0);
     let own = own.ok_or("its post-processor drops the sub-words of the sentence")?;
     Ok((ids[..own].to_vec(), ids[own + 1..].to_vec()))
 }

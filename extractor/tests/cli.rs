@@ -19,7 +19,10 @@ fn a_data_set_becomes_a_store() {
     assert_eq!(summary["state"], "complete");
     assert_eq!(summary["sentences"], 60);
     assert_eq!(summary["self_check"]["sequences"], 4);
-    assert_eq!(summary["bytes"], summary["tokens"].as_u64().unwrap() * 3 * 16 * 2);
+    assert_eq!(
+        summary["bytes"],
+        summary["tokens"].as_u64().unwrap() * 3 * 16 * 2
+    );
 
     let store = cache::Store::open(&toy.store(), cache::Io::Read).unwrap();
     assert_eq!(store.identity(), summary["identity"].as_str().unwrap());
@@ -33,7 +36,10 @@ fn a_data_set_becomes_a_store() {
     let words = &train.word_ids()[range.clone()];
     let labels = &train.labels(Task::Ner).unwrap().ids[range.clone()];
     assert_eq!((words[0], labels[0]), (-1, -100));
-    assert_eq!(words.iter().filter(|&&word| word == 0).count(), 1 + words[2..].iter().filter(|&&word| word == 0).count());
+    assert_eq!(
+        words.iter().filter(|&&word| word == 0).count(),
+        1 + words[2..].iter().filter(|&&word| word == 0).count()
+    );
     assert!(labels[1] >= 0);
     assert_eq!(train.hidden_states(sentence).unwrap().tokens(), range.len());
 }
@@ -45,14 +51,28 @@ fn a_finished_store_is_left_alone_at_once() {
     let before = tree(&toy.store());
     // Not even the encoder is looked at.
     let start = std::time::Instant::now();
-    toy.extract().assert().success().stderr(contains("nothing to do").and(contains("encoder ").not()));
-    assert!(start.elapsed().as_secs_f64() < 1.0, "took {:?}", start.elapsed());
+    toy.extract()
+        .assert()
+        .success()
+        .stderr(contains("nothing to do").and(contains("encoder ").not()));
+    assert!(
+        start.elapsed().as_secs_f64() < 1.0,
+        "took {:?}",
+        start.elapsed()
+    );
     assert_eq!(before, tree(&toy.store()));
 
     // Another selection of layers is another store: nothing is overwritten unasked.
-    toy.extract().args(["--layers", "0,-1"]).assert().code(1).stderr(contains("layers: stored [0,1,2], wanted [0,2]"));
+    toy.extract()
+        .args(["--layers", "0,-1"])
+        .assert()
+        .code(1)
+        .stderr(contains("layers: stored [0,1,2], wanted [0,2]"));
     assert_eq!(before, tree(&toy.store()));
-    toy.extract().args(["--layers", "0,-1", "--overwrite"]).assert().success();
+    toy.extract()
+        .args(["--layers", "0,-1", "--overwrite"])
+        .assert()
+        .success();
     let store = cache::Store::open(&toy.store(), cache::Io::Read).unwrap();
     assert_eq!(store.manifest().layers, [0, 2]);
 }
@@ -77,8 +97,15 @@ fn every_option_has_an_environment_variable() {
 #[test]
 fn options_that_are_missing_or_wrong_are_one_error() {
     let toy = Toy::new();
-    toy.program().assert().code(1).stderr(contains("error: --out is missing"));
-    toy.program().args(["--out", "x"]).assert().code(1).stderr(contains("error: --model is missing"));
+    toy.program()
+        .assert()
+        .code(1)
+        .stderr(contains("error: --out is missing"));
+    toy.program()
+        .args(["--out", "x"])
+        .assert()
+        .code(1)
+        .stderr(contains("error: --model is missing"));
     let model = toy.model();
     let model = model.to_str().unwrap();
     toy.program()
@@ -87,7 +114,14 @@ fn options_that_are_missing_or_wrong_are_one_error() {
         .code(1)
         .stderr(contains("conll2003").and(contains("HF_HUB_OFFLINE is set")));
     toy.program()
-        .args(["--out", "x", "--model", "bert-large-cased", "--dataset", "y"])
+        .args([
+            "--out",
+            "x",
+            "--model",
+            "bert-large-cased",
+            "--dataset",
+            "y",
+        ])
         .assert()
         .code(1)
         .stderr(contains("bert-large-cased at main is not complete"));
@@ -95,20 +129,54 @@ fn options_that_are_missing_or_wrong_are_one_error() {
         .args(["--out", "x", "--model", model, "--dataset", "conll2003"])
         .assert()
         .code(1)
-        .stderr(contains("hf download --repo-type dataset eriktks/conll2003"));
-    toy.extract().args(["--layers", "0,7"]).assert().code(1).stderr(contains("no layer 7"));
-    toy.extract().args(["--max-length", "65"]).assert().code(1).stderr(contains("have 3 to 64 tokens"));
-    toy.extract().args(["--shard", "3/2"]).assert().code(1).stderr(contains("I from 1 to N"));
-    toy.extract().args(["--device", "cuda:99"]).assert().failure().stderr(contains("cuda:99"));
-    toy.program().arg("--version").assert().success().stdout(contains(env!("CARGO_PKG_VERSION")));
-    toy.program().arg("--help").assert().success().stdout(contains("--max-batch-tokens"));
-    assert!(!toy.root().exists(), "nothing of this may leave anything behind");
+        .stderr(contains(
+            "hf download --repo-type dataset eriktks/conll2003",
+        ));
+    toy.extract()
+        .args(["--layers", "0,7"])
+        .assert()
+        .code(1)
+        .stderr(contains("no layer 7"));
+    toy.extract()
+        .args(["--max-length", "65"])
+        .assert()
+        .code(1)
+        .stderr(contains("have 3 to 64 tokens"));
+    toy.extract()
+        .args(["--shard", "3/2"])
+        .assert()
+        .code(1)
+        .stderr(contains("I from 1 to N"));
+    toy.extract()
+        .args(["--device", "cuda:99"])
+        .assert()
+        .failure()
+        .stderr(contains("cuda:99"));
+    toy.program()
+        .arg("--version")
+        .assert()
+        .success()
+        .stdout(contains(env!("CARGO_PKG_VERSION")));
+    toy.program()
+        .arg("--help")
+        .assert()
+        .success()
+        .stdout(contains("--max-batch-tokens"));
+    assert!(
+        !toy.root().exists(),
+        "nothing of this may leave anything behind"
+    );
 }
 
 #[test]
 fn long_sentences_are_split_truncated_or_refused() {
     let toy = Toy::new();
-    let run = |long: &str| toy.extract().args(["--max-length", "8", "--overwrite", "--json", "--long", long]).output().unwrap();
+    let run = |long: &str| {
+        toy.extract()
+            .args(["--max-length", "8", "--overwrite", "--json", "--long", long])
+            .output()
+            .unwrap()
+    };
     let split: Value = serde_json::from_slice(&run("split").stdout).unwrap();
     assert!(split["split_sentences"].as_u64().unwrap() > 0);
     assert!(split["sequences"].as_u64() > split["sentences"].as_u64());
@@ -117,7 +185,11 @@ fn long_sentences_are_split_truncated_or_refused() {
     assert_eq!(truncated["sequences"], truncated["sentences"]);
     let refused = run("error");
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("train.conll, line 12: sentence 3 of train has 9 tokens"), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("train.conll, line 12: sentence 3 of train has 9 tokens"),
+        "{}",
+        stderr(&refused)
+    );
 }
 
 #[test]
@@ -125,17 +197,31 @@ fn a_plan_tells_sizes_and_touches_nothing() {
     let toy = Toy::new();
     // Weights that cannot be read do not matter: none are.
     fs_err::write(toy.model().join("model.safetensors"), "no weights").unwrap();
-    let output = toy.command("plan").args(["--json", "--tokens-per-second", "100"]).output().unwrap();
+    let output = toy
+        .command("plan")
+        .args(["--json", "--tokens-per-second", "100"])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let tokens = plan["splits"]["train"]["tokens"].as_u64().unwrap() + plan["splits"]["test"]["tokens"].as_u64().unwrap();
+    let tokens = plan["splits"]["train"]["tokens"].as_u64().unwrap()
+        + plan["splits"]["test"]["tokens"].as_u64().unwrap();
     assert_eq!(plan["counts"]["sentences"], 60);
     assert!(tokens <= plan["counts"]["tokens"].as_u64().unwrap());
-    assert_eq!(plan["bytes"], plan["counts"]["tokens"].as_u64().unwrap() * 3 * 16 * 2);
-    assert_eq!(plan["bytes_per_layer"].as_u64().unwrap() * 3, plan["bytes"].as_u64().unwrap());
+    assert_eq!(
+        plan["bytes"],
+        plan["counts"]["tokens"].as_u64().unwrap() * 3 * 16 * 2
+    );
+    assert_eq!(
+        plan["bytes_per_layer"].as_u64().unwrap() * 3,
+        plan["bytes"].as_u64().unwrap()
+    );
     assert_eq!(plan["fits"], true);
     assert!(!toy.root().exists());
-    toy.command("plan").assert().success().stderr(contains("--tokens-per-second"));
+    toy.command("plan")
+        .assert()
+        .success()
+        .stderr(contains("--tokens-per-second"));
 }
 
 #[test]
@@ -144,31 +230,119 @@ fn a_store_is_inspected_and_verified() {
     toy.extract().assert().success();
     let store = toy.store();
     let store = store.to_str().unwrap();
-    let output = toy.program().args(["inspect", store, "--json"]).output().unwrap();
+    let output = toy
+        .program()
+        .args(["inspect", store, "--json"])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let described: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(described.to_string().contains("weights_digest"), "{described}");
-    toy.program().args(["inspect", store]).assert().success().stdout(contains("toy-bert").and(contains("train")));
+    assert!(
+        described.to_string().contains("weights_digest"),
+        "{described}"
+    );
+    toy.program()
+        .args(["inspect", store])
+        .assert()
+        .success()
+        .stdout(contains("toy-bert").and(contains("train")));
     toy.program().args(["verify", store]).assert().success();
 
-    let chunk = tree(&toy.store()).into_keys().find(|path| path.contains("train/hidden_states/c")).unwrap();
+    let chunk = tree(&toy.store())
+        .into_keys()
+        .find(|path| path.contains("train/hidden_states/c"))
+        .unwrap();
     let file = toy.store().join(&chunk);
     let intact = fs_err::read(&file).unwrap();
     let mut flipped = intact.clone();
     flipped[7] ^= 1;
     fs_err::write(&file, flipped).unwrap();
-    toy.program().args(["verify", store]).assert().code(2).stderr(contains(chunk.as_str()));
-    toy.program().args(["verify", store, "--repair"]).assert().success();
+    toy.program()
+        .args(["verify", store])
+        .assert()
+        .code(2)
+        .stderr(contains(chunk.as_str()));
+    toy.program()
+        .args(["verify", store, "--repair"])
+        .assert()
+        .success();
     toy.extract().assert().success();
     assert_eq!(fs_err::read(&file).unwrap(), intact);
     toy.program().args(["verify", store]).assert().success();
 }
 
 #[test]
+fn a_value_too_large_for_the_store_is_named_and_the_remedy_works() {
+    let toy = Toy::new();
+    let weights = toy.model().join("model.safetensors");
+    let mut bytes = fs_err::read(&weights).unwrap();
+    // safetensors: the length of a JSON header, the header, the data.
+    let header = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let tensors: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let name = tensors
+        .as_object()
+        .unwrap()
+        .keys()
+        .find(|name| name.ends_with("layer.1.output.LayerNorm.weight"))
+        .unwrap();
+    let begin =
+        8 + header + usize::try_from(tensors[name]["data_offsets"][0].as_u64().unwrap()).unwrap();
+    bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
+    fs_err::write(&weights, bytes).unwrap();
+    toy.extract().assert().code(1).stderr(
+        contains("sentence")
+            .and(contains("layer 2"))
+            .and(contains("--store-dtype f32|bf16")),
+    );
+    // Nothing of the failed store is done, so the remedy needs no --overwrite.
+    toy.extract()
+        .args(["--store-dtype", "bf16"])
+        .assert()
+        .success();
+}
+
+#[test]
+fn output_options_stand_anywhere_and_others_where_they_mean_something() {
+    let toy = Toy::new();
+    toy.program()
+        .args(["-q", "run"])
+        .args(toy.arguments(&toy.root()))
+        .assert()
+        .success()
+        .stderr("");
+    let store = toy.store();
+    toy.program()
+        .args(["--quiet", "verify"])
+        .arg(&store)
+        .assert()
+        .success()
+        .stderr("");
+    toy.program()
+        .args(["--threads", "2", "verify"])
+        .arg(&store)
+        .assert()
+        .code(1)
+        .stderr(contains("--threads"));
+}
+
+#[test]
 fn the_doctor_tells_what_will_be_used() {
     let toy = Toy::new();
-    toy.program().arg("doctor").assert().success().stdout(contains("ONNX Runtime").and(contains("threads")));
-    let missing = toy.program().arg("doctor").env("ORT_DYLIB_PATH", "/nowhere").output().unwrap();
+    toy.program()
+        .arg("doctor")
+        .assert()
+        .success()
+        .stdout(contains("ONNX Runtime").and(contains("threads")));
+    let missing = toy
+        .program()
+        .arg("doctor")
+        .env("ORT_DYLIB_PATH", "/nowhere")
+        .output()
+        .unwrap();
     assert_eq!(missing.status.code(), Some(1));
-    assert!(stderr(&missing).contains("ORT_DYLIB_PATH"), "{}", stderr(&missing));
+    assert!(
+        stderr(&missing).contains("ORT_DYLIB_PATH"),
+        "{}",
+        stderr(&missing)
+    );
 }

@@ -20,7 +20,11 @@ fn one_error_then_mended(says: &str, damage: impl FnOnce(&Toy), mend: impl FnOnc
     assert!(output.stdout.is_empty());
     mend(&toy);
     let output = toy.extract().output().unwrap();
-    assert!(output.status.success(), "after mending: {}", stderr(&output));
+    assert!(
+        output.status.success(),
+        "after mending: {}",
+        stderr(&output)
+    );
 }
 
 fn edit(path: &Path, change: impl FnOnce(String) -> String) {
@@ -29,7 +33,12 @@ fn edit(path: &Path, change: impl FnOnce(String) -> String) {
 
 /// Damages a file of the model; mending puts the original back.
 fn damaged_model(file: &str, says: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
-    let original = fs_err::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/toy-bert").join(file)).unwrap();
+    let original = fs_err::read(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures/toy-bert")
+            .join(file),
+    )
+    .unwrap();
     let changed = change(original.clone());
     one_error_then_mended(
         says,
@@ -53,33 +62,56 @@ fn no_model_folder() {
 
 #[test]
 fn a_broken_configuration() {
-    damaged_model("config.json", "config.json", |bytes| Some(bytes[..bytes.len() / 2].to_vec()));
+    damaged_model("config.json", "config.json", |bytes| {
+        Some(bytes[..bytes.len() / 2].to_vec())
+    });
     damaged_model("config.json", "config.json", |_| None);
     damaged_model("config.json", "num_attention_heads", |bytes| {
-        Some(String::from_utf8(bytes).unwrap().replace("\"num_attention_heads\": 2", "\"num_attention_heads\": 3").into())
+        Some(
+            String::from_utf8(bytes)
+                .unwrap()
+                .replace("\"num_attention_heads\": 2", "\"num_attention_heads\": 3")
+                .into(),
+        )
     });
 }
 
 #[test]
 fn a_family_that_is_not_supported() {
     damaged_model("config.json", "deberta-v2", |bytes| {
-        Some(String::from_utf8(bytes).unwrap().replace("\"model_type\": \"bert\"", "\"model_type\": \"deberta-v2\"").into())
+        Some(
+            String::from_utf8(bytes)
+                .unwrap()
+                .replace("\"model_type\": \"bert\"", "\"model_type\": \"deberta-v2\"")
+                .into(),
+        )
     });
 }
 
 #[test]
 fn broken_weights() {
     damaged_model("model.safetensors", "no weights", |_| None);
-    damaged_model("model.safetensors", "model.safetensors", |bytes| Some(bytes[..bytes.len() - 100].to_vec()));
+    damaged_model("model.safetensors", "model.safetensors", |bytes| {
+        Some(bytes[..bytes.len() - 100].to_vec())
+    });
 }
 
 #[test]
 fn a_tokenizer_that_is_not_the_model_s() {
-    damaged_model("tokenizer.json", "tokenizer.json", |bytes| Some(bytes[..bytes.len() / 2].to_vec()));
+    damaged_model("tokenizer.json", "tokenizer.json", |bytes| {
+        Some(bytes[..bytes.len() / 2].to_vec())
+    });
     damaged_model("tokenizer.json", "vocabulary ends at 300", |bytes| {
         let text = String::from_utf8(bytes).unwrap();
-        let id = text.split("\"the\":").nth(1).and_then(|rest| rest.split([',', '}']).next()).unwrap();
-        Some(text.replace(&format!("\"the\":{id}"), "\"the\":9999").into())
+        let id = text
+            .split("\"the\":")
+            .nth(1)
+            .and_then(|rest| rest.split([',', '}']).next())
+            .unwrap();
+        Some(
+            text.replace(&format!("\"the\":{id}"), "\"the\":9999")
+                .into(),
+        )
     });
 }
 
@@ -96,11 +128,18 @@ fn no_data_set() {
 #[test]
 fn a_label_column_that_is_not_there() {
     let toy = Toy::new();
-    let output = toy.extract().args(["--label-column", "5"]).output().unwrap();
+    let output = toy
+        .extract()
+        .args(["--label-column", "5"])
+        .output()
+        .unwrap();
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert_eq!(message.matches("error:").count(), 1, "{message}");
-    assert!(message.contains("train.conll") && message.contains('5'), "{message}");
+    assert!(
+        message.contains("train.conll") && message.contains('5'),
+        "{message}"
+    );
     assert!(!toy.root().exists());
     toy.extract().assert().success();
 }
@@ -122,12 +161,17 @@ fn an_empty_file() {
 #[test]
 fn a_sentence_of_only_unknown_characters_is_no_error() {
     let toy = Toy::new();
-    edit(&toy.dataset().join("train.conll"), |text| format!("{text}☃ O\n∮ B-NAME\n\n\u{200b} B-NAME\n\n"));
+    edit(&toy.dataset().join("train.conll"), |text| {
+        format!("{text}☃ O\n∮ B-NAME\n\n\u{200b} B-NAME\n\n")
+    });
     let output = toy.extract().arg("--json").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let lost = summary["words_without_sub_word"].as_array().unwrap();
-    assert_eq!((lost.len(), &lost[0]["text"], &lost[0]["label"]), (1, &"\u{200b}".into(), &"B-NAME".into()));
+    assert_eq!(
+        (lost.len(), &lost[0]["text"], &lost[0]["label"]),
+        (1, &"\u{200b}".into(), &"B-NAME".into())
+    );
     let store = cache::Store::open(&toy.store(), cache::Io::Read).unwrap();
     let train = store.split(shared::dataset::SplitName::Train).unwrap();
     let ids = train.input_ids();
@@ -141,7 +185,12 @@ fn a_store_that_is_incomplete_is_refused_by_readers_and_finished_by_the_same_com
     toy.extract().assert().success();
     fs_err::remove_file(toy.store().join("done.json")).unwrap();
     for command in ["inspect", "verify"] {
-        let output = toy.program().arg(command).arg(toy.store()).output().unwrap();
+        let output = toy
+            .program()
+            .arg(command)
+            .arg(toy.store())
+            .output()
+            .unwrap();
         let message = stderr(&output);
         let expected = i32::from(command == "verify");
         assert_eq!(output.status.code(), Some(expected), "{command}: {message}");
@@ -149,7 +198,11 @@ fn a_store_that_is_incomplete_is_refused_by_readers_and_finished_by_the_same_com
         assert!(said.contains("incomplete"), "{command}: {said}");
     }
     toy.extract().assert().success();
-    toy.program().arg("verify").arg(toy.store()).assert().success();
+    toy.program()
+        .arg("verify")
+        .arg(toy.store())
+        .assert()
+        .success();
 }
 
 #[test]
@@ -159,5 +212,8 @@ fn something_else_in_the_way_is_left_alone() {
     fs_err::write(toy.store().join("thesis.txt"), "mine").unwrap();
     let output = toy.extract().arg("--overwrite").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert_eq!(fs_err::read(toy.store().join("thesis.txt")).unwrap(), b"mine");
+    assert_eq!(
+        fs_err::read(toy.store().join("thesis.txt")).unwrap(),
+        b"mine"
+    );
 }

@@ -18,19 +18,39 @@ pub(super) struct CliError {
 impl CliError {
     /// A wrong or missing option.
     pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hints: vec![hint.into()], status: ExitStatus::User }
+        Self {
+            message: message.into(),
+            hints: vec![hint.into()],
+            status: ExitStatus::User,
+        }
     }
 
     /// The disk is too small for a store.
     pub(super) fn space(path: &Path, needed: u64, free: u64, hints: Vec<String>) -> Self {
-        let message = format!("{}: {} are needed and {} are free", path.display(), bytes(needed), bytes(free));
-        Self { message, hints, status: ExitStatus::Machine }
+        let message = format!(
+            "{}: {} are needed and {} are free",
+            path.display(),
+            bytes(needed),
+            bytes(free)
+        );
+        Self {
+            message,
+            hints,
+            status: ExitStatus::Machine,
+        }
     }
 
     /// Verification found damage.
     pub(super) fn damage(path: &Path, files: usize, hint: String) -> Self {
-        let message = format!("{}: {files} files are damaged, missing or not its own", path.display());
-        Self { message, hints: vec![hint], status: ExitStatus::Machine }
+        let message = format!(
+            "{}: {files} files are damaged, missing or not its own",
+            path.display()
+        );
+        Self {
+            message,
+            hints: vec![hint],
+            status: ExitStatus::Machine,
+        }
     }
 
     /// An error and its causes on one line; a cause that an error quotes itself is not said twice.
@@ -45,7 +65,11 @@ impl CliError {
             }
             cause = error.source();
         }
-        Self { message, hints: Vec::new(), status }
+        Self {
+            message,
+            hints: Vec::new(),
+            status,
+        }
     }
 }
 

@@ -19,12 +19,18 @@ use crate::plan::Tokens;
 pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
     let stop = shared::signals::install()?;
     if options.input.out.is_none() {
-        return Err(CliError::usage("--out is missing: where should the store go?", "--out ROOT, for example --out cache/"));
+        return Err(CliError::usage(
+            "--out is missing: where should the store go?",
+            "--out ROOT, for example --out cache/",
+        ));
     }
     let mut prepared = Prepared::new(&options.input, Need::All, terminal, &stop)?;
-    let Some(path) = prepared.store.clone() else { return Ok(ExitStatus::User) };
+    let Some(path) = prepared.store.clone() else {
+        return Ok(ExitStatus::User);
+    };
     let mut manifest = prepared.manifest(prepared.files.weights_digest()?)?;
-    if !options.input.overwrite && is_finished(&path, &manifest, prepared.encoder.device, terminal)? {
+    if !options.input.overwrite && is_finished(&path, &manifest, prepared.encoder.device, terminal)?
+    {
         return finished(&path, options, terminal);
     }
 
@@ -34,8 +40,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let mut encoder = load(&mut prepared, &tokens, terminal)?;
     encoder.provider().clone_into(&mut manifest.provider);
 
-    let mode = if options.input.overwrite { OpenMode::Overwrite } else { OpenMode::Resume };
-    let writer = match StoreWriter::open(&path, &manifest, &tokens.tables, mode)? {
+    let writer = match open(&path, &manifest, &tokens, options.input.overwrite)? {
         Opened::Writer(writer) => writer,
         // Finished between our look at it and now, by another process.
         Opened::Complete(_) => return finished(&path, options, terminal),
@@ -60,13 +65,20 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
         return Ok(ExitStatus::Interrupted);
     }
     if !work.complete {
-        terminal.status(format!("share {shard} is done; the store is complete when the others are"));
+        terminal.status(format!(
+            "share {shard} is done; the store is complete when the others are"
+        ));
     }
     Ok(ExitStatus::Success)
 }
 
 /// Whether the store is there already, whole and of the same identity; an error if it is of another.
-fn is_finished(path: &Path, wanted: &Manifest, device: Device, terminal: &Terminal) -> Result<bool, CliError> {
+fn is_finished(
+    path: &Path,
+    wanted: &Manifest,
+    device: Device,
+    terminal: &Terminal,
+) -> Result<bool, CliError> {
     let store = match Store::open(path, Io::Read) {
         Ok(store) => store,
         // What is not finished is compared when it is opened for writing.
@@ -81,17 +93,30 @@ fn is_finished(path: &Path, wanted: &Manifest, device: Device, terminal: &Termin
         wanted.provider.clone_from(&stored.provider);
     }
     let is_version = |difference: &FieldDifference| difference.field.starts_with("versions.");
-    let (versions, differences): (Vec<_>, Vec<_>) = stored.differences(&wanted).into_iter().partition(is_version);
+    let (versions, differences): (Vec<_>, Vec<_>) = stored
+        .differences(&wanted)
+        .into_iter()
+        .partition(is_version);
     if !differences.is_empty() {
-        return Err(StoreError::Identity { path: path.to_owned(), differences }.into());
+        return Err(StoreError::Identity {
+            path: path.to_owned(),
+            differences,
+        }
+        .into());
     }
     for difference in versions {
-        terminal.status(format!("made by another version ({difference}); --overwrite makes it anew"));
+        terminal.status(format!(
+            "made by another version ({difference}); --overwrite makes it anew"
+        ));
     }
     Ok(true)
 }
 
-fn finished(path: &Path, options: &ExtractOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
+fn finished(
+    path: &Path,
+    options: &ExtractOptions,
+    terminal: &Terminal,
+) -> Result<ExitStatus, CliError> {
     let store = Store::open(path, Io::Read)?;
     terminal.status(format!("complete   {}: nothing to do", path.display()));
     if options.json {
@@ -101,7 +126,11 @@ fn finished(path: &Path, options: &ExtractOptions, terminal: &Terminal) -> Resul
     Ok(ExitStatus::Success)
 }
 
-fn load(prepared: &mut Prepared, tokens: &Tokens, terminal: &Terminal) -> Result<Encoder, CliError> {
+fn load(
+    prepared: &mut Prepared,
+    tokens: &Tokens,
+    terminal: &Terminal,
+) -> Result<Encoder, CliError> {
     let started = std::time::Instant::now();
     let encoder = prepared.load()?;
     for note in encoder.notes() {
@@ -113,7 +142,11 @@ fn load(prepared: &mut Prepared, tokens: &Tokens, terminal: &Terminal) -> Result
         prepared.encoder.threads,
         started.elapsed().as_secs_f64()
     ));
-    let largest = tokens.tables.iter().flat_map(|table| table.input_ids.iter().copied()).max();
+    let largest = tokens
+        .tables
+        .iter()
+        .flat_map(|table| table.input_ids.iter().copied())
+        .max();
     let vocabulary = encoder.vocabulary();
     match largest.filter(|&id| id as usize >= vocabulary) {
         Some(id) => Err(CliError::usage(
@@ -127,14 +160,48 @@ fn load(prepared: &mut Prepared, tokens: &Tokens, terminal: &Terminal) -> Result
     }
 }
 
+/// Opens the store to go on with it, or to begin it. One of other activations is in the way, but not if nothing of it
+/// is done: that is what a run leaves whose options turned out wrong.
+fn open(
+    path: &Path,
+    manifest: &Manifest,
+    tokens: &Tokens,
+    overwrite: bool,
+) -> Result<Opened, CliError> {
+    let mode = if overwrite {
+        OpenMode::Overwrite
+    } else {
+        OpenMode::Resume
+    };
+    match StoreWriter::open(path, manifest, &tokens.tables, mode) {
+        Err(error @ StoreError::Identity { .. }) => {
+            let found = cache::inspect::inspect(path)?;
+            if found.complete || found.parts_done > 0 {
+                return Err(error.into());
+            }
+            Ok(StoreWriter::open(
+                path,
+                manifest,
+                &tokens.tables,
+                OpenMode::Overwrite,
+            )?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
 /// The parts that are missing and belong to this share of the work.
 fn parts_of(writer: &StoreWriter, shard: Shard, terminal: &Terminal) -> Vec<cache::Part> {
     if shard.count == 1 {
         return writer.pending();
     }
     terminal.status(format!("share      {shard} of the work"));
-    let share = writer.parts().into_iter().skip(shard.index).step_by(shard.count);
-    share.filter(|part| !writer.is_done(part)).collect()
+    let own = writer
+        .parts()
+        .into_iter()
+        .skip(shard.index)
+        .step_by(shard.count);
+    own.filter(|part| !writer.is_done(part)).collect()
 }
 
 /// Compares some sequences with the store; a store that fails is moved out of the way, so that nobody trains on it.
@@ -154,7 +221,10 @@ fn check(
             let rejected = path.with_extension("zarr.rejected");
             let moved = move_over(path, &rejected);
             error.hints.push(match moved {
-                Ok(()) => format!("the store was moved to {}: do not train on it", rejected.display()),
+                Ok(()) => format!(
+                    "the store was moved to {}: do not train on it",
+                    rejected.display()
+                ),
                 Err(error) => format!("do not train on the store; moving it away failed: {error}"),
             });
         }

@@ -27,16 +27,32 @@ fn lines(found: &Inspection) -> Vec<String> {
     let state = if found.complete {
         "complete".to_owned()
     } else {
-        format!("incomplete: {} of {} parts are done", found.parts_done, found.parts)
+        format!(
+            "incomplete: {} of {} parts are done",
+            found.parts_done, found.parts
+        )
     };
-    let revision = manifest.model.revision.as_deref().map_or_else(String::new, |commit| format!(" at {commit}"));
+    let revision = manifest
+        .model
+        .revision
+        .as_deref()
+        .map_or_else(String::new, |commit| format!(" at {commit}"));
     let mut lines = vec![
         format!("store      {}", found.path.display()),
         format!("state      {state}"),
         format!("identity   {}", found.identity),
-        format!("model      {}{revision} ({})", manifest.model.id, manifest.model.family),
-        format!("data set   {} ({})", manifest.dataset.id, manifest.dataset.task),
-        format!("layers     {:?} of {}", manifest.layers, manifest.model.layers_in_model),
+        format!(
+            "model      {}{revision} ({})",
+            manifest.model.id, manifest.model.family
+        ),
+        format!(
+            "data set   {} ({})",
+            manifest.dataset.id, manifest.dataset.task
+        ),
+        format!(
+            "layers     {:?} of {}",
+            manifest.layers, manifest.model.layers_in_model
+        ),
         format!(
             "values     {}, {} wide, computed in {} on {}",
             manifest.store_dtype, manifest.hidden, manifest.compute_dtype, manifest.provider
@@ -55,13 +71,24 @@ fn split_lines(name: &str, split: &SplitInspection) -> Vec<String> {
         String::new(),
         format!(
             "{name:<10} {} sentences, {} sequences, {} words; hidden states [{tokens}, {layers}, {hidden}], {} in {} files",
-            split.size.sentences, split.size.sequences, split.size.words, bytes(split.bytes), split.files
+            split.size.sentences,
+            split.size.sequences,
+            split.size.words,
+            bytes(split.bytes),
+            split.files
         ),
     ];
     for (task, labels) in &split.tasks {
-        lines.push(format!("{:<10} {}", task.to_string(), labels.classes.join(" ")));
+        lines.push(format!(
+            "{:<10} {}",
+            task.to_string(),
+            labels.classes.join(" ")
+        ));
     }
-    lines.push(format!("{:>10} {:>12} {:>12} {:>12} {:>8} {:>8}", "layer", "minimum", "maximum", "mean |x|", "NaN", "Inf"));
+    lines.push(format!(
+        "{:>10} {:>12} {:>12} {:>12} {:>8} {:>8}",
+        "layer", "minimum", "maximum", "mean |x|", "NaN", "Inf"
+    ));
     for layer in &split.layers {
         let of = &layer.statistics;
         lines.push(format!(

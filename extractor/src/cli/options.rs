@@ -16,36 +16,83 @@ pub(super) const MAX_BATCH_TOKENS: usize = 2048;
 pub(super) struct InputOptions {
     /// The encoder: a name on the hub, such as bert-large-cased, or a folder with config.json, model.safetensors and
     /// the tokenizer's files.
-    #[arg(long, value_name = "ID|DIR", env = "EXTRACTOR_MODEL", help_heading = "Input")]
+    #[arg(
+        long,
+        value_name = "ID|DIR",
+        env = "EXTRACTOR_MODEL",
+        help_heading = "Input"
+    )]
     pub(super) model: Option<String>,
     /// Branch, tag or commit of a model of the hub; main by default.
-    #[arg(long, value_name = "REVISION", env = "EXTRACTOR_REVISION", help_heading = "Input")]
+    #[arg(
+        long,
+        value_name = "REVISION",
+        env = "EXTRACTOR_REVISION",
+        help_heading = "Input"
+    )]
     pub(super) revision: Option<String>,
     /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and test files, or
     /// one file.
-    #[arg(long, value_name = "ID|DIR|FILE", env = "EXTRACTOR_DATASET", help_heading = "Input")]
+    #[arg(
+        long,
+        value_name = "ID|DIR|FILE",
+        env = "EXTRACTOR_DATASET",
+        help_heading = "Input"
+    )]
     pub(super) dataset: Option<String>,
     /// Configuration of a data set of the hub that has several.
-    #[arg(long, value_name = "NAME", env = "EXTRACTOR_DATASET_CONFIG", help_heading = "Input")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "EXTRACTOR_DATASET_CONFIG",
+        help_heading = "Input"
+    )]
     pub(super) dataset_config: Option<String>,
     /// What the labels are; found out from them where it is not given.
     #[arg(long, value_enum, env = "EXTRACTOR_TASK", help_heading = "Input")]
     pub(super) task: Option<Task>,
     /// Column of the words: its name, or its number from 0.
-    #[arg(long, value_name = "COLUMN", env = "EXTRACTOR_TOKEN_COLUMN", help_heading = "Input")]
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        env = "EXTRACTOR_TOKEN_COLUMN",
+        help_heading = "Input"
+    )]
     pub(super) token_column: Option<Column>,
     /// Column of the labels, likewise.
-    #[arg(long, value_name = "COLUMN", env = "EXTRACTOR_LABEL_COLUMN", help_heading = "Input")]
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        env = "EXTRACTOR_LABEL_COLUMN",
+        help_heading = "Input"
+    )]
     pub(super) label_column: Option<Column>,
 
     /// Root folder of the stores; this one becomes ROOT/<model>--<dataset>.zarr.
-    #[arg(long, value_name = "ROOT", env = "EXTRACTOR_OUT", help_heading = "Store")]
+    #[arg(
+        long,
+        value_name = "ROOT",
+        env = "EXTRACTOR_OUT",
+        help_heading = "Store"
+    )]
     pub(super) out: Option<PathBuf>,
     /// Layers to keep: all, or numbers and ranges such as 0,4-8,-1; 0 is the embedding output.
-    #[arg(long, default_value = "all", env = "EXTRACTOR_LAYERS", allow_hyphen_values = true, help_heading = "Store")]
+    #[arg(
+        long,
+        default_value = "all",
+        env = "EXTRACTOR_LAYERS",
+        allow_hyphen_values = true,
+        help_heading = "Store"
+    )]
     pub(super) layers: LayerSelection,
     /// Number format of the store.
-    #[arg(long, value_enum, default_value = "f16", env = "EXTRACTOR_STORE_DTYPE", help_heading = "Store")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "f16",
+        env = "EXTRACTOR_STORE_DTYPE",
+        help_heading = "Store"
+    )]
     pub(super) store_dtype: StoreDtype,
     /// Bytes of an inner chunk, at most: what a Zarr reader decodes for a single token.
     #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().chunk, env = "EXTRACTOR_CHUNK_BYTES", help_heading = "Store")]
@@ -61,22 +108,49 @@ pub(super) struct InputOptions {
     pub(super) overwrite: bool,
 
     /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for by default.
-    #[arg(long, value_name = "N", env = "EXTRACTOR_MAX_LENGTH", help_heading = "Encoding")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EXTRACTOR_MAX_LENGTH",
+        help_heading = "Encoding"
+    )]
     pub(super) max_length: Option<usize>,
     /// What happens to longer sentences: split cuts them into windows between words, truncate leaves the rest out.
-    #[arg(long, value_enum, default_value = "split", env = "EXTRACTOR_LONG", help_heading = "Encoding")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "split",
+        env = "EXTRACTOR_LONG",
+        help_heading = "Encoding"
+    )]
     pub(super) long: LongPolicy,
     /// Number format of weights and arithmetic; f16 needs a GPU.
-    #[arg(long, value_enum, default_value = "f32", env = "EXTRACTOR_DTYPE", help_heading = "Encoding")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "f32",
+        env = "EXTRACTOR_DTYPE",
+        help_heading = "Encoding"
+    )]
     pub(super) dtype: ComputeDtype,
     /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
-    #[arg(long, default_value = "auto", env = "EXTRACTOR_DEVICE", help_heading = "Encoding")]
+    #[arg(
+        long,
+        default_value = "auto",
+        env = "EXTRACTOR_DEVICE",
+        help_heading = "Encoding"
+    )]
     pub(super) device: Device,
     /// Most tokens of a batch, padding included. Rounding depends on it, so a store is finished with the number it was begun with.
     #[arg(long, value_name = "N", default_value_t = MAX_BATCH_TOKENS, env = "EXTRACTOR_MAX_BATCH_TOKENS", help_heading = "Encoding")]
     pub(super) max_batch_tokens: usize,
     /// Threads of the encoder; the job's share of the machine by default.
-    #[arg(long, value_name = "N", env = "EXTRACTOR_THREADS", help_heading = "Encoding")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EXTRACTOR_THREADS",
+        help_heading = "Encoding"
+    )]
     pub(super) threads: Option<usize>,
 }
 
@@ -87,10 +161,21 @@ pub(super) struct ExtractOptions {
     pub(super) input: InputOptions,
     /// Do the I-th of N shares of the work (I from 1), so that N processes fill one store together. In a Slurm job
     /// array the share is the task's; 1/1 does everything.
-    #[arg(long, value_name = "I/N", env = "EXTRACTOR_SHARD", help_heading = "Encoding")]
+    #[arg(
+        long,
+        value_name = "I/N",
+        env = "EXTRACTOR_SHARD",
+        help_heading = "Encoding"
+    )]
     pub(super) shard: Option<Shard>,
     /// Sequences to encode alone afterwards and to compare with the store; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = 4, env = "EXTRACTOR_SELF_CHECK", help_heading = "Encoding")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        env = "EXTRACTOR_SELF_CHECK",
+        help_heading = "Encoding"
+    )]
     pub(super) self_check: usize,
     /// Print the summary as JSON on stdout.
     #[arg(long, env = "EXTRACTOR_JSON", help_heading = "Output")]
@@ -103,7 +188,12 @@ pub(super) struct PlanOptions {
     #[command(flatten)]
     pub(super) input: InputOptions,
     /// Speed that an earlier run reported, for an estimate of the time.
-    #[arg(long, value_name = "N", env = "EXTRACTOR_TOKENS_PER_SECOND", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EXTRACTOR_TOKENS_PER_SECOND",
+        help_heading = "Output"
+    )]
     pub(super) tokens_per_second: Option<f64>,
     /// Print the plan as JSON on stdout.
     #[arg(long, env = "EXTRACTOR_JSON", help_heading = "Output")]
@@ -151,7 +241,9 @@ pub(super) struct Shard {
 impl Shard {
     /// The share that is asked for, else the Slurm array task's, else everything.
     pub(super) fn or_slurm(asked: Option<Self>) -> Self {
-        asked.or_else(|| Self::slurm(|name| std::env::var(name).ok()?.parse().ok())).unwrap_or(Self { index: 0, count: 1 })
+        asked
+            .or_else(|| Self::slurm(|name| std::env::var(name).ok()?.parse().ok()))
+            .unwrap_or(Self { index: 0, count: 1 })
     }
 
     fn slurm(variable: impl Fn(&str) -> Option<usize>) -> Option<Self> {
@@ -167,10 +259,17 @@ impl std::str::FromStr for Shard {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        let numbers = text
+            .split_once('/')
+            .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         match numbers {
-            Some((index @ 1.., count)) if index <= count => Ok(Self { index: index - 1, count }),
-            _ => Err(format!("expected I/N with I from 1 to N, for example 1/3, not {text:?}")),
+            Some((index @ 1.., count)) if index <= count => Ok(Self {
+                index: index - 1,
+                count,
+            }),
+            _ => Err(format!(
+                "expected I/N with I from 1 to N, for example 1/3, not {text:?}"
+            )),
         }
     }
 }
@@ -188,7 +287,13 @@ mod tests {
     #[test]
     fn shards_count_from_one() {
         assert_eq!("1/3".parse(), Ok(Shard { index: 0, count: 3 }));
-        assert_eq!("3/3".parse::<Shard>().map(|shard| shard.to_string()).as_deref(), Ok("3/3"));
+        assert_eq!(
+            "3/3"
+                .parse::<Shard>()
+                .map(|shard| shard.to_string())
+                .as_deref(),
+            Ok("3/3")
+        );
         for wrong in ["0/3", "4/3", "1", "1/", "-1/2", "1/0"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }
@@ -205,8 +310,14 @@ mod tests {
                 _ => None,
             }
         };
-        assert_eq!(Shard::slurm(array(0, 0, 1)), Some(Shard { index: 0, count: 3 }));
-        assert_eq!(Shard::slurm(array(14, 10, 2)), Some(Shard { index: 2, count: 3 }));
+        assert_eq!(
+            Shard::slurm(array(0, 0, 1)),
+            Some(Shard { index: 0, count: 3 })
+        );
+        assert_eq!(
+            Shard::slurm(array(14, 10, 2)),
+            Some(Shard { index: 2, count: 3 })
+        );
         // A task outside the array it claims to be of does everything rather than nothing.
         assert_eq!(Shard::slurm(array(9, 0, 1)), None);
         assert_eq!(Shard::slurm(|_| None), None);

@@ -71,37 +71,86 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Looks at model, tokenizer and data set.
-    pub(super) fn new(options: &InputOptions, need: Need, terminal: &Terminal, stop: &StopFlag) -> Result<Self, CliError> {
+    pub(super) fn new(
+        options: &InputOptions,
+        need: Need,
+        terminal: &Terminal,
+        stop: &StopFlag,
+    ) -> Result<Self, CliError> {
         if options.max_batch_tokens == 0 {
-            return Err(CliError::usage("--max-batch-tokens 0 leaves no room for a token", "give at least 1"));
+            return Err(CliError::usage(
+                "--max-batch-tokens 0 leaves no room for a token",
+                "give at least 1",
+            ));
         }
         let files = source::model(options, need, terminal, stop)?;
         let threads = options.threads.unwrap_or_else(shared::resources::threads);
-        let encoder = EncoderOptions { device: options.device, threads, layers: options.layers.clone(), dtype: options.dtype };
+        let encoder = EncoderOptions {
+            device: options.device,
+            threads,
+            layers: options.layers.clone(),
+            dtype: options.dtype,
+        };
         let shape = Shape::of(&files, &encoder)?;
         let layers = options.layers.resolve(shape.states)?;
         let tokenizer = Tokenizer::in_folder(&files.folder)?;
-        let limits = Limits::new(options.max_length, options.long, shape.max_positions, &tokenizer)?;
+        let limits = Limits::new(
+            options.max_length,
+            options.long,
+            shape.max_positions,
+            &tokenizer,
+        )?;
         let dataset = source::dataset(options, terminal, stop)?;
         terminal.status(format!(
             "model      {} ({}, {} of {} layers, hidden size {})",
-            files.id, shape.family, layers.len(), shape.states, shape.hidden
+            files.id,
+            shape.family,
+            layers.len(),
+            shape.states,
+            shape.hidden
         ));
-        let splits: Vec<String> =
-            dataset.splits.iter().map(|split| format!("{} {}", split.name, split.sentences.len())).collect();
-        let scheme = dataset.scheme.map_or_else(String::new, |scheme| format!(", {scheme}"));
+        let splits: Vec<String> = dataset
+            .splits
+            .iter()
+            .map(|split| format!("{} {}", split.name, split.sentences.len()))
+            .collect();
+        let scheme = dataset
+            .scheme
+            .map_or_else(String::new, |scheme| format!(", {scheme}"));
         terminal.status(format!(
             "data set   {} ({}{scheme}, {} classes; sentences: {})",
-            dataset.id, dataset.task, dataset.classes.len(), splits.join(", ")
+            dataset.id,
+            dataset.task,
+            dataset.classes.len(),
+            splits.join(", ")
         ));
         for note in &dataset.notes {
             terminal.status(format!("           {note}"));
         }
-        let store = options.out.as_ref().map(|root| cache::store_path(root, &files.id, &dataset.id));
+        let store = options
+            .out
+            .as_ref()
+            .map(|root| cache::store_path(root, &files.id, &dataset.id));
         let max_batch_tokens = options.max_batch_tokens;
         let store_dtype = options.store_dtype;
-        let bytes = ByteLimits { chunk: options.chunk_bytes, file: options.file_bytes, part: options.part_bytes };
-        Ok(Self { files, shape, tokenizer, dataset, limits, encoder, max_batch_tokens, store, layers, store_dtype, bytes })
+        let bytes = ByteLimits {
+            chunk: options.chunk_bytes,
+            file: options.file_bytes,
+            part: options.part_bytes,
+        };
+        Ok(Self {
+            files,
+            shape,
+            tokenizer,
+            dataset,
+            limits,
+            encoder,
+            max_batch_tokens,
+            store,
+            layers,
+            store_dtype,
+            bytes,
+        })
     }
 
     /// The manifest of the store; the sizes of the splits and where the encoder really runs are still missing.
@@ -163,7 +212,10 @@ impl Prepared {
 
     /// Cuts the data set into tokens. The data set goes into them.
     pub(super) fn tokens(&mut self, terminal: &Terminal) -> Result<Tokens, CliError> {
-        let dataset = Dataset { splits: std::mem::take(&mut self.dataset.splits), ..self.dataset.clone() };
+        let dataset = Dataset {
+            splits: std::mem::take(&mut self.dataset.splits),
+            ..self.dataset.clone()
+        };
         let tokens = Tokens::new(dataset, &self.tokenizer, self.limits)?;
         for line in tokens.counts.lines() {
             terminal.status(line);
@@ -171,7 +223,9 @@ impl Prepared {
         for word in &tokens.counts.words_without_sub_word {
             let label = word.label.as_deref().unwrap_or("-");
             let (split, sentence, text) = (word.split, word.sentence + 1, &word.text);
-            terminal.detail(format!("           no sub-word: {split}, sentence {sentence}, {text:?} ({label})"));
+            terminal.detail(format!(
+                "           no sub-word: {split}, sentence {sentence}, {text:?} ({label})"
+            ));
         }
         Ok(tokens)
     }
@@ -180,7 +234,10 @@ impl Prepared {
 /// Of everything that rounding may depend on.
 fn versions() -> Result<BTreeMap<String, String>, CliError> {
     let library = shared::native::onnxruntime()?;
-    let onnxruntime = shared::native::onnxruntime_version(&library).unwrap_or_else(|| "unknown".to_owned());
+    let onnxruntime =
+        shared::native::onnxruntime_version(&library).unwrap_or_else(|| "unknown".to_owned());
     let extractor = env!("CARGO_PKG_VERSION").to_owned();
-    Ok([("extractor", extractor), ("onnxruntime", onnxruntime)].map(|(name, version)| (name.to_owned(), version)).into())
+    Ok([("extractor", extractor), ("onnxruntime", onnxruntime)]
+        .map(|(name, version)| (name.to_owned(), version))
+        .into())
 }

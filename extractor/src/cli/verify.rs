@@ -25,21 +25,43 @@ pub(super) fn run(options: &VerifyOptions, terminal: &Terminal) -> Result<ExitSt
 }
 
 fn conclude(report: Report, terminal: &Terminal) -> Result<ExitStatus, CliError> {
-    let Report { path, complete, parts_done, parts, problems, repaired, .. } = report;
+    let Report {
+        path,
+        complete,
+        parts_done,
+        parts,
+        problems,
+        repaired,
+        ..
+    } = report;
     let again = "the same `extractor` command again makes what is missing".to_owned();
     if repaired {
-        terminal.status(format!("{}: {} files were deleted; {again}", path.display(), problems.len()));
+        terminal.status(format!(
+            "{}: {} files were deleted; {again}",
+            path.display(),
+            problems.len()
+        ));
         return Ok(ExitStatus::Success);
     }
     if !problems.is_empty() {
-        let hint = format!("`extractor verify --repair {}` deletes them, and {again}", path.display());
+        let hint = format!(
+            "`extractor verify --repair {}` deletes them, and {again}",
+            path.display()
+        );
         return Err(CliError::damage(&path, problems.len(), hint));
     }
     if !complete {
-        let message = format!("{} is incomplete: {parts_done} of {parts} parts are done, and whole", path.display());
+        let message = format!(
+            "{} is incomplete: {parts_done} of {parts} parts are done, and whole",
+            path.display()
+        );
         return Err(CliError::usage(message, again));
     }
-    terminal.status(format!("{}: {} of hidden states, all checksums right", path.display(), bytes(report.bytes)));
+    terminal.status(format!(
+        "{}: {} of hidden states, all checksums right",
+        path.display(),
+        bytes(report.bytes)
+    ));
     Ok(ExitStatus::Success)
 }
 
@@ -51,14 +73,17 @@ struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     fn new(terminal: &'a Terminal) -> Self {
-        Self { terminal, shown: Mutex::new(None) }
+        Self {
+            terminal,
+            shown: Mutex::new(None),
+        }
     }
 
     fn report(&self) -> impl Fn(u64, u64) + Sync + '_ {
         |checked, total| {
             let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            let (progress, before) =
-                shown.get_or_insert_with(|| (self.terminal.progress("verifying", total, "bytes"), 0));
+            let (progress, before) = shown
+                .get_or_insert_with(|| (self.terminal.progress("verifying", total, "bytes"), 0));
             progress.inc(checked.saturating_sub(*before));
             *before = checked.max(*before);
             if checked >= total {

@@ -72,7 +72,12 @@ pub struct CheckReport {
 
 impl fmt::Display for CheckReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sequences, tokens, largest_distance, tolerance } = self;
+        let Self {
+            sequences,
+            tokens,
+            largest_distance,
+            tolerance,
+        } = self;
         write!(
             formatter,
             "{sequences} sequences ({tokens} tokens) encoded alone agree with the store: \
@@ -85,11 +90,21 @@ impl fmt::Display for CheckReport {
 ///
 /// # Errors
 /// [`CheckError::Mismatch`] when a token's vector is further away than rounding explains.
-pub fn self_check(store: &Store, encoder: &mut Encoder, compute: ComputeDtype, count: usize) -> Result<CheckReport, CheckError> {
+pub fn self_check(
+    store: &Store,
+    encoder: &mut Encoder,
+    compute: ComputeDtype,
+    count: usize,
+) -> Result<CheckReport, CheckError> {
     let tolerance = tolerance(compute, store.manifest().store_dtype);
-    let mut report = CheckReport { tolerance, ..CheckReport::default() };
+    let mut report = CheckReport {
+        tolerance,
+        ..CheckReport::default()
+    };
     for (split, sequence) in choose(store, count) {
-        let Some(reader) = store.split(split) else { continue };
+        let Some(reader) = store.split(split) else {
+            continue;
+        };
         let range = super::token_range(reader.offsets(), sequence);
         let batch = Batch::padded(&[&reader.input_ids()[range.clone()]])?;
         let alone = encoder.encode(&batch)?;
@@ -103,7 +118,14 @@ pub fn self_check(store: &Store, encoder: &mut Encoder, compute: ComputeDtype, c
             let distance = distance(expected, vector);
             if distance.is_nan() || distance > tolerance {
                 let layer = store.manifest().layers[layer];
-                return Err(CheckError::Mismatch { split, sequence, token, layer, distance, tolerance });
+                return Err(CheckError::Mismatch {
+                    split,
+                    sequence,
+                    token,
+                    layer,
+                    distance,
+                    tolerance,
+                });
             }
             report.largest_distance = report.largest_distance.max(distance);
         }
@@ -129,9 +151,16 @@ fn tolerance(compute: ComputeDtype, store: StoreDtype) -> f64 {
 }
 
 fn distance(expected: &[f32], stored: &[f32]) -> f64 {
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let norm = |values: &mut dyn Iterator<Item = f64>| {
+        values.map(|value| value * value).sum::<f64>().sqrt()
+    };
     let length = norm(&mut expected.iter().map(|&value| f64::from(value)));
-    let apart = norm(&mut expected.iter().zip(stored).map(|(&left, &right)| f64::from(left) - f64::from(right)));
+    let apart = norm(
+        &mut expected
+            .iter()
+            .zip(stored)
+            .map(|(&left, &right)| f64::from(left) - f64::from(right)),
+    );
     if apart == 0.0 { 0.0 } else { apart / length }
 }
 
@@ -143,12 +172,19 @@ fn choose(store: &Store, count: usize) -> Vec<(SplitName, usize)> {
         .keys()
         .filter_map(|&split| Some((split, store.split(split)?)))
         .flat_map(|(split, reader)| {
-            let filled = reader.offsets().windows(2).enumerate().filter(|(_, pair)| pair[0] < pair[1]);
-            filled.map(move |(sequence, _)| (split, sequence)).collect::<Vec<_>>()
+            let filled = reader
+                .offsets()
+                .windows(2)
+                .enumerate()
+                .filter(|(_, pair)| pair[0] < pair[1]);
+            filled
+                .map(move |(sequence, _)| (split, sequence))
+                .collect::<Vec<_>>()
         })
         .collect();
     let identity = store.identity();
-    let mut state = u64::from_str_radix(identity.get(..16).unwrap_or_default(), 16).unwrap_or_default();
+    let mut state =
+        u64::from_str_radix(identity.get(..16).unwrap_or_default(), 16).unwrap_or_default();
     let mut chosen = std::collections::BTreeSet::new();
     while chosen.len() < count.min(all.len()) {
         let index = usize::try_from(next(&mut state) % all.len() as u64).unwrap_or_default();
@@ -175,7 +211,10 @@ mod tests {
     #[test]
     fn rounding_passes_and_another_vector_does_not() {
         let vector: Vec<f32> = (0..64_u8).map(|step| f32::from(step).sin()).collect();
-        let rounded: Vec<f32> = vector.iter().map(|value| half::f16::from_f32(*value).to_f32()).collect();
+        let rounded: Vec<f32> = vector
+            .iter()
+            .map(|value| half::f16::from_f32(*value).to_f32())
+            .collect();
         let other: Vec<f32> = vector.iter().rev().copied().collect();
         let allowed = tolerance(ComputeDtype::F32, StoreDtype::F16);
         assert!(distance(&vector, &rounded) > 0.0);

@@ -48,7 +48,11 @@ struct Layers<'a> {
 
 impl<'a> Converter<'a> {
     pub(super) fn new(manifest: &'a Manifest, table: &'a SplitTables, part: &'a Part) -> Self {
-        Self { manifest, table, part }
+        Self {
+            manifest,
+            table,
+            part,
+        }
     }
 
     /// Fills `out` with the tokens of `batch` that belong to the part and counts their values.
@@ -64,7 +68,10 @@ impl<'a> Converter<'a> {
         let row_bytes = self.manifest.row_bytes();
         out.bytes.resize(places.len() * row_bytes, 0);
         let layers = self.manifest.layers.len();
-        let states = Layers { width: batch.width, values: (0..layers).map(|layer| hidden.layer(layer)).collect() };
+        let states = Layers {
+            width: batch.width,
+            values: (0..layers).map(|layer| hidden.layer(layer)).collect(),
+        };
         let counted = out
             .bytes
             .par_chunks_exact_mut(row_bytes)
@@ -93,11 +100,17 @@ impl<'a> Converter<'a> {
     fn places(&self, batch: &Batch, out: &mut Rows) -> Vec<Place> {
         let mut places = Vec::with_capacity(batch.sequences.len() * batch.width);
         for (row, &sequence) in batch.sequences.iter().enumerate() {
-            let (begin, end) = (self.table.offsets[sequence], self.table.offsets[sequence + 1]);
+            let (begin, end) = (
+                self.table.offsets[sequence],
+                self.table.offsets[sequence + 1],
+            );
             let first = begin.max(self.part.tokens.start);
             let kept = first..end.min(self.part.tokens.end).max(first);
             let before = places.len();
-            places.extend(kept.map(|token| Place { row, token: usize::try_from(token - begin).unwrap_or(usize::MAX) }));
+            places.extend(kept.map(|token| Place {
+                row,
+                token: usize::try_from(token - begin).unwrap_or(usize::MAX),
+            }));
             if places.len() > before {
                 out.pieces.push((first, places.len() - before));
             }
@@ -112,11 +125,23 @@ impl<'a> Converter<'a> {
         bytes: &mut [u8],
         statistics: &mut PartStatistics,
     ) -> Result<(), Overflow> {
-        let Manifest { hidden: size, store_dtype, .. } = *self.manifest;
+        let Manifest {
+            hidden: size,
+            store_dtype,
+            ..
+        } = *self.manifest;
         let at = (place.row * states.width + place.token) * size;
-        let layers = bytes.chunks_exact_mut(size * store_dtype.bytes()).zip(&mut statistics.layers);
+        let layers = bytes
+            .chunks_exact_mut(size * store_dtype.bytes())
+            .zip(&mut statistics.layers);
         for (layer, ((bytes, statistics), values)) in layers.zip(&states.values).enumerate() {
-            rows::encode(store_dtype, layer, &values[at..at + size], bytes, statistics)?;
+            rows::encode(
+                store_dtype,
+                layer,
+                &values[at..at + size],
+                bytes,
+                statistics,
+            )?;
         }
         Ok(())
     }

@@ -90,7 +90,11 @@ impl Summary {
             waiting: work.waiting.as_secs_f64(),
             writing: work.writing.as_secs_f64(),
         };
-        let limit = if time.waiting > WAITING_SHARE * seconds { Limit::Store } else { Limit::Encoder };
+        let limit = if time.waiting > WAITING_SHARE * seconds {
+            Limit::Store
+        } else {
+            Limit::Encoder
+        };
         let state = match (work.interrupted, work.complete) {
             (true, _) => State::Interrupted,
             (false, true) => State::Complete,
@@ -117,10 +121,19 @@ impl Summary {
     /// The summary as lines for a person.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let Counts { sentences, words, sequences, tokens, .. } = &self.counts;
+        let Counts {
+            sentences,
+            words,
+            sequences,
+            tokens,
+            ..
+        } = &self.counts;
         let mut lines = vec![
             format!("sentences  {sentences} ({words} words) as {sequences} sequences"),
-            format!("tokens     {tokens}, {} of hidden states", bytes(self.bytes)),
+            format!(
+                "tokens     {tokens}, {} of hidden states",
+                bytes(self.bytes)
+            ),
         ];
         if self.tokens_encoded > 0 {
             lines.push(format!(
@@ -149,8 +162,15 @@ impl Counts {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.split_sentences > 0 {
-            let cut = if self.cut_words > 0 { format!(", {} words cut inside", self.cut_words) } else { String::new() };
-            lines.push(format!("long       {} sentences split into windows{cut}", self.split_sentences));
+            let cut = if self.cut_words > 0 {
+                format!(", {} words cut inside", self.cut_words)
+            } else {
+                String::new()
+            };
+            lines.push(format!(
+                "long       {} sentences split into windows{cut}",
+                self.split_sentences
+            ));
         }
         if self.truncated_sentences > 0 {
             let (sentences, words) = (self.truncated_sentences, self.truncated_words);
@@ -158,7 +178,10 @@ impl Counts {
         }
         let lost = &self.words_without_sub_word;
         if !lost.is_empty() {
-            let labelled = lost.iter().filter(|word| word.label.as_ref().is_some_and(|label| label != "O")).count();
+            let labelled = lost
+                .iter()
+                .filter(|word| word.label.as_ref().is_some_and(|label| label != "O"))
+                .count();
             lines.push(format!("no token   {} words yield no sub-word, {labelled} of them with a label other than O", lost.len()));
         }
         lines

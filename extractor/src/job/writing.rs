@@ -36,7 +36,11 @@ impl<'scope> Writing<'scope> {
         let (messages, received) = sync_channel(WAITING);
         let (returned, spares) = channel();
         let thread = scope.spawn(move || write(&received, &returned));
-        Self { messages, spares, thread }
+        Self {
+            messages,
+            spares,
+            thread,
+        }
     }
 
     /// Hands a message over; waits while the thread is behind. Fails when the thread has ended, whose result

@@ -9,16 +9,28 @@ use super::{Counts, Limits, PlanError, Tokens};
 use crate::tokenizer::Tokenizer;
 
 fn tokenizer(name: &str) -> Tokenizer {
-    Tokenizer::in_folder(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
+    Tokenizer::in_folder(
+        &PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(name),
+    )
+    .unwrap()
 }
 
 /// A data set of one split; a sentence is `word/LABEL word/LABEL`.
 fn dataset(task: Task, sentences: &[&str], classes: &[&str]) -> Dataset {
     let mut all = Sentences::default();
     for (index, text) in sentences.iter().enumerate() {
-        let pairs: Vec<(&str, &str)> = text.split(' ').filter_map(|pair| pair.rsplit_once('/')).collect();
+        let pairs: Vec<(&str, &str)> = text
+            .split(' ')
+            .filter_map(|pair| pair.rsplit_once('/'))
+            .collect();
         let (words, mut labels): (Vec<&str>, Vec<&str>) = pairs.into_iter().unzip();
-        labels.truncate(if task == Task::Sequence { 1 } else { words.len() });
+        labels.truncate(if task == Task::Sequence {
+            1
+        } else {
+            words.len()
+        });
         all.push(&words, &labels, 10 * (index + 1));
     }
     Dataset {
@@ -26,12 +38,21 @@ fn dataset(task: Task, sentences: &[&str], classes: &[&str]) -> Dataset {
         task,
         scheme: None,
         classes: classes.iter().map(|&class| class.to_owned()).collect(),
-        splits: vec![Split { name: SplitName::Train, path: PathBuf::from("toy/train.conll"), sentences: all }],
+        splits: vec![Split {
+            name: SplitName::Train,
+            path: PathBuf::from("toy/train.conll"),
+            sentences: all,
+        }],
         notes: Vec::new(),
     }
 }
 
-fn lay_out(dataset: Dataset, tokenizer: &Tokenizer, max_length: usize, long: LongPolicy) -> Result<(SplitTables, Counts), PlanError> {
+fn lay_out(
+    dataset: Dataset,
+    tokenizer: &Tokenizer,
+    max_length: usize,
+    long: LongPolicy,
+) -> Result<(SplitTables, Counts), PlanError> {
     let limits = Limits::new(Some(max_length), long, 64, tokenizer)?;
     let mut tokens = Tokens::new(dataset, tokenizer, limits)?;
     Ok((tokens.tables.remove(0), tokens.counts))
@@ -48,37 +69,58 @@ fn the_first_sub_word_of_a_word_gets_its_class() {
     assert_eq!((words.first(), words.last()), (Some(&-1), Some(&-1)));
     for (token, &word) in words.iter().enumerate() {
         let first = word >= 0 && words[token - 1] != word;
-        let expected = if first { [1, 2, 0][usize::try_from(word).unwrap()] } else { -100 };
+        let expected = if first {
+            [1, 2, 0][usize::try_from(word).unwrap()]
+        } else {
+            -100
+        };
         assert_eq!(table.labels[0].ids[token], expected, "token {token}");
     }
     assert_eq!(table.offsets, [0, words.len() as u64]);
-    assert_eq!((counts.sentences, counts.words, counts.sequences), (1, 3, 1));
+    assert_eq!(
+        (counts.sentences, counts.words, counts.sequences),
+        (1, 3, 1)
+    );
     assert_eq!(counts.tokens, words.len() as u64);
 }
 
 #[test]
 fn splitting_keeps_every_label_once_and_truncating_counts_what_it_drops() {
     let toy = tokenizer("toy-bert");
-    let words = "The/O ferry/O from/O Ystad/B-LOC was/O late/O again/O said/O Karin/B-PER Holm/B-PER";
+    let words =
+        "The/O ferry/O from/O Ystad/B-LOC was/O late/O again/O said/O Karin/B-PER Holm/B-PER";
     let data = || dataset(Task::Ner, &[words, "late/O"], &CLASSES);
     let (table, counts) = lay_out(data(), &toy, 8, LongPolicy::Split).unwrap();
     assert!(table.offsets.windows(2).all(|pair| pair[1] - pair[0] <= 8));
     assert_eq!((counts.split_sentences, counts.truncated_sentences), (1, 0));
     assert_eq!(table.sentence_of.last(), Some(&1));
-    let classes: Vec<i32> = table.labels[0].ids.iter().copied().filter(|&id| id >= 0).collect();
+    let classes: Vec<i32> = table.labels[0]
+        .ids
+        .iter()
+        .copied()
+        .filter(|&id| id >= 0)
+        .collect();
     assert_eq!(classes, [2, 2, 2, 0, 2, 2, 2, 2, 1, 1, 2]);
     let special = |id: u32| table.input_ids.iter().filter(|&&token| token == id).count();
     assert_eq!(special(toy.prefix()[0]), table.sentence_of.len());
     assert_eq!(special(toy.suffix()[0]), table.sentence_of.len());
 
     let (table, counts) = lay_out(data(), &toy, 8, LongPolicy::Truncate).unwrap();
-    assert_eq!((table.sentence_of.as_slice(), counts.truncated_sentences), (&[0, 1][..], 1));
+    assert_eq!(
+        (table.sentence_of.as_slice(), counts.truncated_sentences),
+        (&[0, 1][..], 1)
+    );
     let kept = table.labels[0].ids.iter().filter(|&&id| id >= 0).count() as u64;
     assert_eq!(kept + counts.truncated_words, 11);
     assert_eq!(table.offsets[1], 8);
 
-    let error = lay_out(data(), &toy, 8, LongPolicy::Error).unwrap_err().to_string();
-    assert!(error.contains("toy/train.conll, line 10: sentence 1 of train has"), "{error}");
+    let error = lay_out(data(), &toy, 8, LongPolicy::Error)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("toy/train.conll, line 10: sentence 1 of train has"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -88,18 +130,33 @@ fn a_word_longer_than_a_window_is_cut_and_labelled_once() {
     let (table, counts) = lay_out(data, &toy, 4, LongPolicy::Split).unwrap();
     assert_eq!(counts.cut_words, 1);
     assert!(table.word_ids.iter().filter(|&&word| word == 0).count() > 4);
-    let classes: Vec<i32> = table.labels[0].ids.iter().copied().filter(|&id| id >= 0).collect();
+    let classes: Vec<i32> = table.labels[0]
+        .ids
+        .iter()
+        .copied()
+        .filter(|&id| id >= 0)
+        .collect();
     assert_eq!(classes, [0, 2]);
 }
 
 #[test]
 fn a_word_without_sub_word_is_told_and_its_sentence_stays() {
     let toy = tokenizer("toy-bert");
-    let data = dataset(Task::Ner, &["\u{200b}/B-PER late/O \u{ad}/O", "\u{200b}/O"], &CLASSES);
+    let data = dataset(
+        Task::Ner,
+        &["\u{200b}/B-PER late/O \u{ad}/O", "\u{200b}/O"],
+        &CLASSES,
+    );
     let (table, counts) = lay_out(data, &toy, 64, LongPolicy::Split).unwrap();
-    let lost: Vec<(usize, usize, Option<&str>)> =
-        counts.words_without_sub_word.iter().map(|lost| (lost.sentence, lost.word, lost.label.as_deref())).collect();
-    assert_eq!(lost, [(0, 0, Some("B-PER")), (0, 2, Some("O")), (1, 0, Some("O"))]);
+    let lost: Vec<(usize, usize, Option<&str>)> = counts
+        .words_without_sub_word
+        .iter()
+        .map(|lost| (lost.sentence, lost.word, lost.label.as_deref()))
+        .collect();
+    assert_eq!(
+        lost,
+        [(0, 0, Some("B-PER")), (0, 2, Some("O")), (1, 0, Some("O"))]
+    );
     // What is left of the second sentence are its special tokens.
     assert_eq!(table.offsets[2] - table.offsets[1], 2);
     assert_eq!(table.words[0].len(), 3);
@@ -109,7 +166,11 @@ fn a_word_without_sub_word_is_told_and_its_sentence_stays() {
 fn a_text_has_one_label_whatever_its_windows() {
     let toy = tokenizer("toy-bert");
     let long = "late/sad ".repeat(20);
-    let data = dataset(Task::Sequence, &[long.trim(), "late/glad"], &["glad", "sad"]);
+    let data = dataset(
+        Task::Sequence,
+        &[long.trim(), "late/glad"],
+        &["glad", "sad"],
+    );
     let (table, _) = lay_out(data, &toy, 8, LongPolicy::Split).unwrap();
     assert!(table.sentence_of.len() > 2);
     assert_eq!(table.labels[0].ids, [1, 0]);
@@ -118,9 +179,16 @@ fn a_text_has_one_label_whatever_its_windows() {
 #[test]
 fn limits_must_leave_room_and_fit_the_model() {
     let toy = tokenizer("toy-bert");
-    assert_eq!(Limits::new(None, LongPolicy::Split, 64, &toy).unwrap().max_length, 64);
+    assert_eq!(
+        Limits::new(None, LongPolicy::Split, 64, &toy)
+            .unwrap()
+            .max_length,
+        64
+    );
     for wrong in [0, 2, 65] {
-        let error = Limits::new(Some(wrong), LongPolicy::Split, 64, &toy).unwrap_err().to_string();
+        let error = Limits::new(Some(wrong), LongPolicy::Split, 64, &toy)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("have 3 to 64 tokens"), "{error}");
     }
 }

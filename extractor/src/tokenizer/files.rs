@@ -23,12 +23,20 @@ pub(super) struct Definition {
 impl Definition {
     /// Looks for `tokenizer.json`, `vocab.txt`, `vocab.json` + `merges.txt`, in this order.
     pub(super) fn in_folder(folder: &Path) -> Result<Self, TokenizerError> {
-        let mut files = Files { folder, read: Vec::new() };
+        let mut files = Files {
+            folder,
+            read: Vec::new(),
+        };
         let (name, mut json) = if let Some(text) = files.text("tokenizer.json")? {
-            ("tokenizer.json", parse(&folder.join("tokenizer.json"), &text)?)
+            (
+                "tokenizer.json",
+                parse(&folder.join("tokenizer.json"), &text)?,
+            )
         } else if let Some(vocabulary) = files.text("vocab.txt")? {
             ("vocab.txt", word_piece(&mut files, &vocabulary)?)
-        } else if let (Some(vocabulary), Some(merges)) = (files.text("vocab.json")?, files.text("merges.txt")?) {
+        } else if let (Some(vocabulary), Some(merges)) =
+            (files.text("vocab.json")?, files.text("merges.txt")?)
+        {
             ("vocab.json", byte_level(&mut files, &vocabulary, &merges)?)
         } else {
             return Err(missing(folder));
@@ -42,7 +50,11 @@ impl Definition {
             json[length] = Value::Null;
         }
         lead_words_with_space(&mut json);
-        Ok(Self { path, json, digest: files.digest() })
+        Ok(Self {
+            path,
+            json,
+            digest: files.digest(),
+        })
     }
 }
 
@@ -54,7 +66,10 @@ fn missing(folder: &Path) -> TokenizerError {
     } else {
         ""
     };
-    TokenizerError::Missing { folder: folder.to_owned(), remedy }
+    TokenizerError::Missing {
+        folder: folder.to_owned(),
+        remedy,
+    }
 }
 
 /// The files of a folder that were looked at, for the digest.
@@ -70,8 +85,11 @@ impl Files<'_> {
         if !path.exists() {
             return Ok(None);
         }
-        let text = String::from_utf8(fs_err::read(&path)?)
-            .map_err(|error| TokenizerError::Malformed { path, reason: format!("not UTF-8: {error}") })?;
+        let text =
+            String::from_utf8(fs_err::read(&path)?).map_err(|error| TokenizerError::Malformed {
+                path,
+                reason: format!("not UTF-8: {error}"),
+            })?;
         self.read.push((name, text.clone()));
         Ok(Some(text))
     }
@@ -79,10 +97,17 @@ impl Files<'_> {
     /// The object in a JSON file, empty when there is no such file.
     fn object(&mut self, name: &'static str) -> Result<Map<String, Value>, TokenizerError> {
         let path = self.folder.join(name);
-        match self.text(name)?.map(|text| parse(&path, &text)).transpose()? {
+        match self
+            .text(name)?
+            .map(|text| parse(&path, &text))
+            .transpose()?
+        {
             None => Ok(Map::new()),
             Some(Value::Object(object)) => Ok(object),
-            Some(_) => Err(TokenizerError::Malformed { path, reason: "expected a JSON object".to_owned() }),
+            Some(_) => Err(TokenizerError::Malformed {
+                path,
+                reason: "expected a JSON object".to_owned(),
+            }),
         }
     }
 
@@ -109,8 +134,15 @@ fn parse(path: &Path, text: &str) -> Result<Value, TokenizerError> {
 fn word_piece(files: &mut Files<'_>, vocabulary: &str) -> Result<Value, TokenizerError> {
     let settings = Settings::read(files)?;
     let flag = |name: &str| settings.config.get(name).and_then(Value::as_bool);
-    let lines = vocabulary.strip_suffix('\n').unwrap_or(vocabulary).split('\n').map(|line| line.trim_end_matches('\r'));
-    let ids: Map<String, Value> = lines.enumerate().map(|(id, token)| (token.to_owned(), json!(id))).collect();
+    let lines = vocabulary
+        .strip_suffix('\n')
+        .unwrap_or(vocabulary)
+        .split('\n')
+        .map(|line| line.trim_end_matches('\r'));
+    let ids: Map<String, Value> = lines
+        .enumerate()
+        .map(|(id, token)| (token.to_owned(), json!(id)))
+        .collect();
     let unknown = settings.token("unk_token", "[UNK]");
     let classify = settings.token("cls_token", "[CLS]");
     let separate = settings.token("sep_token", "[SEP]");
@@ -141,10 +173,17 @@ fn word_piece(files: &mut Files<'_>, vocabulary: &str) -> Result<Value, Tokenize
 }
 
 /// The tokenizer of GPT-2 and of RoBERTa from `vocab.json` and `merges.txt`.
-fn byte_level(files: &mut Files<'_>, vocabulary: &str, merges: &str) -> Result<Value, TokenizerError> {
+fn byte_level(
+    files: &mut Files<'_>,
+    vocabulary: &str,
+    merges: &str,
+) -> Result<Value, TokenizerError> {
     let path = files.folder.join("vocab.json");
     let Value::Object(ids) = parse(&path, vocabulary)? else {
-        return Err(TokenizerError::Malformed { path, reason: "expected a JSON object of token: id".to_owned() });
+        return Err(TokenizerError::Malformed {
+            path,
+            reason: "expected a JSON object of token: id".to_owned(),
+        });
     };
     let settings = Settings::read(files)?;
     let (added, post_processor) = if settings.is_gpt2(files.folder, &ids)? {
@@ -161,12 +200,21 @@ fn byte_level(files: &mut Files<'_>, vocabulary: &str, merges: &str) -> Result<V
             "trim_offsets": true,
             "add_prefix_space": true,
         });
-        let others = [("pad_token", "<pad>"), ("unk_token", "<unk>"), ("mask_token", "<mask>")];
+        let others = [
+            ("pad_token", "<pad>"),
+            ("unk_token", "<unk>"),
+            ("mask_token", "<mask>"),
+        ];
         let others = others.map(|(name, token)| settings.token(name, token));
-        ([classify, separate].into_iter().chain(others).collect(), post_processor)
+        (
+            [classify, separate].into_iter().chain(others).collect(),
+            post_processor,
+        )
     };
-    let merges: Vec<&str> =
-        merges.lines().filter(|line| !line.is_empty() && !line.starts_with("#version")).collect();
+    let merges: Vec<&str> = merges
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("#version"))
+        .collect();
     Ok(json!({
         "version": "1.0",
         "added_tokens": settings.added_tokens(&ids, &added),
@@ -188,12 +236,20 @@ fn byte_level(files: &mut Files<'_>, vocabulary: &str, merges: &str) -> Result<V
     }))
 }
 
-fn require(files: &Files<'_>, name: &str, ids: &Map<String, Value>, tokens: &[&String]) -> Result<(), TokenizerError> {
+fn require(
+    files: &Files<'_>,
+    name: &str,
+    ids: &Map<String, Value>,
+    tokens: &[&String],
+) -> Result<(), TokenizerError> {
     match tokens.iter().find(|token| !ids.contains_key(**token)) {
         None => Ok(()),
         Some(token) => Err(TokenizerError::Malformed {
             path: files.folder.join(name),
-            reason: format!("the special token {token} is not in the vocabulary of {} tokens", ids.len()),
+            reason: format!(
+                "the special token {token} is not in the vocabulary of {} tokens",
+                ids.len()
+            ),
         }),
     }
 }
@@ -216,10 +272,12 @@ impl Settings {
 
     /// A special token's text: a string or an object with `content`.
     fn token(&self, name: &str, default: &str) -> String {
-        let stated = [&self.config, &self.special].into_iter().find_map(|settings| {
-            let value = settings.get(name)?;
-            value.as_str().or_else(|| value.get("content")?.as_str())
-        });
+        let stated = [&self.config, &self.special]
+            .into_iter()
+            .find_map(|settings| {
+                let value = settings.get(name)?;
+                value.as_str().or_else(|| value.get("content")?.as_str())
+            });
         stated.unwrap_or(default).to_owned()
     }
 
@@ -236,7 +294,10 @@ impl Settings {
                 tokens.insert(id, added_token(id, token, false, None));
             }
         }
-        let stated = self.config.get("added_tokens_decoder").and_then(Value::as_object);
+        let stated = self
+            .config
+            .get("added_tokens_decoder")
+            .and_then(Value::as_object);
         for (id, token) in stated.into_iter().flatten() {
             if let (Ok(id), Some(content)) = (id.parse(), token["content"].as_str()) {
                 let special = token["special"].as_bool().unwrap_or(false);
@@ -251,14 +312,25 @@ impl Settings {
         if let Some(class) = self.config.get("tokenizer_class").and_then(Value::as_str) {
             return Ok(class.starts_with("GPT2"));
         }
-        let mut config = Files { folder, read: Vec::new() };
-        let model_type = config.object("config.json")?.get("model_type").and_then(Value::as_str).map(str::to_owned);
+        let mut config = Files {
+            folder,
+            read: Vec::new(),
+        };
+        let model_type = config
+            .object("config.json")?
+            .get("model_type")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         Ok(model_type.map_or_else(|| !ids.contains_key("<s>"), |name| name == "gpt2"))
     }
 }
 
 fn added_token(id: u64, content: &str, special: bool, stated: Option<&Value>) -> Value {
-    let flag = |name: &str, default: bool| stated.and_then(|token| token[name].as_bool()).unwrap_or(default);
+    let flag = |name: &str, default: bool| {
+        stated
+            .and_then(|token| token[name].as_bool())
+            .unwrap_or(default)
+    };
     json!({
         "id": id,
         "content": content,

@@ -27,20 +27,52 @@ fn copy(name: &str, without: &[&str]) -> tempfile::TempDir {
 }
 
 fn compare(tokenizer: &Tokenizer, expected: &Value, words: &Value) {
-    for ((name, words), case) in words.as_object().unwrap().iter().zip(expected.as_array().unwrap()) {
-        let words: Vec<&str> = words.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    for ((name, words), case) in words
+        .as_object()
+        .unwrap()
+        .iter()
+        .zip(expected.as_array().unwrap())
+    {
+        let words: Vec<&str> = words
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|word| word.as_str().unwrap())
+            .collect();
         let sub_words = tokenizer.encode(&words).unwrap();
         let ids = [tokenizer.prefix(), &sub_words.ids, tokenizer.suffix()].concat();
-        assert_eq!(serde_json::to_value(ids).unwrap(), case["ids"], "ids: {name}");
+        assert_eq!(
+            serde_json::to_value(ids).unwrap(),
+            case["ids"],
+            "ids: {name}"
+        );
 
         let special = |tokens: &[u32]| vec![-1_i64; tokens.len()];
         let own: Vec<i64> = sub_words.word_ids.iter().copied().map(i64::from).collect();
-        let word_ids = [special(tokenizer.prefix()), own, special(tokenizer.suffix())].concat();
-        assert_eq!(serde_json::to_value(word_ids).unwrap(), case["word_ids"], "word ids: {name}");
+        let word_ids = [
+            special(tokenizer.prefix()),
+            own,
+            special(tokenizer.suffix()),
+        ]
+        .concat();
+        assert_eq!(
+            serde_json::to_value(word_ids).unwrap(),
+            case["word_ids"],
+            "word ids: {name}"
+        );
 
         let special = |tokens: &[u32]| vec![(0, 0); tokens.len()];
-        let offsets = [special(tokenizer.prefix()), sub_words.offsets, special(tokenizer.suffix())].concat();
-        assert_eq!(serde_json::to_value(offsets).unwrap(), case["offsets"], "offsets: {name}");
+        let offsets = [
+            special(tokenizer.prefix()),
+            sub_words.offsets,
+            special(tokenizer.suffix()),
+        ]
+        .concat();
+        assert_eq!(
+            serde_json::to_value(offsets).unwrap(),
+            case["offsets"],
+            "offsets: {name}"
+        );
     }
 }
 
@@ -56,7 +88,11 @@ fn word_piece_equals_transformers() {
     assert_ne!(both.digest(), built.digest());
     assert_eq!(both.vocabulary(), 300);
 
-    fs_err::write(folder.path().join("tokenizer_config.json"), r#"{"do_lower_case": false}"#).unwrap();
+    fs_err::write(
+        folder.path().join("tokenizer_config.json"),
+        r#"{"do_lower_case": false}"#,
+    )
+    .unwrap();
     let cased = Tokenizer::in_folder(folder.path()).unwrap();
     compare(&cased, &expected["bert"]["cased"], &expected["words"]);
 }
@@ -67,10 +103,18 @@ fn byte_level_bpe_equals_transformers() {
     let roberta = Tokenizer::in_folder(&fixtures().join("toy-roberta")).unwrap();
     compare(&roberta, &expected["roberta"], &expected["words"]);
     let folder = copy("toy-roberta", &["tokenizer.json"]);
-    compare(&Tokenizer::in_folder(folder.path()).unwrap(), &expected["roberta"], &expected["words"]);
+    compare(
+        &Tokenizer::in_folder(folder.path()).unwrap(),
+        &expected["roberta"],
+        &expected["words"],
+    );
     // Without tokenizer_config.json it is config.json that tells RoBERTa from GPT-2.
     let folder = copy("toy-roberta", &["tokenizer.json", "tokenizer_config.json"]);
-    compare(&Tokenizer::in_folder(folder.path()).unwrap(), &expected["roberta"], &expected["words"]);
+    compare(
+        &Tokenizer::in_folder(folder.path()).unwrap(),
+        &expected["roberta"],
+        &expected["words"],
+    );
 
     let gpt2 = Tokenizer::in_folder(&fixtures().join("toy-gpt2")).unwrap();
     assert_eq!(gpt2.special_tokens(), 0);
@@ -89,7 +133,9 @@ fn what_is_wrong_in_a_folder_is_named() {
     fs_err::write(folder.path().join("sentencepiece.bpe.model"), "").unwrap();
     assert!(message(&folder).contains("save_pretrained"));
     fs_err::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n").unwrap();
-    assert!(message(&folder).contains("the special token [SEP] is not in the vocabulary of 3 tokens"));
+    assert!(
+        message(&folder).contains("the special token [SEP] is not in the vocabulary of 3 tokens")
+    );
     fs_err::write(folder.path().join("tokenizer.json"), "{\"model\": ").unwrap();
     assert!(message(&folder).contains("tokenizer.json: not JSON"));
     fs_err::write(folder.path().join("tokenizer.json"), "{\"model\": 3}").unwrap();

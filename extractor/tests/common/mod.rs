@@ -22,7 +22,9 @@ impl Toy {
 
     /// A data set of `times` · 60 sentences.
     pub(crate) fn repeated(times: usize) -> Self {
-        let toy = Self { folder: tempfile::tempdir().unwrap() };
+        let toy = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         fs_err::create_dir(toy.model()).unwrap();
         for file in fs_err::read_dir(fixtures.join("toy-bert")).unwrap() {
@@ -30,7 +32,11 @@ impl Toy {
             fs_err::copy(file.path(), toy.model().join(file.file_name())).unwrap();
         }
         let text = fs_err::read_to_string(fixtures.join("toy.conll")).unwrap();
-        let sentences: Vec<&str> = text.trim_start_matches("-DOCSTART- O\n\n").trim_end().split("\n\n").collect();
+        let sentences: Vec<&str> = text
+            .trim_start_matches("-DOCSTART- O\n\n")
+            .trim_end()
+            .split("\n\n")
+            .collect();
         fs_err::create_dir(toy.dataset()).unwrap();
         for (split, range) in [("train", 0..44), ("validation", 44..52), ("test", 52..60)] {
             let mut file = "-DOCSTART- O\n\n".to_owned();
@@ -85,7 +91,15 @@ impl Toy {
 
     /// Model, data set and a root.
     pub(crate) fn arguments(&self, root: &Path) -> Vec<PathBuf> {
-        ["--model".into(), self.model(), "--dataset".into(), self.dataset(), "--out".into(), root.into()].into()
+        [
+            "--model".into(),
+            self.model(),
+            "--dataset".into(),
+            self.dataset(),
+            "--out".into(),
+            root.into(),
+        ]
+        .into()
     }
 }
 
@@ -94,13 +108,16 @@ pub(crate) fn program(folder: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("extractor"));
     command.current_dir(folder);
     for (name, _) in std::env::vars_os() {
-        let ours = name.to_string_lossy().starts_with("EXTRACTOR_") || name.to_string_lossy().starts_with("SLURM_");
+        let ours = name.to_string_lossy().starts_with("EXTRACTOR_")
+            || name.to_string_lossy().starts_with("SLURM_");
         if ours {
             command.env_remove(name);
         }
     }
     // Nothing is fetched, and nothing found that this machine's user has fetched.
-    command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", folder.join("hub"));
+    command
+        .env("HF_HUB_OFFLINE", "1")
+        .env("HF_HUB_CACHE", folder.join("hub"));
     // With a target folder elsewhere the libraries are not above the program.
     let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/onnxruntime/capi");
     if std::env::var_os("ORT_DYLIB_PATH").is_none() && libraries.is_dir() {
@@ -123,7 +140,11 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                let name = path
+                    .strip_prefix(folder)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
                 files.insert(name, fs_err::read(&path).unwrap());
             }
         }
