@@ -49,6 +49,14 @@ fn launch(arguments: &[OsString]) -> anyhow::Result<std::convert::Infallible> {
         "LD_LIBRARY_PATH",
         search_path(&libraries.search_path, std::env::var_os("LD_LIBRARY_PATH"))?,
     );
+    // libtorch's threads would otherwise spin while they have nothing to do, and take the cores from those that
+    // have: measured ten times slower on a machine that is shared.
+    if ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"]
+        .iter()
+        .all(|variable| std::env::var_os(variable).is_none())
+    {
+        command.env("OMP_WAIT_POLICY", "PASSIVE");
+    }
     Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
 }
 

@@ -81,11 +81,28 @@ pub struct MachineArgs {
 
 /// Options of `train`.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Training")]
 pub struct TrainArgs {
     /// Which store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// How to train.
+    #[command(flatten)]
+    pub training: TrainingArgs,
+    /// Which head.
+    #[command(flatten)]
+    pub head: HeadArgs,
+    /// Where to compute.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Where the run goes.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How to train.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Training")]
+pub struct TrainingArgs {
     /// Passes over the training set
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
@@ -110,7 +127,7 @@ pub struct TrainArgs {
     /// Largest norm of the gradients; 0 does not clip
     #[arg(long, value_name = "NORM", default_value_t = 1.0)]
     pub grad_clip: f64,
-    /// Weight decay, decoupled from the gradient as in `AdamW`
+    /// Weight decay, decoupled from the gradient
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     pub weight_decay: f64,
     /// Seed of the start weights, of dropout and of the order of the sentences
@@ -128,15 +145,6 @@ pub struct TrainArgs {
     /// Train on this many sentences only, drawn by the seed: for learning curves
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit_train: Option<usize>,
-    /// Which head.
-    #[command(flatten)]
-    pub head: HeadArgs,
-    /// Where to compute.
-    #[command(flatten)]
-    pub machine: MachineArgs,
-    /// Where the run goes.
-    #[command(flatten)]
-    pub output: OutputArgs,
 }
 
 /// Which head to train.
@@ -311,7 +319,7 @@ impl TrainArgs {
         self.store
             .missing()
             .into_iter()
-            .chain(self.epochs.is_none().then_some("--epochs <N>"))
+            .chain(self.training.epochs.is_none().then_some("--epochs <N>"))
             .collect()
     }
 }
@@ -353,14 +361,17 @@ mod tests {
     fn train_goes_without_its_name() {
         let bare = parsed("trainer --cache store --epochs 3 --seed 5").unwrap();
         assert!(bare.command.is_none());
-        assert_eq!((bare.train.epochs, bare.train.seed), (Some(3), 5));
+        assert_eq!(
+            (bare.train.training.epochs, bare.train.training.seed),
+            (Some(3), 5)
+        );
         let Some(Job::Train(named)) = parsed("trainer train --cache store --epochs 3 --seed 5")
             .unwrap()
             .command
         else {
             panic!("no train");
         };
-        assert_eq!((named.epochs, named.seed), (Some(3), 5));
+        assert_eq!((named.training.epochs, named.training.seed), (Some(3), 5));
     }
 
     #[test]

@@ -25,13 +25,16 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
     let stop = shared::signals::install()?;
     let device = data::device(&options.machine)?;
     let store = data::store(&options.store, terminal)?;
-    let task = options.task.unwrap_or(store.manifest().dataset.task);
+    let task = options
+        .training
+        .task
+        .unwrap_or(store.manifest().dataset.task);
     let train = LabelledSplit::of(&store, SplitName::Train, task)?;
     let validation = data::optional_split(&store, SplitName::Validation, task)?;
     let test = data::optional_split(&store, SplitName::Test, task)?;
     let config = config(options, &store, &train, device)?;
     let head = head::build(&config.head, device, config.training.seed)?;
-    if let Some(path) = &options.init_weights {
+    if let Some(path) = &options.training.init_weights {
         weights::load(path, head.parameters())?;
     }
     warn_of_unseen(&train, [validation.as_ref(), test.as_ref()], terminal);
@@ -114,13 +117,14 @@ fn config(
             classes.len(),
         )?
     };
-    let batch_size = options
-        .batch_tokens
-        .map_or(BatchSize::Sentences(options.batch_size), BatchSize::Tokens);
+    let batch_size = options.training.batch_tokens.map_or(
+        BatchSize::Sentences(options.training.batch_size),
+        BatchSize::Tokens,
+    );
     for (name, value) in [
-        ("--lr", options.lr),
-        ("--grad-clip", options.grad_clip),
-        ("--weight-decay", options.weight_decay),
+        ("--lr", options.training.lr),
+        ("--grad-clip", options.training.grad_clip),
+        ("--weight-decay", options.training.weight_decay),
     ] {
         if !value.is_finite() || value < 0.0 {
             return Err(CommandError::Option(format!(
@@ -129,22 +133,23 @@ fn config(
         }
     }
     let training = Settings {
-        epochs: options.epochs.unwrap_or(1) as usize,
-        learning_rate: options.lr,
-        schedule: match options.schedule.as_str() {
+        epochs: options.training.epochs.unwrap_or(1) as usize,
+        learning_rate: options.training.lr,
+        schedule: match options.training.schedule.as_str() {
             "linear" => ScheduleKind::Linear,
             "constant" => ScheduleKind::Constant,
             _ => ScheduleKind::OneCycle,
         },
-        warm_up: options.warm_up,
+        warm_up: options.training.warm_up,
         batch_size,
-        gradient_clip: options.grad_clip,
-        weight_decay: options.weight_decay,
-        seed: options.seed,
-        shuffle: !options.no_shuffle,
-        patience: options.patience,
-        limit_train: options.limit_train,
+        gradient_clip: options.training.grad_clip,
+        weight_decay: options.training.weight_decay,
+        seed: options.training.seed,
+        shuffle: !options.training.no_shuffle,
+        patience: options.training.patience,
+        limit_train: options.training.limit_train,
         init_weights: options
+            .training
             .init_weights
             .as_deref()
             .map(sha256_file)
