@@ -6,6 +6,7 @@ mod demo;
 mod example;
 mod fetch;
 mod installed;
+mod models;
 mod parity;
 mod project;
 mod python;
@@ -61,6 +62,8 @@ enum Command {
     },
     /// Format, lints, documentation and licences, as a change must pass them.
     Check,
+    /// Write docs/models.md: every family against transformers (`PYTHON_WITH_TORCH` names a Python with both).
+    Models,
     /// Compare with PyTorch and transformers: the same tests, with a large Python environment (about 6 GB).
     Parity {
         /// Arguments for `cargo test --locked`; without a package among them, all are tested.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
             arguments,
         } => test::run(&project, !no_python, &arguments, &terminal),
         Command::Check => check::run(&project, &terminal),
+        Command::Models => models::run(&project, &terminal),
         Command::Parity { arguments } => parity::run(&project, &arguments, &terminal),
     };
     done.unwrap_or_else(|error| {

@@ -1,0 +1,234 @@
+//! `docs/models.md`, written by a command and never by hand: which encoders are supported, what their hidden states were
+//! compared with, and the largest difference seen.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use shared::terminal::Terminal;
+
+use crate::example;
+use crate::project::Project;
+use crate::setup::{self, SetupOptions};
+use crate::steps::{self, Steps};
+use crate::test::{TORCH_VARIABLE, cargo_test};
+
+const TEST: &str = "every_hidden_state_is_that_of_transformers";
+const HEAD: &str = "# Models
+
+Written by `cargo xtask models`; do not edit.
+
+Families are told by `model_type` in `config.json`: `bert`, `roberta`, `xlm-roberta`, `camembert`, `gpt2`, `distilbert` and
+`electra`, in any size, so bert-base-cased, bert-large-cased, roberta-base, roberta-large, gpt2 and gpt2-medium among them.
+A setting that changes the result and is not supported is an error that names it.
+
+## Small random checkpoints
+
+Every hidden state of each, computed here from `config.json` and `*.safetensors`, against `transformers`
+(`output_hidden_states=True`, eager attention, eval mode, float32). Half-precision weights are compared with the same weights
+in float32. The checkpoints and the script that makes them are in `extractor/tests/fixtures/`.
+
+| checkpoint | family | layers | heads | width | activation | norm eps | weights | largest difference |
+|---|---|---|---|---|---|---|---|---|
+";
+
+/// Measures and writes the page.
+pub(crate) fn run(project: &Project, terminal: &Terminal) -> Result<ExitCode> {
+    let mut steps = Steps::new(3, terminal);
+    let encoder = steps.step("libraries and a real encoder", || {
+        setup::run(project, SetupOptions::default(), terminal)?;
+        example::encoder(project, terminal)
+    })?;
+    let mut page = HEAD.to_owned();
+    steps.step("small random checkpoints", || {
+        page += &random_checkpoints(project, &encoder)?;
+        Ok(())
+    })?;
+    steps.step("a real encoder on real sentences", || {
+        page += &real_encoder(project, &encoder, terminal)?;
+        Ok(())
+    })?;
+    let path = project.root().join("docs/models.md");
+    fs_err::write(&path, page)?;
+    terminal.status(format!("wrote {}", project.shown(&path)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the test of all families and makes a row of each checkpoint.
+fn random_checkpoints(project: &Project, encoder: &Path) -> Result<String> {
+    let arguments = [
+        "-p",
+        "extractor",
+        "--test",
+        "encoder",
+        TEST,
+        "--",
+        "--nocapture",
+    ];
+    let arguments: Vec<String> = arguments.map(str::to_owned).into();
+    let printed = printed_by(&mut cargo_test(project, encoder, &arguments))?;
+    let differences = largest_differences(&printed);
+    if differences.is_empty() {
+        bail!("the test {TEST} printed no difference:\n{printed}");
+    }
+    let fixtures = project.root().join("extractor/tests/fixtures/checkpoints");
+    let mut rows = String::new();
+    for (name, difference) in &differences {
+        // The exported ONNX file is not a checkpoint of its own.
+        let folder = fixtures.join(name);
+        if folder.is_dir() {
+            rows += &row(&folder, name, *difference)?;
+        }
+    }
+    if let Some(difference) = differences.get("exported") {
+        writeln!(
+            rows,
+            "\n`bert-plain` as an exported ONNX file: {difference:.1e}."
+        )?;
+    }
+    Ok(rows)
+}
+
+/// Lines `NAME LAYER: DIFFERENCE`, the largest of each name.
+fn largest_differences(printed: &str) -> BTreeMap<String, f64> {
+    let mut largest = BTreeMap::new();
+    for line in printed.lines() {
+        let Some((what, difference)) = line.split_once(": ") else {
+            continue;
+        };
+        let Some((name, layer)) = what.split_once(' ') else {
+            continue;
+        };
+        let (Ok(_), Ok(difference)) = (layer.parse::<usize>(), difference.parse::<f64>()) else {
+            continue;
+        };
+        let entry = largest.entry(name.to_owned()).or_insert(difference);
+        *entry = entry.max(difference);
+    }
+    largest
+}
+
+fn row(folder: &Path, name: &str, difference: f64) -> Result<String> {
+    let text = fs_err::read_to_string(folder.join("config.json"))?;
+    let config: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", folder.display()))?;
+    let field = |names: &[&str]| {
+        let found = names
+            .iter()
+            .find_map(|name| config.get(name).filter(|value| !value.is_null()));
+        found.map_or_else(
+            || "-".to_owned(),
+            |value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            },
+        )
+    };
+    let mut files = 0;
+    for entry in fs_err::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        files += usize::from(name.starts_with("model") && name.ends_with(".safetensors"));
+    }
+    let files = if files == 1 {
+        "1 file".to_owned()
+    } else {
+        format!("{files} files")
+    };
+    Ok(format!(
+        "| {name} | {} | {} | {} | {} | {} | {} | {}, {files} | {difference:.1e} |\n",
+        field(&["model_type"]),
+        field(&["num_hidden_layers", "n_layers", "n_layer"]),
+        field(&["num_attention_heads", "n_heads", "n_head"]),
+        field(&["hidden_size", "dim", "n_embd"]),
+        field(&["hidden_act", "activation", "activation_function"]),
+        field(&["layer_norm_eps", "layer_norm_epsilon"]),
+        field(&["dtype", "torch_dtype"]),
+    ))
+}
+
+/// Extracts the built-in example in float32 and compares 200 of its sentences with transformers.
+fn real_encoder(project: &Project, encoder: &Path, terminal: &Terminal) -> Result<String> {
+    let Some(python) = std::env::var_os(TORCH_VARIABLE) else {
+        bail!(
+            "{TORCH_VARIABLE} must name a Python with torch, transformers, zarr and numpy (`cargo xtask parity` makes one)"
+        );
+    };
+    let out = project.downloads().join("parity");
+    let mut extractor = project.cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "extractor",
+        "--",
+        "--json",
+        "--overwrite",
+    ]);
+    extractor
+        .args(["--store-dtype", "f32", "--model"])
+        .arg(encoder);
+    extractor
+        .arg("--dataset")
+        .arg(example::dataset(project))
+        .arg("--out")
+        .arg(out);
+    let told: Value = serde_json::from_str(printed_by(&mut extractor)?.trim())
+        .context("the extractor names no store")?;
+    let store = told
+        .get("store")
+        .and_then(Value::as_str)
+        .context("the extractor names no store")?;
+    let mut compare = Command::new(python);
+    compare
+        .arg(project.root().join("extractor/tests/parity/compare.py"))
+        .arg(store)
+        .arg("--model")
+        .arg(encoder);
+    let printed = printed_by(compare.current_dir(project.root()))?;
+    terminal.status(&printed);
+    let (count, layers) = printed
+        .split_once('\n')
+        .context("the comparison printed nothing")?;
+    let name = encoder.file_name().unwrap_or_default().to_string_lossy();
+    let mut text = format!(
+        "\n## {name}, on the built-in example\n\n{count}, evenly over all splits, each alone in `transformers` and in padded \
+         batches here (`extractor/tests/parity/compare.py`).\n\n| hidden state | largest difference |\n|---|---|\n"
+    );
+    for (layer, difference) in layers.lines().filter_map(|line| line.split_once(": ")) {
+        writeln!(
+            text,
+            "| {} | {difference} |",
+            layer.trim_start_matches("layer ")
+        )?;
+    }
+    Ok(text)
+}
+
+/// What a command prints to stdout; an error when it fails.
+fn printed_by(command: &mut Command) -> Result<String> {
+    let child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a command")?;
+    let output = child.wait_with_output()?;
+    let name = command.get_program().to_string_lossy().into_owned();
+    steps::ended(&name, output.status)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_difference_of_each_checkpoint_counts() {
+        let printed =
+            "running 1 test\nbert-plain 0: 1e-7\nbert-plain 1: 3e-6\ngpt2 0: 2e-7\ntest x ... ok\n";
+        let largest = largest_differences(printed);
+        assert_eq!(largest.len(), 2);
+        assert!((largest["bert-plain"] - 3e-6).abs() < 1e-12);
+    }
+}
