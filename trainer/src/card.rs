@@ -12,7 +12,7 @@ use crate::run::Config;
 pub fn render(name: &str, config: &Config, events: &[Event], seconds: f64) -> String {
     let store = &config.store;
     let mut card = format!(
-        "# {name}\n\nA `{}` head for {} on the frozen hidden states of `{}`, trained on `{}`.\n",
+        "# {name}\n\nA head of kind `{}` for {} on the frozen hidden states of `{}`, trained on `{}`.\n",
         config.head.kind, config.task, store.model.id, store.dataset.id,
     );
     let finals = || {

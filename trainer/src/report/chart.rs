@@ -30,12 +30,12 @@ pub(super) enum Scale {
     Logarithmic,
 }
 
-/// A chart with a legend; `marked` is a point to stress, such as the best epoch, and what to say about it.
+/// A chart with a legend; `marked` is a point to stress, such as the best epoch.
 pub(super) fn chart(
     x_label: &str,
     scale: Scale,
     series: &[Series],
-    marked: Option<((f64, f64), &str)>,
+    marked: Option<(f64, f64)>,
 ) -> String {
     let shown: Vec<&Series> = series
         .iter()
@@ -107,22 +107,10 @@ pub(super) fn chart(
     for series in &shown {
         line(&mut html, series, place);
     }
-    if let Some((point, text)) = marked {
+    if let Some(point) = marked {
         let (x, y) = place(point);
-        let (anchor, dx) = if x > WIDTH / 2.0 {
-            ("end", -8.0)
-        } else {
-            ("start", 8.0)
-        };
         let class = shown[0].class;
         let _ = write!(html, "<circle class={class} cx={x:.1} cy={y:.1} r=5 />");
-        let _ = write!(
-            html,
-            "<text x={:.1} y={:.1} text-anchor={anchor}>{}</text>",
-            x + dx,
-            y + 18.0,
-            escape(text)
-        );
     }
     html + "</svg>"
 }

@@ -74,7 +74,8 @@ pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
         &loss_chart(&measured),
         "Mean cross-entropy in nats, on a logarithmic scale.",
     );
-    section(&mut html, "Validation score", &score_chart(&measured), "");
+    let note = "In per cent; the dot is the best epoch, whose weights are kept.";
+    section(&mut html, "Validation score", &score_chart(&measured), note);
     html.push_str("</div>");
     for last in &measured.finals {
         let note = format!(
@@ -279,11 +280,10 @@ fn score_chart(measured: &Measured<'_>) -> String {
             points: over(|scores| scores.accuracy),
         }]
     };
-    let best = measured
-        .best()
-        .and_then(|best| Some((best.epoch as f64, best.validation.as_ref()?.value * 100.0)));
-    let text = best.map(|(epoch, value)| format!("{value:.2} in epoch {epoch}"));
-    chart("epoch", Scale::Linear, &series, best.zip(text.as_deref()))
+    let best = measured.best();
+    let marked =
+        best.and_then(|best| Some((best.epoch as f64, best.validation.as_ref()?.value * 100.0)));
+    chart("epoch", Scale::Linear, &series, marked)
 }
 
 /// What the run was made with, for the report and the card.

@@ -24,9 +24,12 @@ pub(super) fn scores(scores: &Scores) -> String {
         } = score;
         let _ = write!(
             html,
-            "<tr{class}><th scope=row>{}</th><td>{precision:.4}</td><td>{recall:.4}</td><td>{f1:.4}</td>\
+            "<tr{class}><th scope=row>{}</th><td>{:.2}</td><td>{:.2}</td><td>{:.2}</td>\
              <td class=bar><i style=\"width:{:.1}%\"></i></td><td>{support}</td></tr>",
             escape(name),
+            precision * 100.0,
+            recall * 100.0,
+            f1 * 100.0,
             f1 * 100.0,
         );
     };
@@ -47,7 +50,7 @@ pub(super) fn confusion(confusion: &Confusion) -> String {
     let mut html =
         "<div class=scroll><table class=map><tr><th scope=row>gold \\ predicted</th>".to_owned();
     for name in &confusion.names {
-        let _ = write!(html, "<th>{}</th>", escape(name));
+        let _ = write!(html, "<th><span>{}</span></th>", escape(name));
     }
     html.push_str("</tr>");
     for (name, counts) in confusion.names.iter().zip(&confusion.counts) {
