@@ -11,7 +11,7 @@ use shared::terminal::{Progress, Terminal};
 
 use crate::batches::{self, LabelledSplit, LoadError, NO_TARGET, Prepared};
 use crate::checkpoint::{self, BEST_WEIGHTS, Best, CheckpointError, EpochSums, State};
-use crate::evaluation::{self, EvaluationError, Scores};
+use crate::evaluation::{self, Confusion, EvaluationError, Scores};
 use crate::head::{Dropout, Head, HeadError};
 use crate::metrics::{self, Event, Log};
 use crate::optimiser::{Adam, AdamOptions, clip_gradient_norm};
@@ -197,7 +197,7 @@ pub fn train(
     };
     let mut optimiser = Adam::new(head.parameters(), options);
     let state = checkpoint::load(folder, head, &mut optimiser)?;
-    if let Some(state) = &state {
+    if let Some(state) = state.as_ref().filter(|state| state.epoch < settings.epochs) {
         terminal.status(format!(
             "Going on after step {} (epoch {} of {})",
             state.step,
@@ -365,12 +365,10 @@ impl Training<'_> {
         if sums.targets == 0 {
             return Err(TrainingError::NothingToLearn);
         }
-        let validation = match data.validation {
-            Some(split) => {
-                Some(evaluation::predict(self.head, split, self.settings.batch_size)?.scores(split))
-            }
-            None => None,
-        };
+        let validation = data
+            .validation
+            .map(|split| self.validate(split))
+            .transpose()?;
         self.state.epoch += 1;
         self.state.position = 0;
         self.state.seconds += sums.seconds;
@@ -395,6 +393,15 @@ impl Training<'_> {
         self.terminal.status(line(&epoch, self.settings.epochs));
         self.log.add(&Event::Epoch(Box::new(epoch)))?;
         self.save()
+    }
+
+    fn validate(&self, split: &LabelledSplit<'_>) -> Result<Scores, EvaluationError> {
+        let scores = evaluation::predict(self.head, split, self.settings.batch_size)?.scores(split);
+        // The square of the number of classes, every epoch, would drown the rest of the log.
+        Ok(Scores {
+            confusion: Confusion::default(),
+            ..scores
+        })
     }
 
     fn save(&mut self) -> Result<(), TrainingError> {

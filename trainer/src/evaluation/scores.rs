@@ -8,6 +8,9 @@ use shared::accuracy::LabelScores;
 use shared::dataset::Task;
 use shared::spans::{Averages, SpanScores};
 
+/// More classes than this are left to the report.
+const TABLE: usize = 40;
+
 /// Precision, recall and F1 of one class or type, or of several together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClassScore {
@@ -49,7 +52,8 @@ pub struct Scores {
     pub macro_average: ClassScore,
     /// By type or class, in the order of their names.
     pub classes: Vec<ClassScore>,
-    /// Who is taken for whom.
+    /// Who is taken for whom; left out of the scores of an epoch.
+    #[serde(default, skip_serializing_if = "Confusion::is_empty")]
     pub confusion: Confusion,
 }
 
@@ -119,14 +123,15 @@ impl Scores {
         }
     }
 
-    /// The scores as lines of a table, for the terminal.
+    /// The scores as lines of a table, for the terminal; without the classes where they would fill it.
     #[must_use]
     pub fn table(&self) -> Vec<String> {
-        let rows = || {
-            self.classes
-                .iter()
-                .chain([&self.micro, &self.macro_average])
+        let classes = if self.classes.len() > TABLE {
+            &[][..]
+        } else {
+            &self.classes
         };
+        let rows = || classes.iter().chain([&self.micro, &self.macro_average]);
         let width = rows()
             .map(|row| row.name.chars().count())
             .max()
@@ -170,6 +175,10 @@ impl Confusion {
             names: names.iter().map(|&name| name.to_owned()).collect(),
             counts,
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 
     /// The `most` largest confusions: gold, predicted, how often.

@@ -91,7 +91,7 @@ pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
         );
     }
     if let Some(last) = measured.finals.last() {
-        let note = "Rows are gold, columns predicted; words, or sentences for sentence tasks. Shaded by the share of the row.";
+        let note = tables::confusion_note(&last.scores.confusion);
         section(
             &mut html,
             &format!("Taken for what, on {}", last.split),

@@ -11,8 +11,19 @@ const MATRIX: usize = 20;
 /// Above this share of a map's range a cell is so dark that its number must be light.
 const STRONG: f64 = 55.0;
 
-/// Precision, recall, F1 and support of each class.
+/// Precision, recall, F1 and support of each class; folded away where there are many.
 pub(super) fn scores(scores: &Scores) -> String {
+    let classes = scores.classes.len();
+    if classes > MATRIX {
+        return format!(
+            "<details><summary>{classes} classes</summary>{}</details>",
+            score_table(scores)
+        );
+    }
+    score_table(scores)
+}
+
+fn score_table(scores: &Scores) -> String {
     let mut html = "<div class=scroll><table class=scores><tr><th></th><th>precision</th><th>recall</th><th>F1</th><th class=bar></th><th>support</th></tr>".to_owned();
     let row = |html: &mut String, class: &str, score: &ClassScore| {
         let ClassScore {
@@ -68,6 +79,14 @@ pub(super) fn confusion(confusion: &Confusion) -> String {
         html.push_str("</tr>");
     }
     html + "</table></div>"
+}
+
+/// How to read what [`confusion`] draws.
+pub(super) fn confusion_note(confusion: &Confusion) -> &'static str {
+    if confusion.names.len() > MATRIX {
+        return "The most frequent confusions.";
+    }
+    "Rows are gold, columns predicted; words, or sentences for sentence tasks. Shaded by the share of the row."
 }
 
 fn largest_confusions(confusion: &Confusion) -> String {
