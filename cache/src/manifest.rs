@@ -86,6 +86,8 @@ pub struct Manifest {
     pub max_length: usize,
     /// What was done with longer sentences.
     pub long: LongPolicy,
+    /// Sentences that were longer and met that fate, over all splits.
+    pub long_sentences: u64,
     /// Numbers of the kept layers, in stored order; 0 is the embedding output.
     pub layers: Vec<usize>,
     /// Width of a hidden state.

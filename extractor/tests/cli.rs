@@ -180,6 +180,10 @@ fn long_sentences_are_split_truncated_or_refused() {
     let split: Value = serde_json::from_slice(&run("split").stdout).unwrap();
     assert!(split["split_sentences"].as_u64().unwrap() > 0);
     assert!(split["sequences"].as_u64() > split["sentences"].as_u64());
+    let manifest = fs_err::read_to_string(toy.store().join("zarr.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let long = &manifest["attributes"]["activation_cache"]["long_sentences"];
+    assert_eq!(*long, split["split_sentences"]);
     let truncated: Value = serde_json::from_slice(&run("truncate").stdout).unwrap();
     assert_eq!(truncated["truncated_sentences"], split["split_sentences"]);
     assert_eq!(truncated["sequences"], truncated["sentences"]);

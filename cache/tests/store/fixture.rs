@@ -54,6 +54,7 @@ impl Fixture {
                 .collect(),
             max_length: 128,
             long: LongPolicy::Split,
+            long_sentences: 0,
             layers: (0..layers).collect(),
             hidden,
             compute_dtype: "float32".to_owned(),

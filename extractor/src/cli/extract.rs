@@ -36,6 +36,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
 
     let tokens = prepared.tokens(terminal)?;
     manifest.splits.clone_from(&tokens.sizes);
+    manifest.long_sentences = tokens.counts.split_sentences + tokens.counts.truncated_sentences;
     check_space(&path, &prepared, &tokens)?;
     let mut encoder = load(&mut prepared, &tokens, terminal)?;
     encoder.provider().clone_into(&mut manifest.provider);
@@ -89,6 +90,7 @@ fn is_finished(
     let mut wanted = wanted.clone();
     // Sizes follow from what is compared anyway; `auto` takes what there is, and what there is is done.
     wanted.splits.clone_from(&stored.splits);
+    wanted.long_sentences = stored.long_sentences;
     if device == Device::Auto {
         wanted.provider.clone_from(&stored.provider);
     }

@@ -153,7 +153,7 @@ impl Prepared {
         })
     }
 
-    /// The manifest of the store; the sizes of the splits and where the encoder really runs are still missing.
+    /// The manifest of the store; the sizes of the splits, the count of long sentences and where the encoder really runs are still missing.
     pub(super) fn manifest(&self, weights_digest: String) -> Result<Manifest, CliError> {
         let units = self.bytes.units(self.row_bytes());
         Ok(Manifest {
@@ -175,6 +175,7 @@ impl Prepared {
             splits: BTreeMap::new(),
             max_length: self.limits.max_length,
             long: self.limits.long,
+            long_sentences: 0,
             layers: self.layers.clone(),
             hidden: self.shape.hidden,
             compute_dtype: self.encoder.dtype.to_string(),

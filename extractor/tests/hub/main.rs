@@ -1,6 +1,14 @@
 //! The hub and parquet from outside, against a hub on loopback.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed, and one that is skipped says so"
+)]
+#![expect(
+    clippy::result_large_err,
+    reason = "made once a test, where its size does not matter"
+)]
 
 mod cli;
 mod datasets;

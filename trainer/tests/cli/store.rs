@@ -250,6 +250,7 @@ fn manifest(recipe: &Recipe, tables: &[SplitTables]) -> Manifest {
             .collect(),
         max_length: 512,
         long: LongPolicy::Split,
+        long_sentences: 0,
         layers: (0..LAYERS).collect(),
         hidden: HIDDEN,
         compute_dtype: "float32".to_owned(),
