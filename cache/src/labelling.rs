@@ -7,53 +7,78 @@ use zarrs::array::data_type;
 
 use crate::column::{ColumnShape, column_file, column_folder, write_column};
 use crate::metadata::{self, ColumnMetadata};
+use crate::tables::TokenWords;
 use crate::writer::write_if_other;
-use crate::{LabelLevel, LabelTable, SplitTables, Store, StoreError};
+use crate::{LabelLevel, Labels, SplitTables, Store, StoreError};
 
 impl Store {
-    /// Adds the labels of another task, one table a split, to a complete store; activations and identity stay as
+    /// Adds the labels of another task, one entry a split, to a complete store; activations and identity stay as
     /// they are. Labels of a task that the store has already are replaced.
     ///
     /// # Errors
-    /// [`StoreError::Tables`] if a table does not fit its split, or the errors of opening and writing a store.
-    pub fn add_labels(path: &Path, labels: &[(SplitName, LabelTable)]) -> Result<(), StoreError> {
-        let store = Self::open(path, crate::Io::Mmap)?;
-        for (split, table) in labels {
+    /// [`StoreError::Tables`] if labels do not fit their split, or the errors of opening and writing a store.
+    pub fn add_labels(path: &Path, labels: &[(SplitName, Labels)]) -> Result<(), StoreError> {
+        // Read and not mapped: the files may be replaced below.
+        let store = Self::open(path, crate::Io::Read)?;
+        let mut splits = Vec::with_capacity(labels.len());
+        for (split, labels) in labels {
             let Some(reader) = store.split(*split) else {
                 return Err(StoreError::Tables {
                     split: *split,
                     what: "the store has no such split".to_owned(),
                 });
             };
-            let tokens = reader.input_ids().len();
-            table.check(*split, tokens, reader.sentences())?;
+            labels.check(*split, reader.size())?;
+            splits.push((path.join(split.to_string()), reader.token_words(), labels));
         }
-        labels
+        splits
             .iter()
-            .try_for_each(|(split, table)| write_labels(&path.join(split.to_string()), table))
+            .try_for_each(|(folder, tokens, labels)| write_labels(folder, labels, *tokens))
     }
 }
 
-/// Writes `labels/<task>` of the split in `folder`.
-pub(crate) fn write_labels(folder: &Path, table: &LabelTable) -> Result<(), StoreError> {
-    fs_err::create_dir_all(folder.join("labels")).map_err(StoreError::io)?;
-    write_if_other(&folder.join("labels/zarr.json"), &metadata::plain_group())?;
-    let dimension = match table.level {
-        LabelLevel::Token => "tokens",
-        LabelLevel::Sentence => "sentences",
+/// Writes `labels/<task>` of the split in `folder`, and `word_labels/<task>` if words are labelled.
+fn write_labels(folder: &Path, labels: &Labels, tokens: TokenWords<'_>) -> Result<(), StoreError> {
+    let Labels {
+        task,
+        classes,
+        level,
+        ids,
+    } = labels;
+    let attributes = Some((*level, classes.as_slice()));
+    let group = |name: &str| {
+        fs_err::create_dir_all(folder.join(name)).map_err(StoreError::io)?;
+        write_if_other(
+            &folder.join(name).join("zarr.json"),
+            &metadata::plain_group(),
+        )
     };
-    let name = format!("labels/{}", table.task);
+    let name = format!("labels/{task}");
+    if *level == LabelLevel::Sentence {
+        group("labels")?;
+        return write(folder, &name, "sentences", ids, attributes);
+    }
+    // Labels of the tokens last: a task exists when they do.
+    group("word_labels")?;
+    write(
+        folder,
+        &format!("word_labels/{task}"),
+        "words",
+        ids,
+        attributes,
+    )?;
+    group("labels")?;
     write(
         folder,
         &name,
-        dimension,
-        &table.ids,
-        Some((table.level, &table.classes)),
+        "tokens",
+        &tokens.first_tokens(ids),
+        attributes,
     )
 }
 
 impl SplitTables {
-    /// Writes the small arrays, but for the labels, into the folder of the split.
+    /// Writes the small arrays into the folder of the split.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), StoreError> {
         let (bytes, word_offsets, sentence_words) = self.flat_words();
         write(folder, "offsets", "sequence_bounds", &self.offsets, None)?;
@@ -68,7 +93,16 @@ impl SplitTables {
             "sentence_bounds",
             &sentence_words,
             None,
-        )
+        )?;
+        let tokens = TokenWords {
+            offsets: &self.offsets,
+            sentence_of: &self.sentence_of,
+            word_ids: &self.word_ids,
+            sentence_words: &sentence_words,
+        };
+        self.labels
+            .iter()
+            .try_for_each(|labels| write_labels(folder, labels, tokens))
     }
 
     /// All words as one run of UTF-8, the bounds of the words in it, and the bounds of the sentences in the words.
@@ -85,14 +119,14 @@ impl SplitTables {
     }
 }
 
-type Labels<'a> = Option<(LabelLevel, &'a [String])>;
+type Attributes<'a> = Option<(LabelLevel, &'a [String])>;
 
 fn write<T: Element>(
     folder: &Path,
     name: &str,
     dimension: &str,
     values: &[T],
-    labels: Labels<'_>,
+    labels: Attributes<'_>,
 ) -> Result<(), StoreError> {
     let file = column_file(values);
     let shape = ColumnShape::new(values.len() as u64, size_of::<T>());

@@ -47,5 +47,5 @@ pub use rows::Overflow;
 pub use split::SplitReader;
 pub use statistics::{LayerStatistics, LayerSummary, PartStatistics};
 pub use store::{Io, Store, find_store, store_path};
-pub use tables::{LabelLevel, LabelTable, SplitTables};
+pub use tables::{LabelLevel, LabelTable, Labels, SplitTables};
 pub use writer::{OpenMode, Opened, StoreWriter, Summary};

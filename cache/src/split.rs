@@ -12,8 +12,10 @@ use self::files::HiddenFiles;
 use crate::column::column_folder;
 use crate::metadata::read_attribute;
 use crate::record::SplitRecord;
+use crate::tables::TokenWords;
 use crate::{
-    Column, Hidden, Io, LabelLevel, LabelTable, Manifest, SplitLayout, StoreDtype, StoreError,
+    Column, Hidden, Io, LabelLevel, LabelTable, Manifest, SplitLayout, SplitSize, StoreDtype,
+    StoreError,
 };
 
 /// One split of a complete store.
@@ -22,7 +24,7 @@ pub struct SplitReader {
     store: PathBuf,
     layout: SplitLayout,
     dtype: StoreDtype,
-    sentences: usize,
+    size: SplitSize,
     offsets: Column<u64>,
     sentence_of: Column<u32>,
     input_ids: Column<u32>,
@@ -30,7 +32,7 @@ pub struct SplitReader {
     word_bytes: Column<u8>,
     word_offsets: Column<u64>,
     sentence_words: Column<u64>,
-    labels: Vec<LabelTable<Column<i32>>>,
+    labels: Vec<LabelTable>,
     files: HiddenFiles,
 }
 
@@ -57,8 +59,7 @@ impl SplitReader {
             store: store.to_owned(),
             layout,
             dtype: manifest.store_dtype,
-            sentences: usize::try_from(size.sentences)
-                .map_err(|_| StoreError::too_large(&folder))?,
+            size,
             offsets: Column::open(&sub("offsets"), size.sequences + 1, mapped)?,
             sentence_of: Column::open(&sub("sentence_of"), size.sequences, mapped)?,
             input_ids: Column::open(&sub("input_ids"), size.tokens, mapped)?,
@@ -66,7 +67,7 @@ impl SplitReader {
             word_bytes: Column::open(&sub("word_bytes"), word_bytes, mapped)?,
             word_offsets,
             sentence_words: Column::open(&sub("sentence_words"), size.sentences + 1, mapped)?,
-            labels: open_labels(&folder, size.tokens, size.sentences, mapped)?,
+            labels: open_labels(&folder, size, mapped)?,
             files: HiddenFiles::new(store, layout, record, io),
         };
         if reader.offsets.last() != Some(&size.tokens) {
@@ -129,7 +130,28 @@ impl SplitReader {
     /// Sentences of the data set.
     #[must_use]
     pub fn sentences(&self) -> usize {
-        self.sentences
+        self.sentence_words.len() - 1
+    }
+
+    /// Sizes, as the manifest has them.
+    #[must_use]
+    pub fn size(&self) -> SplitSize {
+        self.size
+    }
+
+    /// Words of the sentences before `sentence`: where its own begin in the labels of all words.
+    #[must_use]
+    pub fn first_word(&self, sentence: usize) -> usize {
+        usize::try_from(self.sentence_words[sentence]).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn token_words(&self) -> TokenWords<'_> {
+        TokenWords {
+            offsets: &self.offsets,
+            sentence_of: &self.sentence_of,
+            word_ids: &self.word_ids,
+            sentence_words: &self.sentence_words,
+        }
     }
 
     /// Words of a sentence; none for a sentence that is not there.
@@ -153,7 +175,7 @@ impl SplitReader {
 
     /// Labels of a task, if the store has them.
     #[must_use]
-    pub fn labels(&self, task: Task) -> Option<&LabelTable<Column<i32>>> {
+    pub fn labels(&self, task: Task) -> Option<&LabelTable> {
         self.labels.iter().find(|table| table.task == task)
     }
 
@@ -250,22 +272,26 @@ pub(crate) fn read_label_attributes(
 
 fn open_labels(
     folder: &Path,
-    tokens: u64,
-    sentences: u64,
+    size: SplitSize,
     mapped: bool,
-) -> Result<Vec<LabelTable<Column<i32>>>, StoreError> {
+) -> Result<Vec<LabelTable>, StoreError> {
     let open = |(task, level, classes): (Task, LabelLevel, Vec<String>)| {
-        let length = if level == LabelLevel::Token {
-            tokens
-        } else {
-            sentences
+        let column = |group: &str, length| {
+            Column::open(&folder.join(format!("{group}/{task}")), length, mapped)
         };
-        let ids = Column::open(&folder.join(format!("labels/{task}")), length, mapped)?;
+        let (ids, words) = match level {
+            LabelLevel::Token => (
+                column("labels", size.tokens)?,
+                Some(column("word_labels", size.words)?),
+            ),
+            LabelLevel::Sentence => (column("labels", size.sentences)?, None),
+        };
         Ok(LabelTable {
             task,
             classes,
             level,
             ids,
+            words,
         })
     };
     read_label_attributes(folder)?

@@ -1,11 +1,9 @@
 //! The small arrays of a split: which tokens, words and labels the hidden states belong to.
 
-use std::ops::Deref;
-
 use serde::{Deserialize, Serialize};
 use shared::dataset::{SplitName, Task};
 
-use crate::{Manifest, SplitSize, StoreError};
+use crate::{Column, Manifest, SplitSize, StoreError};
 
 /// What a label belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,9 +15,22 @@ pub enum LabelLevel {
     Sentence,
 }
 
-/// Labels of one task for one split; `ids` is a `Vec` when written and a [`crate::Column`] when read.
+/// Labels of one task for one split, as a data set has them. What the tokens get follows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelTable<I = Vec<i32>> {
+pub struct Labels {
+    /// The task.
+    pub task: Task,
+    /// Names of the classes; an id is an index into them.
+    pub classes: Vec<String>,
+    /// What is labelled: the words ([`LabelLevel::Token`]) or the sentences.
+    pub level: LabelLevel,
+    /// `[words]` or `[sentences]`: class, or -100 for what is not to be scored.
+    pub ids: Vec<i32>,
+}
+
+/// Labels of one task for one split, as a store has them.
+#[derive(Debug)]
+pub struct LabelTable {
     /// The task.
     pub task: Task,
     /// Names of the classes; an id is an index into them.
@@ -27,7 +38,9 @@ pub struct LabelTable<I = Vec<i32>> {
     /// What an id belongs to.
     pub level: LabelLevel,
     /// `[tokens]` or `[sentences]`: class, or -100 for a token that is not to be scored.
-    pub ids: I,
+    pub ids: Column<i32>,
+    /// `[words]`, for [`LabelLevel::Token`]: the classes of all words, those without a token included.
+    pub words: Option<Column<i32>>,
 }
 
 /// Everything of a split but its hidden states. A *sequence* is what the encoder saw at once: a sentence, or a
@@ -46,8 +59,8 @@ pub struct SplitTables {
     pub word_ids: Vec<i32>,
     /// The words of each sentence.
     pub words: Vec<Vec<String>>,
-    /// Labels, one table a task.
-    pub labels: Vec<LabelTable>,
+    /// Labels, one entry a task.
+    pub labels: Vec<Labels>,
 }
 
 impl SplitTables {
@@ -89,9 +102,10 @@ impl SplitTables {
                 self.words.len()
             )));
         }
+        let size = self.size();
         self.labels
             .iter()
-            .try_for_each(|table| table.check(self.name, tokens, self.words.len()))
+            .try_for_each(|labels| labels.check(self.name, size))
     }
 
     fn invalid(&self, what: String) -> StoreError {
@@ -102,20 +116,55 @@ impl SplitTables {
     }
 }
 
-impl<I: Deref<Target = [i32]>> LabelTable<I> {
+/// The ids of a split's tokens, by which labels of words become labels of tokens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenWords<'a> {
+    pub(crate) offsets: &'a [u64],
+    pub(crate) sentence_of: &'a [u32],
+    pub(crate) word_ids: &'a [i32],
+    pub(crate) sentence_words: &'a [u64],
+}
+
+impl TokenWords<'_> {
+    /// `[tokens]`: at the first token of each word the word's id, -100 elsewhere. A word that the edge of a window
+    /// cuts is labelled once.
+    pub(crate) fn first_tokens(&self, words: &[i32]) -> Vec<i32> {
+        let mut ids = vec![NO_CLASS; self.word_ids.len()];
+        let mut last = None;
+        for (sequence, &sentence) in self.sentence_of.iter().enumerate() {
+            let at = |values: &[u64], index: usize| {
+                let value = values.get(index).copied().unwrap_or_default();
+                usize::try_from(value).unwrap_or(usize::MAX)
+            };
+            let first_word = at(self.sentence_words, sentence as usize);
+            let tokens = at(self.offsets, sequence)..at(self.offsets, sequence + 1);
+            let word_ids = self.word_ids.get(tokens.clone()).unwrap_or_default();
+            for (token, &word) in tokens.zip(word_ids) {
+                let Ok(word) = usize::try_from(word) else {
+                    continue;
+                };
+                let word = first_word.saturating_add(word);
+                if last.replace(word) != Some(word) {
+                    ids[token] = words.get(word).copied().unwrap_or(NO_CLASS);
+                }
+            }
+        }
+        ids
+    }
+}
+
+/// The id of what has no class.
+const NO_CLASS: i32 = -100;
+
+impl Labels {
     /// Whether the ids fit the classes and a split of that size.
-    pub(crate) fn check(
-        &self,
-        split: SplitName,
-        tokens: usize,
-        sentences: usize,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn check(&self, split: SplitName, size: SplitSize) -> Result<(), StoreError> {
         let expected = match self.level {
-            LabelLevel::Token => tokens,
-            LabelLevel::Sentence => sentences,
+            LabelLevel::Token => size.words,
+            LabelLevel::Sentence => size.sentences,
         };
         let invalid = |what| Err(StoreError::Tables { split, what });
-        if self.ids.len() != expected {
+        if self.ids.len() as u64 != expected {
             return invalid(format!(
                 "{} labels: expected {expected} entries, got {}",
                 self.task,
@@ -126,7 +175,7 @@ impl<I: Deref<Target = [i32]>> LabelTable<I> {
         match self
             .ids
             .iter()
-            .find(|&&id| id != -100 && usize::try_from(id).map_or(true, |id| id >= classes))
+            .find(|&&id| id != NO_CLASS && usize::try_from(id).map_or(true, |id| id >= classes))
         {
             Some(id) => invalid(format!("{} labels: class {id} of {classes}", self.task)),
             None => Ok(()),
@@ -154,5 +203,24 @@ pub(crate) fn check(manifest: &Manifest, tables: &[SplitTables]) -> Result<(), S
             what: "no tables were given".to_owned(),
         }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_tokens_of_words_are_labelled_in_every_window() {
+        // Two windows of sentence 0, whose word 2 is cut by their edge and whose word 1 has no token; sentence 1.
+        let tokens = TokenWords {
+            offsets: &[0, 5, 9, 12],
+            sentence_of: &[0, 0, 1],
+            word_ids: &[-1, 0, 0, 2, -1, -1, 2, 3, -1, -1, 0, -1],
+            sentence_words: &[0, 4, 5],
+        };
+        let none = NO_CLASS;
+        let expected = [none, 7, none, 9, none, none, none, 10, none, none, 11, none];
+        assert_eq!(tokens.first_tokens(&[7, 8, 9, 10, 11]), expected);
     }
 }

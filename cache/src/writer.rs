@@ -15,8 +15,7 @@ use crate::metadata;
 use crate::owner::{Claim, living_owners};
 use crate::record::{Done, PartRecord, SplitRecord, done_path, progress, progress_folder};
 use crate::{
-    FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, StoreError, labelling,
-    tables,
+    FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, StoreError, tables,
 };
 
 /// What to do with a store that is there already.
@@ -290,9 +289,6 @@ impl Target {
             let folder = self.path.join(table.name.to_string());
             write_if_other(&folder.join("zarr.json"), &metadata::plain_group())?;
             table.write(&folder)?;
-            for labels in &table.labels {
-                labelling::write_labels(&folder, labels)?;
-            }
         }
         sync_dir(&self.path).map_err(StoreError::io)
     }

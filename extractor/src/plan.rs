@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use cache::{LabelLevel, LabelTable, LongPolicy, SplitSize, SplitTables};
+use cache::{LabelLevel, Labels, LongPolicy, SplitSize, SplitTables};
 use rayon::prelude::*;
 use shared::dataset::{Dataset, Sentence, Split, SplitName, Task};
 use shared::exit::ExitStatus;
@@ -249,7 +249,7 @@ impl Layout<'_> {
         } else {
             LabelLevel::Token
         };
-        let mut labels = LabelTable {
+        let mut labels = Labels {
             task: self.task,
             classes: self.classes.to_vec(),
             level,
@@ -269,12 +269,7 @@ impl Layout<'_> {
         for (index, (sentence, sub_words)) in split.sentences.iter().zip(sub_words).enumerate() {
             let kept = self.windows(split, index, &sentence, sub_words)?;
             let classes = self.class_ids(split, &sentence, &class_ids)?;
-            match level {
-                LabelLevel::Sentence => labels.ids.extend(&classes),
-                LabelLevel::Token => {
-                    self.first_sub_words(&kept, sub_words, &classes, &mut labels.ids);
-                }
-            }
+            labels.ids.extend(classes);
             for window in kept {
                 self.sequence(
                     &mut table,
@@ -377,29 +372,6 @@ impl Layout<'_> {
                 })
         };
         sentence.labels.iter().map(id).collect()
-    }
-
-    /// Labels of a sentence's tokens, special ones included: a word that a window cuts is labelled once.
-    fn first_sub_words(
-        &self,
-        kept: &[std::ops::Range<usize>],
-        sub_words: &SubWords,
-        classes: &[i32],
-        labels: &mut Vec<i32>,
-    ) {
-        let words = &sub_words.word_ids;
-        for window in kept {
-            labels.extend(self.tokenizer.prefix().iter().map(|_| NO_CLASS));
-            labels.extend(window.clone().map(|token| {
-                let first = token == 0 || words[token - 1] != words[token];
-                if first {
-                    classes[words[token] as usize]
-                } else {
-                    NO_CLASS
-                }
-            }));
-            labels.extend(self.tokenizer.suffix().iter().map(|_| NO_CLASS));
-        }
     }
 
     /// Appends one sequence with its special tokens.

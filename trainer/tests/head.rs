@@ -243,7 +243,7 @@ fn gradients_are_the_references() {
             let expected = fixture.get(&format!("gradient.{parameter}"));
             match (gradient, expected) {
                 (Some(gradient), Some(expected)) => {
-                    assert_close(&format!("{name}: {parameter}"), gradient, expected)
+                    assert_close(&format!("{name}: {parameter}"), gradient, expected);
                 }
                 // Parameters that nothing depends on: no gradient, or one of zeros.
                 (None, None) => {}

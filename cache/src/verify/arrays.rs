@@ -54,6 +54,7 @@ pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, S
                 level.and_then(|attribute| serde_json::from_value(attribute["level"].clone()).ok());
             let (dimension, length) = match level {
                 Some(LabelLevel::Sentence) => ("sentences", size.sentences),
+                _ if name.starts_with(WORD_LABELS) => ("words", size.words),
                 _ => ("tokens", size.tokens),
             };
             problems.extend(array(&name, dimension, length).check::<i32>()?);
@@ -65,9 +66,14 @@ pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, S
 /// The files that small arrays and metadata of a split may have.
 pub(super) fn known_files(store: &Path, layout: &SplitLayout) -> Result<Vec<PathBuf>, StoreError> {
     let folder = PathBuf::from(layout.split.to_string());
-    let mut files: Vec<_> = ["zarr.json", "hidden_states/zarr.json", "labels/zarr.json"]
-        .map(PathBuf::from)
-        .into();
+    let mut files: Vec<_> = [
+        "zarr.json",
+        "hidden_states/zarr.json",
+        "labels/zarr.json",
+        "word_labels/zarr.json",
+    ]
+    .map(PathBuf::from)
+    .into();
     let arrays = [
         "offsets",
         "sentence_of",
@@ -87,15 +93,21 @@ pub(super) fn known_files(store: &Path, layout: &SplitLayout) -> Result<Vec<Path
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
 }
 
-/// `labels/<task>` for every task there is, relative to the split.
+/// Group of the labels of words.
+const WORD_LABELS: &str = "word_labels";
+
+/// `labels/<task>` and `word_labels/<task>` for every task there is, relative to the split.
 fn label_folders(store: &Path, layout: &SplitLayout) -> Result<Vec<String>, StoreError> {
-    let folder = store.join(format!("{}/labels", layout.split));
     let mut names = Vec::new();
-    if folder.is_dir() {
+    for group in ["labels", WORD_LABELS] {
+        let folder = store.join(format!("{}/{group}", layout.split));
+        if !folder.is_dir() {
+            continue;
+        }
         for entry in fs_err::read_dir(folder).map_err(StoreError::io)? {
             let entry = entry.map_err(StoreError::io)?;
             if entry.path().is_dir() {
-                names.push(format!("labels/{}", entry.file_name().to_string_lossy()));
+                names.push(format!("{group}/{}", entry.file_name().to_string_lossy()));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use cache::{
-    ByteLimits, DatasetIdentity, FORMAT_VERSION, LabelLevel, LabelTable, LongPolicy, Manifest,
+    ByteLimits, DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest,
     ModelIdentity, OpenMode, Opened, Part, PartStatistics, PartWriter, SplitTables, StoreDtype,
     StoreWriter, rows,
 };
@@ -197,18 +197,14 @@ fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
         }
     }
     let tokens = word_ids.len();
-    let class = |token: usize| {
-        if word_ids[token] < 0 {
-            -100
-        } else {
-            i32::try_from(token % 3).unwrap()
-        }
-    };
-    let labels = LabelTable {
+    let all_words = words.iter().flatten().count();
+    let labels = Labels {
         task: Task::Pos,
         classes: ["ADJ", "NOUN", "VERB"].map(str::to_owned).into(),
         level: LabelLevel::Token,
-        ids: (0..tokens).map(class).collect(),
+        ids: (0..all_words)
+            .map(|word| i32::try_from(word % 3).unwrap())
+            .collect(),
     };
     let input_ids = (0..tokens)
         .map(|token| u32::try_from(scramble(token as u64) % 30_000).unwrap())
@@ -222,6 +218,19 @@ fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
         words,
         labels: vec![labels],
     }
+}
+
+/// `[tokens]`: what the tokens of a table get of its first labels: each word of the fixture is one token.
+pub(crate) fn token_labels(table: &SplitTables) -> Vec<i32> {
+    let mut words = table.labels[0].ids.iter();
+    let of = |&word: &i32| {
+        if word < 0 {
+            -100
+        } else {
+            *words.next().unwrap()
+        }
+    };
+    table.word_ids.iter().map(of).collect()
 }
 
 fn value_at(split: SplitName, token: u64, value: usize) -> f32 {

@@ -1,6 +1,6 @@
 //! Labels of another task, added to a finished store.
 
-use cache::{Io, LabelLevel, LabelTable, Store, StoreDtype};
+use cache::{Io, LabelLevel, Labels, Store, StoreDtype};
 use shared::dataset::{SplitName, Task};
 
 use crate::fixture::{Fixture, tree};
@@ -13,7 +13,7 @@ fn labels_are_added_without_touching_the_rest() {
     let before = tree(folder.path());
     let identity = Store::open(folder.path(), Io::Mmap).unwrap().identity();
     let sentences = |split| fixture.table(split).words.len();
-    let table = |split| LabelTable {
+    let table = |split| Labels {
         task: Task::Sequence,
         classes: vec!["negative".to_owned(), "positive".to_owned()],
         level: LabelLevel::Sentence,
@@ -54,7 +54,7 @@ fn labels_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     fixture.fill(folder.path(), 0);
     let before = tree(folder.path());
-    let table = LabelTable {
+    let table = Labels {
         task: Task::Ner,
         classes: vec!["O".to_owned()],
         level: LabelLevel::Token,

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 use shared::dataset::{SplitName, Task};
 
-use crate::fixture::{Fixture, scramble};
+use crate::fixture::{Fixture, scramble, token_labels};
 
 const EVERY_IO: [Io; 4] = [Io::Auto, Io::Mmap, Io::Read, Io::Ram];
 
@@ -63,14 +63,16 @@ fn check(fixture: &Fixture, store: &Store, seed: u64) {
             classes,
             level,
             ids,
+            words,
         } = split.labels(Task::Pos).unwrap();
         let expected = &table.labels[0];
         assert_eq!(
-            (task, classes, level, &ids[..]),
+            (task, classes, level, &ids[..], words.as_deref().unwrap()),
             (
                 &expected.task,
                 &expected.classes,
                 &expected.level,
+                &token_labels(table)[..],
                 &expected.ids[..]
             )
         );

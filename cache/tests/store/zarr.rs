@@ -9,7 +9,7 @@ use cache::{SplitTables, StoreDtype};
 use serde_json::{Value, json};
 use zarrs::array::{Array, ArrayBytes};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, token_labels};
 
 #[test]
 fn zarrs_reads_every_array() {
@@ -41,6 +41,10 @@ fn zarrs_reads_every_array() {
             );
             assert_eq!(
                 read(table.name, "labels/pos").1,
+                bytemuck::cast_slice::<_, u8>(&token_labels(table))
+            );
+            assert_eq!(
+                read(table.name, "word_labels/pos").1,
                 bytemuck::cast_slice::<_, u8>(&table.labels[0].ids)
             );
             assert_eq!(
@@ -114,11 +118,11 @@ fn expected(fixture: &Fixture, table: &SplitTables) -> Value {
     let tokens = table.input_ids.len() as u64;
     let sha256 = |bytes: &[u8]| shared::files::sha256_bytes(bytes);
     let classes = &table.labels[0].classes;
-    let named: Vec<_> = table.labels[0]
-        .ids
-        .iter()
-        .map(|&id| usize::try_from(id).ok().map(|id| &classes[id]))
-        .collect();
+    let named = |ids: &[i32]| -> Vec<_> {
+        ids.iter()
+            .map(|&id| usize::try_from(id).ok().map(|id| &classes[id]))
+            .collect()
+    };
     json!({
         "shape": [tokens, 3, 8],
         "dtype": fixture.manifest.store_dtype.to_string(),
@@ -128,7 +132,8 @@ fn expected(fixture: &Fixture, table: &SplitTables) -> Value {
         "input_ids": table.input_ids,
         "word_ids": table.word_ids,
         "words": table.words,
-        "pos": named,
+        "pos": named(&token_labels(table)),
+        "word_pos": named(&table.labels[0].ids),
         "second_sequence": sha256(&fixture.rows(table.name, table.offsets[1]..table.offsets[2], &(0..0)).0),
     })
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use cache::{Column, LabelLevel, LabelTable, SplitReader, Store};
+use cache::{LabelLevel, LabelTable, SplitReader, Store};
 use shared::dataset::{SplitName, Task};
 use shared::exit::ExitStatus;
 
@@ -66,7 +66,7 @@ pub struct LabelledSplit<'s> {
     /// Its activations and words.
     pub reader: &'s SplitReader,
     /// Its labels.
-    pub table: &'s LabelTable<Column<i32>>,
+    pub table: &'s LabelTable,
     /// The sequences of each sentence: `[sentences]`.
     sequences: Vec<Range<usize>>,
 }
@@ -140,17 +140,25 @@ impl<'s> LabelledSplit<'s> {
         }
     }
 
-    /// The label of each word (or of the sentence), sentence by sentence. Words that the encoder never saw, because
-    /// they have no sub-word or were cut off, have none in the store and count as `O`.
+    /// The label of each word (or of the sentence), sentence by sentence; also of words that the encoder never saw,
+    /// because they have no sub-word or were cut off. What has no label counts as `O`.
     #[must_use]
     pub fn gold(&self) -> Vec<Vec<&'s str>> {
-        let table = self.table;
-        self.by_word(|row| {
-            usize::try_from(table.ids[row])
-                .ok()
-                .and_then(|class| table.classes.get(class))
+        let name = |&id: &i32| {
+            let class = usize::try_from(id).ok();
+            class
+                .and_then(|class| self.table.classes.get(class))
                 .map_or("O", String::as_str)
-        })
+        };
+        let of = |sentence: usize| match &self.table.words {
+            Some(words) => {
+                let first = self.reader.first_word(sentence);
+                let next = self.reader.first_word(sentence + 1);
+                words[first..next].iter().map(name).collect()
+            }
+            None => vec![name(&self.table.ids[sentence])],
+        };
+        (0..self.reader.sentences()).map(of).collect()
     }
 
     /// A label for each word, `label(token)` with its first sub-word and `O` for words without any; for sentence tasks

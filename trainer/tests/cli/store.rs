@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cache::writer::{OpenMode, Opened, StoreWriter};
 use cache::{
-    DatasetIdentity, FORMAT_VERSION, LabelLevel, LabelTable, LongPolicy, Manifest, ModelIdentity,
+    DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest, ModelIdentity,
     PartStatistics, SplitTables, StoreDtype,
 };
 use shared::dataset::{SplitName, Task};
@@ -116,22 +116,14 @@ struct Growing {
     tables: SplitTables,
     told: Vec<Option<usize>>,
     ids: Vec<i32>,
-    task: Task,
 }
 
 impl Growing {
-    /// Adds a sub-word of `word`, or a special token (-1), which tells `class` and has it as label if `labelled`.
-    fn token(&mut self, word: i32, class: Option<usize>, labelled: bool) {
+    /// Adds a sub-word of `word`, or a special token (-1), which tells `class`.
+    fn token(&mut self, word: i32, class: Option<usize>) {
         self.tables.input_ids.push(u32::try_from(word + 1).unwrap());
         self.tables.word_ids.push(word);
         self.told.push(class);
-        if self.task != Task::Sequence {
-            self.ids.push(
-                class
-                    .filter(|_| labelled)
-                    .map_or(-100, |class| i32::try_from(class).unwrap()),
-            );
-        }
     }
 
     fn end_sequence(&mut self, sentence: usize) {
@@ -156,33 +148,29 @@ fn split(name: SplitName, sentences: usize, task: Task, random: &mut Random) -> 
         tables,
         told: Vec::new(),
         ids: Vec::new(),
-        task,
     };
     for sentence in 0..sentences {
         let whole = (task == Task::Sequence).then(|| usize::try_from(random.below(3)).unwrap());
         let tags = tags(random);
-        split.token(-1, whole, false);
+        split.token(-1, whole);
         for (word, &class) in tags.iter().enumerate() {
             // Sentences of more than nine words come as two windows.
             if word == 9 {
-                split.token(-1, whole, false);
+                split.token(-1, whole);
                 split.end_sequence(sentence);
-                split.token(-1, whole, false);
+                split.token(-1, whole);
             }
             // Every third word is two sub-words.
-            for piece in 0..=usize::from(word % 3 == 2) {
-                split.token(
-                    i32::try_from(word).unwrap(),
-                    whole.or(Some(class)),
-                    piece == 0,
-                );
+            for _ in 0..=usize::from(word % 3 == 2) {
+                split.token(i32::try_from(word).unwrap(), whole.or(Some(class)));
             }
         }
-        split.token(-1, whole, false);
+        split.token(-1, whole);
         split.end_sequence(sentence);
+        let labelled = whole.map_or_else(|| tags.clone(), |class| vec![class]);
         split
             .ids
-            .extend(whole.map(|class| i32::try_from(class).unwrap()));
+            .extend(labelled.iter().map(|&class| i32::try_from(class).unwrap()));
         split
             .tables
             .words
@@ -199,7 +187,7 @@ fn split(name: SplitName, sentences: usize, task: Task, random: &mut Random) -> 
         _ => (LabelLevel::Token, &CLASSES[..]),
     };
     let classes = classes.iter().map(|&class| class.to_owned()).collect();
-    tables.labels.push(LabelTable {
+    tables.labels.push(Labels {
         task,
         classes,
         level,
