@@ -1,10 +1,11 @@
 //! The options as they are typed, each with its environment variable.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cache::{ByteLimits, LongPolicy, StoreDtype};
-use clap::Args;
-use shared::dataset::{Column, Task};
+use clap::{Args, ValueEnum};
+use shared::dataset::{Column, Format, SplitName, Task};
 
 use crate::encoder::{ComputeDtype, Device, LayerSelection};
 
@@ -31,42 +32,8 @@ pub(super) struct InputOptions {
         help_heading = "Input"
     )]
     pub(super) revision: Option<String>,
-    /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and test files, or
-    /// one file.
-    #[arg(
-        long,
-        value_name = "ID|DIR|FILE",
-        env = "EXTRACTOR_DATASET",
-        help_heading = "Input"
-    )]
-    pub(super) dataset: Option<String>,
-    /// Configuration of a data set of the hub that has several.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "EXTRACTOR_DATASET_CONFIG",
-        help_heading = "Input"
-    )]
-    pub(super) dataset_config: Option<String>,
-    /// What the labels are; found out from them where it is not given.
-    #[arg(long, value_enum, env = "EXTRACTOR_TASK", help_heading = "Input")]
-    pub(super) task: Option<Task>,
-    /// Column of the words: its name, or its number from 0.
-    #[arg(
-        long,
-        value_name = "COLUMN",
-        env = "EXTRACTOR_TOKEN_COLUMN",
-        help_heading = "Input"
-    )]
-    pub(super) token_column: Option<Column>,
-    /// Column of the labels, likewise.
-    #[arg(
-        long,
-        value_name = "COLUMN",
-        env = "EXTRACTOR_LABEL_COLUMN",
-        help_heading = "Input"
-    )]
-    pub(super) label_column: Option<Column>,
+    #[command(flatten)]
+    pub(super) data: DataOptions,
 
     /// Root folder of the stores; this one becomes ROOT/<model>--<dataset>.zarr.
     #[arg(
@@ -152,6 +119,129 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) threads: Option<usize>,
+}
+
+/// Labelled text: which, and how it is to be read where its files do not tell.
+#[derive(Debug, Args)]
+pub(super) struct DataOptions {
+    /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and test files, or
+    /// one file.
+    #[arg(
+        long,
+        value_name = "ID|DIR|FILE",
+        env = "EXTRACTOR_DATASET",
+        help_heading = "Data set"
+    )]
+    pub(super) dataset: Option<String>,
+    /// Configuration of a data set of the hub that has several.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "EXTRACTOR_DATASET_CONFIG",
+        help_heading = "Data set"
+    )]
+    pub(super) dataset_config: Option<String>,
+    /// File of the train split; files that are named so make up the data set, which --dataset then only names.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "EXTRACTOR_TRAIN",
+        help_heading = "Data set"
+    )]
+    pub(super) train: Option<PathBuf>,
+    /// File of the validation split.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "EXTRACTOR_VALIDATION",
+        help_heading = "Data set"
+    )]
+    pub(super) validation: Option<PathBuf>,
+    /// File of the test split.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "EXTRACTOR_TEST",
+        help_heading = "Data set"
+    )]
+    pub(super) test: Option<PathBuf>,
+    /// Format of the files; told by their endings where it is not given.
+    #[arg(long, value_enum, env = "EXTRACTOR_FORMAT", help_heading = "Data set")]
+    pub(super) format: Option<FileFormat>,
+    /// What the labels are; found out from them where it is not given.
+    #[arg(long, value_enum, env = "EXTRACTOR_TASK", help_heading = "Data set")]
+    pub(super) task: Option<Task>,
+    /// Column of the words: its name, or its number from 0.
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        env = "EXTRACTOR_TOKEN_COLUMN",
+        help_heading = "Data set"
+    )]
+    pub(super) token_column: Option<Column>,
+    /// Column of the labels, likewise; in CoNLL-U upos, xpos or deprel.
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        env = "EXTRACTOR_LABEL_COLUMN",
+        help_heading = "Data set"
+    )]
+    pub(super) label_column: Option<Column>,
+    /// Chooses the sentences that are held out of train where there is no validation split.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        env = "EXTRACTOR_SPLIT_SEED",
+        help_heading = "Data set"
+    )]
+    pub(super) split_seed: u64,
+}
+
+impl DataOptions {
+    /// The files that are named, by split.
+    pub(super) fn files(&self) -> BTreeMap<SplitName, PathBuf> {
+        let named = [
+            (SplitName::Train, &self.train),
+            (SplitName::Validation, &self.validation),
+            (SplitName::Test, &self.test),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(split, path)| Some((split, path.clone()?)));
+        named.collect()
+    }
+}
+
+/// How the files of a data set are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FileFormat {
+    /// One word a line with its labels in columns, sentences separated by empty lines.
+    Columns,
+    /// CoNLL-U, of Universal Dependencies.
+    Conllu,
+    /// One JSON object a line: tokens and tags, or text and label.
+    Jsonl,
+    /// Texts and their labels, with a header, separated by commas.
+    Csv,
+    /// Likewise, separated by tabs.
+    Tsv,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl FileFormat {
+    /// The format of a text file; none for parquet.
+    pub(super) fn of_text(self) -> Option<Format> {
+        match self {
+            Self::Columns => Some(Format::Columns),
+            Self::Conllu => Some(Format::Conllu),
+            Self::Jsonl => Some(Format::Jsonl),
+            Self::Csv => Some(Format::Csv),
+            Self::Tsv => Some(Format::Tsv),
+            Self::Parquet => None,
+        }
+    }
 }
 
 /// Options of `extractor` and `extractor run`.

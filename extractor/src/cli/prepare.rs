@@ -100,7 +100,7 @@ impl Prepared {
             shape.max_positions,
             &tokenizer,
         )?;
-        let dataset = source::dataset(options, terminal, stop)?;
+        let dataset = source::dataset(&options.data, terminal, stop)?;
         terminal.status(format!(
             "model      {} ({}, {} of {} layers, hidden size {})",
             files.id,

@@ -5,7 +5,7 @@ use shared::signals::StopFlag;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
-use super::options::InputOptions;
+use super::options::{DataOptions, FileFormat, InputOptions};
 use crate::hub::model::Need;
 use crate::hub::{self, HubOptions};
 use crate::model::ModelFiles;
@@ -37,32 +37,49 @@ pub(super) fn model(
 
 /// The labelled text, fetched if it has to be.
 pub(super) fn dataset(
-    options: &InputOptions,
+    options: &DataOptions,
     terminal: &Terminal,
     stop: &StopFlag,
 ) -> Result<Dataset, CliError> {
-    let name = options.dataset.as_deref().unwrap_or(DEFAULT_DATASET);
+    let files = options.files();
+    let name = match options.dataset.as_deref() {
+        Some(name) => name,
+        None if files.is_empty() => DEFAULT_DATASET,
+        None => "",
+    };
     let source = Source {
+        files,
+        format: options.format.and_then(FileFormat::of_text),
         task: options.task,
         token_column: options.token_column.clone(),
         label_column: options.label_column.clone(),
+        seed: options.split_seed,
         ..Source::new(name)
     };
     let config = options.dataset_config.as_deref();
-    if hub::dataset::is_path(name) {
-        if let Some(config) = config {
+    if source.files.is_empty() && !hub::dataset::is_path(name) {
+        if let Some(format) = options.format {
             return Err(CliError::usage(
-                format!(
-                    "--dataset-config {config} is for data sets of the hub, {name} is on this disk"
-                ),
-                "leave it out, or give the folder of the configuration as --dataset",
+                format!("--format {format:?} is for files on this disk, {name} is of the hub"),
+                "leave it out, or give a folder or a file as --dataset",
             ));
         }
-        return match parquet::load_local(&source)? {
-            Some(dataset) => Ok(dataset),
-            None => Ok(source.load()?),
-        };
+        let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
+        return Ok(hub::dataset::load(name, config, &source, &hub)?);
     }
-    let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
-    Ok(hub::dataset::load(name, config, &source, &hub)?)
+    if let Some(config) = config {
+        return Err(CliError::usage(
+            format!("--dataset-config {config} is for data sets of the hub, this one is on disk"),
+            "leave it out, or give the folder of the configuration as --dataset",
+        ));
+    }
+    let parquet = match options.format {
+        None => parquet::load_local(&source)?,
+        Some(FileFormat::Parquet) => Some(parquet::load_named(&source)?),
+        Some(_) => None,
+    };
+    match parquet {
+        Some(dataset) => Ok(dataset),
+        None => Ok(source.load()?),
+    }
 }

@@ -80,6 +80,45 @@ pub fn find(path: &Path) -> Result<Option<Files>, ParquetError> {
     }
 }
 
+/// Reads the files that `source` names, or its path, as parquet, whatever they are called.
+///
+/// # Errors
+/// [`ParquetError`], naming the file, and the row group, the row and the column where there is one.
+pub fn load_named(source: &Source) -> Result<Dataset, ParquetError> {
+    if source.files.is_empty() && source.path.is_file() {
+        let source = Source {
+            files: BTreeMap::from([(SplitName::Train, source.path.clone())]),
+            ..source.clone()
+        };
+        return load_named(&source);
+    }
+    let files = match find(&source.path)? {
+        _ if !source.files.is_empty() => by_split(source),
+        Some(files) => files,
+        None => {
+            return Err(ParquetError::NoSplits {
+                folder: source.path.clone(),
+            });
+        }
+    };
+    load(&id_of(source), &files, source, &Classes::new())
+}
+
+/// The files that `source` names.
+fn by_split(source: &Source) -> Files {
+    let one = |(split, path): (&SplitName, &PathBuf)| (*split, vec![path.clone()]);
+    source.files.iter().map(one).collect()
+}
+
+/// What a data set on disk is called: as its path says, else as the folder of its first file.
+fn id_of(source: &Source) -> String {
+    let named = source.files.values().next().and_then(|path| path.parent());
+    match named {
+        Some(folder) if source.path.as_os_str().is_empty() => local_id(folder),
+        _ => local_id(&source.path),
+    }
+}
+
 /// Reads the data set that `source` names on disk, if it is parquet.
 ///
 /// # Errors
@@ -88,20 +127,12 @@ pub fn load_local(source: &Source) -> Result<Option<Dataset>, ParquetError> {
     let files = if source.files.is_empty() {
         find(&source.path)?
     } else if source.files.values().all(|path| is_parquet(path)) {
-        let one = |(split, path): (&SplitName, &PathBuf)| (*split, vec![path.clone()]);
-        Some(source.files.iter().map(one).collect())
+        Some(by_split(source))
     } else {
         None
     };
     let Some(files) = files else { return Ok(None) };
-    let named = source.files.values().next().and_then(|path| path.parent());
-    load(
-        &local_id(named.unwrap_or(&source.path)),
-        &files,
-        source,
-        &Classes::new(),
-    )
-    .map(Some)
+    load(&id_of(source), &files, source, &Classes::new()).map(Some)
 }
 
 /// A folder's name; a file's without its ending.
