@@ -90,7 +90,7 @@ struct Built {
 }
 
 /// Builds the programs and tells where cargo put them: the target folder may be elsewhere.
-fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
+pub(crate) fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = project.cargo(&[
         "build",
         "--release",
@@ -127,7 +127,11 @@ fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
 }
 
 /// A built program, as a user would run it.
-fn program(project: &Project, programs: &BTreeMap<String, PathBuf>, name: &str) -> Result<Command> {
+pub(crate) fn program(
+    project: &Project,
+    programs: &BTreeMap<String, PathBuf>,
+    name: &str,
+) -> Result<Command> {
     let path = programs
         .get(name)
         .with_context(|| format!("cargo built no program {name}"))?;

@@ -1,6 +1,7 @@
 //! The developer commands, run as `cargo xtask COMMAND`. A fresh clone builds this program first, because the trainer
 //! cannot be compiled before libtorch is there: so it depends on nothing heavy, and fetches what the others need.
 
+mod bench;
 mod check;
 mod demo;
 mod example;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use shared::terminal::TerminalOptions;
 
+use crate::bench::BenchOptions;
 use crate::fetch::CannotFetch;
 use crate::project::Project;
 use crate::setup::SetupOptions;
@@ -64,6 +66,8 @@ enum Command {
     Check,
     /// Write docs/models.md: every family against transformers (`PYTHON_WITH_TORCH` names a Python with both).
     Models,
+    /// Measure this project and PyTorch side by side; saved after each run, and resumed.
+    Bench(BenchOptions),
     /// Compare with PyTorch and transformers: the same tests, with a large Python environment (about 6 GB).
     Parity {
         /// Arguments for `cargo test --locked`; without a package among them, all are tested.
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         } => test::run(&project, !no_python, &arguments, &terminal),
         Command::Check => check::run(&project, &terminal),
         Command::Models => models::run(&project, &terminal),
+        Command::Bench(options) => bench::run(&project, &options, &terminal),
         Command::Parity { arguments } => parity::run(&project, &arguments, &terminal),
     };
     done.unwrap_or_else(|error| {
