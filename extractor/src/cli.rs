@@ -6,6 +6,7 @@
 mod error;
 mod extract;
 mod inspect;
+mod label;
 mod options;
 mod plan;
 mod prepare;
@@ -21,7 +22,7 @@ use shared::exit::ExitStatus;
 use shared::terminal::{Terminal, TerminalOptions};
 
 use self::error::CliError;
-use self::options::{ExtractOptions, PlanOptions, StoreOptions, VerifyOptions};
+use self::options::{ExtractOptions, LabelOptions, PlanOptions, StoreOptions, VerifyOptions};
 
 /// Runs a frozen transformer encoder over a labelled text data set once and keeps every layer's hidden states.
 #[derive(Debug, Parser)]
@@ -51,6 +52,8 @@ enum Command {
     Plan(Box<PlanOptions>),
     /// Tell what is in a store.
     Inspect(StoreOptions),
+    /// Add the labels of another task to a store of the same text, without encoding it again.
+    Label(Box<LabelOptions>),
     /// Read every byte of a store and compare it with its checksums.
     Verify(VerifyOptions),
     /// Tell which libraries, devices, threads and file systems will be used, and why.
@@ -112,6 +115,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<ExitStatus, CliError> {
         Some(Command::Run(options)) => extract::run(&options, terminal),
         Some(Command::Plan(options)) => plan::run(&options, terminal),
         Some(Command::Inspect(options)) => inspect::run(&options, terminal),
+        Some(Command::Label(options)) => label::run(&options, terminal),
         Some(Command::Verify(options)) => verify::run(&options, terminal),
         Some(Command::Doctor(options)) => Ok(crate::doctor::run(options.out.as_deref(), terminal)),
     }

@@ -11,6 +11,7 @@ pub mod family;
 pub mod graph;
 pub mod hub;
 pub mod job;
+pub mod label;
 pub mod model;
 pub mod parquet;
 pub mod plan;

@@ -90,6 +90,7 @@ from!(
     crate::hub::HubError,
     crate::job::CheckError,
     crate::job::JobError,
+    crate::label::LabelError,
     crate::model::ModelError,
     crate::parquet::ParquetError,
     crate::plan::PlanError,

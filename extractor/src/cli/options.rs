@@ -301,6 +301,19 @@ pub(super) struct StoreOptions {
     pub(super) json: bool,
 }
 
+/// Options of `extractor label`.
+#[derive(Debug, Args)]
+pub(super) struct LabelOptions {
+    /// The store, or a root folder with one store in it.
+    #[arg(value_name = "STORE", env = "EXTRACTOR_STORE")]
+    pub(super) store: PathBuf,
+    #[command(flatten)]
+    pub(super) data: DataOptions,
+    /// Print what was matched as JSON on stdout.
+    #[arg(long, env = "EXTRACTOR_JSON", help_heading = "Output")]
+    pub(super) json: bool,
+}
+
 /// Options of `extractor verify`.
 #[derive(Debug, Args)]
 pub(super) struct VerifyOptions {

@@ -126,6 +126,17 @@ pub(crate) fn program(folder: &Path) -> std::process::Command {
     command
 }
 
+/// The folder of real data beside the repository; says so when it is not there.
+#[allow(clippy::print_stdout, reason = "a skipped test says so")]
+pub(crate) fn real_data() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if !folder.is_dir() {
+        println!("skipped: there is no {}", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
