@@ -135,6 +135,9 @@ pub struct Settings {
     pub weight_decay: f64,
     /// Of start weights, dropout and order.
     pub seed: u64,
+    /// Of the order alone, if not the same.
+    #[serde(default)]
+    pub order_seed: Option<u64>,
     /// Whether the order changes every epoch.
     pub shuffle: bool,
     /// Epochs without a better score after which to stop.

@@ -7,8 +7,10 @@ pub mod memory;
 mod widening;
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 
 use cache::{Hidden, StoreDtype};
+use tch::{TchError, Tensor};
 
 /// Where the rows of a batch lie. A store that is kept in a graphics card's memory will be a third case.
 pub enum Backing<'s> {
@@ -28,7 +30,12 @@ pub struct Batch<'s> {
     dtype: StoreDtype,
     layers: usize,
     hidden: usize,
+    /// Over layers and over tokens, once a head has asked for them.
+    means: Mutex<Option<Means>>,
 }
+
+/// Means over the layers of each token `[tokens, hidden]`, and over the tokens of each sequence `[sequences, layers, hidden]`.
+pub type Means = (Tensor, Tensor);
 
 /// Bytes that do not make a batch.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +107,7 @@ impl<'s> Batch<'s> {
             dtype,
             layers,
             hidden,
+            means: Mutex::new(None),
         })
     }
 
@@ -133,6 +141,7 @@ impl<'s> Batch<'s> {
             dtype,
             layers,
             hidden,
+            means: Mutex::new(None),
         })
     }
 
@@ -153,6 +162,22 @@ impl<'s> Batch<'s> {
         }
         self.pool = Some(pool);
         Ok(self)
+    }
+
+    /// The batch's means, which `compute` makes for the first head that asks: they depend on no parameter, so that all
+    /// heads that share the batch share them. Nobody writes to them.
+    pub(crate) fn means(
+        &self,
+        compute: impl FnOnce() -> Result<Means, TchError>,
+    ) -> Result<Means, TchError> {
+        let mut means = self.means.lock().unwrap_or_else(PoisonError::into_inner);
+        let (over_layers, over_tokens) = match means.take() {
+            Some(means) => means,
+            None => compute()?,
+        };
+        let shared = (over_layers.shallow_clone(), over_tokens.shallow_clone());
+        *means = Some((over_layers, over_tokens));
+        Ok(shared)
     }
 
     /// Number of sequences.

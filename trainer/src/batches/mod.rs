@@ -3,10 +3,8 @@
 //! pages of the coming batches into memory while the head works on the current one.
 
 mod random;
+mod sharing;
 mod split;
-
-use std::ops::ControlFlow;
-use std::sync::mpsc;
 
 use cache::{LabelLevel, StoreError};
 use shared::exit::ExitStatus;
@@ -15,10 +13,8 @@ use crate::activations::{Batch, BatchError};
 
 use random::Random;
 
+pub use sharing::share;
 pub use split::{LabelledSplit, NO_TARGET, SplitError, tasks};
-
-/// Batches that wait, ready, for the head.
-const AHEAD: usize = 4;
 
 /// Size of a memory page; touching one byte of each brings them all in.
 const PAGE: usize = 4096;
@@ -106,39 +102,6 @@ pub struct Prepared<'s> {
     pub activations: Batch<'s>,
     /// Class of each token, or of each sentence, -100 where none: `[tokens]` or `[sentences]`.
     pub targets: Vec<i64>,
-}
-
-/// Prepares `batches` of sentences from number `first` on in another thread and hands them, in order, to
-/// `consume`, until it breaks or fails.
-///
-/// # Errors
-/// When the store cannot be read, or whatever `consume` returns.
-pub fn stream<'s, E>(
-    split: &LabelledSplit<'s>,
-    batches: &[Vec<usize>],
-    first: usize,
-    mut consume: impl FnMut(Prepared<'s>) -> Result<ControlFlow<()>, E>,
-) -> Result<(), E>
-where
-    E: From<LoadError>,
-{
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel(AHEAD);
-        scope.spawn(move || {
-            for (index, sentences) in batches.iter().enumerate().skip(first) {
-                // The receiver hangs up when the consumer has had enough.
-                if sender.send(prepare(split, index, sentences)).is_err() {
-                    break;
-                }
-            }
-        });
-        for batch in receiver {
-            if consume(batch?)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    })
 }
 
 fn prepare<'s>(

@@ -11,12 +11,17 @@ use super::CommandError;
 use super::options::{MachineArgs, StoreArgs};
 use crate::batches::LabelledSplit;
 use crate::device::{self, DeviceChoice};
+use crate::training::Data;
 
-/// Settles on a device and a number of threads. Must come before the first tensor.
-pub(super) fn device(options: &MachineArgs) -> Result<Device, CommandError> {
-    let threads = options
+/// The threads that the options allow.
+pub(super) fn threads(options: &MachineArgs) -> usize {
+    options
         .threads
-        .map_or_else(shared::resources::threads, usize::from);
+        .map_or_else(shared::resources::threads, usize::from)
+}
+
+/// Settles on a device, and on `threads` for every tensor. Must come before the first one.
+pub(super) fn device(options: &MachineArgs, threads: usize) -> Result<Device, CommandError> {
     let choice: DeviceChoice = options
         .device
         .parse()
@@ -68,15 +73,66 @@ pub(super) fn store(options: &StoreArgs, terminal: &Terminal) -> Result<Store, C
     Ok(store)
 }
 
-/// A split with labels; none if the store has no such split.
-pub(super) fn optional_split(
-    store: &Store,
-    name: SplitName,
-    task: Task,
-) -> Result<Option<LabelledSplit<'_>>, CommandError> {
-    if store.split(name).is_none() {
-        Ok(None)
-    } else {
-        Ok(Some(LabelledSplit::of(store, name, task)?))
+/// The splits of a store with their labels of one task.
+pub(super) struct Splits<'s> {
+    /// Learned from.
+    pub(super) train: LabelledSplit<'s>,
+    /// Scored on after each epoch.
+    pub(super) validation: Option<LabelledSplit<'s>>,
+    /// Scored on in the end.
+    pub(super) test: Option<LabelledSplit<'s>>,
+}
+
+impl<'s> Splits<'s> {
+    /// The splits of `store`; only the one to learn from must be there, but those that are there must have labels.
+    pub(super) fn of(store: &'s Store, task: Task) -> Result<Self, CommandError> {
+        let optional = |name| {
+            let there = store.split(name).is_some();
+            there
+                .then(|| LabelledSplit::of(store, name, task))
+                .transpose()
+        };
+        Ok(Self {
+            train: LabelledSplit::of(store, SplitName::Train, task)?,
+            validation: optional(SplitName::Validation)?,
+            test: optional(SplitName::Test)?,
+        })
+    }
+
+    /// What training looks at.
+    pub(super) fn data(&self) -> Data<'_, 's> {
+        Data {
+            train: &self.train,
+            validation: self.validation.as_ref(),
+        }
+    }
+
+    /// What a trained head is scored on.
+    pub(super) fn scored(&self) -> impl Iterator<Item = &LabelledSplit<'s>> {
+        [self.validation.as_ref(), self.test.as_ref()]
+            .into_iter()
+            .flatten()
+    }
+
+    /// A class that training never sees cannot be learned: worth a word before an hour is spent.
+    pub(super) fn warn_of_unseen(&self, terminal: &Terminal) {
+        let seen = |split: &LabelledSplit<'_>, class: usize| {
+            split
+                .table
+                .ids
+                .iter()
+                .any(|&id| usize::try_from(id) == Ok(class))
+        };
+        let classes = self.train.table.classes.iter().enumerate();
+        let unseen = classes.filter(|&(class, _)| {
+            !seen(&self.train, class) && self.scored().any(|split| seen(split, class))
+        });
+        let unseen: Vec<&str> = unseen.map(|(_, name)| name.as_str()).collect();
+        if !unseen.is_empty() {
+            terminal.warn(format!(
+                "never in the training split, so never learned: {}",
+                unseen.join(", ")
+            ));
+        }
     }
 }

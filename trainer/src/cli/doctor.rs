@@ -24,7 +24,7 @@ pub(super) fn run(options: &DoctorArgs, terminal: &Terminal) -> Result<ExitStatu
         }
         Err(error) => findings.push(("libtorch", format!("linked, but: {error}"))),
     }
-    let device = data::device(&options.machine);
+    let device = data::device(&options.machine, data::threads(&options.machine));
     findings.push((
         "device",
         device

@@ -60,7 +60,7 @@ fn over_split(
         }
         .into());
     }
-    let device = data::device(&options.machine)?;
+    let device = data::device(&options.machine, data::threads(&options.machine))?;
     let store = data::store(&options.store, terminal)?;
     check(&config, &store)?;
     let split = LabelledSplit::of(&store, options.split, config.task)?;
@@ -70,9 +70,9 @@ fn over_split(
             "the store's classes are not those the head learned; store: {here}; head: {there}"
         )));
     }
-    let head = head::build(&config.head, device, config.training.seed)?;
+    let mut head = head::build(&config.head, device, config.training.seed)?;
     weights::load(&weights_file, head.parameters())?;
-    let predicted = evaluation::predict(head.as_ref(), &split, config.training.batch_size)?;
+    let predicted = evaluation::predict(head.as_mut(), &split, config.training.batch_size)?;
     then(&split, &predicted)?;
     Ok(ExitStatus::Success)
 }

@@ -3,13 +3,15 @@
 mod data;
 mod doctor;
 mod evaluate;
+mod finish;
 pub mod options;
+mod settings;
 mod train;
 
 use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
 
-use crate::batches::SplitError;
+use crate::batches::{LoadError, SplitError};
 use crate::checkpoint::CheckpointError;
 use crate::device::DeviceError;
 use crate::evaluation::EvaluationError;
@@ -47,6 +49,9 @@ pub enum CommandError {
     /// The training ended early.
     #[error(transparent)]
     Training(#[from] TrainingError),
+    /// The activations cannot be had.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// The head cannot be run over a split.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
@@ -77,6 +82,7 @@ impl CommandError {
             Self::Checkpoint(error) => error.exit_status(),
             Self::Weights(error) => error.exit_status(),
             Self::Training(error) => error.exit_status(),
+            Self::Load(error) => error.exit_status(),
             Self::Evaluation(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
             Self::Json(_) => ExitStatus::Machine,

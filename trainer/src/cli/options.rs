@@ -133,6 +133,9 @@ pub struct TrainingArgs {
     /// Seed of the start weights, of dropout and of the order of the sentences
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Seed of the order of the sentences alone [default: --seed]
+    #[arg(long, value_name = "N")]
+    pub order_seed: Option<u64>,
     /// Keep the sentences in the order of the store
     #[arg(long)]
     pub no_shuffle: bool,

@@ -8,8 +8,8 @@ use cache::LabelLevel;
 use serde::{Deserialize, Serialize};
 
 use super::{EvaluationError, in_order, values};
-use crate::batches::{self, BatchSize, LabelledSplit};
-use crate::head::Head;
+use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
+use crate::head::AnyHead;
 
 /// Mean attention over the layers of one group of tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,46 +66,79 @@ impl Sums {
     }
 }
 
-/// The mean attention of `head` over the layers on `split`; nothing for a head that has none.
-///
-/// # Errors
-/// When the store cannot be read or the head fails.
-pub fn layer_attention(
-    head: &dyn Head,
-    split: &LabelledSplit<'_>,
-    size: BatchSize,
-) -> Result<Option<LayerAttention>, EvaluationError> {
-    let (mut classes, mut kinds) = (Sums::default(), Sums::default());
-    let mut any = false;
-    batches::stream(split, &in_order(split, size), 0, |batch| {
-        let Some(attention) = head.layer_attention(&batch.activations)? else {
-            return Ok::<_, EvaluationError>(ControlFlow::Break(()));
+/// A head on its way through a split.
+struct Attending<'h> {
+    head: &'h mut AnyHead,
+    classes: Sums,
+    kinds: Sums,
+    any: bool,
+}
+
+impl Attending<'_> {
+    fn take(
+        &mut self,
+        split: &LabelledSplit<'_>,
+        batch: &Prepared<'_>,
+    ) -> Result<ControlFlow<()>, EvaluationError> {
+        let Some(attention) = self.head.layer_attention(&batch.activations)? else {
+            return Ok(ControlFlow::Break(()));
         };
-        any = true;
+        self.any = true;
         let attention = values(&attention)?;
         let mut weights = attention.chunks_exact(batch.activations.layers());
         for (index, &sentence) in batch.sentences.iter().enumerate() {
             let mut before = -1;
             for (token, weights) in split.tokens(sentence).zip(&mut weights) {
                 let word = split.reader.word_ids()[token];
-                kinds.add(kind(before, word), weights);
+                self.kinds.add(kind(before, word), weights);
                 before = word;
                 let class = match split.table.level {
                     LabelLevel::Token => i64::from(split.table.ids[token]),
                     LabelLevel::Sentence => batch.targets[index],
                 };
                 if let Ok(class) = usize::try_from(class) {
-                    classes.add(class, weights);
+                    self.classes.add(class, weights);
                 }
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn end(self, split: &LabelledSplit<'_>) -> Option<LayerAttention> {
+        let class = |class: usize| split.table.classes[class].clone();
+        self.any.then(|| LayerAttention {
+            classes: self.classes.rows(class),
+            kinds: self.kinds.rows(|kind| KINDS[kind].to_owned()),
+        })
+    }
+}
+
+/// The mean attention of each of `heads` over the layers on `split`, which is read once, `workers` heads at the same
+/// time; nothing for a head that does not weigh layers.
+///
+/// # Errors
+/// When the store cannot be read; what fails in a head is its own.
+pub fn layer_attention(
+    heads: Vec<&mut AnyHead>,
+    split: &LabelledSplit<'_>,
+    size: BatchSize,
+    workers: usize,
+) -> Result<Vec<Result<Option<LayerAttention>, EvaluationError>>, LoadError> {
+    let begin = |head| Attending {
+        head,
+        classes: Sums::default(),
+        kinds: Sums::default(),
+        any: false,
+    };
+    let mut attending: Vec<_> = heads.into_iter().map(begin).collect();
+    let batches = in_order(split, size);
+    let ended = batches::share(split, &batches, 0, &mut attending, workers, |one, batch| {
+        one.take(split, batch)
     })?;
-    let classes = classes.rows(|class| split.table.classes[class].clone());
-    Ok(any.then(|| LayerAttention {
-        classes,
-        kinds: kinds.rows(|kind| KINDS[kind].to_owned()),
-    }))
+    let attention = attending.into_iter().map(|one| one.end(split)).zip(ended);
+    Ok(attention
+        .map(|(attention, ended)| ended.map(|()| attention))
+        .collect())
 }
 
 /// The kind of a token of `word`, given the word of the token before it; -1 is no word.

@@ -10,8 +10,8 @@ use cache::LabelLevel;
 use shared::exit::ExitStatus;
 use tch::{Kind, Tensor};
 
-use crate::batches::{self, BatchSize, LabelledSplit, LoadError};
-use crate::head::{Head, HeadError};
+use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
+use crate::head::{AnyHead, HeadError};
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
 pub use scores::{ClassScore, Confusion, Labelled, Scores, scored_by_spans};
@@ -82,20 +82,31 @@ impl Predictions {
     }
 }
 
-/// Runs `head` over the whole of `split`.
-///
-/// # Errors
-/// When the store cannot be read or the head fails.
-pub fn predict(
-    head: &dyn Head,
-    split: &LabelledSplit<'_>,
-    size: BatchSize,
-) -> Result<Predictions, EvaluationError> {
-    let classes = split.table.classes.len();
-    let mut predicted = vec![0; split.table.ids.len()];
-    let (mut loss, mut labelled) = (0.0, 0_u32);
-    batches::stream(split, &in_order(split, size), 0, |batch| {
-        let logits = values(&head.logits(&batch.activations)?)?;
+/// A head on its way through a split.
+struct Predicting<'h> {
+    head: &'h mut AnyHead,
+    classes: Vec<usize>,
+    loss: f64,
+    labelled: u32,
+}
+
+impl<'h> Predicting<'h> {
+    fn begin(head: &'h mut AnyHead, split: &LabelledSplit<'_>) -> Self {
+        Self {
+            head,
+            classes: vec![0; split.table.ids.len()],
+            loss: 0.0,
+            labelled: 0,
+        }
+    }
+
+    fn take(
+        &mut self,
+        split: &LabelledSplit<'_>,
+        batch: &Prepared<'_>,
+    ) -> Result<ControlFlow<()>, EvaluationError> {
+        let classes = split.table.classes.len();
+        let logits = values(&self.head.logits(&batch.activations)?)?;
         let rows = batch
             .sentences
             .iter()
@@ -104,22 +115,71 @@ pub fn predict(
                 LabelLevel::Sentence => sentence..sentence + 1,
             });
         for ((logits, &target), row) in logits.chunks_exact(classes).zip(&batch.targets).zip(rows) {
-            predicted[row] = largest(logits);
+            self.classes[row] = largest(logits);
             if let Ok(target) = usize::try_from(target) {
-                loss += cross_entropy(logits, target);
-                labelled += 1;
+                self.loss += cross_entropy(logits, target);
+                self.labelled += 1;
             }
         }
-        Ok::<_, EvaluationError>(ControlFlow::Continue(()))
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn end(self) -> Predictions {
+        Predictions {
+            classes: self.classes,
+            loss: if self.labelled == 0 {
+                0.0
+            } else {
+                self.loss / f64::from(self.labelled)
+            },
+        }
+    }
+}
+
+/// Runs `head` over the whole of `split`.
+///
+/// # Errors
+/// When the store cannot be read or the head fails.
+pub fn predict(
+    head: &mut AnyHead,
+    split: &LabelledSplit<'_>,
+    size: BatchSize,
+) -> Result<Predictions, EvaluationError> {
+    let mut one = [Predicting::begin(head, split)];
+    let batches = in_order(split, size);
+    let ended = batches::share(split, &batches, 0, &mut one, 1, |one, batch| {
+        one.take(split, batch)
     })?;
-    Ok(Predictions {
-        classes: predicted,
-        loss: if labelled == 0 {
-            0.0
-        } else {
-            loss / f64::from(labelled)
-        },
-    })
+    ended.into_iter().collect::<Result<(), _>>()?;
+    let [one] = one;
+    Ok(one.end())
+}
+
+/// Runs `heads` over the whole of `split`, which is read once, `workers` of them at the same time.
+///
+/// # Errors
+/// When the store cannot be read; what fails in a head is its own.
+pub fn predict_all(
+    heads: Vec<&mut AnyHead>,
+    split: &LabelledSplit<'_>,
+    size: BatchSize,
+    workers: usize,
+) -> Result<Vec<Result<Predictions, EvaluationError>>, LoadError> {
+    let begin = |head| Predicting::begin(head, split);
+    let mut predicting: Vec<_> = heads.into_iter().map(begin).collect();
+    let batches = in_order(split, size);
+    let ended = batches::share(
+        split,
+        &batches,
+        0,
+        &mut predicting,
+        workers,
+        |one, batch| one.take(split, batch),
+    )?;
+    let predictions = predicting.into_iter().map(Predicting::end).zip(ended);
+    Ok(predictions
+        .map(|(predictions, ended)| ended.map(|()| predictions))
+        .collect())
 }
 
 /// The numbers of a tensor, row by row.

@@ -128,11 +128,14 @@ pub trait Head: Send {
     }
 }
 
+/// A head of any kind, that borrows nothing.
+pub type AnyHead = dyn Head;
+
 /// Builds a head with fresh parameters, which depend on the seed and their names alone.
 ///
 /// # Errors
 /// Options that make no network, a layer that the store does not hold, or libtorch has no memory.
-pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<dyn Head>, HeadError> {
+pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<AnyHead>, HeadError> {
     options.check()?;
     let builder = Builder::new(seed, device);
     Ok(match &options.kind {

@@ -4,7 +4,7 @@ use tch::{Device, TchError, Tensor};
 
 use super::parameters::{size, sizes};
 use super::{HeadError, HeadOptions};
-use crate::activations::{Batch, kernels, memory};
+use crate::activations::{Batch, Means, kernels, memory};
 
 /// Tokens of a batch, in its order.
 pub struct Tokens<'b> {
@@ -77,6 +77,16 @@ impl<'b> Tokens<'b> {
     /// The mean over layers of every token computed on `[tokens, hidden]`, and over each sequence's tokens of
     /// every layer `[sequences, layers, hidden]`.
     pub(crate) fn means(&self) -> Result<(Tensor, Tensor), TchError> {
+        let (over_layers, over_tokens) = self.batch.means(|| self.means_of_every())?;
+        let over_layers = match &self.some {
+            Some((_, places)) => over_layers.f_index_select(0, &indices(places, self.device)?)?,
+            None => over_layers,
+        };
+        Ok((over_layers, over_tokens))
+    }
+
+    /// The same for all tokens of the batch.
+    fn means_of_every(&self) -> Result<Means, TchError> {
         let (tokens, layers, hidden) = (self.every.len(), self.batch.layers(), self.batch.hidden());
         let mut over_tokens = None;
         let shape = sizes(&[self.batch.sequences(), layers, hidden]);
@@ -96,12 +106,7 @@ impl<'b> Tokens<'b> {
             // A batch without a token has nothing to be written.
             None => Tensor::f_zeros(shape, (tch::Kind::Float, self.device))?,
         };
-        let over_layers = over_layers.f_to_device(self.device)?;
-        let over_layers = match &self.some {
-            Some((_, places)) => over_layers.f_index_select(0, &indices(places, self.device)?)?,
-            None => over_layers,
-        };
-        Ok((over_layers, over_tokens))
+        Ok((over_layers.f_to_device(self.device)?, over_tokens))
     }
 
     /// Sums over layers `[tokens, hidden]` with `weights [tokens, layers]`. No gradient flows: see [`Self::weight_gradients`].

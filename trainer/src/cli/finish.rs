@@ -1,0 +1,86 @@
+//! The end of a training: the best weights run over the splits, and what people look at.
+
+use std::path::Path;
+
+use shared::files::write_atomic;
+
+use super::CommandError;
+use super::data::Splits;
+use crate::checkpoint::{self, BEST_WEIGHTS};
+use crate::head::AnyHead;
+use crate::metrics::{self, Event, Final};
+use crate::run::Config;
+use crate::training::Trained;
+use crate::{card, evaluation, predictions, report, weights};
+
+/// A head that is trained.
+pub(super) struct Ending<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) name: &'a str,
+    pub(super) config: &'a Config,
+    pub(super) head: &'a mut AnyHead,
+    pub(super) trained: Trained,
+}
+
+/// Writes the final scores, predictions, reports and cards of heads of one task and batch size; each split is read
+/// once for all.
+pub(super) fn finish(
+    mut endings: Vec<Ending<'_>>,
+    splits: &Splits<'_>,
+    workers: usize,
+) -> Result<(), CommandError> {
+    let Some(size) = endings
+        .first()
+        .map(|ending| ending.config.training.batch_size)
+    else {
+        return Ok(());
+    };
+    for ending in &endings {
+        weights::load(&ending.folder.join(BEST_WEIGHTS), ending.head.parameters())?;
+    }
+    for split in splits.scored() {
+        let heads = endings.iter_mut().map(|ending| &mut *ending.head).collect();
+        let predicted = evaluation::predict_all(heads, split, size, workers)?;
+        let heads = endings.iter_mut().map(|ending| &mut *ending.head).collect();
+        let attention = evaluation::layer_attention(heads, split, size, workers)?;
+        for ((ending, predicted), layer_attention) in
+            endings.iter_mut().zip(predicted).zip(attention)
+        {
+            let predicted = predicted?;
+            let columns = predictions::render(split, &predicted.labels(split));
+            let file = ending.folder.join(predictions::file_name(split.name));
+            write_atomic(file, columns.as_bytes())?;
+            ending.trained.log.add(&Event::Final(Box::new(Final {
+                split: split.name.to_string(),
+                epoch: ending.best_epoch(),
+                scores: predicted.scores(split),
+                layer_attention: layer_attention?,
+            })))?;
+        }
+    }
+    endings.into_iter().try_for_each(Ending::close)
+}
+
+impl Ending<'_> {
+    fn best_epoch(&self) -> usize {
+        let state = &self.trained.state;
+        state.best.map_or(state.epoch, |best| best.epoch)
+    }
+
+    fn close(mut self) -> Result<(), CommandError> {
+        let bytes = self.trained.log.sync()?;
+        let events = metrics::read(self.folder)?;
+        let mut state = self.trained.state;
+        write_atomic(
+            self.folder.join("report.html"),
+            report::render(self.name, self.config, &events).as_bytes(),
+        )?;
+        write_atomic(
+            self.folder.join("README.md"),
+            card::render(self.name, self.config, &events, state.seconds).as_bytes(),
+        )?;
+        state.metrics_bytes = bytes;
+        state.finished = true;
+        Ok(checkpoint::save_state(self.folder, &state)?)
+    }
+}

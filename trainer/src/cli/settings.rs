@@ -1,0 +1,109 @@
+//! From the options of `train` to what `config.json` records.
+
+use cache::{LabelLevel, Store};
+use shared::files::sha256_file;
+use tch::Device;
+
+use super::CommandError;
+use super::options::{HeadArgs, TrainArgs};
+use crate::batches::{BatchSize, LabelledSplit};
+use crate::device;
+use crate::head::{HeadKind, HeadOptions, Level};
+use crate::run::{Config, Settings};
+use crate::schedule::ScheduleKind;
+
+/// The settings that `options` mean on this store.
+pub(super) fn config(
+    options: &TrainArgs,
+    store: &Store,
+    train: &LabelledSplit<'_>,
+    device: Device,
+    threads: usize,
+) -> Result<Config, CommandError> {
+    let manifest = store.manifest();
+    let classes = train.table.classes.clone();
+    let level = if train.table.level == LabelLevel::Token {
+        Level::Token
+    } else {
+        Level::Sequence
+    };
+    let head = HeadOptions {
+        level,
+        ..head_options(
+            &options.head,
+            manifest.layers.clone(),
+            manifest.hidden,
+            classes.len(),
+        )?
+    };
+    let batch_size = options.training.batch_tokens.map_or(
+        BatchSize::Sentences(options.training.batch_size),
+        BatchSize::Tokens,
+    );
+    for (name, value) in [
+        ("--lr", options.training.lr),
+        ("--grad-clip", options.training.grad_clip),
+        ("--weight-decay", options.training.weight_decay),
+    ] {
+        if !value.is_finite() || value < 0.0 {
+            return Err(CommandError::Option(format!(
+                "{name} {value}: expected a number from 0 up"
+            )));
+        }
+    }
+    let training = Settings {
+        epochs: options.training.epochs.unwrap_or(1) as usize,
+        learning_rate: options.training.lr,
+        schedule: match options.training.schedule.as_str() {
+            "linear" => ScheduleKind::Linear,
+            "constant" => ScheduleKind::Constant,
+            _ => ScheduleKind::OneCycle,
+        },
+        warm_up: options.training.warm_up,
+        batch_size,
+        gradient_clip: options.training.grad_clip,
+        weight_decay: options.training.weight_decay,
+        seed: options.training.seed,
+        order_seed: options.training.order_seed,
+        shuffle: !options.training.no_shuffle,
+        patience: options.training.patience,
+        limit_train: options.training.limit_train,
+        init_weights: options
+            .training
+            .init_weights
+            .as_deref()
+            .map(sha256_file)
+            .transpose()?,
+    };
+    let mut config = Config::new(train.table.task, classes, head, training, store);
+    config
+        .environment
+        .insert("device".to_owned(), device::name(device));
+    config
+        .environment
+        .insert("threads".to_owned(), threads.to_string());
+    config.environment.insert(
+        "libtorch".to_owned(),
+        shared::native::LIBTORCH_VERSION.to_owned(),
+    );
+    Ok(config)
+}
+
+fn head_options(
+    options: &HeadArgs,
+    layers: Vec<usize>,
+    hidden: usize,
+    classes: usize,
+) -> Result<HeadOptions, CommandError> {
+    let kind: HeadKind = options.head.parse()?;
+    let defaults = HeadOptions::new(kind, layers, hidden, classes);
+    Ok(HeadOptions {
+        tailor: !options.no_tailor,
+        tailor_attention: !options.no_tailor && !options.no_tailor_attention,
+        attention_size: options.attention_size,
+        heads: options.heads,
+        dropout: options.dropout.unwrap_or(defaults.dropout),
+        classifier_size: options.classifier_size,
+        ..defaults
+    })
+}

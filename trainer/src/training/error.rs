@@ -1,0 +1,70 @@
+//! Why a training ends early.
+
+use shared::exit::ExitStatus;
+
+use crate::batches::LoadError;
+use crate::checkpoint::CheckpointError;
+use crate::evaluation::EvaluationError;
+use crate::head::HeadError;
+
+/// Why a training ends early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingError {
+    /// The activations cannot be had.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The head fails.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The optimiser fails.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+    /// The validation fails.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+    /// A checkpoint cannot be written or taken up.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A file of the run cannot be written.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The numbers blew up.
+    #[error(
+        "the {what} is {value} at step {step} (epoch {epoch}, learning rate {learning_rate:e}): training has diverged; \
+         try a lower --lr or a lower --grad-clip. {kept}"
+    )]
+    Diverged {
+        /// `loss`, or `gradient norm`.
+        what: &'static str,
+        /// Not a number, or infinite.
+        value: f64,
+        /// Counted from 1 over all epochs.
+        step: u64,
+        /// Counted from 1.
+        epoch: usize,
+        /// Learning rate of the step.
+        learning_rate: f64,
+        /// What is left of the run.
+        kept: String,
+    },
+    /// No sentence has a label.
+    #[error("the training split has no labelled token: nothing can be learned from it")]
+    NothingToLearn,
+}
+
+impl TrainingError {
+    /// Who is to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Load(error) => error.exit_status(),
+            Self::Head(error) => error.exit_status(),
+            Self::Torch(_) => ExitStatus::Machine,
+            Self::Evaluation(error) => error.exit_status(),
+            Self::Checkpoint(error) => error.exit_status(),
+            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Diverged { .. } | Self::NothingToLearn => ExitStatus::User,
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! Training heads on a stored split: the order of batches, one optimiser step a batch, a score on the validation
+//! split each epoch, and a state on disk from which any stop is made good. Heads that see the same batches are
+//! trained on one pass over the store, each as if it were alone.
+
+mod error;
+mod order;
+mod together;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use shared::signals::StopFlag;
+use shared::terminal::{Progress, Terminal};
+
+use crate::batches::{LabelledSplit, NO_TARGET, Prepared};
+use crate::checkpoint::{self, BEST_WEIGHTS, Best, EpochSums, State};
+use crate::evaluation::{Confusion, Scores};
+use crate::head::{AnyHead, Dropout};
+use crate::metrics::{self, Event, Log};
+use crate::optimiser::{Adam, AdamOptions, clip_gradient_norm};
+use crate::run::{Config, Settings};
+use crate::schedule::Schedule;
+
+pub use error::TrainingError;
+pub use order::Order;
+pub use together::train;
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done, or the score stopped rising.
+    Done,
+    /// A signal came; the state is saved.
+    Stopped,
+}
+
+/// A training that has ended.
+#[derive(Debug)]
+pub struct Trained {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where it was then; saved.
+    pub state: State,
+    /// What was measured, open for the final scores.
+    pub log: Log,
+}
+
+/// What a training works on.
+pub struct Data<'a, 's> {
+    /// Learned from.
+    pub train: &'a LabelledSplit<'s>,
+    /// Scored on after each epoch, where there is one.
+    pub validation: Option<&'a LabelledSplit<'s>>,
+}
+
+/// A head to be trained.
+pub struct Job<'a> {
+    /// Folder of its run.
+    pub folder: &'a Path,
+    /// What it is and how it is trained.
+    pub config: &'a Config,
+    /// The head.
+    pub head: &'a mut AnyHead,
+    /// Put before what is said about it, where it is one of several.
+    pub name: Option<&'a str>,
+}
+
+/// A training between two steps.
+struct Training<'a> {
+    folder: &'a Path,
+    settings: &'a Settings,
+    head: &'a mut AnyHead,
+    optimiser: Adam,
+    schedule: Schedule,
+    state: State,
+    log: Log,
+    name: Option<&'a str>,
+    /// When the last step ended, or the epoch began.
+    since: Instant,
+    terminal: &'a Terminal,
+    stop: &'a StopFlag,
+}
+
+impl<'a> Training<'a> {
+    /// A training of so many `steps` in all, taken up where its folder has a checkpoint.
+    fn begin(
+        job: Job<'a>,
+        steps: u64,
+        terminal: &'a Terminal,
+        stop: &'a StopFlag,
+    ) -> Result<Self, TrainingError> {
+        let Job {
+            folder,
+            config,
+            head,
+            name,
+        } = job;
+        let settings = &config.training;
+        let options = AdamOptions {
+            weight_decay: settings.weight_decay,
+            decoupled: true,
+            ..AdamOptions::default()
+        };
+        let mut optimiser = Adam::new(head.parameters(), options);
+        let state = checkpoint::load(folder, head, &mut optimiser)?;
+        let state = state.unwrap_or_default();
+        let log = Log::open(folder, state.metrics_bytes, state.step)?;
+        let schedule = Schedule::new(
+            settings.schedule,
+            settings.learning_rate,
+            steps,
+            settings.warm_up,
+        );
+        let training = Self {
+            folder,
+            settings,
+            head,
+            optimiser,
+            schedule,
+            state,
+            log,
+            name,
+            since: Instant::now(),
+            terminal,
+            stop,
+        };
+        if training.state.step > 0 && !training.is_over() {
+            let (step, epoch) = (training.state.step, training.state.epoch + 1);
+            let epochs = settings.epochs;
+            training.say(&format!(
+                "Going on after step {step} (epoch {epoch} of {epochs})"
+            ));
+        }
+        Ok(training)
+    }
+
+    fn end(self, outcome: Outcome) -> Trained {
+        Trained {
+            outcome,
+            state: self.state,
+            log: self.log,
+        }
+    }
+
+    fn say(&self, message: &str) {
+        match self.name {
+            Some(name) => self.terminal.status(format!("{name}: {message}")),
+            None => self.terminal.status(message),
+        }
+    }
+
+    /// Whether no epoch is left, or the score has stopped rising.
+    fn is_over(&self) -> bool {
+        let best = self.state.best.map_or(0, |best| best.epoch);
+        let patience = self.settings.patience;
+        self.state.epoch >= self.settings.epochs
+            || patience.is_some_and(|patience| self.state.epoch >= best + patience)
+    }
+
+    /// Learns from a batch if it is the one that it waits for.
+    fn take(
+        &mut self,
+        batch: &Prepared<'_>,
+        progress: &Progress,
+    ) -> Result<ControlFlow<()>, TrainingError> {
+        if self.stop.stopped() {
+            return Ok(ControlFlow::Break(()));
+        }
+        // Taken up from its checkpoint, it may be ahead of others that share the batches.
+        if batch.index == self.state.position {
+            // Alone, a head also waits for its batches; together, it waits for other heads too.
+            let begun = self.name.map_or(self.since, |_| Instant::now());
+            self.step(batch, progress)?;
+            self.state.position += 1;
+            self.state.sums.seconds += begun.elapsed().as_secs_f64();
+            self.since = Instant::now();
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Learns from one batch.
+    fn step(&mut self, batch: &Prepared<'_>, progress: &Progress) -> Result<(), TrainingError> {
+        let targets = batch
+            .targets
+            .iter()
+            .filter(|&&target| target != NO_TARGET)
+            .count() as u64;
+        let dropout = Dropout::at(self.settings.seed, self.state.step);
+        let result =
+            self.head
+                .loss_and_gradients(&batch.activations, &batch.targets, Some(dropout))?;
+        let rates = self.schedule.at(self.state.step);
+        let step = self.state.step + 1;
+        let diverged = |what, value| self.diverged(what, value, step, rates.learning_rate);
+        if !result.loss.is_finite() {
+            return Err(diverged("loss", result.loss));
+        }
+        let mut gradients = result.gradients;
+        let limit = if self.settings.gradient_clip > 0.0 {
+            self.settings.gradient_clip
+        } else {
+            f64::INFINITY
+        };
+        let gradient_norm = clip_gradient_norm(&mut gradients, limit)?;
+        if !gradient_norm.is_finite() {
+            return Err(diverged("gradient norm", gradient_norm));
+        }
+        if targets > 0 {
+            self.optimiser.step(
+                self.head.parameters(),
+                &gradients,
+                rates.learning_rate,
+                rates.beta1,
+            )?;
+        }
+        self.state.step = step;
+        let sums = &mut self.state.sums;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of tokens are far below 2^52"
+        )]
+        let weight = targets as f64;
+        sums.loss += result.loss * weight;
+        sums.targets += targets;
+        sums.tokens += batch.activations.tokens() as u64;
+        progress.inc(batch.activations.tokens() as u64);
+        let (epoch, epochs) = (self.state.epoch + 1, self.settings.epochs);
+        let loss = number(mean(sums.loss, sums.targets));
+        progress.set_message(format!("epoch {epoch}/{epochs}, loss {loss}"));
+        let learning_rate = rates.learning_rate;
+        let event = metrics::Step {
+            step,
+            epoch,
+            loss: result.loss,
+            learning_rate,
+            gradient_norm,
+        };
+        Ok(self.log.add(&Event::Step(event))?)
+    }
+
+    fn diverged(
+        &self,
+        what: &'static str,
+        value: f64,
+        step: u64,
+        learning_rate: f64,
+    ) -> TrainingError {
+        let kept = if self.state.epoch == 0 {
+            "No epoch was done, so there is nothing to keep: --overwrite starts anew".to_owned()
+        } else {
+            format!(
+                "The state after epoch {} is kept in {}",
+                self.state.epoch,
+                self.folder.display()
+            )
+        };
+        TrainingError::Diverged {
+            what,
+            value,
+            step,
+            epoch: self.state.epoch + 1,
+            learning_rate,
+            kept,
+        }
+    }
+
+    /// Keeps the best weights, tells how it went, and saves.
+    fn close_epoch(&mut self, validation: Option<Scores>) -> Result<(), TrainingError> {
+        let sums = std::mem::take(&mut self.state.sums);
+        if sums.targets == 0 {
+            return Err(TrainingError::NothingToLearn);
+        }
+        // The square of the number of classes, every epoch, would drown the rest of the log.
+        let validation = validation.map(|scores| Scores {
+            confusion: Confusion::default(),
+            ..scores
+        });
+        self.state.epoch += 1;
+        self.state.position = 0;
+        self.state.seconds += sums.seconds;
+        let value = validation.as_ref().map(|scores| scores.value);
+        let best = is_better(value, self.state.best);
+        if best {
+            checkpoint::save_tensors(&self.folder.join(BEST_WEIGHTS), self.head.parameters())?;
+            self.state.best = Some(Best {
+                epoch: self.state.epoch,
+                value,
+            });
+        }
+        let epoch = metrics::Epoch {
+            epoch: self.state.epoch,
+            step: self.state.step,
+            train_loss: mean(sums.loss, sums.targets),
+            validation,
+            best,
+            seconds: sums.seconds,
+            tokens_per_second: per_second(&sums),
+        };
+        self.say(&line(&epoch, self.settings.epochs));
+        self.log.add(&Event::Epoch(Box::new(epoch)))?;
+        self.save()
+    }
+
+    fn save(&mut self) -> Result<(), TrainingError> {
+        self.state.metrics_bytes = self.log.sync()?;
+        Ok(checkpoint::save(
+            self.folder,
+            &self.state,
+            self.head,
+            &self.optimiser,
+        )?)
+    }
+}
+
+/// Whether `value` beats the best so far; of equal scores the first stays. Without a validation split the latest
+/// epoch is the best there is.
+fn is_better(value: Option<f64>, best: Option<Best>) -> bool {
+    match (value, best.and_then(|best| best.value)) {
+        (Some(value), Some(best)) => value > best,
+        _ => true,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of tokens are far below 2^52"
+)]
+fn mean(sum: f64, count: u64) -> f64 {
+    if count == 0 { 0.0 } else { sum / count as f64 }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of tokens are far below 2^52"
+)]
+fn per_second(sums: &EpochSums) -> f64 {
+    sums.tokens as f64 / sums.seconds.max(1e-9)
+}
+
+/// A loss for people: four digits, and no row of forty for one that has exploded.
+fn number(loss: f64) -> String {
+    if loss < 1e4 {
+        format!("{loss:.4}")
+    } else {
+        format!("{loss:.2e}")
+    }
+}
+
+/// One line an epoch, for the terminal.
+fn line(epoch: &metrics::Epoch, epochs: usize) -> String {
+    let score = epoch
+        .validation
+        .as_ref()
+        .map_or(String::new(), |scores: &Scores| {
+            format!(
+                "  validation loss {}  {} {:.4}",
+                number(scores.loss),
+                scores.metric,
+                scores.value
+            )
+        });
+    let best = if epoch.best && epoch.validation.is_some() {
+        "  best"
+    } else {
+        ""
+    };
+    let width = epochs.to_string().len();
+    format!(
+        "Epoch {:width$}/{epochs}  loss {}{score}  {:.1} s, {:.0} tokens/s{best}",
+        epoch.epoch,
+        number(epoch.train_loss),
+        epoch.seconds,
+        epoch.tokens_per_second,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_higher_score_is_better() {
+        let best = |value| Some(Best { epoch: 1, value });
+        assert!(is_better(Some(0.0), None));
+        assert!(is_better(Some(0.6), best(Some(0.5))));
+        assert!(!is_better(Some(0.5), best(Some(0.5))));
+        assert!(is_better(None, best(None)));
+    }
+}

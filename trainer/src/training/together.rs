@@ -1,0 +1,162 @@
+//! Several heads on one pass over the store each epoch. Each keeps its own place: those that are ahead, taken up from a
+//! later checkpoint, wait until the others have caught up.
+
+use shared::signals::StopFlag;
+use shared::terminal::Terminal;
+
+use super::order::{Batches, Order};
+use super::{Data, Job, Outcome, Trained, Training, TrainingError};
+use crate::batches::{self, BatchSize, LoadError};
+use crate::evaluation::{self, EvaluationError, Scores};
+
+/// A training and what became of it.
+struct Member<'a> {
+    training: Training<'a>,
+    ended: Option<Result<Outcome, TrainingError>>,
+}
+
+impl Member<'_> {
+    fn is_running(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// Keeps an error; the others go on.
+    fn keep<T>(&mut self, result: Result<T, TrainingError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.ended = Some(Err(error));
+                None
+            }
+        }
+    }
+}
+
+/// Trains the heads of `jobs`, which see their sentences in the same [`Order`], until they are done or stopped, going on
+/// where their folders have checkpoints; `workers` of them at the same time. A head alone may compute on several
+/// threads; with several workers each computes on one.
+///
+/// # Errors
+/// When the store cannot be read, and for each job by itself when its head or its folder fails or the loss is no
+/// longer a number; its last checkpoint stays.
+pub fn train<'a>(
+    jobs: Vec<Job<'a>>,
+    order: Order,
+    data: &Data<'_, '_>,
+    workers: usize,
+    terminal: &'a Terminal,
+    stop: &'a StopFlag,
+) -> Result<Vec<Result<Trained, TrainingError>>, LoadError> {
+    let batches = Batches::new(data.train, order);
+    // What could not even begin keeps its place in the results.
+    let mut failed = Vec::new();
+    let mut members = Vec::new();
+    for (place, job) in jobs.into_iter().enumerate() {
+        let steps = batches.steps(job.config.training.epochs);
+        match Training::begin(job, steps, terminal, stop) {
+            Ok(training) => members.push(Member {
+                training,
+                ended: None,
+            }),
+            Err(error) => failed.push((place, error)),
+        }
+    }
+    run(&mut members, &batches, data, workers, terminal, stop)?;
+    let ended = |member: Member<'_>| {
+        let outcome = member.ended.unwrap_or(Ok(Outcome::Done))?;
+        Ok(member.training.end(outcome))
+    };
+    let mut results: Vec<_> = members.into_iter().map(ended).collect();
+    for (place, error) in failed {
+        results.insert(place, Err(error));
+    }
+    Ok(results)
+}
+
+fn run(
+    members: &mut [Member<'_>],
+    batches: &Batches<'_, '_>,
+    data: &Data<'_, '_>,
+    workers: usize,
+    terminal: &Terminal,
+    stop: &StopFlag,
+) -> Result<(), LoadError> {
+    let left = |member: &Member<'_>| {
+        let (settings, state) = (member.training.settings, &member.training.state);
+        let all = batches.tokens() * settings.epochs.saturating_sub(state.epoch) as u64;
+        all.saturating_sub(state.sums.tokens)
+    };
+    let progress = terminal.progress("Training", members.iter().map(left).sum(), "tokens");
+    loop {
+        for member in members.iter_mut().filter(|member| member.is_running()) {
+            if member.training.is_over() {
+                member.ended = Some(Ok(Outcome::Done));
+            }
+        }
+        let running = members.iter().filter(|member| member.is_running());
+        let Some(epoch) = running.map(|member| member.training.state.epoch).min() else {
+            return Ok(());
+        };
+        let mut now: Vec<&mut Member<'_>> = members
+            .iter_mut()
+            .filter(|member| member.is_running() && member.training.state.epoch == epoch)
+            .collect();
+        let first = now.iter().map(|member| member.training.state.position);
+        let first = first.min().unwrap_or(0);
+        for member in &mut now {
+            member.training.since = std::time::Instant::now();
+        }
+        let of_epoch = batches.of_epoch(epoch);
+        let taken = batches::share(
+            batches.split,
+            &of_epoch,
+            first,
+            &mut now,
+            workers,
+            |member, batch| member.training.take(batch, &progress),
+        )?;
+        for (member, taken) in now.iter_mut().zip(taken) {
+            member.keep(taken);
+        }
+        if stop.stopped() {
+            for member in members.iter_mut().filter(|member| member.is_running()) {
+                let saved = member.training.save();
+                member.ended = Some(saved.map(|()| Outcome::Stopped));
+            }
+            return Ok(());
+        }
+        close_epoch(now, data, batches.batch_size(), workers)?;
+    }
+}
+
+/// Scores on the validation split, read once for all, and checkpoints.
+fn close_epoch(
+    now: Vec<&mut Member<'_>>,
+    data: &Data<'_, '_>,
+    size: BatchSize,
+    workers: usize,
+) -> Result<(), LoadError> {
+    let mut now: Vec<_> = now
+        .into_iter()
+        .filter(|member| member.is_running())
+        .collect();
+    let scores: Vec<Result<Option<Scores>, EvaluationError>> = match data.validation {
+        None => now.iter().map(|_| Ok(None)).collect(),
+        Some(split) => {
+            let heads = now.iter_mut().map(|member| &mut *member.training.head);
+            let predicted = evaluation::predict_all(heads.collect(), split, size, workers)?;
+            let scored = predicted
+                .into_iter()
+                .map(|predicted| Ok(Some(predicted?.scores(split))));
+            scored.collect()
+        }
+    };
+    for (member, scores) in now.iter_mut().zip(scores) {
+        let closed = match scores {
+            Ok(scores) => member.training.close_epoch(scores),
+            Err(error) => Err(error.into()),
+        };
+        member.keep(closed);
+    }
+    Ok(())
+}
