@@ -11,6 +11,7 @@ mod options;
 mod plan;
 mod prepare;
 mod source;
+mod space;
 mod verify;
 
 use std::ffi::OsString;
@@ -48,7 +49,7 @@ struct Cli {
 enum Command {
     /// Encode a data set into a store (what happens without a sub-command).
     Run(Box<ExtractOptions>),
-    /// Tell tokens, bytes, files and free space; nothing is loaded and nothing written.
+    /// Tell tokens, bytes, files, free space and time; no weights are loaded and nothing is written.
     Plan(Box<PlanOptions>),
     /// Tell what is in a store.
     Inspect(StoreOptions),

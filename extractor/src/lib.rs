@@ -16,4 +16,5 @@ pub mod model;
 pub mod parquet;
 pub mod plan;
 pub mod tokenizer;
+pub mod trial;
 pub mod window;

@@ -221,11 +221,49 @@ fn a_plan_tells_sizes_and_touches_nothing() {
         plan["bytes"].as_u64().unwrap()
     );
     assert_eq!(plan["fits"], true);
+    assert_eq!(
+        plan["files"],
+        plan["splits"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|split| split["files"].as_u64().unwrap())
+            .sum::<u64>()
+    );
+    assert!(plan["free_bytes"].as_u64().unwrap() > 0);
+    let seconds = plan["seconds"].as_f64().unwrap();
+    assert!((seconds * 100.0 - plan["counts"]["tokens"].as_f64().unwrap()).abs() < 1e-6);
+    assert!(plan["trial"].is_null());
     assert!(!toy.root().exists());
+}
+
+#[test]
+fn a_plan_tells_the_time_by_a_trial_that_needs_no_weights() {
+    let toy = Toy::new();
+    // An empty file: none of it is read.
+    fs_err::write(toy.model().join("model.safetensors"), "").unwrap();
+    let output = toy.command("plan").arg("--json").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let speed = plan["trial"]["tokens_per_second"].as_f64().unwrap();
+    assert!(speed > 0.0 && plan["seconds"].as_f64().unwrap() > 0.0);
+    assert!(
+        stderr(&output).contains("by a short trial without weights"),
+        "{}",
+        stderr(&output)
+    );
+    // The plan may be for another machine: that this one has no such GPU is no error.
     toy.command("plan")
+        .args(["--device", "cuda:99"])
         .assert()
         .success()
-        .stderr(contains("--tokens-per-second"));
+        .stderr(contains("not estimated").and(contains("--tokens-per-second")));
+    toy.command("plan")
+        .args(["--tokens-per-second", "0"])
+        .assert()
+        .code(1)
+        .stderr(contains("is no speed"));
+    assert!(!toy.root().exists());
 }
 
 #[test]

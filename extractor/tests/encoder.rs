@@ -295,3 +295,24 @@ fn a_batch_that_does_not_fit_the_model_is_refused_before_it_runs() {
             .contains("length 3")
     );
 }
+
+#[test]
+fn every_family_can_be_tried_without_weights() {
+    for folder in checkpoints() {
+        let config = folder.join("config.json");
+        let mut encoder = Encoder::blank(&config, 1, &options("all")).unwrap();
+        assert_eq!(encoder.layers(), [0, 1], "{folder:?}");
+        let batch = Batch {
+            input_ids: vec![0; 6],
+            lengths: vec![3, 2],
+            rows: 2,
+            width: 3,
+        };
+        let states = encoder.encode(&batch).unwrap();
+        // Real numbers: what is slow about others must not be measured.
+        assert!(
+            states.layer(1).iter().all(|value| value.is_finite()),
+            "{folder:?}"
+        );
+    }
+}

@@ -17,7 +17,12 @@ pub(super) enum Stored {
     F32,
     F16,
     Bf16,
+    /// Nowhere: every element is [`BLANK`].
+    Blank,
 }
+
+/// What a tensor without numbers is full of: no zero, which graphs are simplified by, and exact in every type.
+const BLANK: f32 = 1.0 / 64.0;
 
 /// A number type that graphs compute in.
 pub trait Element: Copy + Send + Sync {
@@ -47,7 +52,7 @@ impl Element for f16 {
 
 /// A view of a tensor in a mapped file. Its pages are given back when it is dropped.
 pub struct Tensor<'checkpoint> {
-    file: &'checkpoint MappedFile,
+    file: Option<&'checkpoint MappedFile>,
     stored: Stored,
     shape: Vec<usize>,
     bytes: &'checkpoint [u8],
@@ -62,10 +67,20 @@ impl<'checkpoint> Tensor<'checkpoint> {
         bytes: &'checkpoint [u8],
     ) -> Self {
         Self {
-            file,
+            file: Some(file),
             stored,
             shape: shape.to_vec(),
             bytes,
+        }
+    }
+
+    /// A tensor that is in no file, all of one number.
+    pub(super) fn blank(shape: &[usize]) -> Self {
+        Self {
+            file: None,
+            stored: Stored::Blank,
+            shape: shape.to_vec(),
+            bytes: &[],
         }
     }
 
@@ -97,6 +112,7 @@ impl<'checkpoint> Tensor<'checkpoint> {
             Stored::F32 => copy(self.bytes, out, f32::from_le_bytes),
             Stored::F16 => copy(self.bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
             Stored::Bf16 => copy(self.bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Stored::Blank => out.fill(T::from_f32(BLANK)),
         }
     }
 
@@ -127,13 +143,20 @@ impl<'checkpoint> Tensor<'checkpoint> {
             Stored::Bf16 => transpose(self.bytes, out, block, |bytes| {
                 bf16::from_le_bytes(bytes).to_f32()
             }),
+            Stored::Blank => {
+                for row in out.chunks_exact_mut(width) {
+                    row[at..at + rows].fill(T::from_f32(BLANK));
+                }
+            }
         }
     }
 }
 
 impl Drop for Tensor<'_> {
     fn drop(&mut self) {
-        self.file.forget(self.bytes);
+        if let Some(file) = self.file {
+            file.forget(self.bytes);
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use shared::terminal::Terminal;
 
 use super::error::CliError;
 use super::options::{ExtractOptions, Shard};
-use super::plan::check_space;
 use super::prepare::Prepared;
+use super::space::check_space;
 use crate::batch::Budget;
 use crate::encoder::{Device, Encoder};
 use crate::hub::model::Need;

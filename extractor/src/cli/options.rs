@@ -277,7 +277,7 @@ pub(super) struct ExtractOptions {
 pub(super) struct PlanOptions {
     #[command(flatten)]
     pub(super) input: InputOptions,
-    /// Speed that an earlier run reported, for an estimate of the time.
+    /// Speed that an earlier run reported, for an estimate of the time; a short trial tells it otherwise.
     #[arg(
         long,
         value_name = "N",

@@ -211,6 +211,11 @@ impl Prepared {
         self.layers.len()
     }
 
+    /// Number of the last kept layer: those above it are not computed.
+    pub(super) fn last_layer(&self) -> usize {
+        self.layers.last().copied().unwrap_or(0)
+    }
+
     /// Cuts the data set into tokens. The data set goes into them.
     pub(super) fn tokens(&mut self, terminal: &Terminal) -> Result<Tokens, CliError> {
         let dataset = Dataset {

@@ -7,7 +7,9 @@ mod error;
 mod layers;
 mod onnx_file;
 mod options;
-mod runtime;
+pub(crate) mod runtime;
+
+use std::path::Path;
 
 use ort::session::Session;
 
@@ -61,13 +63,39 @@ impl Encoder {
     fn from_checkpoint(files: &ModelFiles, options: &EncoderOptions) -> Result<Self, EncoderError> {
         let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
         let layers = options.layers.resolve(spec.states())?;
+        Self::of(&spec, layers, options, || {
+            Ok(Checkpoint::open(&files.weights)?)
+        })
+    }
+
+    /// An encoder of the model's shape, but with at most `layers` layers, a vocabulary of one and no weights: to
+    /// measure how long a layer takes. Nothing but `config.json` is read.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used, or when ONNX Runtime or the device is not available.
+    pub fn blank(
+        config: &Path,
+        layers: usize,
+        options: &EncoderOptions,
+    ) -> Result<Self, EncoderError> {
+        let mut spec = EncoderSpec::from_config(&Config::read(config)?)?;
+        spec.layers = spec.layers.min(layers);
+        spec.vocabulary = 1;
+        let states = (0..spec.states()).collect();
+        Self::of(&spec, states, options, || Ok(Checkpoint::blank()))
+    }
+
+    /// The graph of `spec` up to the last of `layers`.
+    fn of(
+        spec: &EncoderSpec,
+        layers: Vec<usize>,
+        options: &EncoderOptions,
+        checkpoint: impl FnOnce() -> Result<Checkpoint, EncoderError>,
+    ) -> Result<Self, EncoderError> {
         let (target, notes) = runtime::target(options)?;
         let builder = runtime::session_builder(target, options.threads)?;
         // The files are unmapped before the session lays the weights out anew.
-        let model = {
-            let checkpoint = Checkpoint::open(&files.weights)?;
-            graph::build(&spec, &checkpoint, options.dtype, &layers)?
-        };
+        let model = graph::build(spec, &checkpoint()?, options.dtype, &layers)?;
         let session = model
             .into_session(&builder)
             .map_err(|source| EncoderError::Session {
