@@ -5,6 +5,7 @@
 //! Length and crc32c of the file stand in the attributes of the array, which are written after the file: an array
 //! with metadata is complete.
 
+use std::io::Read as _;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,14 +14,29 @@ use bytemuck::Pod;
 use memmap2::Mmap;
 use shared::files::write_atomic;
 
-use crate::storage::map_file;
+use crate::metadata::read_attribute;
+use crate::storage::{map_file, missing};
 use crate::{StoreError, shard};
+
+/// Bytes that are in memory while a file is checked.
+const READ_AT_ONCE: usize = 1 << 20;
 
 /// Values of an inner chunk at most: 8 MB of the widest type.
 const INNER_VALUES: u64 = 1 << 20;
 
 /// Name of the only data file of a one-dimensional array.
 pub(crate) const COLUMN_FILE: &str = "c.0";
+
+/// The small arrays of every split, beside its labels.
+pub(crate) const TABLES: [&str; 7] = [
+    "offsets",
+    "sentence_of",
+    "input_ids",
+    "word_ids",
+    "word_bytes",
+    "word_offsets",
+    "sentence_words",
+];
 
 /// A small array of a store, mapped or in memory.
 #[derive(Debug, Clone)]
@@ -123,11 +139,8 @@ pub(crate) fn column_file<T: Pod>(values: &[T]) -> Vec<u8> {
             0,
         );
         let chunks = shape.shard / shape.inner;
-        bytes.extend_from_slice(&shard::index(
-            chunks,
-            chunks,
-            shape.inner * shape.value_bytes,
-        ));
+        let inner = shape.inner * shape.value_bytes;
+        bytes.extend_from_slice(&shard::index(chunks, &shard::evenly(chunks, inner)));
     }
     bytes
 }
@@ -148,6 +161,31 @@ pub(crate) fn write_column(folder: &Path, file: &[u8], metadata: &[u8]) -> Resul
         write_atomic(&data, file).map_err(StoreError::io)?;
     }
     write_atomic(&description, metadata).map_err(StoreError::io)
+}
+
+/// Compares the data file of the array in `folder` with the length and the checksum that its metadata state.
+pub(crate) fn check(folder: &Path) -> Result<(), StoreError> {
+    let zarr_json = folder.join("zarr.json");
+    let stated = read_attribute(&zarr_json)?
+        .ok_or_else(|| StoreError::damaged(&zarr_json, "is missing or has no checksum"))?;
+    if stated["bytes"] == 0 {
+        return Ok(());
+    }
+    let path = folder.join(COLUMN_FILE);
+    let mut file = fs_err::File::open(&path).map_err(|error| missing(&path, error))?;
+    let (mut bytes, mut checksum) = (vec![0; READ_AT_ONCE], 0);
+    loop {
+        match file.read(&mut bytes).map_err(StoreError::io)? {
+            0 => break,
+            count => checksum = crc32c::crc32c_append(checksum, &bytes[..count]),
+        }
+    }
+    let found = shard::checksum_text(checksum);
+    if stated["crc32c"] == found.as_str() {
+        return Ok(());
+    }
+    let what = format!("has checksum {found}, expected {}", stated["crc32c"]);
+    Err(StoreError::damaged(&path, what))
 }
 
 /// Folder of a small array, `train/offsets`.

@@ -1,6 +1,6 @@
 //! What can go wrong with a store, in words that say what to do about it.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -159,6 +159,17 @@ impl StoreError {
         Self::Damaged {
             path: path.to_owned(),
             what: what.into(),
+        }
+    }
+
+    /// Says of a damaged file what it was read for.
+    pub(crate) fn needed_for(self, purpose: impl Display) -> Self {
+        match self {
+            Self::Damaged { path, what } => Self::Damaged {
+                path,
+                what: format!("{what} (read for {purpose})"),
+            },
+            other => other,
         }
     }
 

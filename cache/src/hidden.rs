@@ -1,5 +1,8 @@
 //! The hidden states of one sequence, borrowed from the map where there is one.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use crate::StoreDtype;
 use crate::rows;
 
@@ -18,6 +21,8 @@ pub(crate) enum Rows<'a> {
     /// Consecutive runs of whole rows: one, or several where the sequence reaches over the edge of an inner chunk.
     Borrowed(Vec<&'a [u8]>),
     Owned(Vec<u8>),
+    /// The same runs inside decoded chunks, which other sequences may share.
+    Decoded(Vec<(Arc<Vec<u8>>, Range<usize>)>),
 }
 
 impl Hidden<'_> {
@@ -69,11 +74,13 @@ impl Hidden<'_> {
 
     /// The rows as consecutive runs of whole rows, `[some tokens, layers, hidden]` each.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let (borrowed, owned): (&[&[u8]], Option<&[u8]>) = match &self.rows {
-            Rows::Borrowed(pieces) => (pieces, None),
-            Rows::Owned(bytes) => (&[], Some(bytes)),
+        let (borrowed, owned, decoded): (&[&[u8]], Option<&[u8]>, &[_]) = match &self.rows {
+            Rows::Borrowed(pieces) => (pieces, None, &[]),
+            Rows::Owned(bytes) => (&[], Some(bytes), &[]),
+            Rows::Decoded(pieces) => (&[], None, pieces),
         };
-        borrowed.iter().copied().chain(owned)
+        let decoded = decoded.iter().map(|(chunk, bytes)| &chunk[bytes.clone()]);
+        borrowed.iter().copied().chain(owned).chain(decoded)
     }
 
     /// All values as float32, `[tokens, layers, hidden]`.

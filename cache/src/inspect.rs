@@ -24,8 +24,10 @@ pub struct Inspection {
     pub parts: u64,
     /// SHA-256 of the manifest.
     pub identity: String,
-    /// Bytes of hidden states of the complete store.
+    /// Bytes of hidden states of the complete store, without compression.
     pub bytes: u64,
+    /// Bytes that the files of the parts that are done take.
+    pub stored_bytes: u64,
     /// What the activations depend on.
     pub manifest: Manifest,
     /// The splits.
@@ -82,7 +84,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     if let Some(done) = &done {
         done.check(path, &manifest, &identity)?;
     }
-    let (mut parts_done, mut parts, mut bytes) = (0, 0, 0);
+    let (mut parts_done, mut parts, mut bytes, mut stored_bytes) = (0, 0, 0, 0);
     let mut splits = BTreeMap::new();
     for (&split, &size) in &manifest.splits {
         let Some(layout) = SplitLayout::of(&manifest, split) else {
@@ -96,6 +98,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
         parts_done += record.parts.len() as u64;
         parts += layout.parts();
         bytes += layout.bytes();
+        stored_bytes += record.bytes();
         splits.insert(
             split,
             SplitInspection::new(path, &manifest, &layout, size, &record)?,
@@ -109,9 +112,17 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
         parts,
         identity,
         bytes,
+        stored_bytes,
         manifest,
         splits,
     })
+}
+
+/// Bytes that the hidden states of a complete store take on disk; none if it is not complete.
+#[must_use]
+pub fn stored_bytes(path: &Path) -> Option<u64> {
+    let done = Done::read(path).ok()??;
+    Some(done.splits.values().map(SplitRecord::bytes).sum())
 }
 
 /// The parts of a split that are done so far.

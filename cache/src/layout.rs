@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use shared::dataset::SplitName;
 
-use crate::Manifest;
 use crate::shard;
+use crate::{Codec, Manifest, StoreDtype};
 
 /// How many bytes of hidden states an inner chunk, a file and a part may hold; a chunk holds at least one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,10 @@ pub struct SplitLayout {
     pub layers: usize,
     /// Width of a hidden state.
     pub hidden: usize,
+    /// Number format of the values.
+    pub dtype: StoreDtype,
+    /// Compression of the inner chunks.
+    pub codec: Codec,
     /// Bytes of one row `[layers, hidden]`.
     pub row_bytes: u64,
     /// Tokens of an inner chunk.
@@ -123,6 +127,8 @@ impl SplitLayout {
             tokens,
             layers: manifest.layers.len(),
             hidden: manifest.hidden,
+            dtype: manifest.store_dtype,
+            codec: manifest.codec,
             row_bytes: manifest.row_bytes() as u64,
             chunk_tokens,
             file_chunks: file_chunks.clamp(1, chunks),
@@ -154,7 +160,7 @@ impl SplitLayout {
         self.tokens.div_ceil(self.part_tokens())
     }
 
-    /// Bytes that the hidden states of the split take on disk.
+    /// Bytes that the hidden states of the split take on disk without compression.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         (0..self.files()).map(|file| self.file_bytes(file)).sum()
@@ -174,10 +180,39 @@ impl SplitLayout {
         (tokens.end - tokens.start).div_ceil(self.chunk_tokens)
     }
 
-    /// Length of a file in bytes: chunks with their checksums, then the shard index.
+    /// Length of a file in bytes without compression: chunks with their checksums, then the shard index.
     #[must_use]
     pub fn file_bytes(&self, file: u64) -> u64 {
-        self.chunks_of_file(file) * self.slot_bytes() + shard::index_bytes(self.file_chunks)
+        self.chunks_of_file(file) * self.slot_bytes() + self.index_bytes()
+    }
+
+    /// Whether a file may have that length: exactly one is right for it, but with compression.
+    #[must_use]
+    pub fn fits_file(&self, file: u64, length: u64) -> bool {
+        let shortest = self.chunks_of_file(file) * (shard::CHECKSUM_BYTES + 1);
+        match self.codec {
+            Codec::None => length == self.file_bytes(file),
+            _ => (shortest + self.index_bytes()..=self.draft_bytes(file)).contains(&length),
+        }
+    }
+
+    /// Bytes of the index at the end of a file.
+    #[must_use]
+    pub fn index_bytes(&self) -> u64 {
+        shard::index_bytes(self.file_chunks)
+    }
+
+    /// Bytes that a file takes at most while it is written.
+    #[must_use]
+    pub fn draft_bytes(&self, file: u64) -> u64 {
+        self.chunks_of_file(file) * self.draft_slot_bytes() + self.index_bytes()
+    }
+
+    /// Bytes from the start of an inner chunk to the start of the next in a file that is being written: as many as
+    /// the compressed chunk and its crc32c may take.
+    #[must_use]
+    pub fn draft_slot_bytes(&self) -> u64 {
+        self.codec.bound(self.chunk_bytes()) + shard::CHECKSUM_BYTES
     }
 
     /// Bytes of an inner chunk without its checksum.
@@ -186,7 +221,7 @@ impl SplitLayout {
         self.chunk_tokens * self.row_bytes
     }
 
-    /// Bytes from the start of an inner chunk to the start of the next: the chunk and its crc32c.
+    /// Bytes from the start of an inner chunk to the start of the next without compression: the chunk and its crc32c.
     #[must_use]
     pub fn slot_bytes(&self) -> u64 {
         self.chunk_bytes() + shard::CHECKSUM_BYTES
@@ -221,7 +256,7 @@ impl SplitLayout {
         }
     }
 
-    /// Where a run of tokens lies: `(file, byte in the file, tokens)`, one entry for each inner chunk it touches.
+    /// Where tokens lie: one run for each inner chunk they touch.
     pub fn runs(&self, tokens: Range<u64>) -> impl Iterator<Item = Run> + use<> {
         let layout = *self;
         let mut next = tokens.start;
@@ -231,12 +266,11 @@ impl SplitLayout {
             }
             let chunk = next / layout.chunk_tokens;
             let end = ((chunk + 1) * layout.chunk_tokens).min(tokens.end);
-            let in_chunk = next - chunk * layout.chunk_tokens;
-            let byte =
-                chunk % layout.file_chunks * layout.slot_bytes() + in_chunk * layout.row_bytes;
+            let first = chunk * layout.chunk_tokens;
             let run = Run {
                 file: chunk / layout.file_chunks,
-                byte,
+                chunk: chunk % layout.file_chunks,
+                bytes: (next - first) * layout.row_bytes..(end - first) * layout.row_bytes,
                 tokens: next..end,
             };
             next = end;
@@ -256,8 +290,10 @@ impl SplitLayout {
 pub struct Run {
     /// File they are in.
     pub file: u64,
-    /// Where they start in the file.
-    pub byte: u64,
+    /// Number of the inner chunk in the file.
+    pub chunk: u64,
+    /// Where they are in the inner chunk.
+    pub bytes: Range<u64>,
     /// The tokens.
     pub tokens: Range<u64>,
 }
@@ -274,6 +310,8 @@ mod tests {
             tokens,
             layers: 2,
             hidden: 3,
+            dtype: StoreDtype::F16,
+            codec: Codec::None,
             row_bytes: 12,
             chunk_tokens,
             file_chunks,
@@ -319,14 +357,14 @@ mod tests {
             let in_files: u64 = (0..layout.files()).map(|file| layout.tokens_of_file(file)).map(|tokens| tokens.end - tokens.start).sum();
             let in_parts: u64 = (0..layout.parts()).map(|part| layout.tokens_of_part(part)).map(|tokens| tokens.end - tokens.start).sum();
             prop_assert_eq!((in_files, in_parts), (tokens, tokens));
-            let (mut next, mut last) = (0, (0, 0));
+            let (mut next, mut last) = (0, (0, 0, 0));
             for run in layout.runs(0..tokens) {
                 prop_assert_eq!(run.tokens.start, next);
                 prop_assert!(layout.tokens_of_file(run.file).contains(&run.tokens.start));
-                let end = run.byte + (run.tokens.end - run.tokens.start) * layout.row_bytes;
-                prop_assert!(end + shard::index_bytes(layout.file_chunks) < layout.file_bytes(run.file));
-                prop_assert!((run.file, run.byte) >= last);
-                (next, last) = (run.tokens.end, (run.file, end + shard::CHECKSUM_BYTES));
+                prop_assert_eq!(run.bytes.end - run.bytes.start, (run.tokens.end - run.tokens.start) * layout.row_bytes);
+                prop_assert!(run.chunk < layout.chunks_of_file(run.file));
+                prop_assert!((run.file, run.chunk, run.bytes.start) >= last);
+                (next, last) = (run.tokens.end, (run.file, run.chunk + 1, 0));
             }
             prop_assert_eq!(next, tokens);
         }

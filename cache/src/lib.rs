@@ -10,6 +10,8 @@ compile_error!(
     "the store is memory-mapped and little-endian: big-endian machines are not supported"
 );
 
+mod chunks;
+mod codec;
 mod column;
 mod dtype;
 mod error;
@@ -32,6 +34,7 @@ mod tables;
 pub mod verify;
 pub mod writer;
 
+pub use codec::Codec;
 pub use column::Column;
 pub use dtype::StoreDtype;
 pub use error::StoreError;
@@ -46,6 +49,6 @@ pub use part::PartWriter;
 pub use rows::Overflow;
 pub use split::SplitReader;
 pub use statistics::{LayerStatistics, LayerSummary, PartStatistics};
-pub use store::{Io, Store, find_store, store_path};
+pub use store::{Io, Reading, Store, find_store, store_path};
 pub use tables::{LabelLevel, LabelTable, Labels, SplitTables};
 pub use writer::{OpenMode, Opened, StoreWriter, Summary};

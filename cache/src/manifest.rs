@@ -11,7 +11,7 @@ use serde_json::Value;
 use shared::dataset::{SplitName, Task};
 use shared::labels::Scheme;
 
-use crate::StoreDtype;
+use crate::{Codec, StoreDtype};
 
 /// Version of the format this crate writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -98,9 +98,8 @@ pub struct Manifest {
     pub max_batch_tokens: usize,
     /// Number format on disk.
     pub store_dtype: StoreDtype,
-    /// Compression of the inner chunks; version 1 writes `none`.
-    #[serde(default = "no_codec")]
-    pub codec: String,
+    /// Compression of the inner chunks.
+    pub codec: Codec,
     /// Execution provider the encoder ran on.
     pub provider: String,
     /// Most tokens in an inner chunk of `hidden_states`.
@@ -111,12 +110,6 @@ pub struct Manifest {
     pub part_files: u64,
     /// Versions of the programs and libraries that wrote the store.
     pub versions: BTreeMap<String, String>,
-}
-
-/// The codec of version 1: none.
-#[must_use]
-pub fn no_codec() -> String {
-    "none".to_owned()
 }
 
 /// One field in which two manifests differ.

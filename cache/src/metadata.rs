@@ -42,12 +42,18 @@ pub(crate) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
 }
 
 /// `zarr.json` of `hidden_states`, `[tokens, layers, hidden]`.
-pub(crate) fn hidden_states(
-    layout: &SplitLayout,
-    dtype: StoreDtype,
-) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn hidden_states(layout: &SplitLayout) -> Result<Vec<u8>, StoreError> {
     let (layers, hidden) = (layout.layers as u64, layout.hidden as u64);
-    let data_type = match dtype {
+    let compression = layout
+        .codec
+        .zarr(layout.dtype)
+        .map_err(|what| StoreError::Metadata {
+            path: "hidden_states".into(),
+            what,
+        })?;
+    let mut codecs: Vec<_> = compression.into_iter().collect();
+    codecs.push(Arc::new(Crc32cCodec::new()));
+    let data_type = match layout.dtype {
         StoreDtype::F16 => data_type::float16(),
         StoreDtype::F32 => data_type::float32(),
         StoreDtype::Bf16 => data_type::bfloat16(),
@@ -60,7 +66,7 @@ pub(crate) fn hidden_states(
     );
     builder
         .subchunk_shape(vec![layout.chunk_tokens, layers, hidden])
-        .bytes_to_bytes_codecs(vec![Arc::new(Crc32cCodec::new())])
+        .bytes_to_bytes_codecs(codecs)
         .chunk_key_encoding_default_separator(ChunkKeySeparator::Dot)
         .dimension_names(["tokens", "layers", "hidden"].into());
     build(&builder, "hidden_states")
@@ -147,17 +153,12 @@ pub(crate) fn read_manifest(store: &Path) -> Result<(Manifest, String), StoreErr
     let manifest: Manifest = serde_json::from_value(value).map_err(|error| {
         StoreError::damaged(&zarr_json, format!("the manifest cannot be read: {error}"))
     })?;
-    if manifest.layers.is_empty()
-        || manifest.hidden == 0
-        || manifest.chunk_tokens == 0
-        || manifest.codec != "none"
-    {
+    if manifest.layers.is_empty() || manifest.hidden == 0 || manifest.chunk_tokens == 0 {
         let what = format!(
-            "the manifest has {} layers of width {}, chunks of {} tokens and codec {:?}: this program cannot read that",
+            "the manifest has {} layers of width {} and chunks of {} tokens: this program cannot read that",
             manifest.layers.len(),
             manifest.hidden,
             manifest.chunk_tokens,
-            manifest.codec
         );
         return Err(StoreError::damaged(&zarr_json, what));
     }

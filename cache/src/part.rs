@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use shared::files::sync_dir;
@@ -15,6 +16,10 @@ use crate::record::{FileRecord, PartRecord, record_path};
 use crate::storage::named;
 use crate::writer::{Target, is_temporary};
 use crate::{Part, PartStatistics, SplitLayout, StoreError, shard};
+
+/// Bytes of chunks that are compressed and checked side by side, and how many chunks: bounds of the memory it takes.
+const SEALED_AT_ONCE: u64 = 128_000_000;
+const MOST_AT_ONCE: u64 = 64;
 
 /// Writes the rows of one part. Dropped before [`PartWriter::finish`], it leaves nothing behind.
 #[derive(Debug)]
@@ -122,7 +127,7 @@ impl PartWriter {
             temporary,
             path,
         };
-        let length = self.layout.file_bytes(number);
+        let length = self.layout.draft_bytes(number);
         let allocated = match rustix::fs::fallocate(&draft.file, FallocateFlags::empty(), 0, length)
         {
             // File systems that cannot reserve space still can write.
@@ -154,10 +159,11 @@ impl PartWriter {
         for run in self.layout.runs(start..end) {
             let from = to_usize((run.tokens.start - first_token) * row_bytes);
             let to = to_usize((run.tokens.end - first_token) * row_bytes);
+            let byte = run.chunk * self.layout.draft_slot_bytes() + run.bytes.start;
             let draft = &self.files[to_usize(run.file - self.files[0].number)];
             draft
                 .file
-                .write_all_at(&rows[from..to], run.byte)
+                .write_all_at(&rows[from..to], byte)
                 .map_err(|error| named(&draft.path, error))?;
         }
         if start < end {
@@ -211,36 +217,63 @@ impl PartWriter {
         Ok(())
     }
 
-    /// Puts the checksum after each chunk and the index at the end, and syncs the file.
+    /// Compresses the chunks, each with its checksum after it, puts the index at the end, and syncs the file.
+    ///
+    /// Chunks become shorter where they lie: the slots of a draft are as long as a chunk can become, so that what
+    /// is written never reaches a chunk that is still to be read.
     fn seal(&self, draft: &Draft) -> Result<FileRecord, StoreError> {
         let (layout, failed) = (&self.layout, |error| named(&draft.path, error));
         let present = layout.chunks_of_file(draft.number);
-        let mut chunk = vec![0; to_usize(layout.chunk_bytes())];
-        let mut checksums = Vec::new();
-        for number in 0..present {
-            let start = number * layout.slot_bytes();
-            draft
-                .file
-                .read_exact_at(&mut chunk, start)
-                .map_err(failed)?;
-            let checksum = crc32c::crc32c(&chunk);
-            draft
-                .file
-                .write_all_at(&checksum.to_le_bytes(), start + layout.chunk_bytes())
-                .map_err(failed)?;
-            checksums.push(checksum);
+        let at_once = (SEALED_AT_ONCE / layout.chunk_bytes().max(1)).clamp(1, MOST_AT_ONCE);
+        let (mut places, mut checksums, mut end) = (Vec::new(), Vec::new(), 0);
+        for first in (0..present).step_by(to_usize(at_once)) {
+            let numbers = first..present.min(first + at_once);
+            let chunks: Vec<_> = numbers
+                .into_par_iter()
+                .map(|number| self.stored_chunk(draft, number))
+                .collect::<Result<_, _>>()?;
+            for (chunk, checksum) in chunks {
+                // Uncompressed, it stands there already.
+                let there = if layout.codec.is_none() {
+                    layout.chunk_bytes()
+                } else {
+                    0
+                };
+                draft
+                    .file
+                    .write_all_at(&chunk[to_usize(there)..], end + there)
+                    .map_err(failed)?;
+                places.push(end..end + chunk.len() as u64);
+                checksums.push(checksum);
+                end += chunk.len() as u64;
+            }
         }
-        let index = shard::index(layout.file_chunks, present, layout.slot_bytes());
-        draft
-            .file
-            .write_all_at(&index, present * layout.slot_bytes())
-            .map_err(failed)?;
+        let index = shard::index(layout.file_chunks, &places);
+        draft.file.write_all_at(&index, end).map_err(failed)?;
+        let length = end + index.len() as u64;
+        draft.file.set_len(length).map_err(failed)?;
         draft.file.sync_all().map_err(failed)?;
         let crc32c = shard::checksum_text(shard::file_checksum(checksums));
-        Ok(FileRecord {
-            length: layout.file_bytes(draft.number),
-            crc32c,
-        })
+        Ok(FileRecord { length, crc32c })
+    }
+
+    /// An inner chunk as it is going to be stored, its checksum after it and by itself.
+    fn stored_chunk(&self, draft: &Draft, number: u64) -> Result<(Vec<u8>, u32), StoreError> {
+        let (layout, failed) = (&self.layout, |error| named(&draft.path, error));
+        let mut chunk = vec![0; to_usize(layout.chunk_bytes())];
+        draft
+            .file
+            .read_exact_at(&mut chunk, number * layout.draft_slot_bytes())
+            .map_err(failed)?;
+        if !layout.codec.is_none() {
+            chunk = layout
+                .codec
+                .compress(layout.dtype, &chunk)
+                .map_err(|what| self.rows_error(format!("cannot be compressed: {what}")))?;
+        }
+        let checksum = crc32c::crc32c(&chunk);
+        chunk.extend_from_slice(&checksum.to_le_bytes());
+        Ok((chunk, checksum))
     }
 
     fn rows_error(&self, what: String) -> StoreError {

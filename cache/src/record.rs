@@ -90,7 +90,7 @@ impl PartRecord {
             && self.files.len() as u64 == files.end - files.start
             && files
                 .zip(&self.files)
-                .all(|(file, record)| record.length == layout.file_bytes(file))
+                .all(|(file, record)| layout.fits_file(file, record.length))
     }
 
     pub(crate) fn write(
@@ -112,6 +112,12 @@ impl SplitRecord {
             }
         }
         Self { statistics, parts }
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let files = self.parts.iter().flat_map(|part| &part.files);
+        files.map(|file| file.length).sum()
     }
 }
 

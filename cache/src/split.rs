@@ -1,5 +1,6 @@
 //! Reading one split: its small arrays, and hidden states straight out of the files.
 
+mod decoded;
 mod files;
 
 use std::ops::Range;
@@ -9,12 +10,12 @@ use serde_json::Value;
 use shared::dataset::{SplitName, Task};
 
 use self::files::HiddenFiles;
-use crate::column::column_folder;
+use crate::column::{self, TABLES, column_folder};
 use crate::metadata::read_attribute;
 use crate::record::SplitRecord;
 use crate::tables::TokenWords;
 use crate::{
-    Column, Hidden, Io, LabelLevel, LabelTable, Manifest, SplitLayout, SplitSize, StoreDtype,
+    Column, Hidden, Io, LabelLevel, LabelTable, Manifest, Reading, SplitLayout, SplitSize,
     StoreError,
 };
 
@@ -23,7 +24,6 @@ use crate::{
 pub struct SplitReader {
     store: PathBuf,
     layout: SplitLayout,
-    dtype: StoreDtype,
     size: SplitSize,
     offsets: Column<u64>,
     sentence_of: Column<u32>,
@@ -34,16 +34,17 @@ pub struct SplitReader {
     sentence_words: Column<u64>,
     labels: Vec<LabelTable>,
     files: HiddenFiles,
+    checksums: bool,
 }
 
 impl SplitReader {
-    /// Opens a split; `io` is not [`Io::Auto`]. Costs a few small files, however large the split is.
+    /// Opens a split; `reading.io` is not [`Io::Auto`]. Costs a few small files, however large the split is.
     pub(crate) fn open(
         store: &Path,
         manifest: &Manifest,
         layout: SplitLayout,
         record: &SplitRecord,
-        io: Io,
+        reading: Reading,
     ) -> Result<Self, StoreError> {
         let size = manifest
             .splits
@@ -51,14 +52,13 @@ impl SplitReader {
             .copied()
             .unwrap_or_default();
         let folder = store.join(layout.split.to_string());
-        let mapped = io == Io::Mmap;
+        let mapped = reading.io == Io::Mmap;
         let sub = |name: &str| column_folder(&folder, name);
         let word_offsets: Column<u64> = Column::open(&sub("word_offsets"), size.words + 1, mapped)?;
         let word_bytes = word_offsets.last().copied().unwrap_or_default();
         let reader = Self {
             store: store.to_owned(),
             layout,
-            dtype: manifest.store_dtype,
             size,
             offsets: Column::open(&sub("offsets"), size.sequences + 1, mapped)?,
             sentence_of: Column::open(&sub("sentence_of"), size.sequences, mapped)?,
@@ -68,7 +68,8 @@ impl SplitReader {
             word_offsets,
             sentence_words: Column::open(&sub("sentence_words"), size.sentences + 1, mapped)?,
             labels: open_labels(&folder, size, mapped)?,
-            files: HiddenFiles::new(store, layout, record, io),
+            files: HiddenFiles::new(store, layout, record, reading),
+            checksums: reading.checksums,
         };
         if reader.offsets.last() != Some(&size.tokens) {
             return Err(StoreError::damaged(
@@ -214,15 +215,36 @@ impl SplitReader {
         Ok(tokens)
     }
 
-    /// Hidden states of a sequence, `[tokens, layers, hidden]`: borrowed from the map or, with [`Io::Read`], read.
-    /// A file is compared with the done-list when it is touched for the first time.
+    /// Hidden states of a sequence, `[tokens, layers, hidden]`: borrowed from the map, read with [`Io::Read`], decoded
+    /// where they are compressed. A file is compared with the done-list when it is touched for the first time, and
+    /// an inner chunk with its checksum.
     ///
     /// # Errors
-    /// [`StoreError::NoSequence`]; [`StoreError::Damaged`] for a file that is missing, too short or another one;
-    /// [`StoreError::Io`].
+    /// [`StoreError::NoSequence`]; [`StoreError::Damaged`] for a file that is missing, too short, another one or has
+    /// a flipped bit; [`StoreError::Io`].
     pub fn hidden_states(&self, sequence: usize) -> Result<Hidden<'_>, StoreError> {
         let tokens = self.tokens_of(sequence)?;
+        self.rows(tokens).map_err(|error| {
+            let sentence = self.sentence_of[sequence];
+            let split = self.name();
+            error.needed_for(format_args!("sentence {} of {split}", sentence + 1))
+        })
+    }
+
+    /// Hidden states of consecutive tokens, across sequences, `[tokens, layers, hidden]`.
+    ///
+    /// # Errors
+    /// Those of [`SplitReader::hidden_states`].
+    ///
+    /// # Panics
+    /// If the split has no such tokens.
+    pub fn rows(&self, tokens: Range<u64>) -> Result<Hidden<'_>, StoreError> {
         let layout = &self.layout;
+        assert!(
+            tokens.start <= tokens.end && tokens.end <= layout.tokens,
+            "tokens {tokens:?} of {}",
+            layout.tokens
+        );
         let count = usize::try_from(tokens.end - tokens.start)
             .map_err(|_| StoreError::too_large(&self.store))?;
         Ok(Hidden {
@@ -230,8 +252,37 @@ impl SplitReader {
             tokens: count,
             layers: layout.layers,
             width: layout.hidden,
-            dtype: self.dtype,
+            dtype: layout.dtype,
         })
+    }
+
+    /// Tells the kernel that a sequence is going to be read soon, so that the disk works meanwhile. Never fails:
+    /// what is wrong will be said by the reading.
+    pub fn will_need(&self, sequence: usize) {
+        if let Ok(tokens) = self.tokens_of(sequence) {
+            self.files.will_need(tokens);
+        }
+    }
+
+    /// Compares all small arrays with their checksums: what can be done once before labels are trusted. Does nothing
+    /// if the store was opened without checksums.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with the file, [`StoreError::Io`].
+    pub fn check_tables(&self) -> Result<(), StoreError> {
+        if !self.checksums {
+            return Ok(());
+        }
+        let folder = self.store.join(self.name().to_string());
+        let labels = ["labels", "word_labels"]
+            .into_iter()
+            .flat_map(|group| self.labels.iter().map(move |table| (group, table)))
+            .filter(|(group, table)| *group == "labels" || table.words.is_some())
+            .map(|(group, table)| format!("{group}/{}", table.task));
+        let tables = TABLES.into_iter().map(str::to_owned);
+        tables
+            .chain(labels)
+            .try_for_each(|name| column::check(&folder.join(name)))
     }
 }
 

@@ -13,15 +13,36 @@ use crate::{Manifest, SplitLayout, SplitReader, StoreError, metadata};
 /// How hidden states are read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Io {
-    /// `mmap`, but on a network file system `ram` if half of the memory is enough for it, and else `read`.
+    /// `ram` for a store that is compressed or on a network file system, if half of the memory is enough for it;
+    /// else `mmap`, but `read` on a network file system.
     #[default]
     Auto,
-    /// Files are mapped; all readers on a machine share the page cache.
+    /// Files are mapped; all readers on a machine share the page cache. Compressed chunks are decoded one by one.
     Mmap,
     /// Every sequence is read when it is asked for.
     Read,
-    /// Every file is read whole when it is first touched, and kept.
+    /// Every file is read whole when it is first touched, decoded, and kept.
     Ram,
+}
+
+/// How hidden states are read, and whether they are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// From where.
+    pub io: Io,
+    /// Whether every inner chunk is compared with its checksum when it is touched for the first time, so that nobody
+    /// computes on a flipped bit. Costs one pass over what is read.
+    pub checksums: bool,
+}
+
+/// With checksums.
+impl From<Io> for Reading {
+    fn from(io: Io) -> Self {
+        Self {
+            io,
+            checksums: true,
+        }
+    }
 }
 
 /// A complete store.
@@ -42,7 +63,8 @@ impl Store {
     /// [`StoreError::NoStore`], [`StoreError::NewerVersion`], [`StoreError::Incomplete`] with how far it got,
     /// [`StoreError::EditedManifest`], [`StoreError::Damaged`] for a small array that is not what it should be,
     /// [`StoreError::Io`].
-    pub fn open(path: &Path, io: Io) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, how: impl Into<Reading>) -> Result<Self, StoreError> {
+        let Reading { io, checksums } = how.into();
         let (manifest, identity) = metadata::read_manifest(path)?;
         let Some(done) = Done::read(path)? else {
             let (done, total) = progress(path, &manifest);
@@ -58,7 +80,15 @@ impl Store {
             .keys()
             .filter_map(|&split| SplitLayout::of(&manifest, split))
             .collect();
-        let io = resolve(io, path, layouts.iter().map(SplitLayout::bytes).sum())?;
+        let io = match io {
+            Io::Auto => choose(
+                path,
+                &manifest,
+                layouts.iter().map(SplitLayout::bytes).sum(),
+            )?,
+            io => io,
+        };
+        let reading = Reading { io, checksums };
         let mut splits = BTreeMap::new();
         for layout in layouts {
             let Some(record) = done.splits.get(&layout.split) else {
@@ -66,7 +96,7 @@ impl Store {
             };
             splits.insert(
                 layout.split,
-                SplitReader::open(path, &manifest, layout, record, io)?,
+                SplitReader::open(path, &manifest, layout, record, reading)?,
             );
         }
         let statistics = done
@@ -126,18 +156,29 @@ impl Store {
     }
 }
 
-fn resolve(io: Io, path: &Path, bytes: u64) -> Result<Io, StoreError> {
-    if io != Io::Auto {
-        return Ok(io);
-    }
-    if !resources::file_system(path)
+/// What [`Io::Auto`] means for a store of `bytes` bytes of hidden states.
+fn choose(path: &Path, manifest: &Manifest, bytes: u64) -> Result<Io, StoreError> {
+    let network = resources::file_system(path)
         .map_err(StoreError::io)?
-        .is_network()
-    {
-        return Ok(Io::Mmap);
+        .is_network();
+    let compressed = !manifest.codec.is_none();
+    Ok(best(
+        network,
+        compressed,
+        bytes,
+        resources::memory_available(),
+    ))
+}
+
+/// Pages of a network file system may be taken from under a map, and a compressed chunk is decoded whole for a single
+/// token: both are better read once, where there is room. `available` is what the job's control group leaves.
+fn best(network: bool, compressed: bool, bytes: u64, available: Option<u64>) -> Io {
+    let fits = available.is_some_and(|available| bytes <= available / 2);
+    match (network, compressed) {
+        (true, _) | (_, true) if fits => Io::Ram,
+        (true, _) => Io::Read,
+        (false, _) => Io::Mmap,
     }
-    let fits = resources::memory_available().is_some_and(|available| bytes <= available / 2);
-    Ok(if fits { Io::Ram } else { Io::Read })
 }
 
 /// Where the store of a model and a data set goes under a cache root: `ROOT/<model>--<dataset>.zarr`.
@@ -194,5 +235,33 @@ pub fn find_store(
             path: path.to_owned(),
             stores,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_maps_local_files_and_keeps_in_memory_what_fits_in_half_of_it() {
+        let gigabyte = 1 << 30;
+        let choices = [
+            // (network, compressed, size, memory), what is chosen
+            ((false, false, gigabyte, Some(64 * gigabyte)), Io::Mmap),
+            ((false, false, 99 * gigabyte, Some(gigabyte)), Io::Mmap),
+            ((true, false, gigabyte, Some(2 * gigabyte)), Io::Ram),
+            ((true, false, gigabyte + 1, Some(2 * gigabyte)), Io::Read),
+            ((true, false, gigabyte, None), Io::Read),
+            ((false, true, gigabyte, Some(2 * gigabyte)), Io::Ram),
+            ((false, true, 9 * gigabyte, Some(2 * gigabyte)), Io::Mmap),
+            ((true, true, 9 * gigabyte, Some(2 * gigabyte)), Io::Read),
+        ];
+        for ((network, compressed, bytes, available), chosen) in choices {
+            assert_eq!(
+                best(network, compressed, bytes, available),
+                chosen,
+                "network {network}, compressed {compressed}, {bytes} bytes, memory {available:?}"
+            );
+        }
     }
 }

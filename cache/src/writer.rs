@@ -45,7 +45,7 @@ pub struct Summary {
     pub identity: String,
     /// Tokens of all splits.
     pub tokens: u64,
-    /// Bytes of hidden states.
+    /// Bytes of hidden states, without compression.
     pub bytes: u64,
     /// Parts.
     pub parts: u64,
@@ -282,7 +282,7 @@ impl Target {
         for layout in &self.layouts {
             let hidden_states = self.path.join(format!("{}/hidden_states", layout.split));
             fs_err::create_dir_all(&hidden_states).map_err(StoreError::io)?;
-            let description = metadata::hidden_states(layout, self.manifest.store_dtype)?;
+            let description = metadata::hidden_states(layout)?;
             write_if_other(&hidden_states.join("zarr.json"), &description)?;
         }
         for table in tables {

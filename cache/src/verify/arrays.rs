@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Problem, ProblemKind};
-use crate::column::{COLUMN_FILE, ColumnShape};
+use crate::column::{COLUMN_FILE, ColumnShape, TABLES};
 use crate::labelling::Element;
 use crate::metadata::{self, ATTRIBUTE, ColumnMetadata};
 use crate::{LabelLevel, Manifest, SplitLayout, StoreError};
@@ -18,7 +18,7 @@ pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, S
             continue;
         };
         let folder = PathBuf::from(split.to_string());
-        let expected = metadata::hidden_states(&layout, manifest.store_dtype)?;
+        let expected = metadata::hidden_states(&layout)?;
         problems.extend(check_json(
             store,
             &folder.join("hidden_states/zarr.json"),
@@ -74,16 +74,7 @@ pub(super) fn known_files(store: &Path, layout: &SplitLayout) -> Result<Vec<Path
     ]
     .map(PathBuf::from)
     .into();
-    let arrays = [
-        "offsets",
-        "sentence_of",
-        "input_ids",
-        "word_ids",
-        "word_bytes",
-        "word_offsets",
-        "sentence_words",
-    ];
-    for array in arrays
+    for array in TABLES
         .into_iter()
         .map(str::to_owned)
         .chain(label_folders(store, layout)?)

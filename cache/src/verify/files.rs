@@ -8,10 +8,10 @@ use std::sync::atomic::AtomicU64;
 use rayon::prelude::*;
 
 use super::{DonePart, Meter, Problem, ProblemKind};
-use crate::LayerSummary;
+use crate::chunks;
 use crate::record::{FileRecord, record_path};
 use crate::rows::{self, rounded};
-use crate::{LayerStatistics, Manifest, SplitLayout, StoreDtype, StoreError, shard};
+use crate::{LayerStatistics, LayerSummary, Manifest, SplitLayout, StoreDtype, StoreError, shard};
 
 /// What a file of hidden states turned out to be.
 enum Checked {
@@ -45,9 +45,7 @@ pub(super) fn check(
             let checked: Vec<Checked> = numbers
                 .par_iter()
                 .zip(&part.record.files)
-                .map(|(&number, record)| {
-                    check_file(store, &part.layout, number, record, dtype, &meter)
-                })
+                .map(|(&number, record)| check_file(store, &part.layout, number, record, &meter))
                 .collect::<Result<_, _>>()?;
             Ok(part_problems(store, part, &numbers, checked, dtype))
         })
@@ -125,7 +123,6 @@ fn check_file(
     layout: &SplitLayout,
     number: u64,
     record: &FileRecord,
-    dtype: StoreDtype,
     meter: &Meter<'_>,
 ) -> Result<Checked, StoreError> {
     let path = store.join(layout.file_path(number));
@@ -147,7 +144,7 @@ fn check_file(
         let detail = format!("has {found} bytes, expected {}", record.length);
         return Ok(Checked::Wrong(ProblemKind::Damaged, detail));
     }
-    check_chunks(&file, layout, number, record, dtype, meter).map_err(failed)
+    check_chunks(&file, layout, number, record, meter).map_err(failed)
 }
 
 fn check_chunks(
@@ -155,58 +152,67 @@ fn check_chunks(
     layout: &SplitLayout,
     number: u64,
     record: &FileRecord,
-    dtype: StoreDtype,
     meter: &Meter<'_>,
 ) -> std::io::Result<Checked> {
-    let present = layout.chunks_of_file(number);
-    let tokens = layout.tokens_of_file(number);
+    let wrong = |detail| Ok(Checked::Wrong(ProblemKind::Damaged, detail));
+    let Some(stated) = chunks::read_chunks(layout, number, file, record.length)? else {
+        meter.add(record.length);
+        return wrong("the index is damaged".to_owned());
+    };
     let mut statistics = vec![LayerStatistics::default(); layout.layers];
     let mut damaged = Vec::new();
-    let mut checksums = Vec::new();
-    let mut slot = vec![0; usize::try_from(layout.slot_bytes()).unwrap_or(usize::MAX)];
-    let mut values = vec![0.0; layout.hidden];
-    let row_bytes = usize::try_from(layout.row_bytes).unwrap_or(usize::MAX);
-    for chunk in 0..present {
-        file.read_exact_at(&mut slot, chunk * layout.slot_bytes())?;
-        let (bytes, stated) = slot.split_at(slot.len() - 4);
-        let checksum = crc32c::crc32c(bytes);
-        if checksum.to_le_bytes() != stated {
-            damaged.push(chunk);
-        }
-        checksums.push(checksum);
-        let first = tokens.start + chunk * layout.chunk_tokens;
-        let rows =
-            usize::try_from((tokens.end - first).min(layout.chunk_tokens)).unwrap_or(usize::MAX);
-        for row in bytes.chunks_exact(row_bytes).take(rows) {
-            for (layer, stats) in row
-                .chunks_exact(row_bytes / layout.layers)
-                .zip(&mut statistics)
-            {
-                rows::decode(dtype, layer, &mut values);
-                stats.add(&values, f32::INFINITY);
+    let mut stored = Vec::new();
+    for (place, chunk) in (0..).zip(&stated) {
+        stored.resize(chunk.length(), 0);
+        file.read_exact_at(&mut stored, chunk.bytes.start)?;
+        meter.add(chunk.bytes.end - chunk.bytes.start + shard::CHECKSUM_BYTES);
+        if !chunk.is_sound(&stored) {
+            damaged.push(place);
+        } else if layout.codec.is_none() {
+            count(layout, number, place, &stored, &mut statistics);
+        } else {
+            match chunks::decode(layout, &stored) {
+                Ok(rows) => count(layout, number, place, &rows, &mut statistics),
+                Err(what) => return wrong(format!("inner chunk {place} {what}")),
             }
         }
-        meter.add(layout.slot_bytes());
     }
-    let expected = shard::index(layout.file_chunks, present, layout.slot_bytes());
-    let mut index = vec![0; expected.len()];
-    file.read_exact_at(&mut index, present * layout.slot_bytes())?;
-    meter.add(expected.len() as u64);
-    let found = shard::checksum_text(shard::file_checksum(checksums));
-    let wrong = |detail| Ok(Checked::Wrong(ProblemKind::Damaged, detail));
-    if !damaged.is_empty() {
-        return wrong(format!(
-            "wrong checksum of the inner chunks {damaged:?} of {present}"
-        ));
+    meter.add(layout.index_bytes());
+    match damaged[..] {
+        [] => {}
+        [chunk] => return wrong(chunks::damaged_chunk(layout, number, chunk)),
+        _ => {
+            let present = stated.len();
+            return wrong(format!(
+                "wrong checksum of the inner chunks {damaged:?} of {present}"
+            ));
+        }
     }
-    if index != expected {
-        return wrong("the index is damaged".to_owned());
-    }
+    let found = chunks::file_checksum(&stated);
     if found != record.crc32c {
-        return wrong(format!(
-            "is not the file that was written (checksum {found}, expected {})",
-            record.crc32c
-        ));
+        return wrong(chunks::other_file(&found, &record.crc32c));
     }
     Ok(Checked::Sound(statistics))
+}
+
+/// Counts the values of the rows in an inner chunk of a file, without what fills up the last one.
+fn count(
+    layout: &SplitLayout,
+    file: u64,
+    chunk: u64,
+    rows: &[u8],
+    statistics: &mut [LayerStatistics],
+) {
+    let tokens = layout.tokens_of_file(file);
+    let first = tokens.start + chunk * layout.chunk_tokens;
+    let kept = usize::try_from((tokens.end - first).min(layout.chunk_tokens)).unwrap_or(usize::MAX);
+    let row_bytes = usize::try_from(layout.row_bytes).unwrap_or(usize::MAX);
+    let mut values = vec![0.0; layout.hidden];
+    for row in rows.chunks_exact(row_bytes).take(kept) {
+        let layers = row.chunks_exact(row_bytes / layout.layers);
+        for (layer, stats) in layers.zip(&mut *statistics) {
+            rows::decode(layout.dtype, layer, &mut values);
+            stats.add(&values, f32::INFINITY);
+        }
+    }
 }

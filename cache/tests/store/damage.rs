@@ -5,8 +5,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use cache::verify::{ProblemKind, Report, verify};
-use cache::{Io, Store, StoreDtype, StoreError};
+use cache::{Codec, Io, Reading, Store, StoreDtype, StoreError};
 use shared::dataset::SplitName;
+use shared::exit::ExitStatus;
 
 use crate::fixture::{Fixture, assert_same, tree};
 
@@ -17,9 +18,10 @@ fn check(path: &Path) -> Report {
 }
 
 /// Reads every sequence of every split.
-fn read_all(path: &Path, io: Io) -> Result<(), StoreError> {
-    let store = Store::open(path, io)?;
+fn read_all(path: &Path, how: impl Into<Reading>) -> Result<(), StoreError> {
+    let store = Store::open(path, how)?;
     for split in store.splits() {
+        split.check_tables()?;
         for sequence in 0..split.len() {
             split.hidden_states(sequence)?;
         }
@@ -40,7 +42,19 @@ fn flip(path: &Path, byte: u64) {
 
 /// Damages a store, checks what verify and the readers say, and that repairing and filling makes it whole again.
 fn damaged(damage: impl Fn(&Path), named: &[&str], kind: ProblemKind, seen_by_readers: bool) {
-    let fixture = Fixture::usual(StoreDtype::F16);
+    for codec in [Codec::None, Codec::Blosc] {
+        let fixture = Fixture::usual(StoreDtype::F16).compressed(codec);
+        damaged_fixture(&fixture, &damage, named, kind, seen_by_readers);
+    }
+}
+
+fn damaged_fixture(
+    fixture: &Fixture,
+    damage: impl Fn(&Path),
+    named: &[&str],
+    kind: ProblemKind,
+    seen_by_readers: bool,
+) {
     let folder = tempfile::tempdir().unwrap();
     let (whole, path) = (
         folder.path().join("whole.zarr"),
@@ -87,13 +101,96 @@ fn damaged(damage: impl Fn(&Path), named: &[&str], kind: ProblemKind, seen_by_re
 }
 
 #[test]
-fn a_flipped_bit_is_found_by_verify() {
+fn a_flipped_bit_is_found_when_its_chunk_is_touched() {
     damaged(
         |path| flip(&path.join(FILE), 100),
         &[FILE],
         ProblemKind::Damaged,
-        false,
+        true,
     );
+}
+
+#[test]
+fn a_damaged_chunk_is_named_with_its_sentence_and_the_others_are_still_read() {
+    for (codec, io) in [
+        (Codec::None, Io::Mmap),
+        (Codec::None, Io::Read),
+        (Codec::Zstd, Io::Mmap),
+        (Codec::Zstd, Io::Read),
+    ] {
+        let fixture = Fixture::usual(StoreDtype::F16).compressed(codec);
+        let folder = tempfile::tempdir().unwrap();
+        fixture.fill(folder.path(), 0);
+        flip(&folder.path().join(FILE), 100);
+        let store = Store::open(folder.path(), io).unwrap();
+        let split = store.split(SplitName::Train).unwrap();
+        // The first chunk of file 1 begins at token 32; a sequence that only touches others is read.
+        let layout = split.layout();
+        let chunk = layout.file_tokens()..layout.file_tokens() + layout.chunk_tokens;
+        for sequence in 0..split.len() {
+            let tokens = split.tokens_of(sequence).unwrap();
+            let touches = tokens.start < chunk.end && chunk.start < tokens.end;
+            let read = split.hidden_states(sequence);
+            assert_eq!(read.is_err(), touches, "{codec}, {io:?}, {tokens:?}");
+            if let Err(error) = read {
+                let sentence = split.sentence_of()[sequence] + 1;
+                let message = error.to_string();
+                assert!(
+                    message.contains("inner chunk 0, tokens 32 to 39"),
+                    "{message}"
+                );
+                assert!(
+                    message.contains(&format!("sentence {sentence} of train")),
+                    "{message}"
+                );
+                assert_eq!(error.exit_status(), ExitStatus::Machine);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_checksums_a_flipped_bit_is_not_looked_for() {
+    let fixture = Fixture::usual(StoreDtype::F16);
+    let folder = tempfile::tempdir().unwrap();
+    fixture.fill(folder.path(), 0);
+    flip(&folder.path().join(FILE), 100);
+    flip(&folder.path().join("train/input_ids/c.0"), 9);
+    for io in [Io::Mmap, Io::Read, Io::Ram] {
+        let unchecked = Reading {
+            io,
+            checksums: false,
+        };
+        read_all(folder.path(), unchecked).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_becomes_shorter_under_its_map_is_an_error() {
+    for codec in [Codec::None, Codec::Zstd] {
+        let fixture = Fixture::usual(StoreDtype::F16).compressed(codec);
+        let folder = tempfile::tempdir().unwrap();
+        fixture.fill(folder.path(), 0);
+        let store = Store::open(folder.path(), Io::Mmap).unwrap();
+        let split = store.split(SplitName::Train).unwrap();
+        let last = split.len() - 1;
+        let layout = split.layout();
+        split.hidden_states(last).unwrap();
+        let file = layout.file_path(layout.files() - 1);
+        let options = fs_err::OpenOptions::new()
+            .write(true)
+            .open(folder.path().join(&file));
+        options.unwrap().set_len(0).unwrap();
+        let read = split.hidden_states(last);
+        // What is decoded already does not need the file any more.
+        if codec.is_none() {
+            let message = read.unwrap_err().to_string();
+            assert!(message.contains("became shorter"), "{message}");
+            assert!(message.contains(file.to_str().unwrap()), "{message}");
+        } else {
+            read.unwrap();
+        }
+    }
 }
 
 #[test]
@@ -153,7 +250,7 @@ fn a_damaged_small_array_is_found() {
         |path| flip(&path.join("train/input_ids/c.0"), 9),
         &["train/input_ids/c.0"],
         ProblemKind::Damaged,
-        false,
+        true,
     );
     let file = "test/labels/pos/c.0";
     damaged(

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use cache::{
-    ByteLimits, DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest,
+    ByteLimits, Codec, DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest,
     ModelIdentity, OpenMode, Opened, Part, PartStatistics, PartWriter, SplitTables, StoreDtype,
     StoreWriter, rows,
 };
@@ -60,7 +60,7 @@ impl Fixture {
             compute_dtype: "float32".to_owned(),
             max_batch_tokens: 2048,
             store_dtype: dtype,
-            codec: "none".to_owned(),
+            codec: Codec::None,
             provider: "cpu".to_owned(),
             chunk_tokens: units.chunk_tokens,
             file_tokens: units.file_tokens,
@@ -80,6 +80,12 @@ impl Fixture {
             part: 3_200,
         };
         Self::new(&lengths, dtype, 3, 8, limits)
+    }
+
+    /// The same with compressed chunks.
+    pub(crate) fn compressed(mut self, codec: Codec) -> Self {
+        self.manifest.codec = codec;
+        self
     }
 
     pub(crate) fn table(&self, split: SplitName) -> &SplitTables {

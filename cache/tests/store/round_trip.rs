@@ -1,6 +1,6 @@
 //! What is written is read: any ragged set of sequences, any number format, any file sizes, every way of reading.
 
-use cache::{ByteLimits, Io, LabelTable, Store, StoreDtype};
+use cache::{ByteLimits, Codec, Io, LabelTable, Reading, Store, StoreDtype};
 use half::{bf16, f16};
 use proptest::prelude::*;
 use shared::dataset::{SplitName, Task};
@@ -17,26 +17,30 @@ fn dtypes() -> impl Strategy<Value = StoreDtype> {
     ]
 }
 
+fn codecs() -> impl Strategy<Value = Codec> {
+    prop_oneof![Just(Codec::None), Just(Codec::Zstd), Just(Codec::Blosc)]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn any_store_is_read_as_it_was_written(
         train in prop::collection::vec(1_usize..14, 1..40),
         test in prop::collection::vec(1_usize..5, 0..4),
-        dtype in dtypes(),
+        (dtype, codec) in (dtypes(), codecs()),
         (layers, hidden) in (1_usize..4, 1_usize..20),
         (chunk, files, parts) in (1_u64..700, 1_u64..4, 1_u64..3),
-        seed in any::<u64>(),
+        (seed, checksums) in (any::<u64>(), any::<bool>()),
     ) {
         let lengths = vec![(SplitName::Train, train), (SplitName::Test, test)];
         let limits = ByteLimits { chunk, file: chunk * files, part: chunk * files * parts };
-        let fixture = Fixture::new(&lengths, dtype, layers, hidden, limits);
+        let fixture = Fixture::new(&lengths, dtype, layers, hidden, limits).compressed(codec);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.zarr");
         fixture.fill(&path, seed);
         for io in EVERY_IO {
-            check(&fixture, &Store::open(&path, io).unwrap(), seed);
+            check(&fixture, &Store::open(&path, Reading { io, checksums }).unwrap(), seed);
         }
     }
 }
@@ -78,10 +82,25 @@ fn check(fixture: &Fixture, store: &Store, seed: u64) {
         );
         let mut sequences: Vec<usize> = (0..split.len()).collect();
         sequences.sort_by_key(|&sequence| scramble(seed ^ sequence as u64));
+        check_range(fixture, store, table.name, seed);
         for sequence in sequences {
+            split.will_need(sequence);
             check_sequence(fixture, store, table.name, sequence);
         }
         assert!(split.hidden_states(split.len()).is_err());
+    }
+}
+
+/// All rows at once, and some from the middle, across sequences.
+fn check_range(fixture: &Fixture, store: &Store, split: SplitName, seed: u64) {
+    let reader = store.split(split).unwrap();
+    let tokens = reader.tokens() as u64;
+    let start = seed % (tokens + 1);
+    let end = start + seed / 7 % (tokens - start + 1);
+    for range in [0..tokens, start..end] {
+        let (expected, _) = fixture.rows(split, range.clone(), &(0..0));
+        let rows = reader.rows(range).unwrap();
+        assert_eq!(rows.pieces().collect::<Vec<_>>().concat(), expected);
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use cache::storage::MappedStorage;
-use cache::{SplitTables, StoreDtype};
+use cache::{Codec, SplitTables, StoreDtype};
 use serde_json::{Value, json};
 use zarrs::array::{Array, ArrayBytes};
 
@@ -13,8 +13,12 @@ use crate::fixture::{Fixture, token_labels};
 
 #[test]
 fn zarrs_reads_every_array() {
-    for dtype in [StoreDtype::F16, StoreDtype::F32, StoreDtype::Bf16] {
-        let fixture = Fixture::usual(dtype);
+    for (dtype, codec) in [
+        (StoreDtype::F16, Codec::None),
+        (StoreDtype::F32, Codec::Zstd),
+        (StoreDtype::Bf16, Codec::Blosc),
+    ] {
+        let fixture = Fixture::usual(dtype).compressed(codec);
         let folder = tempfile::tempdir().unwrap();
         fixture.fill(folder.path(), 0);
         let storage = Arc::new(MappedStorage::new(folder.path()));
@@ -88,8 +92,14 @@ fn zarr_python_reads_the_same_numbers() {
         return;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/read_store.py");
-    for dtype in [StoreDtype::F16, StoreDtype::F32] {
-        let fixture = Fixture::usual(dtype);
+    for (dtype, codec) in [
+        (StoreDtype::F16, Codec::None),
+        (StoreDtype::F32, Codec::None),
+        (StoreDtype::F16, Codec::Zstd),
+        (StoreDtype::F16, Codec::Blosc),
+        (StoreDtype::F32, Codec::Blosc),
+    ] {
+        let fixture = Fixture::usual(dtype).compressed(codec);
         let folder = tempfile::tempdir().unwrap();
         fixture.fill(folder.path(), 0);
         let output = Command::new(&python)

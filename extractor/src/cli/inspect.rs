@@ -59,6 +59,10 @@ fn lines(found: &Inspection) -> Vec<String> {
         ),
         format!("size       {}", bytes(found.bytes)),
     ];
+    if !manifest.codec.is_none() {
+        let (codec, stored) = (manifest.codec, bytes(found.stored_bytes));
+        lines.push(format!("compressed {codec}, {stored} on disk"));
+    }
     for (name, split) in &found.splits {
         lines.extend(split_lines(&name.to_string(), split));
     }

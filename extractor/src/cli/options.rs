@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cache::{ByteLimits, LongPolicy, StoreDtype};
+use cache::{ByteLimits, Codec, LongPolicy, StoreDtype};
 use clap::{Args, ValueEnum};
 use shared::dataset::{Column, Format, SplitName, Task};
 
@@ -61,6 +61,16 @@ pub(super) struct InputOptions {
         help_heading = "Store"
     )]
     pub(super) store_dtype: StoreDtype,
+    /// Compression. Without it the trainer reads the files in place; with it whole chunks are decoded, so that a store
+    /// that does not fit into memory is trained on far more slowly.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "none",
+        env = "EXTRACTOR_COMPRESSION",
+        help_heading = "Store"
+    )]
+    pub(super) compression: Codec,
     /// Bytes of an inner chunk, at most: what a Zarr reader decodes for a single token.
     #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().chunk, env = "EXTRACTOR_CHUNK_BYTES", help_heading = "Store")]
     pub(super) chunk_bytes: u64,

@@ -66,6 +66,7 @@ pub(super) struct Prepared {
     pub(super) store: Option<PathBuf>,
     layers: Vec<usize>,
     store_dtype: cache::StoreDtype,
+    codec: cache::Codec,
     bytes: ByteLimits,
 }
 
@@ -149,6 +150,7 @@ impl Prepared {
             store,
             layers,
             store_dtype,
+            codec: options.compression,
             bytes,
         })
     }
@@ -181,7 +183,7 @@ impl Prepared {
             compute_dtype: self.encoder.dtype.to_string(),
             max_batch_tokens: self.max_batch_tokens,
             store_dtype: self.store_dtype,
-            codec: cache::manifest::no_codec(),
+            codec: self.codec,
             provider: match self.encoder.device {
                 Device::Cuda(_) => "cuda".to_owned(),
                 Device::Cpu | Device::Auto => "cpu".to_owned(),

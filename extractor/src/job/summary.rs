@@ -46,8 +46,10 @@ pub struct Summary {
     /// The data set as sequences.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Bytes of hidden states in the finished store.
+    /// Bytes of hidden states in the finished store, without compression.
     pub bytes: u64,
+    /// Bytes that they take on disk, checksums included; none while the store is not complete.
+    pub stored_bytes: Option<u64>,
     /// Tokens that this run encoded.
     pub tokens_encoded: u64,
     /// From the first batch to the last byte.
@@ -100,7 +102,9 @@ impl Summary {
             (false, true) => State::Complete,
             (false, false) => State::Partial,
         };
+        let stored_bytes = cache::inspect::stored_bytes(&store);
         Self {
+            stored_bytes: stored_bytes.filter(|_| work.complete),
             store,
             identity: manifest.identity(),
             state,
@@ -135,6 +139,9 @@ impl Summary {
                 bytes(self.bytes)
             ),
         ];
+        if let Some(stored) = self.stored_bytes.filter(|&stored| stored < self.bytes) {
+            lines.push(format!("compressed {} on disk", bytes(stored)));
+        }
         if self.tokens_encoded > 0 {
             lines.push(format!(
                 "speed      {:.0} tokens/s on {}, {:.1} % padding, limited by the {}",

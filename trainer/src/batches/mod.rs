@@ -104,6 +104,14 @@ pub struct Prepared<'s> {
     pub targets: Vec<i64>,
 }
 
+/// Lets the disk begin with sentences that are still some batches away.
+fn announce(split: &LabelledSplit<'_>, sentences: &[usize]) {
+    let sequences = sentences
+        .iter()
+        .flat_map(|&sentence| split.sequences(sentence));
+    sequences.for_each(|sequence| split.reader.will_need(sequence));
+}
+
 fn prepare<'s>(
     split: &LabelledSplit<'s>,
     index: usize,

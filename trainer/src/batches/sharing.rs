@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{LabelledSplit, LoadError, Prepared, prepare};
+use super::{LabelledSplit, LoadError, Prepared, announce, prepare};
 
 /// Batches in memory, from the one that the slowest taker is at.
 const AHEAD: usize = 4;
@@ -116,7 +116,13 @@ impl<'t, 's, T, E> Table<'t, 's, T, E> {
         first: usize,
     ) -> Result<(), LoadError> {
         let _leaving = Leaving(self);
+        for sentences in batches.iter().skip(first).take(AHEAD) {
+            announce(split, sentences);
+        }
         for (index, sentences) in batches.iter().enumerate().skip(first) {
+            if let Some(later) = batches.get(index + AHEAD) {
+                announce(split, later);
+            }
             let prepared = match prepare(split, index, sentences) {
                 Ok(prepared) => prepared,
                 Err(error) => {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use cache::{LabelLevel, LabelTable, SplitReader, Store};
+use cache::{LabelLevel, LabelTable, SplitReader, Store, StoreError};
 use shared::dataset::{SplitName, Task};
 use shared::exit::ExitStatus;
 
@@ -36,13 +36,19 @@ pub enum SplitError {
         /// Tasks whose labels are there.
         there: Vec<Task>,
     },
+    /// Words, labels or offsets are damaged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl SplitError {
     /// Who is to mend it.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
-        ExitStatus::User
+        match self {
+            Self::Store(error) => error.exit_status(),
+            _ => ExitStatus::User,
+        }
     }
 }
 
@@ -75,13 +81,14 @@ impl<'s> LabelledSplit<'s> {
     /// The split `name` of `store` with its labels of `task`.
     ///
     /// # Errors
-    /// When the store has no such split, or the split no such labels.
+    /// When the store has no such split, or the split no such labels, or what belongs to them is damaged.
     pub fn of(store: &'s Store, name: SplitName, task: Task) -> Result<Self, SplitError> {
         let there = || store.manifest().splits.keys().copied().collect();
         let reader = store.split(name).ok_or_else(|| SplitError::NoSplit {
             wanted: name,
             there: there(),
         })?;
+        reader.check_tables()?;
         let table = reader.labels(task).ok_or_else(|| SplitError::NoTask {
             split: name,
             wanted: task,

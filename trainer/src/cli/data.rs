@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cache::{Io, Store};
+use cache::{Io, Reading, Store};
 use shared::dataset::{SplitName, Task};
 use shared::terminal::Terminal;
 use tch::Device;
@@ -48,7 +48,8 @@ pub(super) fn store(options: &StoreArgs, terminal: &Terminal) -> Result<Store, C
     };
     let root = options.cache.as_deref().unwrap_or(Path::new("."));
     let path = cache::find_store(root, options.model.as_deref(), options.dataset.as_deref())?;
-    let store = Store::open(&path, io)?;
+    let checksums = !options.no_checksums;
+    let store = Store::open(&path, Reading { io, checksums })?;
     let manifest = store.manifest();
     let sizes: Vec<String> = manifest
         .splits

@@ -65,6 +65,9 @@ pub struct StoreArgs {
     /// How to read: mapped, a sentence at a time (for slow network file systems), or all into memory
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ["auto", "mmap", "read", "ram"])]
     pub io: String,
+    /// Do not compare stored chunks with their checksums when they are first read
+    #[arg(long)]
+    pub no_checksums: bool,
 }
 
 /// Where to compute.

@@ -244,7 +244,7 @@ fn manifest(recipe: &Recipe, tables: &[SplitTables]) -> Manifest {
         compute_dtype: "float32".to_owned(),
         max_batch_tokens: 2048,
         store_dtype: StoreDtype::F16,
-        codec: "none".to_owned(),
+        codec: cache::Codec::None,
         provider: "test".to_owned(),
         chunk_tokens: 500,
         file_tokens: 1000,
