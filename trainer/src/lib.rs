@@ -15,6 +15,8 @@ pub mod predictions;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod summary;
+pub mod sweep;
 pub mod tensorboard;
 pub mod training;
 pub mod weights;

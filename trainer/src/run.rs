@@ -60,6 +60,12 @@ pub enum RunError {
         /// What is missing.
         file: &'static str,
     },
+    /// The run has no scores yet.
+    #[error("{} is not finished; the command that started it goes on with it, with --resume", .folder.display())]
+    Unfinished {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A file of the run cannot be understood.
     #[error("{}: {why}; it was damaged or written by another version, start the run anew with --overwrite", .path.display())]
     Broken {
@@ -217,6 +223,18 @@ impl Config {
         differences
     }
 
+    /// The kind of head, and what was left out of it.
+    #[must_use]
+    pub fn head_name(&self) -> String {
+        let head = &self.head;
+        let left_out = match (head.tailor, head.tailor_attention) {
+            (false, _) => "-no-tailor",
+            (true, false) => "-no-tailor-attention",
+            (true, true) => "",
+        };
+        format!("{}{left_out}", head.kind)
+    }
+
     /// `MODEL--DATASET--HEAD-SEED`, with the task where it is not the data set's own.
     #[must_use]
     pub fn default_name(&self) -> String {
@@ -226,22 +244,11 @@ impl Config {
         } else {
             format!("--{}", self.task)
         };
-        let mut head = self.head.kind.to_string();
-        for (plain, suffix) in [
-            (self.head.tailor, "-no-tailor"),
-            (
-                self.head.tailor_attention || !self.head.tailor,
-                "-no-tailor-attention",
-            ),
-        ] {
-            if !plain {
-                head.push_str(suffix);
-            }
-        }
         let name = format!(
-            "{}--{}{task}--{head}-{}",
+            "{}--{}{task}--{}-{}",
             base_name(&identity.model.id),
             base_name(&identity.dataset.id),
+            self.head_name(),
             self.training.seed
         );
         name.replace(['/', '\\', ':', ',', ' '], "-")

@@ -13,6 +13,7 @@ use crate::activations::{Batch, BatchError};
 
 use random::Random;
 
+pub(crate) use sharing::on_one_thread;
 pub use sharing::share;
 pub use split::{LabelledSplit, NO_TARGET, SplitError, tasks};
 

@@ -43,7 +43,7 @@ pub fn share<'s, T: Send, E: Send>(
 }
 
 /// Runs `work` where parallel loops find a single thread, so that workers do not take each other's cores.
-fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
         Ok(pool) => pool.install(work),
         // Slower, not wrong.
@@ -153,11 +153,11 @@ impl<'t, 's, T, E> Table<'t, 's, T, E> {
             };
             drop(state);
             let panicking = Panicking(self);
-            let taken = take(taker, &batch);
+            let result = take(taker, &batch);
             drop(panicking);
             drop(batch);
             state = self.lock();
-            state.give_back(place, taker, taken);
+            state.give_back(place, taker, result);
             self.changed.notify_all();
         }
     }
@@ -185,11 +185,11 @@ impl<'t, 's, T, E> State<'t, 's, T, E> {
         Some((place, seat.taker.take()?, Arc::clone(batch)))
     }
 
-    fn give_back(&mut self, place: usize, taker: &'t mut T, taken: Result<ControlFlow<()>, E>) {
+    fn give_back(&mut self, place: usize, taker: &'t mut T, result: Result<ControlFlow<()>, E>) {
         let seat = &mut self.seats[place];
         seat.taker = Some(taker);
         seat.next += 1;
-        match taken {
+        match result {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => seat.ended = Some(Ok(())),
             Err(error) => seat.ended = Some(Err(error)),

@@ -6,6 +6,7 @@ mod evaluate;
 mod finish;
 pub mod options;
 mod settings;
+mod sweep;
 mod train;
 
 use shared::exit::ExitStatus;
@@ -17,6 +18,7 @@ use crate::device::DeviceError;
 use crate::evaluation::EvaluationError;
 use crate::head::HeadError;
 use crate::run::RunError;
+use crate::sweep::PlanError;
 use crate::training::TrainingError;
 use crate::weights::WeightsError;
 use options::{Job, Options};
@@ -52,6 +54,17 @@ pub enum CommandError {
     /// The activations cannot be had.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The file of a sweep cannot be used.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A run of a sweep cannot be prepared.
+    #[error("run {name}: {error}")]
+    OfRun {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: Box<Self>,
+    },
     /// The head cannot be run over a split.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
@@ -83,6 +96,8 @@ impl CommandError {
             Self::Weights(error) => error.exit_status(),
             Self::Training(error) => error.exit_status(),
             Self::Load(error) => error.exit_status(),
+            Self::Plan(error) => error.exit_status(),
+            Self::OfRun { error, .. } => error.exit_status(),
             Self::Evaluation(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
             Self::Json(_) => ExitStatus::Machine,
@@ -99,6 +114,7 @@ pub fn run(options: &Options, terminal: &Terminal) -> Result<ExitStatus, Command
     match &options.command {
         None => train::run(&options.train, terminal),
         Some(Job::Train(train)) => train::run(train, terminal),
+        Some(Job::Sweep(sweep)) => sweep::run(sweep, terminal),
         Some(Job::Eval(eval)) => evaluate::eval(eval, terminal),
         Some(Job::Predict(predict)) => evaluate::predict(predict, terminal),
         Some(Job::Doctor(doctor)) => doctor::run(doctor, terminal),

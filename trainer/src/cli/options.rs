@@ -20,6 +20,22 @@ Examples:
 Every option has a twin in the environment: --batch-size is TRAINER_BATCH_SIZE.
 Exit status: 0 done, 1 yours to mend, 2 the machine's, 75 stopped by a signal with all state saved.";
 
+const SWEEP: &str = "\
+A sweep's file; keys are the options of `trainer train` about head and training:
+  [defaults]                  # of every run
+  epochs = 20
+  [grid]                      # every combination of these
+  seed = [0, 1, 2]
+  [[run]]                     # each of these, times the grid; goes before defaults and grid
+  head = \"adapter\"
+  [[run]]
+  head = \"last\"
+  name = \"probe\"            # a name in place of the head's
+
+Runs that see their sentences in the same order (seed or order-seed, batch size, limit-train) share one pass over the
+store each epoch. --threads runs are trained at the same time, each on one thread: its numbers are those of
+`trainer train --threads 1` with the same options. Stopped or killed, the same command goes on.";
+
 /// Trains small heads on the hidden states that `extractor` stored.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "trainer", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
@@ -41,6 +57,9 @@ pub enum Job {
     /// Train a head (what happens without a command, too)
     #[command(after_help = EXAMPLES)]
     Train(Box<TrainArgs>),
+    /// Train many heads on one pass over the store: seeds, learning rates, heads, sizes, tasks
+    #[command(after_help = SWEEP)]
+    Sweep(SweepArgs),
     /// Score a trained head on a split of a store
     Eval(EvalArgs),
     /// Write the predictions of a trained head on a split: token, gold and predicted label
@@ -201,6 +220,37 @@ pub struct OutputArgs {
     pub json: bool,
 }
 
+/// Options of `sweep`.
+#[derive(Clone, Debug, Args)]
+pub struct SweepArgs {
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// TOML file that lists the runs
+    #[arg(long, value_name = "FILE", help_heading = "Runs")]
+    pub config: PathBuf,
+    /// Where to compute.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Folder of runs; the sweep gets a folder there, and each of its runs one in that
+    #[arg(
+        long,
+        value_name = "RUNS",
+        default_value = "runs",
+        help_heading = "Output"
+    )]
+    pub out: PathBuf,
+    /// Name of the sweep's folder [default: that of FILE]
+    #[arg(long, help_heading = "Output")]
+    pub name: Option<String>,
+    /// Start all runs anew; without it, finished runs are kept and unfinished ones go on
+    #[arg(long, help_heading = "Output")]
+    pub overwrite: bool,
+    /// Print the results as JSON on stdout
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
 /// A trained head and the data to run it over.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
@@ -305,6 +355,7 @@ impl Options {
         let missing = match &self.command {
             None => self.train.missing(),
             Some(Job::Train(train)) => train.missing(),
+            Some(Job::Sweep(sweep)) => sweep.store.missing().into_iter().collect(),
             Some(Job::Eval(EvalArgs { run, .. }) | Job::Predict(PredictArgs { run, .. })) => {
                 run.store.missing().into_iter().collect()
             }

@@ -126,10 +126,10 @@ impl<'a> Training<'a> {
             stop,
         };
         if training.state.step > 0 && !training.is_over() {
-            let (step, epoch) = (training.state.step, training.state.epoch + 1);
+            let (done, epoch) = (training.state.step, training.state.epoch + 1);
             let epochs = settings.epochs;
             training.say(&format!(
-                "Going on after step {step} (epoch {epoch} of {epochs})"
+                "Going on after step {done} (epoch {epoch} of {epochs})"
             ));
         }
         Ok(training)
