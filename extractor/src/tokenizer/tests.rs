@@ -122,6 +122,16 @@ fn byte_level_bpe_equals_transformers() {
 }
 
 #[test]
+fn unigram_equals_transformers() {
+    let expected = expected();
+    for name in ["xlm-roberta", "camembert"] {
+        let tokenizer = Tokenizer::in_folder(&fixtures().join(format!("toy-{name}"))).unwrap();
+        assert_eq!((tokenizer.prefix().len(), tokenizer.suffix().len()), (1, 1));
+        compare(&tokenizer, &expected[name], &expected["words"]);
+    }
+}
+
+#[test]
 fn what_is_wrong_in_a_folder_is_named() {
     let message = |folder: &tempfile::TempDir| {
         let error = Tokenizer::in_folder(folder.path()).err().expect("an error");
