@@ -15,7 +15,7 @@ use crate::metadata;
 use crate::owner::{Claim, living_owners};
 use crate::record::{Done, PartRecord, SplitRecord, done_path, progress, progress_folder};
 use crate::{
-    FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, StoreError, tables,
+    FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, Store, StoreError, tables,
 };
 
 /// What to do with a store that is there already.
@@ -128,6 +128,14 @@ impl StoreWriter {
             .map(|table| (table.name, table.offsets.clone()))
             .collect();
         Ok(Opened::Writer(Self { target, offsets }))
+    }
+
+    /// Removes what writers that were killed at the very end have left in a complete store; nothing, usually.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk fails.
+    pub fn tidy(store: &Store) -> Result<(), StoreError> {
+        tidy(store.path(), store.manifest())
     }
 
     /// All parts of the store, done or not, in order.

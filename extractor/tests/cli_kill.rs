@@ -1,6 +1,12 @@
 //! Kills, signals and shares: however an extraction came about, its store has the same bytes.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure being reported")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "chances"
+)]
 
 mod common;
 
@@ -59,28 +65,81 @@ fn differing(left: &Toy, one: &str, other: &str) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn a_killed_extraction_ends_with_the_same_bytes() {
-    let toy = Toy::repeated(20);
-    let began = Instant::now();
-    assert_eq!(finish(start(&toy, "whole", &[])), (Some(0), String::new()));
-    let duration = began.elapsed();
-    let mut state = 1_u64;
-    for round in 0..12 {
-        let mut child = start(&toy, "killed", &[]);
-        // Anywhere from the first moment to the last; what is done stays, so later rounds get further.
-        state = state
+/// Kills for each number of shares: a few with every `cargo test`, more with `STORE_KILLS=200`.
+fn kills() -> usize {
+    let kills = std::env::var("STORE_KILLS").ok();
+    kills.and_then(|kills| kills.parse().ok()).unwrap_or(6)
+}
+
+/// Numbers below 1 that look random and are the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> f64 {
+        self.0 = self
+            .0
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(
-            duration.mul_f64(f64::from((state >> 40) as u32) / f64::from(1 << 24) * 0.9),
-        );
-        child.kill().unwrap();
-        child.wait().unwrap();
-        println!("round {round}: killed");
+        f64::from((self.0 >> 40) as u32) / f64::from(1 << 24)
     }
-    assert_eq!(finish(start(&toy, "killed", &[])), (Some(0), String::new()));
+}
+
+/// Starts `count` shares again and again, in any order and at once, and kills them at any moment, the first and the
+/// last one of a run included, until that met [`kills`] of them at work.
+fn kill_shares(count: usize, extra: &[&str]) {
+    let toy = Toy::repeated(20);
+    let began = Instant::now();
+    assert_eq!(
+        finish(start(&toy, "whole", extra)),
+        (Some(0), String::new())
+    );
+    let duration = began.elapsed();
+    let (mut chance, mut killed, mut completed) = (Chance(count as u64), 0, 0);
+    while killed < kills() {
+        let mut shares: Vec<usize> = (1..=count).collect();
+        shares.sort_by_cached_key(|_| (chance.next() * 1e6) as u64);
+        let mut children: Vec<Child> = shares
+            .into_iter()
+            .map(|share| {
+                let share = format!("{share}/{count}");
+                start(&toy, "killed", &[extra, &["--shard", &share]].concat())
+            })
+            .collect();
+        while let Some(mut child) = children.pop() {
+            // What is done stays, so later rounds get further.
+            std::thread::sleep(duration.mul_f64(chance.next() * 0.9 / count as f64));
+            if child.try_wait().unwrap().is_none() {
+                killed += 1;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        if store(&toy, "killed").join("done.json").exists() {
+            // Killed after that, it may have left records behind, which the next run takes away.
+            assert_eq!(finish(start(&toy, "killed", extra)).0, Some(0));
+            assert_eq!(differing(&toy, "whole", "killed"), Vec::<String>::new());
+            fs_err::remove_dir_all(store(&toy, "killed")).unwrap();
+            completed += 1;
+        }
+    }
+    assert_eq!(
+        finish(start(&toy, "killed", extra)),
+        (Some(0), String::new())
+    );
     assert_eq!(differing(&toy, "whole", "killed"), Vec::<String>::new());
+    println!("{killed} kills of {count} shares at once, {completed} stores completed under them");
+}
+
+#[test]
+fn a_killed_extraction_ends_with_the_same_bytes() {
+    kill_shares(1, &[]);
+}
+
+#[test]
+fn killed_shares_end_with_the_same_bytes() {
+    for count in [2, 3, 5] {
+        kill_shares(count, &["--compression", "blosc"]);
+    }
 }
 
 #[test]

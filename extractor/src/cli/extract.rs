@@ -120,6 +120,7 @@ fn finished(
     terminal: &Terminal,
 ) -> Result<ExitStatus, CliError> {
     let store = Store::open(path, Io::Read)?;
+    StoreWriter::tidy(&store)?;
     terminal.status(format!("complete   {}: nothing to do", path.display()));
     if options.json {
         let line = serde_json::json!({ "store": path, "identity": store.identity(), "state": "complete", "tokens_encoded": 0 });
