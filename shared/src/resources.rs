@@ -3,12 +3,14 @@
 
 mod cgroup;
 mod filesystem;
+mod job;
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 pub use filesystem::FileSystem;
+pub use job::slurm_job;
 
 /// How many threads to compute with: the least of `SLURM_CPUS_PER_TASK`, the CPUs that this process may run on,
 /// and the CPU quota of its control group.
@@ -49,6 +51,16 @@ pub fn memory_available() -> Option<u64> {
     Some(memory_limit().map_or(available, |limit| limit.min(available)))
 }
 
+/// The most bytes of memory that this process ever had, mapped files included as far as they were read; none where
+/// `/proc` does not tell.
+#[must_use]
+pub fn peak_memory() -> Option<u64> {
+    let table = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = table.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes.saturating_mul(1024))
+}
+
 /// The bytes that an unprivileged user may still write to the file system of `path`, or of the nearest folder above
 /// it that exists.
 ///
@@ -80,6 +92,17 @@ mod tests {
         assert_eq!(limited(8, Some("16")), 8);
         assert_eq!(limited(8, Some("0")), 8);
         assert_eq!(limited(8, Some("many")), 8);
+    }
+
+    #[test]
+    fn peak_memory_only_grows() {
+        let before = peak_memory().unwrap();
+        let much = vec![1_u8; 8 << 20];
+        assert!(
+            before > 1 << 20 && peak_memory().unwrap() >= before,
+            "{}",
+            much.len()
+        );
     }
 
     #[test]

@@ -46,6 +46,9 @@ type Shared<'r> = (Order, Vec<(usize, &'r mut Run)>);
 /// Trains all runs of a sweep, or goes on with them.
 pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
     let stop = shared::signals::install()?;
+    if let Some(job) = shared::resources::slurm_job() {
+        terminal.status(job);
+    }
     let planned = sweep::read(&options.config)?;
     let crew = Crew::new(data::threads(&options.machine));
     let device = data::device(&options.machine, 1)?;

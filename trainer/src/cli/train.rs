@@ -18,6 +18,9 @@ use crate::{checkpoint, device, weights};
 /// Trains a head, or goes on with it.
 pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
     let stop = shared::signals::install()?;
+    if let Some(job) = shared::resources::slurm_job() {
+        terminal.status(job);
+    }
     let threads = data::threads(&options.machine);
     let device = data::device(&options.machine, threads)?;
     let store = data::store(&options.store, terminal)?;

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# The templates on a real Slurm of one machine: `test.sh BIN MODEL DATASET`, where BIN is the folder of the built
+# programs. Starts munged, slurmctld and slurmd of its own in a temporary folder (Debian: slurm-wlm, munge; as root) and stops
+# them at the end. An array of four fills one store while one task is requeued in the middle and one is cancelled and
+# submitted again; the dependent job trains; the store must be byte-identical to one that a single process wrote.
+set -euo pipefail
+
+[ $# -eq 3 ] || { echo "usage: $0 BIN MODEL DATASET" >&2; exit 1; }
+bin=$(realpath "$1") model=$(realpath "$2") dataset=$(realpath "$3")
+here=$(dirname "$(realpath "$0")")
+for program in munged mungekey slurmctld slurmd sbatch; do
+    PATH=$PATH:/usr/sbin command -v "$program" > /dev/null || { echo "skipped: there is no $program here (Debian: slurm-wlm, munge)"; exit 0; }
+done
+[ "$(id -u)" -eq 0 ] || { echo "skipped: a Slurm of our own needs root"; exit 0; }
+
+work=$(mktemp -d)
+chmod 755 "$work"
+export PATH=$bin:$PATH:/usr/sbin SLURM_CONF=$work/slurm.conf
+finish() {
+    status=$?
+    scancel --user root 2> /dev/null || true
+    for daemon in slurmd slurmctld munged; do
+        [ ! -f "$work/$daemon.pid" ] || kill "$(cat "$work/$daemon.pid")" 2> /dev/null || true
+    done
+    if [ "$status" -ne 0 ]; then tail -n 30 "$work"/*.log "$work"/jobs/*.log 2> /dev/null || true; fi
+    sleep 1
+    rm -rf "$work"
+    exit "$status"
+}
+trap finish EXIT
+
+host=$(hostname -s)
+mkdir "$work/state" "$work/spool" "$work/jobs" "$work/munge"
+mungekey --create --keyfile="$work/munge/key"
+munged --force --key-file="$work/munge/key" --socket="$work/munge/socket" --pid-file="$work/munged.pid" \
+    --log-file="$work/munged.log" --seed-file="$work/munge/seed"
+cat > "$SLURM_CONF" <<CONF
+ClusterName=test
+SlurmctldHost=$host(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=$work/munge/socket
+StateSaveLocation=$work/state
+SlurmdSpoolDir=$work/spool
+SlurmctldPidFile=$work/slurmctld.pid
+SlurmdPidFile=$work/slurmd.pid
+SlurmctldLogFile=$work/slurmctld.log
+SlurmdLogFile=$work/slurmd.log
+SlurmctldPort=26817
+SlurmdPort=26818
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+MpiDefault=none
+ReturnToService=2
+KillWait=20
+JobRequeue=1
+SchedulerParameters=sched_interval=2,bf_interval=2
+NodeName=$host NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
+PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
+CONF
+slurmctld
+slurmd
+waited=0
+until sinfo -h -o %t 2> /dev/null | grep -q idle; do
+    sleep 1
+    waited=$((waited + 1))
+    [ "$waited" -lt 60 ] || { echo "the node did not come up" >&2; exit 1; }
+done
+echo "Slurm $(slurmctld -V | cut -d' ' -f2) is up"
+
+# Small parts, so that there is a middle to be interrupted in.
+export EXTRACTOR_PART_BYTES=2000000 EXTRACTOR_FILE_BYTES=1000000 EXTRACTOR_CHUNK_BYTES=200000 EXTRACTOR_DEVICE=cpu TRAINER_DEVICE=cpu
+extractor --model "$model" --dataset "$dataset" --out "$work/alone" --threads 1 --quiet
+echo "one process wrote $(find "$work/alone" -name 'c.*.0.0' | wc -l) files"
+
+cd "$work/jobs"
+export MODEL=$model DATASET=$dataset OUT=$work/cache RUNS=$work/runs EPOCHS=3 EXTRACTOR_THREADS=1
+array=$(sbatch --parsable "$here/extract.sbatch")
+training=$(sbatch --parsable --dependency="afterok:$array" --cpus-per-task=1 "$here/train.sbatch")
+records() { find "$work/cache" -path '*/progress/*.json' 2> /dev/null | wc -l; }
+until [ "$(records)" -ge 2 ]; do sleep 0.1; done
+scontrol requeue "${array}_1"
+scancel "${array}_2"
+echo "requeued task 1, cancelled task 2 after $(records) parts"
+# Cancelled is not ok: the dependent job would wait for ever, as it should. The share is submitted again, and the
+# training made to wait for that too.
+again=$(EXTRACTOR_SHARD=2/4 sbatch --parsable --array=2 "$here/extract.sbatch")
+scontrol update "JobId=$training" "Dependency=afterany:$array,afterok:$again"
+
+waited=0
+while [ -n "$(squeue -h)" ]; do
+    sleep 1
+    waited=$((waited + 1))
+    [ "$waited" -lt 300 ] || { squeue; echo "the jobs did not end" >&2; exit 1; }
+done
+diff -r "$work/alone" "$work/cache"
+echo "the array's store is byte-identical to that of one process"
+grep -q "restart 1" "extract-${array}_1.log"
+echo "task 1 told of its restart"
+[ -s "$work/runs/adapter/adapter.safetensors" ]
+[ -s "$work/runs/adapter/report.html" ]
+echo "the dependent job trained a head"
+
+# A time limit: TERM a while before it, exit 75, requeued, ended as if nothing had been.
+seeds=$(EPOCHS=20 sbatch --parsable "$here/seeds.sbatch")
+waited=0
+until [ -s "$work/runs/seed-1/last/state.json" ]; do
+    sleep 0.2
+    waited=$((waited + 1))
+    [ "$waited" -lt 600 ] || { echo "seed 1 did not begin" >&2; exit 1; }
+done
+scancel --signal=TERM "${seeds}_1"
+waited=0
+while [ -n "$(squeue -h)" ]; do
+    sleep 1
+    waited=$((waited + 1))
+    [ "$waited" -lt 300 ] || { squeue; echo "the seeds did not end" >&2; exit 1; }
+done
+for seed in 1 2 3; do [ -s "$work/runs/seed-$seed/report.html" ]; done
+grep -q "restart 1" "seeds-${seeds}_1.log"
+echo "three seeds, one of them told to stop and requeued, are trained"
+echo "Slurm: all passed"
