@@ -89,17 +89,26 @@ struct Built {
     executable: Option<PathBuf>,
 }
 
-/// Builds the programs and tells where cargo put them: the target folder may be elsewhere.
+/// Builds both programs and tells where cargo put them.
 pub(crate) fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
+    build_packages(project, &["extractor", "trainer"])
+}
+
+/// Builds the programs of some packages and tells where cargo put them: the target folder may be elsewhere.
+pub(crate) fn build_packages(
+    project: &Project,
+    packages: &[&str],
+) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = project.cargo(&[
         "build",
         "--release",
         "--locked",
         "--message-format=json-render-diagnostics",
     ]);
-    command
-        .args(["--package", "extractor", "--package", "trainer", "--bins"])
-        .stdout(Stdio::piped());
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    command.arg("--bins").stdout(Stdio::piped());
     let mut cargo = command.spawn().context("cannot run cargo")?;
     let mut programs = BTreeMap::new();
     for line in cargo

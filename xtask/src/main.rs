@@ -2,6 +2,7 @@
 //! cannot be compiled before libtorch is there: so it depends on nothing heavy, and fetches what the others need.
 
 mod bench;
+mod bundle;
 mod check;
 mod demo;
 mod example;
@@ -13,6 +14,7 @@ mod project;
 mod python;
 mod runtimes;
 mod setup;
+mod sizes;
 mod steps;
 mod test;
 mod unpack;
@@ -25,6 +27,7 @@ use clap::{Parser, Subcommand};
 use shared::terminal::TerminalOptions;
 
 use crate::bench::BenchOptions;
+use crate::bundle::BundleOptions;
 use crate::fetch::CannotFetch;
 use crate::project::Project;
 use crate::setup::SetupOptions;
@@ -66,8 +69,12 @@ enum Command {
     Check,
     /// Write docs/models.md: every family against transformers (`PYTHON_WITH_TORCH` names a Python with both).
     Models,
+    /// Pack the programs and the native libraries for a machine without internet and without Rust.
+    Bundle(BundleOptions),
     /// Measure this project and PyTorch side by side; saved after each run, and resumed.
     Bench(BenchOptions),
+    /// Measure start-up and memory of encoders of true sizes, and write them into docs/models.md (4 GB of disk).
+    Sizes,
     /// Compare with PyTorch and transformers: the same tests, with a large Python environment (about 6 GB).
     Parity {
         /// Arguments for `cargo test --locked`; without a package among them, all are tested.
@@ -91,7 +98,9 @@ fn main() -> ExitCode {
         } => test::run(&project, !no_python, &arguments, &terminal),
         Command::Check => check::run(&project, &terminal),
         Command::Models => models::run(&project, &terminal),
+        Command::Bundle(options) => bundle::run(&project, &options, &terminal),
         Command::Bench(options) => bench::run(&project, &options, &terminal),
+        Command::Sizes => sizes::run(&project, &terminal),
         Command::Parity { arguments } => parity::run(&project, &arguments, &terminal),
     };
     done.unwrap_or_else(|error| {

@@ -13,6 +13,7 @@ use shared::terminal::Terminal;
 use crate::example;
 use crate::project::Project;
 use crate::setup::{self, SetupOptions};
+use crate::sizes;
 use crate::steps::{self, Steps};
 use crate::test::{TORCH_VARIABLE, cargo_test};
 
@@ -37,7 +38,7 @@ in float32. The checkpoints and the script that makes them are in `extractor/tes
 
 /// Measures and writes the page.
 pub(crate) fn run(project: &Project, terminal: &Terminal) -> Result<ExitCode> {
-    let mut steps = Steps::new(3, terminal);
+    let mut steps = Steps::new(4, terminal);
     let encoder = steps.step("libraries and a real encoder", || {
         setup::run(project, SetupOptions::default(), terminal)?;
         example::encoder(project, terminal)
@@ -49,6 +50,10 @@ pub(crate) fn run(project: &Project, terminal: &Terminal) -> Result<ExitCode> {
     })?;
     steps.step("a real encoder on real sentences", || {
         page += &real_encoder(project, &encoder, terminal)?;
+        Ok(())
+    })?;
+    steps.step("true sizes", || {
+        page += &sizes::measure(project, terminal)?;
         Ok(())
     })?;
     let path = project.root().join("docs/models.md");
