@@ -6,6 +6,7 @@ pub mod batches;
 pub mod card;
 pub mod checkpoint;
 pub mod cli;
+pub mod comparison;
 pub mod device;
 pub mod evaluation;
 pub mod head;

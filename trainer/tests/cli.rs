@@ -5,6 +5,8 @@
     reason = "a panic is the failure being reported, in helpers too"
 )]
 
+#[path = "cli/compare.rs"]
+mod compare;
 #[path = "cli/place.rs"]
 mod place;
 #[path = "cli/store.rs"]
@@ -17,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use place::{Place, json, told};
-use shared::dataset::Task;
+use shared::dataset::{SplitName, Task};
 use store::{Recipe, build};
 
 const TRAIN: &str = "--cache cache --epochs 6 --lr 1e-2 --batch-size 8";
@@ -266,6 +268,67 @@ fn what_is_wrong_with_a_store_is_said_in_one_line() {
     assert!(
         !place.path("runs/toy--synthetic--adapter-0").exists(),
         "a failure left a run behind"
+    );
+}
+
+#[test]
+fn labels_that_are_missing_or_never_seen_are_told() {
+    let place = Place::new(&Recipe {
+        unseen_class: true,
+        ..Recipe::default()
+    });
+    let output = place.run("--cache cache --epochs 1");
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains("never in the training split, so never learned: rare"),
+        "{told}"
+    );
+
+    for split in [SplitName::Train, SplitName::Validation] {
+        let place = Place::new(&Recipe {
+            unlabelled: Some(split),
+            ..Recipe::default()
+        });
+        let told = place.fail(1, TRAIN);
+        assert!(
+            told.contains(&format!("the {split} split")) && told.contains("no labels"),
+            "{told}"
+        );
+        assert!(told.contains("extractor label"), "{told}");
+        assert!(!place.path("runs").exists());
+    }
+}
+
+#[test]
+fn a_word_without_a_sub_word_counts_as_not_found() {
+    let scores = |bare_word: bool| {
+        let place = Place::new(&Recipe {
+            bare_word,
+            ..Recipe::default()
+        });
+        let results = json(&place.succeed(&format!("{TRAIN} --name run --json")));
+        let predictions = place.text("runs/run/predictions.test.conll");
+        let persons = results["scores"]["test"]["classes"][1].clone();
+        assert_eq!(persons["name"], "PER");
+        (persons, predictions)
+    };
+    let (all, _) = scores(false);
+    let (some, predictions) = scores(true);
+    let number = |score: &serde_json::Value, name: &str| score[name].as_f64().unwrap();
+    // All that has a sub-word is found, here and there; the 60 words without are not.
+    assert!(number(&all, "recall") > 0.98);
+    let support = number(&all, "support");
+    assert!((number(&some, "support") - support - 60.0).abs() < 1e-9);
+    let expected = number(&all, "recall") * support / (support + 60.0);
+    assert!((number(&some, "recall") - expected).abs() < 0.02, "{some}");
+    assert!(number(&some, "precision") > 0.98);
+    let last_words = predictions
+        .split("\n\n")
+        .filter_map(|sentence| sentence.lines().last());
+    assert_eq!(
+        last_words.filter(|word| word.ends_with(" B-PER O")).count(),
+        60
     );
 }
 

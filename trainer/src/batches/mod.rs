@@ -11,7 +11,7 @@ use shared::exit::ExitStatus;
 
 use crate::activations::{Batch, BatchError};
 
-use random::Random;
+pub(crate) use random::Random;
 
 pub(crate) use sharing::on_one_thread;
 pub use sharing::share;

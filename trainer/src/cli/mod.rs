@@ -1,5 +1,6 @@
 //! The program `trainer-torch`, reached through the launcher `trainer`: reads the options and runs what they ask for.
 
+mod compare;
 mod data;
 mod doctor;
 mod evaluate;
@@ -14,6 +15,7 @@ use shared::terminal::Terminal;
 
 use crate::batches::{LoadError, SplitError};
 use crate::checkpoint::CheckpointError;
+use crate::comparison::ComparisonError;
 use crate::device::DeviceError;
 use crate::evaluation::EvaluationError;
 use crate::head::HeadError;
@@ -54,6 +56,9 @@ pub enum CommandError {
     /// The activations cannot be had.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Runs cannot be compared.
+    #[error(transparent)]
+    Comparison(#[from] ComparisonError),
     /// The file of a sweep cannot be used.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -97,6 +102,7 @@ impl CommandError {
             Self::Training(error) => error.exit_status(),
             Self::Load(error) => error.exit_status(),
             Self::Plan(error) => error.exit_status(),
+            Self::Comparison(error) => error.exit_status(),
             Self::OfRun { error, .. } => error.exit_status(),
             Self::Evaluation(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
@@ -117,6 +123,7 @@ pub fn run(options: &Options, terminal: &Terminal) -> Result<ExitStatus, Command
         Some(Job::Sweep(sweep)) => sweep::run(sweep, terminal),
         Some(Job::Eval(eval)) => evaluate::eval(eval, terminal),
         Some(Job::Predict(predict)) => evaluate::predict(predict, terminal),
+        Some(Job::Compare(compare)) => compare::run(compare, terminal),
         Some(Job::Doctor(doctor)) => doctor::run(doctor, terminal),
     }
 }

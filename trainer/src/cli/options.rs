@@ -64,6 +64,8 @@ pub enum Job {
     Eval(EvalArgs),
     /// Write the predictions of a trained head on a split: token, gold and predicted label
     Predict(PredictArgs),
+    /// Show runs side by side, and whether their differences are more than luck
+    Compare(CompareArgs),
     /// Show which libraries, devices and files will be used, and why
     Doctor(DoctorArgs),
 }
@@ -290,6 +292,26 @@ pub struct PredictArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Options of `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// Folders of runs on the same data, or of sweeps; the first one's head is tested against the others
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Split whose predictions are tested
+    #[arg(long, default_value = "test")]
+    pub split: SplitName,
+    /// Test sets to draw in the bootstrap
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = positive)]
+    pub resamples: usize,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Print the results as JSON on stdout
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
 /// Options of `doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
@@ -359,7 +381,7 @@ impl Options {
             Some(Job::Eval(EvalArgs { run, .. }) | Job::Predict(PredictArgs { run, .. })) => {
                 run.store.missing().into_iter().collect()
             }
-            Some(Job::Doctor(_)) => Vec::new(),
+            Some(Job::Compare(_) | Job::Doctor(_)) => Vec::new(),
         };
         if missing.is_empty() {
             return Ok(());

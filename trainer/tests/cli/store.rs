@@ -23,6 +23,12 @@ pub(super) struct Recipe {
     /// Stands for the encoder's weights.
     pub(super) weights: &'static str,
     pub(super) complete: bool,
+    /// Every sentence ends with a B-PER that has no sub-word.
+    pub(super) bare_word: bool,
+    /// A split without labels.
+    pub(super) unlabelled: Option<SplitName>,
+    /// Sentences of the test split end with a class that is nowhere else.
+    pub(super) unseen_class: bool,
 }
 
 impl Default for Recipe {
@@ -33,6 +39,9 @@ impl Default for Recipe {
             sentences: 200,
             weights: "0123",
             complete: true,
+            bare_word: false,
+            unlabelled: None,
+            unseen_class: false,
         }
     }
 }
@@ -71,7 +80,7 @@ pub(super) fn build(root: &Path, recipe: &Recipe) -> PathBuf {
     ];
     let splits: Vec<Split> = sizes
         .iter()
-        .map(|&(name, sentences)| split(name, sentences, recipe.task, &mut random))
+        .map(|&(name, sentences)| split(name, sentences, recipe, &mut random))
         .collect();
     let tables: Vec<SplitTables> = splits.iter().map(|split| split.tables.clone()).collect();
     let manifest = manifest(recipe, &tables);
@@ -134,7 +143,8 @@ impl Growing {
     }
 }
 
-fn split(name: SplitName, sentences: usize, task: Task, random: &mut Random) -> Split {
+fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random) -> Split {
+    let task = recipe.task;
     let tables = SplitTables {
         name,
         offsets: vec![0],
@@ -167,6 +177,13 @@ fn split(name: SplitName, sentences: usize, task: Task, random: &mut Random) -> 
         }
         split.token(-1, whole);
         split.end_sequence(sentence);
+        let mut tags = tags;
+        if recipe.bare_word {
+            tags.push(1);
+        }
+        if recipe.unseen_class && name == SplitName::Test {
+            tags[0] = 5;
+        }
         let labelled = whole.map_or_else(|| tags.clone(), |class| vec![class]);
         split
             .ids
@@ -186,13 +203,18 @@ fn split(name: SplitName, sentences: usize, task: Task, random: &mut Random) -> 
         Task::Sequence => (LabelLevel::Sentence, &["a", "b", "c"][..]),
         _ => (LabelLevel::Token, &CLASSES[..]),
     };
-    let classes = classes.iter().map(|&class| class.to_owned()).collect();
-    tables.labels.push(Labels {
-        task,
-        classes,
-        level,
-        ids,
-    });
+    let mut classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
+    if recipe.unseen_class {
+        classes.push("rare".to_owned());
+    }
+    if recipe.unlabelled != Some(name) {
+        tables.labels.push(Labels {
+            task,
+            classes,
+            level,
+            ids,
+        });
+    }
     Split { tables, told }
 }
 

@@ -1,0 +1,191 @@
+//! Whether one head is better than another, or had luck: runs on the same data side by side, tested over the sentences
+//! of their predictions.
+
+mod bootstrap;
+mod tagged;
+
+use std::path::PathBuf;
+
+use cache::DatasetIdentity;
+use shared::dataset::Task;
+use shared::exit::ExitStatus;
+use shared::spans::{Counts, SpanScores};
+
+use crate::evaluation::scored_by_spans;
+use crate::run::RunError;
+use crate::summary::Summary;
+
+pub use bootstrap::{Difference, Resampled};
+pub use tagged::{Sentence, read};
+
+/// Why runs cannot be compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComparisonError {
+    /// A run cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A file cannot be read; the message names it.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A file of predictions that has no three columns.
+    #[error("{} line {line}: expected token, gold and predicted label, got {got:?}", .path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The line.
+        got: String,
+    },
+    /// Runs of different data or tasks.
+    #[error(
+        "{} and {} differ in {what}: {one} and {other}; only runs on the same data can be compared",
+        .first.display(), .second.display()
+    )]
+    Data {
+        /// A run.
+        first: PathBuf,
+        /// The one that differs from it.
+        second: PathBuf,
+        /// In what.
+        what: &'static str,
+        /// What the first has.
+        one: String,
+        /// What the second has.
+        other: String,
+    },
+}
+
+impl ComparisonError {
+    /// Who is to mend it.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Run(error) => error.exit_status(),
+            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Columns { .. } | Self::Data { .. } => ExitStatus::User,
+        }
+    }
+}
+
+/// Checks that all runs learned the same task on the same data.
+///
+/// # Errors
+/// Names the first two that differ.
+pub fn check(summaries: &[Summary]) -> Result<(), ComparisonError> {
+    for pair in summaries.windows(2) {
+        let (one, other) = (&pair[0].config, &pair[1].config);
+        if one.task != other.task {
+            let (one, other) = (one.task.to_string(), other.task.to_string());
+            return Err(differ(&pair[0], &pair[1], "task", one, other));
+        }
+        let (one, other) = (&one.store.dataset, &other.store.dataset);
+        if one.digest != other.digest {
+            let told = |data: &DatasetIdentity| format!("{} ({})", data.id, data.digest);
+            return Err(differ(
+                &pair[0],
+                &pair[1],
+                "data set",
+                told(one),
+                told(other),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn differ(
+    first: &Summary,
+    second: &Summary,
+    what: &'static str,
+    one: String,
+    other: String,
+) -> ComparisonError {
+    ComparisonError::Data {
+        first: first.folder.clone(),
+        second: second.folder.clone(),
+        what,
+        one,
+        other,
+    }
+}
+
+/// The counts of each sentence for each run, `[runs][sentences]`, from the predictions on `split`.
+///
+/// # Errors
+/// When a run has no such predictions, or they are on other sentences.
+pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, ComparisonError> {
+    let mut all = Vec::new();
+    let mut first: Option<Vec<Sentence>> = None;
+    for summary in summaries {
+        let path = summary.folder.join(format!("predictions.{split}.conll"));
+        let sentences = read(&path)?;
+        if let Some(first) = &first {
+            let same = |(one, other): (&Sentence, &Sentence)| {
+                (&one.words, &one.gold) == (&other.words, &other.gold)
+            };
+            let differing = first.iter().zip(&sentences).position(|pair| !same(pair));
+            let place = differing
+                .or((first.len() != sentences.len()).then_some(first.len().min(sentences.len())));
+            if let Some(place) = place {
+                let at = |sentences: &[Sentence]| {
+                    let sentence = sentences.get(place);
+                    sentence.map_or("no such sentence".to_owned(), |sentence| {
+                        format!("line {}", sentence.line)
+                    })
+                };
+                return Err(differ(
+                    &summaries[0],
+                    summary,
+                    "the sentences of their predictions",
+                    at(first),
+                    at(&sentences),
+                ));
+            }
+        }
+        let task = summary.config.task;
+        all.push(
+            sentences
+                .iter()
+                .map(|sentence| of_sentence(task, sentence))
+                .collect(),
+        );
+        first.get_or_insert(sentences);
+    }
+    Ok(all)
+}
+
+fn labels(labels: &[String], count: usize) -> Vec<&str> {
+    labels.iter().take(count).map(String::as_str).collect()
+}
+
+/// What one sentence adds to the score that counts. Labels that count one by one are all predicted and all gold, so that
+/// the F1 of the counts is the accuracy.
+fn of_sentence(task: Task, sentence: &Sentence) -> Counts {
+    // A sentence task has one label, with the first word.
+    let count = if task == Task::Sequence {
+        1
+    } else {
+        usize::MAX
+    };
+    let (gold, predicted) = (
+        labels(&sentence.gold, count),
+        labels(&sentence.predicted, count),
+    );
+    if scored_by_spans(task) {
+        let mut spans = SpanScores::default();
+        spans.add(&gold, &predicted);
+        return spans.overall();
+    }
+    let correct = gold
+        .iter()
+        .zip(&predicted)
+        .filter(|(gold, predicted)| gold == predicted);
+    let all = gold.len() as u64;
+    Counts {
+        correct: correct.count() as u64,
+        predicted: all,
+        gold: all,
+    }
+}
