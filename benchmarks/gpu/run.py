@@ -1,0 +1,300 @@
+"""Correctness and speed on one GPU against transformers and PyTorch on the same card; JSON and a Markdown table.
+
+Encoders have random weights of the true sizes: speed does not depend on the numbers. Sentences are random words
+with lengths like those of CoNLL-2003, and so are their tags: what is compared is what both sides make of them.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+HERE = Path(__file__).resolve().parent
+PYTORCH = HERE.parent / "pytorch"
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
+SIZES = {
+    "tiny": dict(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
+    "bert-base": dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072),
+    "bert-large": dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
+}
+
+
+class Bench:
+    """The folders, the device and what was measured so far; saved after each step."""
+
+    def __init__(self, options):
+        self.options, self.out = options, options.out
+        self.work = options.work or options.out / "work"
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.results = {"machine": machine(options.device), "steps": {}}
+        self.begin = time.time()
+
+    def step(self, name, work):
+        """Does one measurement; one that fails is told and does not end the others."""
+        if time.time() - self.begin > self.options.limit:
+            self.results["steps"][name] = {"error": "no time left"}
+        else:
+            print(f"[{time.time() - self.begin:5.0f} s] {name}", file=sys.stderr, flush=True)
+            try:
+                self.results["steps"][name] = work()
+            except Exception as error:  # a number that is missing is reported as missing
+                self.results["steps"][name] = {"error": str(error)[-2000:]}
+                print(f"        failed: {error}", file=sys.stderr)
+        (self.out / "gpu.json").write_text(json.dumps(self.results, indent=1))
+
+    def get(self, step, key):
+        """A number of an earlier step, or None."""
+        return self.results["steps"].get(step, {}).get(key)
+
+    def program(self, name, *arguments):
+        """Runs one of ours; the JSON it prints and the seconds of the whole process."""
+        begin = time.perf_counter()
+        command = [self.options.bundle / name, *map(str, arguments), "--json", "--device", self.options.device]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{name} exited with {done.returncode}: {done.stderr}")
+        return {**json.loads(done.stdout.strip().splitlines()[-1]), "wall": time.perf_counter() - begin}
+
+    def script(self, name, *arguments):
+        """Runs a script of the PyTorch side; the JSON it prints."""
+        command = [sys.executable, PYTORCH / name, *map(str, arguments), "--device", self.options.device]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{name}: {done.stderr}")
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def machine(device):
+    """What the numbers are from."""
+    facts = {"torch": torch.__version__, "device": device, "cpus": os.cpu_count()}
+    if device != "cpu":
+        properties = torch.cuda.get_device_properties(0)
+        facts |= {"gpu": properties.name, "memory_gib": properties.total_memory / 2**30, "cuda": torch.version.cuda}
+    return facts
+
+
+def ceilings(device):
+    """What the card reaches: copies within its memory, copies to pinned host memory, matrix products."""
+    synchronise = torch.cuda.synchronize if device != "cpu" else lambda: None
+
+    def seconds(work, times=10):
+        work()
+        synchronise()
+        begin = time.perf_counter()
+        for _ in range(times):
+            work()
+        synchronise()
+        return (time.perf_counter() - begin) / times
+
+    size = 2**28 if device != "cpu" else 2**22
+    source, target = (torch.empty(size, dtype=torch.float32, device=device) for _ in range(2))
+    figures = {"copy_gb_s": 8 * size / seconds(lambda: target.copy_(source)) / 1e9}
+    if device != "cpu":
+        host = torch.empty(size, dtype=torch.float32, pin_memory=True)
+        figures["to_host_gb_s"] = 4 * size / seconds(lambda: host.copy_(source, non_blocking=True)) / 1e9
+    for dtype in [torch.float16, torch.float32] if device != "cpu" else [torch.float32]:
+        n = 8192 if device != "cpu" else 512
+        a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+        figures[f"products_{dtype}_tflop_s".replace("torch.", "")] = 2 * n**3 / seconds(lambda: a @ b) / 1e12
+    return figures
+
+
+def checkpoint(folder, size, tokenizer):
+    """A BERT with random weights and a word-piece tokenizer over made-up words."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(1)
+    model = BertModel(BertConfig(vocab_size=30522, **SIZES[size]), add_pooling_layer=False)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def tokenizer():
+    """Every word is one to three sub-words of letters."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertTokenizerFast
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces += [a + b + c for a in letters for b in letters for c in letters]
+    pieces += ["##" + piece for piece in pieces[5:]]
+    vocabulary = {piece: i for i, piece in enumerate(pieces[:30522])}
+    inner = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    inner.normalizer = normalizers.BertNormalizer(lowercase=False)
+    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    ids = {name: vocabulary[name] for name in ["[CLS]", "[SEP]"]}
+    inner.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    return BertTokenizerFast(tokenizer_object=inner, do_lower_case=False)
+
+
+def sentences(folder, tokens, seed):
+    """Column files with about `tokens` sub-words in train.conll; tags are a function of the words, so heads can learn."""
+    numbers = random.Random(seed)
+    letters = "abcdefghijklm"
+    piece = lambda: "".join(numbers.choice(letters) for _ in range(3))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, share in [("train", 1.0), ("validation", 0.02), ("test", 0.02)]:
+        lines, count = [], 0
+        while count < tokens * share:
+            for _ in range(max(1, min(60, int(numbers.gammavariate(3.0, 14.5 / 3))))):
+                pieces = 1 + (numbers.random() < 0.25) + (numbers.random() < 0.1)
+                word = "".join(piece() for _ in range(pieces))
+                tag = TAGS[1 + 2 * (ord(word[0]) % 4)] if word[1] in "ab" else "O"
+                lines.append(f"{word}\t{tag}")
+                count += pieces
+            lines.append("")
+            count += 2
+        (folder / f"{name}.conll").write_text("\n".join(lines) + "\n")
+
+
+def distances(bench, size, dtype, model, data):
+    """Largest distance of stored hidden states from transformers on the same card, over the layer's mean size."""
+    import numpy as np
+    import zarr_free_store as store_reader
+    from transformers import AutoModel
+
+    out = bench.work / f"check-{size}-{dtype}"
+    found = bench.program(
+        "extractor", "--model", model, "--dataset", data, "--out", out, "--overwrite", "--dtype", dtype,
+        "--store-dtype", "f32", "--self-check", "0",
+    )
+    store = store_reader.Split(Path(found["store"]), "train")
+    encoder = AutoModel.from_pretrained(model, dtype=torch.float32).to(bench.options.device).eval()
+    worst, relative = 0.0, 0.0
+    with torch.inference_mode():
+        for sequence in range(0, len(store), max(1, len(store) // 50)):
+            ids = torch.tensor(store.ids(sequence).astype(np.int64), device=bench.options.device)[None]
+            layers = encoder(ids, output_hidden_states=True).hidden_states
+            ours = torch.tensor(store.hidden_states(sequence), device=bench.options.device)
+            for layer, expected in enumerate(layers):
+                distance = (ours[:, layer] - expected[0]).abs().max().item()
+                worst = max(worst, distance)
+                relative = max(relative, distance / expected.abs().mean().item())
+    return {"largest_distance": worst, "over_mean_size": relative, "provider": found["provider"]}
+
+
+def extraction(bench, size, dtype, model, data, tokens):
+    """Ours: real tokens a second, results in host memory and on disk."""
+    out = bench.work / f"cache-{size}"
+    found = bench.program(
+        "extractor", "--model", model, "--dataset", data, "--out", out, "--overwrite", "--dtype", dtype,
+        "--max-batch-tokens", 16384,
+    )
+    keys = ["store", "tokens_encoded", "seconds", "tokens_per_second", "padding_share", "outside_encoder_share", "limit", "wall"]
+    return {key: found[key] for key in keys}
+
+
+def pytorch(bench, name, model, data, *arguments):
+    """Theirs: real tokens a second by their own clock."""
+    found = bench.script(name, "--model", model, "--train", data / "train.conll", *arguments)
+    seconds = found["epoch_seconds"][1:] or found["epoch_seconds"] if "epoch_seconds" in found else [found["seconds"]]
+    tokens = found["tokens"] / len(found.get("epoch_seconds", [0]))
+    return {**found, "epoch_s": median(seconds), "tokens_per_second": tokens / median(seconds)}
+
+
+def training(bench, store, epochs, name):
+    """Ours: epochs from the stored activations."""
+    runs = bench.work / "runs"
+    found = bench.program(
+        "trainer", "--cache", store, "--epochs", epochs, "--out", runs, "--name", name, "--overwrite"
+    )
+    events = [json.loads(line) for line in (runs / name / "metrics.jsonl").read_text().splitlines() if '"epoch",' in line]
+    later = [event for event in events[1:] if event["event"] == "epoch"]
+    return {
+        "epoch_s": median(event["seconds"] for event in later),
+        "tokens_per_second": median(event["tokens_per_second"] for event in later),
+        "f1": found["scores"]["validation"]["value"],
+        "wall": found["wall"],
+    }
+
+
+def table(bench):
+    """What is to be reached and what was."""
+    size = bench.options.sizes[-1]
+    rate = lambda step: bench.get(step, "tokens_per_second")
+    ratio = lambda a, b: a / b if a and b else None
+    every, ours_wall = rate(f"{size}: encoder in every step, float16"), None
+    extract, train = bench.results["steps"].get(f"{size}: extraction f16", {}), bench.results["steps"].get(f"{size}: training", {})
+    if extract.get("wall") and train.get("wall"):
+        ours_wall = extract["wall"] + train["wall"]
+    tokens = extract.get("tokens_encoded")
+    rows = [
+        (f"extraction, {size}, float16, against transformers length-sorted", 1.0, 1.3,
+         ratio(rate(f"{size}: extraction f16"), rate(f"{size}: transformers, length-sorted, float16"))),
+        ("extraction, real tokens/s", 200_000, 400_000, rate(f"{size}: extraction f16")),
+        ("training epoch, s (less is better)", 1.5, 0.5, train.get("epoch_s")),
+        ("training epoch against the best cached PyTorch loop", 2, 5,
+         ratio(rate(f"{size}: training"), rate(f"{size}: cached PyTorch, bucketed"))),
+        ("20 epochs with extraction against the encoder in every step, float16", 10, 30,
+         ratio(20 * tokens / every, ours_wall) if every and tokens and ours_wall else None),
+        ("whole job, 20 epochs, s (less is better)", 90, 30, ours_wall),
+    ]
+    show = lambda value: "not measured" if value is None else f"{value:,.2f}"
+    lines = ["| measure | at least | aim | measured |", "|---|---|---|---|"]
+    lines += [f"| {what} | {least} | {aim} | {show(value)} |" for what, least, aim, value in rows]
+    lines += ["", "```", json.dumps(bench.results, indent=1), "```", ""]
+    (bench.out / "gpu.md").write_text("\n".join(lines))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, help="room for models and stores: about 40 GB [OUT/work]")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["bert-base", "bert-large"])
+    parser.add_argument("--tokens", type=int, default=280_000)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--limit", type=float, default=540, help="seconds after which no step is begun")
+    options = parser.parse_args()
+    sys.path.insert(0, str(HERE))
+    bench = Bench(options)
+    device, cuda = options.device, options.device != "cpu"
+    bench.step("ceilings", lambda: ceilings(device))
+    data, few = bench.work / "data", bench.work / "few"
+    sentences(data, options.tokens, 1)
+    sentences(few, min(options.tokens, 4_000), 2)
+    pieces = tokenizer()
+    for size in options.sizes:
+        model = bench.work / size
+        checkpoint(model, size, pieces)
+        bench.step(f"{size}: distance f32", lambda: distances(bench, size, "f32", model, few))
+        if cuda:
+            bench.step(f"{size}: distance f16", lambda: distances(bench, size, "f16", model, few))
+        dtype = "f16" if cuda else "f32"
+        bench.step(f"{size}: extraction {dtype}", lambda: extraction(bench, size, dtype, model, data, options.tokens))
+        if cuda:
+            bench.step(f"{size}: extraction f32", lambda: extraction(bench, size + "-f32", "f32", model, data, options.tokens))
+        store = bench.get(f"{size}: extraction {dtype}", "store")
+        if store:
+            bench.step(f"{size}: training", lambda: training(bench, store, options.epochs, size))
+        memory_map = bench.work / "activations.f16"
+        for precision in ["float16", "float32"] if cuda else ["float32"]:
+            bench.step(
+                f"{size}: transformers, length-sorted, {precision}",
+                lambda: pytorch(bench, "extract.py", model, data, "--out", memory_map, "--dtype", precision, "--batch-size", 64),
+            )
+        for order in ["bucketed", "random"]:
+            bench.step(
+                f"{size}: cached PyTorch, {order}",
+                lambda: pytorch(bench, "train_cached.py", model, data, "--store", memory_map, "--order", order, "--epochs", 3),
+            )
+        for precision in ["float16"] if cuda else ["float32"]:
+            bench.step(
+                f"{size}: encoder in every step, {precision}",
+                lambda: pytorch(bench, "encoder_in_every_step.py", model, data, "--steps", 60, "--dtype", precision),
+            )
+        memory_map.unlink(missing_ok=True)
+    table(bench)
+    print((options.out / "gpu.md").read_text().split("```")[0])
+
+
+if __name__ == "__main__":
+    main()
