@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 pub use self::process::OwnerRecord;
 use crate::StoreError;
 use crate::record::progress_folder;
+use crate::storage::named;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const STALE_AFTER: Duration = Duration::from_mins(10);
@@ -58,7 +59,7 @@ impl Claim {
         &self.record.token
     }
 
-    /// An error if somebody else has taken the part over.
+    /// An error if somebody else has taken the part over, or the store is not there any more.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let own = read_claim(&claim_path(&self.progress, &self.part, self.number));
         let taken_over = claim_path(&self.progress, &self.part, self.number + 1).exists();
@@ -66,6 +67,12 @@ impl Claim {
             && own.is_some_and(|(own, _)| own.is_some_and(|own| own.token == self.record.token))
         {
             return Ok(());
+        }
+        let store = self.progress.parent().unwrap_or(&self.progress);
+        if !store.join("zarr.json").exists() {
+            let what = "is not there any more: was it moved or deleted, or its disk unmounted, while it was written?";
+            let error = io::Error::new(ErrorKind::NotFound, what);
+            return Err(named(store, error));
         }
         Err(StoreError::OwnerLost {
             part: self.part.clone(),
@@ -258,6 +265,7 @@ mod tests {
     #[test]
     fn only_one_takes_over_and_the_old_owner_learns_of_it() {
         let folder = claimed(|owner| owner.started += 1, 0);
+        fs_err::write(folder.path().join("zarr.json"), b"{}").unwrap();
         let claim = take(&folder).unwrap();
         assert!(claim.check().is_ok());
         assert!(matches!(take(&folder), Err(StoreError::Owned { .. })));
@@ -267,6 +275,8 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(claim.check(), Err(StoreError::OwnerLost { .. })));
+        fs_err::remove_dir_all(folder.path()).unwrap();
+        assert!(matches!(claim.check(), Err(StoreError::Io(_))));
     }
 
     #[test]
