@@ -20,7 +20,7 @@ use shared::terminal::{Progress, Terminal};
 use thiserror::Error;
 
 pub use check::{CheckError, CheckReport, self_check};
-pub use summary::{Limit, State, Summary, Time, bytes};
+pub use summary::{Limit, Startup, State, Summary, Time, bytes};
 
 use self::convert::Converter;
 use self::writing::{Message, Writing};

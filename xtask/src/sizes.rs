@@ -85,7 +85,8 @@ pub(crate) fn measure(project: &Project, terminal: &Terminal) -> Result<String> 
         "\n{HEADING}\n\nCheckpoints of these shapes with random float32 weights, through the release build on {} threads of a CPU: \
          the sentences of `extractor/tests/fixtures/toy.conll` and four of 500 words, all layers kept. Ready is from the \
          first look at the weights to the first batch: mapping, graph and session; the digest of the weights is read before it. \
-         Memory is the most that the process had; 1.3 times the weights and 1 GiB are allowed.\n\n\
+         Memory is the most that the process had, for the moment in which ONNX Runtime packs the matrices for the processor; \
+         what stays is the weights once, and the batch. 1.3 times the weights and 1 GiB are allowed.\n\n\
          | shape | weights | digest | ready | memory | allowed | tokens a second |\n|---|---|---|---|---|---|---|\n",
         shared::resources::threads()
     );

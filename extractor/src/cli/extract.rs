@@ -13,11 +13,14 @@ use super::space::check_space;
 use crate::batch::Budget;
 use crate::encoder::{Device, Encoder};
 use crate::hub::model::Need;
-use crate::job::{CheckError, Job, Summary, self_check};
+use crate::job::{CheckError, Job, Startup, Summary, self_check};
 use crate::plan::Tokens;
 
 pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
     let stop = shared::signals::install()?;
+    if let Some(job) = shared::resources::slurm_job() {
+        terminal.status(job);
+    }
     if options.input.out.is_none() {
         return Err(CliError::usage(
             "--out is missing: where should the store go?",
@@ -28,7 +31,9 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let Some(path) = prepared.store.clone() else {
         return Ok(ExitStatus::User);
     };
-    let mut manifest = prepared.manifest(prepared.files.weights_digest()?)?;
+    let mut startup = Startup::default();
+    let digest = timed(&mut startup.digest, || prepared.files.weights_digest())?;
+    let mut manifest = prepared.manifest(digest)?;
     if !options.input.overwrite && is_finished(&path, &manifest, prepared.encoder.device, terminal)?
     {
         return finished(&path, options, terminal);
@@ -38,7 +43,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     manifest.splits.clone_from(&tokens.sizes);
     manifest.long_sentences = tokens.counts.split_sentences + tokens.counts.truncated_sentences;
     check_space(&path, &prepared, &tokens)?;
-    let mut encoder = load(&mut prepared, &tokens, terminal)?;
+    let mut encoder = load(&mut prepared, &tokens, &mut startup.loading, terminal)?;
     encoder.provider().clone_into(&mut manifest.provider);
 
     let writer = match open(&path, &manifest, &tokens, options.input.overwrite)? {
@@ -60,6 +65,8 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     if work.complete && options.self_check > 0 {
         summary.self_check = Some(check(&path, &prepared, &mut encoder, options.self_check)?);
     }
+    summary.startup = startup;
+    summary.peak_memory = shared::resources::peak_memory();
     report(&summary, options, terminal);
     if work.interrupted {
         terminal.warn("stopped by a signal; run the same command again to go on");
@@ -129,21 +136,28 @@ fn finished(
     Ok(ExitStatus::Success)
 }
 
+/// Does something and tells how long it took.
+fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
+    let started = std::time::Instant::now();
+    let done = work();
+    *seconds = started.elapsed().as_secs_f64();
+    done
+}
+
 fn load(
     prepared: &mut Prepared,
     tokens: &Tokens,
+    seconds: &mut f64,
     terminal: &Terminal,
 ) -> Result<Encoder, CliError> {
-    let started = std::time::Instant::now();
-    let encoder = prepared.load()?;
+    let encoder = timed(seconds, || prepared.load())?;
     for note in encoder.notes() {
         terminal.warn(note);
     }
     terminal.status(format!(
-        "encoder    on {}, {} threads, ready after {:.1} s",
+        "encoder    on {}, {} threads, ready after {seconds:.1} s",
         encoder.provider(),
         prepared.encoder.threads,
-        started.elapsed().as_secs_f64()
     ));
     let largest = tokens
         .tables

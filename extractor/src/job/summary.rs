@@ -62,10 +62,23 @@ pub struct Summary {
     pub outside_encoder_share: f64,
     /// What the time went into, in seconds.
     pub time: Time,
+    /// What the time before the first batch went into.
+    pub startup: Startup,
+    /// Most bytes of memory that the process had, if the system tells.
+    pub peak_memory: Option<u64>,
     /// What limited the speed.
     pub limit: Limit,
     /// What the self-check compared.
     pub self_check: Option<CheckReport>,
+}
+
+/// Seconds before anything is encoded.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Startup {
+    /// Reading the weights for their digest.
+    pub digest: f64,
+    /// Mapping the weights, building the graph, making the session.
+    pub loading: f64,
 }
 
 /// Seconds of the encoding thread, and of the writing thread beside it.
@@ -117,6 +130,8 @@ impl Summary {
             padding_share: ratio(float(work.padding), float(work.positions)),
             outside_encoder_share: ratio(seconds - time.encoding, seconds),
             time,
+            startup: Startup::default(),
+            peak_memory: None,
             limit,
             self_check: None,
         }
@@ -153,6 +168,9 @@ impl Summary {
                     Limit::Store => "store",
                 }
             ));
+        }
+        if let Some(peak) = self.peak_memory {
+            lines.push(format!("memory     {} at most", bytes(peak)));
         }
         lines.extend(self.counts.lines());
         if let Some(check) = &self.self_check {
