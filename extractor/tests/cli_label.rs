@@ -200,7 +200,9 @@ fn another_text_and_the_store_s_own_task_are_refused() {
     let folder = toy.path().join("speech");
     for split in SplitName::ALL {
         relabelled(&folder, split, |sentences| {
-            sentences.iter_mut().for_each(|words| words[1].push('s'));
+            for words in sentences {
+                words[1].push('s');
+            }
         });
     }
     label(&toy, &folder).assert().code(1).stderr(
