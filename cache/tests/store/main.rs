@@ -6,6 +6,7 @@ mod fixture;
 mod full_disk;
 mod kills;
 mod labels;
+mod memory;
 mod python;
 mod round_trip;
 mod writers;
