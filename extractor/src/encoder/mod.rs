@@ -90,18 +90,18 @@ impl Encoder {
         spec: &EncoderSpec,
         layers: Vec<usize>,
         options: &EncoderOptions,
-        checkpoint: impl FnOnce() -> Result<Checkpoint, EncoderError>,
+        checkpoint: impl Fn() -> Result<Checkpoint, EncoderError>,
     ) -> Result<Self, EncoderError> {
-        let (target, notes) = runtime::target(options)?;
-        let builder = runtime::session_builder(target, options.threads)?;
-        // The files are unmapped before the session lays the weights out anew.
-        let model = graph::build(spec, &checkpoint()?, options.dtype, &layers)?;
-        let session = model
-            .into_session(&builder)
-            .map_err(|source| EncoderError::Session {
-                provider: target.name(),
-                source,
-            })?;
+        let (session, target, notes) = runtime::on_device(options, |target, builder| {
+            // The files are unmapped before the session lays the weights out anew.
+            let model = graph::build(spec, &checkpoint()?, options.dtype, &layers)?;
+            model
+                .into_session(&builder)
+                .map_err(|source| EncoderError::Session {
+                    provider: target.name(),
+                    source,
+                })
+        })?;
         Ok(Self {
             outputs: session
                 .outputs()

@@ -41,13 +41,14 @@ pub(super) fn load(
             file: file.display().to_string(),
         });
     }
-    let (target, notes) = runtime::target(options)?;
-    let session = runtime::session_builder(target, options.threads)?
-        .commit_from_file(file)
-        .map_err(|source| EncoderError::Session {
-            provider: target.name(),
-            source,
-        })?;
+    let (session, target, notes) = runtime::on_device(options, |target, mut builder| {
+        builder
+            .commit_from_file(file)
+            .map_err(|source| EncoderError::Session {
+                provider: target.name(),
+                source,
+            })
+    })?;
     let problem = |problem: String| EncoderError::OnnxFile {
         file: file.display().to_string(),
         problem,

@@ -17,7 +17,7 @@ const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 
 /// Where a session runs, once `auto` is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// The CPU.
     Cpu,
     /// The GPU of this number.
@@ -25,7 +25,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
             Self::Cuda(_) => "cuda",
@@ -34,7 +34,7 @@ impl Target {
 }
 
 /// Decides where to run and tells what a user should know about the choice.
-pub(super) fn target(options: &EncoderOptions) -> Result<(Target, Vec<String>), EncoderError> {
+pub(crate) fn target(options: &EncoderOptions) -> Result<(Target, Vec<String>), EncoderError> {
     let mut notes = Vec::new();
     let target = match options.device {
         Device::Cpu => Target::Cpu,
@@ -49,6 +49,36 @@ pub(super) fn target(options: &EncoderOptions) -> Result<(Target, Vec<String>), 
         return Err(EncoderError::HalfOnCpu);
     }
     Ok((target, notes))
+}
+
+/// Makes something of a session builder where the options say. What a GPU turns out not to run, `auto` makes for the CPU,
+/// with a note; a GPU that was asked for is an error.
+pub(super) fn on_device<T>(
+    options: &EncoderOptions,
+    mut make: impl FnMut(Target, SessionBuilder) -> Result<T, EncoderError>,
+) -> Result<(T, Target, Vec<String>), EncoderError> {
+    let (target, notes) = target(options)?;
+    or_on_cpu(options, target, notes, |target| {
+        make(target, session_builder(target, options.threads)?)
+    })
+}
+
+fn or_on_cpu<T>(
+    options: &EncoderOptions,
+    target: Target,
+    mut notes: Vec<String>,
+    mut make: impl FnMut(Target) -> Result<T, EncoderError>,
+) -> Result<(T, Target, Vec<String>), EncoderError> {
+    let can_change = options.device == Device::Auto
+        && target != Target::Cpu
+        && options.dtype != ComputeDtype::F16;
+    match make(target) {
+        Err(error @ EncoderError::Session { .. }) if can_change => {
+            notes.push(format!("there is a GPU, but the CPU is used: {error}"));
+            Ok((make(Target::Cpu)?, Target::Cpu, notes))
+        }
+        done => Ok((done?, target, notes)),
+    }
 }
 
 /// Whether the kernel has an NVIDIA driver loaded.
@@ -96,7 +126,7 @@ fn preload_cuda(onnxruntime: &Path) {
 }
 
 /// A session on `target`, not yet given its graph.
-pub(super) fn session_builder(
+pub(crate) fn session_builder(
     target: Target,
     threads: usize,
 ) -> Result<SessionBuilder, EncoderError> {
@@ -148,4 +178,67 @@ fn environment() -> Result<Environment, EncoderError> {
         })?;
     environment.set_log_level(LogLevel::Error);
     Ok(slot.insert(environment).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of an encoder that the GPU does not run, and on which targets it was tried.
+    fn without_gpu(options: &EncoderOptions) -> (Result<Vec<String>, EncoderError>, Vec<Target>) {
+        // Its errors are strings of the library's.
+        environment().unwrap();
+        let mut tried = Vec::new();
+        let made = or_on_cpu(options, Target::Cuda(0), Vec::new(), |target| {
+            tried.push(target);
+            if target == Target::Cpu {
+                return Ok(());
+            }
+            Err(EncoderError::Session {
+                provider: target.name(),
+                source: ort::Error::new("out of memory"),
+            })
+        });
+        (made.map(|((), _, notes)| notes), tried)
+    }
+
+    #[test]
+    fn auto_goes_on_without_the_gpu_and_says_so() {
+        let (notes, tried) = without_gpu(&EncoderOptions::default());
+        assert_eq!(tried, [Target::Cuda(0), Target::Cpu]);
+        let notes = notes.unwrap();
+        assert_eq!(notes.len(), 1);
+        assert!(
+            notes[0].contains("the CPU is used") && notes[0].contains("out of memory"),
+            "{notes:?}"
+        );
+    }
+
+    #[test]
+    fn a_gpu_that_was_asked_for_is_never_replaced() {
+        let asked = EncoderOptions {
+            device: Device::Cuda(0),
+            ..EncoderOptions::default()
+        };
+        let half = EncoderOptions {
+            dtype: ComputeDtype::F16,
+            ..EncoderOptions::default()
+        };
+        for options in [asked, half] {
+            let (made, tried) = without_gpu(&options);
+            assert!(made.unwrap_err().to_string().contains("out of memory"));
+            assert_eq!(tried, [Target::Cuda(0)]);
+        }
+    }
+
+    #[test]
+    fn other_errors_are_not_tried_again() {
+        let options = EncoderOptions::default();
+        let mut tried = 0;
+        let made: Result<((), _, _), _> = or_on_cpu(&options, Target::Cuda(0), Vec::new(), |_| {
+            tried += 1;
+            Err(EncoderError::HalfOnCpu)
+        });
+        assert!(made.is_err() && tried == 1);
+    }
 }
