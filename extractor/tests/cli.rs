@@ -313,22 +313,68 @@ fn a_store_is_inspected_and_verified() {
     toy.program().args(["verify", store]).assert().success();
 }
 
+/// Multiplies the scale of the last layer's norm.
+fn louder(toy: &Toy) {
+    let path = toy.model().join("model.safetensors");
+    let mut bytes = fs_err::read(&path).unwrap();
+    let at = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
+    for weight in bytes[at..at + 16 * 4].as_chunks_mut::<4>().0 {
+        *weight = (f32::from_le_bytes(*weight) * 1.5).to_le_bytes();
+    }
+    fs_err::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_store_that_fails_its_self_check_is_moved_out_of_the_way() {
+    // A part of a store is made with other weights than its manifest says: nothing but the self-check can see that.
+    let (toy, other) = (Toy::new(), Toy::new());
+    louder(&other);
+    for toy in [&toy, &other] {
+        toy.extract().args(["--shard", "1/2"]).assert().success();
+    }
+    let mine = tree(&toy.store());
+    let mut replaced = 0;
+    for (path, bytes) in tree(&other.store()) {
+        if path.contains("train/hidden_states/c") || path.starts_with("progress/train") {
+            assert!(mine.contains_key(&path), "{path}");
+            fs_err::write(toy.store().join(path), bytes).unwrap();
+            replaced += 1;
+        }
+    }
+    assert_eq!(replaced, 2);
+    toy.extract()
+        .args(["--self-check", "60"])
+        .assert()
+        .code(2)
+        .stderr(contains("train").and(contains("do not train on it")));
+    assert!(!toy.store().exists());
+    let rejected = toy.store().with_extension("zarr.rejected");
+    assert!(rejected.is_dir());
+    // The same command makes it anew, and this time it is right.
+    toy.extract()
+        .args(["--self-check", "60"])
+        .assert()
+        .success()
+        .stderr(contains("self-check 60 sequences"));
+}
+
+/// Where the numbers of the tensor begin whose name ends so: a safetensors file is the length of a JSON header, the
+/// header, the data.
+fn begin_of(bytes: &[u8], ending: &str) -> usize {
+    let header = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let tensors: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let mut names = tensors.as_object().unwrap().keys();
+    let name = names.find(|name| name.ends_with(ending)).unwrap();
+    let begin = tensors[name]["data_offsets"][0].as_u64().unwrap();
+    8 + header + usize::try_from(begin).unwrap()
+}
+
 #[test]
 fn a_value_too_large_for_the_store_is_named_and_the_remedy_works() {
     let toy = Toy::new();
     let weights = toy.model().join("model.safetensors");
     let mut bytes = fs_err::read(&weights).unwrap();
-    // safetensors: the length of a JSON header, the header, the data.
-    let header = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
-    let tensors: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
-    let name = tensors
-        .as_object()
-        .unwrap()
-        .keys()
-        .find(|name| name.ends_with("layer.1.output.LayerNorm.weight"))
-        .unwrap();
-    let begin =
-        8 + header + usize::try_from(tensors[name]["data_offsets"][0].as_u64().unwrap()).unwrap();
+    let begin = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
     bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
     fs_err::write(&weights, bytes).unwrap();
     toy.extract().assert().code(1).stderr(
