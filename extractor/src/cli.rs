@@ -4,11 +4,13 @@
 //! read go to stdout, everything else to stderr.
 
 mod error;
+mod export;
 mod extract;
 mod inspect;
 mod label;
 mod options;
 mod plan;
+mod predict;
 mod prepare;
 mod source;
 mod space;
@@ -57,6 +59,10 @@ enum Command {
     Label(Box<LabelOptions>),
     /// Read every byte of a store and compare it with its checksums.
     Verify(VerifyOptions),
+    /// Label new text with the head of a run, encoder and head in one graph.
+    Predict(Box<predict::PredictOptions>),
+    /// Write encoder and head of a run as one ONNX file, with labels and tokenizer.
+    Export(Box<export::ExportOptions>),
     /// Tell which libraries, devices, threads and file systems will be used, and why.
     Doctor(options::DoctorOptions),
 }
@@ -118,6 +124,8 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<ExitStatus, CliError> {
         Some(Command::Inspect(options)) => inspect::run(&options, terminal),
         Some(Command::Label(options)) => label::run(&options, terminal),
         Some(Command::Verify(options)) => verify::run(&options, terminal),
+        Some(Command::Predict(options)) => predict::run(&options, terminal),
+        Some(Command::Export(options)) => export::run(&options, terminal),
         Some(Command::Doctor(options)) => Ok(crate::doctor::run(options.out.as_deref(), terminal)),
     }
 }

@@ -153,6 +153,19 @@ impl Tokenizer {
         &self.digest
     }
 
+    /// The tokenizer as `tokenizer.json`, padding and truncation off, words given a leading space where the model wants it.
+    ///
+    /// # Errors
+    /// When a part of it cannot be written as JSON, which no supported one has.
+    pub fn to_json(&self) -> Result<String, TokenizerError> {
+        self.inner
+            .to_string(false)
+            .map_err(|error| TokenizerError::Malformed {
+                path: "tokenizer.json".into(),
+                reason: format!("cannot be written: {error}"),
+            })
+    }
+
     /// One more than the largest id in the vocabulary, added tokens included.
     #[must_use]
     pub fn vocabulary(&self) -> usize {

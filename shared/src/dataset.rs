@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use error::{DatasetError, LineError};
 pub use format::Format;
+pub use lines::{Line, Lines, is_blank};
 pub use sentences::{Sentence, Sentences};
 pub use source::{Column, Source};
 pub use task::{SplitName, Task};

@@ -112,6 +112,18 @@ impl Terminal {
         }
     }
 
+    /// Results as they come, to stdout, nothing added and nothing kept back.
+    ///
+    /// # Errors
+    /// When stdout cannot be written; [`io::ErrorKind::BrokenPipe`] when its reader went away.
+    pub fn stream(&self, text: &str) -> io::Result<()> {
+        self.0.bars.suspend(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(text.as_bytes())?;
+            stdout.flush()
+        })
+    }
+
     /// Starts to report on `total` steps, counted in `unit` (`tokens`, `bytes`, `batches`).
     #[must_use]
     pub fn progress(&self, label: impl Into<String>, total: u64, unit: &'static str) -> Progress {

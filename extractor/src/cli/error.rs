@@ -86,7 +86,9 @@ macro_rules! from {
 from!(
     cache::StoreError,
     crate::encoder::EncoderError,
+    crate::export::ExportError,
     crate::family::FamilyError,
+    crate::head::RunError,
     crate::hub::HubError,
     crate::job::CheckError,
     crate::job::JobError,
@@ -94,6 +96,7 @@ from!(
     crate::model::ModelError,
     crate::parquet::ParquetError,
     crate::plan::PlanError,
+    crate::predict::PredictError,
     crate::tokenizer::TokenizerError,
     shared::dataset::DatasetError,
     shared::native::NativeError,

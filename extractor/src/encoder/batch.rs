@@ -63,7 +63,7 @@ impl Batch {
     }
 
     /// Refuses what would make a graph read outside its tables; on a GPU nothing else would notice.
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         vocabulary: usize,
         max_positions: usize,

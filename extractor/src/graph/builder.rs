@@ -15,7 +15,7 @@ use super::{GraphError, INPUT_IDS, LENGTHS, POSITION_IDS};
 use crate::encoder::ComputeDtype;
 
 /// ONNX Runtime's own operators.
-pub(super) const MICROSOFT: &str = "com.microsoft";
+pub(crate) const MICROSOFT: &str = "com.microsoft";
 /// Versions of the operator sets.
 const OPSETS: [(&str, u32); 2] = [(ONNX_DOMAIN, 18), (MICROSOFT, 1)];
 /// Initializers below this size must be part of the graph itself: a rule of the Model Editor API.
@@ -24,7 +24,7 @@ const EXTERNAL_FROM: usize = 128;
 const MASKED: f32 = -1e30;
 
 /// A graph under construction.
-pub(super) struct Builder {
+pub(crate) struct Builder {
     graph: Graph,
     dtype: ComputeDtype,
     outputs: Vec<String>,
@@ -39,7 +39,7 @@ pub(super) struct SkipNorm {
 }
 
 impl Builder {
-    pub(super) fn new(dtype: ComputeDtype) -> Result<Self, GraphError> {
+    pub(crate) fn new(dtype: ComputeDtype) -> Result<Self, GraphError> {
         Ok(Self {
             graph: Graph::new()?,
             dtype,
@@ -48,7 +48,7 @@ impl Builder {
     }
 
     /// Adds one node with one result, which bears its name.
-    pub(super) fn node(
+    pub(crate) fn node(
         &mut self,
         (domain, operator): (&str, &str),
         name: &str,
@@ -86,6 +86,27 @@ impl Builder {
             ComputeDtype::F16 => self.add_tensor(&name, scalar(f16::from_f32(value))?)?,
         }
         Ok(name)
+    }
+
+    /// Adds a float32 tensor, whatever the encoder computes in, and gives back its name.
+    pub(crate) fn values(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: &[f32],
+    ) -> Result<String, GraphError> {
+        let mut tensor = Tensor::<f32>::new(&Allocator::default(), shape.to_vec())?;
+        tensor.extract_tensor_mut().1.copy_from_slice(values);
+        self.add_tensor(name, tensor)?;
+        Ok(name.to_owned())
+    }
+
+    /// Adds a vector of int64 and gives back its name.
+    pub(crate) fn integers(&mut self, name: &str, values: &[i64]) -> Result<String, GraphError> {
+        let mut tensor = Tensor::<i64>::new(&Allocator::default(), [values.len()])?;
+        tensor.extract_tensor_mut().1.copy_from_slice(values);
+        self.add_tensor(name, tensor)?;
+        Ok(name.to_owned())
     }
 
     fn add_tensor<T>(&mut self, name: &str, tensor: Tensor<T>) -> Result<(), GraphError>
@@ -197,48 +218,50 @@ impl Builder {
         self.node((MICROSOFT, "Attention"), name, &inputs, attributes)
     }
 
+    /// `value` as float32.
+    pub(crate) fn float32(&mut self, value: &str) -> Result<String, GraphError> {
+        match self.dtype {
+            ComputeDtype::F32 => Ok(value.to_owned()),
+            ComputeDtype::F16 => self.cast(&format!("{value}.float32"), value, ONNX_FLOAT),
+        }
+    }
+
+    /// `value` as another number type of the ONNX format.
+    pub(crate) fn cast(&mut self, name: &str, value: &str, to: i64) -> Result<String, GraphError> {
+        let to = vec![Attribute::new("to", to)?];
+        self.node((ONNX_DOMAIN, "Cast"), name, &[value], to)
+    }
+
     /// Makes `value` an output, as float32.
     pub(super) fn output(&mut self, value: &str) -> Result<(), GraphError> {
-        let output = match self.dtype {
-            ComputeDtype::F32 => value.to_owned(),
-            ComputeDtype::F16 => {
-                let to = vec![Attribute::new("to", ONNX_FLOAT)?];
-                self.node(
-                    (ONNX_DOMAIN, "Cast"),
-                    &format!("{value}.float32"),
-                    &[value],
-                    to,
-                )?
-            }
-        };
+        let output = self.float32(value)?;
         self.outputs.push(output);
         Ok(())
     }
 
     /// Declares inputs and outputs and closes the graph.
     pub(super) fn finish(mut self, lengths: bool, hidden: usize) -> Result<Model, GraphError> {
-        let ids = |name| {
-            outlet(
-                name,
-                TensorElementType::Int32,
-                &[-1, -1],
-                &["rows", "width"],
-            )
-        };
+        let ids = |name| outlet(name, TensorElementType::Int32, &[-1, -1]);
         let mut inputs = vec![ids(INPUT_IDS), ids(POSITION_IDS)];
         if lengths {
-            inputs.push(outlet(LENGTHS, TensorElementType::Int32, &[-1], &["rows"]));
+            inputs.push(outlet(LENGTHS, TensorElementType::Int32, &[-1]));
         }
-        self.graph.set_inputs(inputs)?;
         let shape = [-1, -1, i64::try_from(hidden).unwrap_or(-1)];
-        self.graph.set_outputs(self.outputs.iter().map(|output| {
-            outlet(
-                output,
-                TensorElementType::Float32,
-                &shape,
-                &["rows", "width", ""],
-            )
-        }))?;
+        let outputs = std::mem::take(&mut self.outputs);
+        let outputs = outputs
+            .iter()
+            .map(|output| outlet(output, TensorElementType::Float32, &shape));
+        self.close(inputs, outputs.collect())
+    }
+
+    /// Closes the graph with these inputs and outputs.
+    pub(crate) fn close(
+        mut self,
+        inputs: Vec<Outlet>,
+        outputs: Vec<Outlet>,
+    ) -> Result<Model, GraphError> {
+        self.graph.set_inputs(inputs)?;
+        self.graph.set_outputs(outputs)?;
         let opsets = OPSETS
             .iter()
             .map(|&(domain, version)| Opset::new(domain, version));
@@ -249,17 +272,18 @@ impl Builder {
 }
 
 /// `TensorProto.FLOAT` of the ONNX format.
-const ONNX_FLOAT: i64 = 1;
+pub(crate) const ONNX_FLOAT: i64 = 1;
 
-fn outlet(name: &str, ty: TensorElementType, shape: &[i64], symbols: &[&str]) -> Outlet {
-    let dimension_symbols =
-        SymbolicDimensions::new(symbols.iter().map(|&symbol| symbol.to_owned()));
+/// An input or output of a graph; -1 in its shape is any size. Sizes have no names: ONNX Runtime 1.31 gives the first
+/// name of a shape to all of them, and so takes different sizes for the same.
+pub(crate) fn outlet(name: &str, ty: TensorElementType, shape: &[i64]) -> Outlet {
+    let shape = Shape::new(shape.iter().copied());
     Outlet::new(
         name,
         ValueType::Tensor {
             ty,
-            shape: Shape::new(shape.iter().copied()),
-            dimension_symbols,
+            dimension_symbols: SymbolicDimensions::empty(shape.len()),
+            shape,
         },
     )
 }

@@ -16,7 +16,7 @@ mod weights;
 use ort::editor::Model;
 use shared::exit::ExitStatus;
 
-use self::builder::Builder;
+pub(crate) use self::builder::{Builder, MICROSOFT, ONNX_FLOAT, outlet};
 use self::weights::Source;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::encoder::ComputeDtype;
@@ -45,21 +45,31 @@ pub fn build(
         checkpoint,
         builder: Builder::new(dtype)?,
     };
-    let last = states.last().copied().unwrap_or(0);
-    let mut stream = graph.embeddings()?;
-    if states.contains(&0) {
-        graph.builder.output(&stream.state)?;
-    }
-    for layer in 0..last {
-        stream = match spec.norm {
-            NormPlacement::Post => graph.post_norm_layer(layer, &stream)?,
-            NormPlacement::Pre => graph.pre_norm_layer(layer, &stream)?,
-        };
-        if states.contains(&(layer + 1)) {
-            graph.builder.output(&stream.state)?;
-        }
+    for state in graph.hidden_states(states)? {
+        graph.builder.output(&state)?;
     }
     graph.builder.finish(!spec.causal, spec.hidden)
+}
+
+/// Adds an encoder to a graph that has values of the names [`INPUT_IDS`], [`POSITION_IDS`] and, unless the encoder is
+/// causal, [`LENGTHS`], whatever integers the first two are. Gives the names of `states` (ascending), each
+/// `[rows, width, hidden]`.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn encoder(
+    builder: Builder,
+    spec: &EncoderSpec,
+    checkpoint: &Checkpoint,
+    states: &[usize],
+) -> Result<(Builder, Vec<String>), GraphError> {
+    let mut graph = EncoderGraph {
+        spec,
+        checkpoint,
+        builder,
+    };
+    let states = graph.hidden_states(states)?;
+    Ok((graph.builder, states))
 }
 
 /// What flows from layer to layer, by the names of values, each `[rows, width, hidden]`.
@@ -91,6 +101,25 @@ struct EncoderGraph<'a> {
 }
 
 impl<'a> EncoderGraph<'a> {
+    /// The encoder up to the last of `states`, which are given by name.
+    fn hidden_states(&mut self, states: &[usize]) -> Result<Vec<String>, GraphError> {
+        let last = states.last().copied().unwrap_or(0);
+        let mut stream = self.embeddings()?;
+        let mut names = Vec::with_capacity(states.len());
+        for state in 0..=last {
+            if state > 0 {
+                stream = match self.spec.norm {
+                    NormPlacement::Post => self.post_norm_layer(state - 1, &stream)?,
+                    NormPlacement::Pre => self.pre_norm_layer(state - 1, &stream)?,
+                };
+            }
+            if states.contains(&state) {
+                names.push(stream.state.clone());
+            }
+        }
+        Ok(names)
+    }
+
     /// Words and positions (which carry the token type: it is the same for all), their sum, norm and projection.
     fn embeddings(&mut self) -> Result<Stream, GraphError> {
         let (spec, names) = (self.spec, &self.spec.names);

@@ -12,19 +12,30 @@ use super::{DatasetError, LineError, Sentences};
 const LONGEST: usize = 64 << 20;
 
 /// A reader of lines that knows where it is.
-pub(super) struct Lines {
+pub struct Lines {
     path: PathBuf,
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
     buffer: Vec<u8>,
     number: usize,
 }
 
 impl Lines {
     /// Opens a file, whatever its name; gzip is told by its first bytes (RFC 1952).
-    pub(super) fn open(path: &Path) -> Result<Self, DatasetError> {
-        let mut file = BufReader::with_capacity(1 << 16, fs_err::File::open(path)?);
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, DatasetError> {
+        Self::of(path, fs_err::File::open(path)?)
+    }
+
+    /// The lines of what is open already and called `path` in errors; waits for its first bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(path: &Path, bytes: impl Read + Send + 'static) -> Result<Self, DatasetError> {
+        let mut file = BufReader::with_capacity(1 << 16, bytes);
         let packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let reader: Box<dyn BufRead> = if packed {
+        let reader: Box<dyn BufRead + Send> = if packed {
             Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
         } else {
             Box::new(file)
@@ -32,7 +43,7 @@ impl Lines {
         Ok(Self::new(path, reader))
     }
 
-    fn new(path: &Path, reader: Box<dyn BufRead>) -> Self {
+    fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
         Self {
             path: path.to_path_buf(),
             reader,
@@ -42,7 +53,11 @@ impl Lines {
     }
 
     /// The next line without its end; none at the end of the file.
-    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, DatasetError> {
+    ///
+    /// # Errors
+    /// When it cannot be read, is longer than a line can be, or is not UTF-8.
+    #[expect(clippy::should_implement_trait, reason = "a line borrows the buffer")]
+    pub fn next(&mut self) -> Result<Option<Line<'_>>, DatasetError> {
         self.buffer.clear();
         let read = self
             .reader
@@ -108,17 +123,18 @@ impl Lines {
 
 /// One line and where it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line<'a> {
+pub struct Line<'a> {
     path: &'a Path,
     /// From 1.
-    pub(super) number: usize,
+    pub number: usize,
     /// The line without its end.
-    pub(super) text: &'a str,
+    pub text: &'a str,
 }
 
 impl Line<'_> {
     /// An error about this line.
-    pub(super) fn error(&self, cause: LineError) -> DatasetError {
+    #[must_use]
+    pub fn error(&self, cause: LineError) -> DatasetError {
         DatasetError::Line {
             path: self.path.to_path_buf(),
             line: self.number,
@@ -128,7 +144,8 @@ impl Line<'_> {
 }
 
 /// Whether a line separates sentences: nothing but spaces and tabs.
-pub(super) fn is_blank(line: &str) -> bool {
+#[must_use]
+pub fn is_blank(line: &str) -> bool {
     line.bytes().all(|byte| byte == b' ' || byte == b'\t')
 }
 

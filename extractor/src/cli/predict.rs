@@ -1,0 +1,257 @@
+//! `extractor predict`: labels new text with the head of a run.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use clap::Args;
+use shared::exit::ExitStatus;
+use shared::signals::StopFlag;
+use shared::terminal::{Progress, Terminal};
+
+use super::error::CliError;
+use super::options::MAX_BATCH_TOKENS;
+use crate::encoder::{ComputeDtype, Device, EncoderOptions, LayerSelection};
+use crate::head::{Level, Run};
+use crate::hub::model::Need;
+use crate::hub::{self, HubOptions};
+use crate::model::ModelFiles;
+use crate::predict::{Input, InputFormat, OutputFormat, Sentence, Tagger, Writer};
+
+/// A run, and where its encoder is.
+#[derive(Debug, Args)]
+pub(super) struct RunOptions {
+    /// Folder of the run whose head labels.
+    #[arg(long, value_name = "DIR", env = "EXTRACTOR_RUN", help_heading = "Head")]
+    pub(super) run: PathBuf,
+    /// The encoder that the head was trained with: a folder, or a name on the hub. Needed where the store was made from
+    /// a folder; else the run knows name and revision.
+    #[arg(
+        long,
+        value_name = "ID|DIR",
+        env = "EXTRACTOR_MODEL",
+        help_heading = "Head"
+    )]
+    pub(super) model: Option<String>,
+    /// Branch, tag or commit of a model of the hub; the one that the head was trained with by default.
+    #[arg(
+        long,
+        value_name = "REVISION",
+        env = "EXTRACTOR_REVISION",
+        help_heading = "Head"
+    )]
+    pub(super) revision: Option<String>,
+}
+
+/// Options of `extractor predict`.
+#[derive(Debug, Args)]
+pub(super) struct PredictOptions {
+    #[command(flatten)]
+    pub(super) head: RunOptions,
+    /// The text, a file or - for standard input; .gz files are unpacked.
+    #[arg(
+        long,
+        value_name = "FILE|-",
+        default_value = "-",
+        env = "EXTRACTOR_INPUT",
+        help_heading = "Text"
+    )]
+    input: PathBuf,
+    /// How the text is written; told by the file's ending (.conllu, .conll, .bio, ...), else text.
+    #[arg(
+        long,
+        visible_alias = "format",
+        value_enum,
+        env = "EXTRACTOR_INPUT_FORMAT",
+        help_heading = "Text"
+    )]
+    input_format: Option<InputFormat>,
+    /// Column of the words, from 0, in columns and CoNLL-U; 0 and 1 by default.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EXTRACTOR_TOKEN_COLUMN",
+        help_heading = "Text"
+    )]
+    token_column: Option<usize>,
+    /// How the labelled text is written to stdout.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "conll",
+        env = "EXTRACTOR_OUTPUT_FORMAT",
+        help_heading = "Text"
+    )]
+    output_format: OutputFormat,
+    /// Number format of the encoder's weights and arithmetic; f16 needs a GPU. The head computes in f32.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "f32",
+        env = "EXTRACTOR_DTYPE",
+        help_heading = "Machine"
+    )]
+    dtype: ComputeDtype,
+    /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
+    #[arg(
+        long,
+        default_value = "auto",
+        env = "EXTRACTOR_DEVICE",
+        help_heading = "Machine"
+    )]
+    device: Device,
+    /// Most tokens of a batch, padding included.
+    #[arg(long, value_name = "N", default_value_t = MAX_BATCH_TOKENS, env = "EXTRACTOR_MAX_BATCH_TOKENS", help_heading = "Machine")]
+    max_batch_tokens: usize,
+    /// Threads; the job's share of the machine by default.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EXTRACTOR_THREADS",
+        help_heading = "Machine"
+    )]
+    threads: Option<usize>,
+}
+
+impl PredictOptions {
+    fn input(&self, run: &Run) -> Input {
+        let path = (self.input.as_os_str() != "-").then(|| self.input.clone());
+        let told = path.as_deref().map(InputFormat::by_ending);
+        let format = self.input_format.or(told).unwrap_or(InputFormat::Text);
+        let usual = usize::from(format == InputFormat::Conllu);
+        Input {
+            path,
+            format,
+            column: self.token_column.unwrap_or(usual),
+            whole_texts: run.settings.level == Level::Sequence,
+        }
+    }
+}
+
+pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
+    let stop = shared::signals::install()?;
+    if options.max_batch_tokens == 0 {
+        return Err(CliError::usage(
+            "--max-batch-tokens 0 leaves no room for a token",
+            "give at least 1",
+        ));
+    }
+    let run = Run::open(&options.head.run)?;
+    let input = options.input(&run);
+    let name = input.name();
+    // The input is opened before the encoder is loaded: a wrong name shows at once.
+    let mut stream = input.open()?;
+    let files = encoder(&options.head, &run, terminal, &stop)?;
+    let encoder = EncoderOptions {
+        device: options.device,
+        threads: options.threads.unwrap_or_else(shared::resources::threads),
+        layers: LayerSelection::all(),
+        dtype: options.dtype,
+    };
+    let started = std::time::Instant::now();
+    let mut tagger = Tagger::load(&files, &run, &encoder, options.max_batch_tokens)?;
+    for note in tagger.notes() {
+        terminal.warn(note);
+    }
+    terminal.status(format!(
+        "{} with {} on {}, {} threads, ready after {:.1} s",
+        run.folder.display(),
+        files.id,
+        tagger.provider(),
+        encoder.threads,
+        started.elapsed().as_secs_f64()
+    ));
+    let writer = Writer {
+        format: options.output_format,
+        task: run.task,
+        classes: run.classes,
+    };
+    let progress = stream
+        .bytes
+        .map(|bytes| terminal.progress("labelling", bytes, "bytes"));
+    let mut done = Done::default();
+    loop {
+        let sentences = stream.next(&stop)?;
+        if sentences.is_empty() {
+            break;
+        }
+        let mut out = String::new();
+        for (sentence, labels) in sentences.iter().zip(tagger.label(&sentences)?) {
+            writer.write(sentence, &labels, &mut out);
+        }
+        match terminal.stream(&out) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitStatus::Success),
+            written => written?,
+        }
+        done.add(&sentences, progress.as_ref());
+    }
+    if let Some(progress) = progress {
+        progress.finish();
+    }
+    Ok(done.report(&name.display().to_string(), &stop, terminal))
+}
+
+/// What was labelled.
+#[derive(Default)]
+struct Done {
+    sentences: usize,
+    words: usize,
+}
+
+impl Done {
+    fn add(&mut self, sentences: &[Sentence], progress: Option<&Progress>) {
+        self.sentences += sentences.len();
+        self.words += sentences
+            .iter()
+            .map(|sentence| sentence.words.len())
+            .sum::<usize>();
+        let bytes: usize = sentences.iter().map(|sentence| sentence.bytes).sum();
+        if let Some(progress) = progress {
+            progress.inc(bytes as u64);
+        }
+    }
+
+    fn report(&self, name: &str, stop: &StopFlag, terminal: &Terminal) -> ExitStatus {
+        let Self { sentences, words } = self;
+        if stop.stopped() {
+            terminal.warn(format!(
+                "stopped by a signal after {sentences} sentences; what was labelled is written"
+            ));
+            return ExitStatus::Interrupted;
+        }
+        if *words == 0 {
+            terminal.warn(format!("{name} has no words in it: nothing was labelled"));
+        } else {
+            terminal.status(format!("{sentences} sentences, {words} words"));
+        }
+        ExitStatus::Success
+    }
+}
+
+/// The files of the run's encoder, fetched if they have to be.
+pub(super) fn encoder(
+    options: &RunOptions,
+    run: &Run,
+    terminal: &Terminal,
+    stop: &StopFlag,
+) -> Result<ModelFiles, CliError> {
+    let trained = &run.store.model;
+    let model = options.model.as_deref().unwrap_or(&trained.id);
+    let from_hub = trained.revision.as_deref();
+    if options.model.is_none() && from_hub.is_none() && !hub::model::is_folder(model) {
+        return Err(CliError::usage(
+            format!(
+                "{}: the head was trained with an encoder from a folder called {model}, which is not here",
+                run.folder.display()
+            ),
+            "--model DIR says where the folder is now",
+        ));
+    }
+    // The revision belongs to the name that was trained with.
+    let revision = options.revision.as_deref();
+    let revision = revision.or(from_hub.filter(|_| model == trained.id));
+    if hub::model::is_folder(model) {
+        return Ok(hub::model::folder(model, options.revision.as_deref())?);
+    }
+    let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
+    Ok(hub::model::resolve(model, revision, Need::All, &hub)?)
+}

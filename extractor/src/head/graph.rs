@@ -1,0 +1,159 @@
+//! Encoder and head as one graph.
+//!
+//! A row is a sequence: a sentence, or a window of one that is too long for the encoder; heads see a window as they saw
+//! it in training, by itself. Inputs, int64: `input_ids` and `attention_mask`, `[rows, width]`, the padding on the right.
+//! Output: [`LOGITS`], float32, `[rows, width, classes]` (undefined at padding), or `[rows, classes]` where sentences are
+//! classified. What is behind the mean over tokens there is linear, so that the logits of a sentence are the mean of
+//! those of its windows, weighted with their tokens.
+
+use ort::editor::Model;
+use ort::operator::Attribute;
+use ort::value::TensorElementType;
+
+use super::nodes::{Nodes, size};
+use super::{Level, Parameters, Settings};
+use crate::checkpoint::Checkpoint;
+use crate::encoder::ComputeDtype;
+use crate::family::{EncoderSpec, Positions};
+use crate::graph::{
+    Builder, GraphError, INPUT_IDS, LENGTHS, ONNX_FLOAT, POSITION_IDS, encoder, outlet,
+};
+
+/// 1 where there is a token and 0 where there is padding, int64 `[rows, width]`.
+pub const ATTENTION_MASK: &str = "attention_mask";
+/// The result.
+pub const LOGITS: &str = "logits";
+
+/// `TensorProto` types of the ONNX format.
+const ONNX_INT32: i64 = 6;
+const ONNX_INT64: i64 = 7;
+
+/// What the parts of a head know of the batch, by the names of values.
+pub(super) struct Rows {
+    /// 1 or 0, float32 `[rows, width]`.
+    pub(super) mask: String,
+    /// A token's share in the mean over its row, `[rows, 1, width]`.
+    pub(super) share: String,
+}
+
+/// Builds the graph of an encoder up to the last layer that the head reads, and of the head.
+///
+/// # Errors
+/// When a tensor of either is missing or has another shape, or ONNX Runtime refuses a part of the graph.
+pub fn build(
+    spec: &EncoderSpec,
+    checkpoint: &Checkpoint,
+    dtype: ComputeDtype,
+    settings: &Settings,
+    parameters: &Parameters,
+) -> Result<Model, GraphError> {
+    let read = settings.read().unwrap_or_default();
+    let mut states = read.clone();
+    states.sort_unstable();
+    states.dedup();
+    let mut nodes = Nodes {
+        builder: Builder::new(dtype)?,
+        parameters,
+    };
+    encoder_inputs(&mut nodes, spec)?;
+    let (builder, names) = encoder(nodes.builder, spec, checkpoint, &states)?;
+    let mut nodes = Nodes {
+        builder,
+        parameters,
+    };
+    let rows = rows(&mut nodes)?;
+    let mut layers = Vec::with_capacity(names.len());
+    for name in &names {
+        layers.push(nodes.builder.float32(name)?);
+    }
+    let layers: Vec<&str> = read
+        .iter()
+        .filter_map(|layer| Some(layers[states.binary_search(layer).ok()?].as_str()))
+        .collect();
+    let features = super::layers::features(&mut nodes, settings, &layers, &rows)?;
+    logits(&mut nodes, settings, &features, &rows)?;
+    close(nodes.builder, settings)
+}
+
+/// What the encoder reads, from what is given: positions and lengths.
+fn encoder_inputs(nodes: &mut Nodes<'_>, spec: &EncoderSpec) -> Result<(), GraphError> {
+    let axis = nodes.builder.integers("tokens.axis", &[1])?;
+    match spec.positions {
+        Positions::FromZero => {
+            let counted = nodes.apply("CumSum", "tokens.counted", &[ATTENTION_MASK, &axis])?;
+            let one = nodes.builder.integers("tokens.one", &[1])?;
+            nodes.apply("Sub", POSITION_IDS, &[&counted, &one])?;
+        }
+        Positions::AfterPadding { padding } => {
+            let padding = nodes
+                .builder
+                .integers("tokens.padding_id", &[i64::from(padding)])?;
+            let is_padding = nodes.apply("Equal", "tokens.is_padding", &[INPUT_IDS, &padding])?;
+            let is_token = nodes.apply("Not", "tokens.is_token", &[&is_padding])?;
+            let is_token = nodes
+                .builder
+                .cast("tokens.is_token.int64", &is_token, ONNX_INT64)?;
+            let is_token = nodes.apply("Mul", "tokens.is_counted", &[&is_token, ATTENTION_MASK])?;
+            let counted = nodes.apply("CumSum", "tokens.counted", &[&is_token, &axis])?;
+            let counted = nodes.apply("Mul", "tokens.position", &[&counted, &is_token])?;
+            nodes.apply("Add", POSITION_IDS, &[&counted, &padding])?;
+        }
+    }
+    if !spec.causal {
+        let flat = vec![Attribute::new("keepdims", 0_i64)?];
+        let lengths = nodes.by("ReduceSum", "tokens.lengths", ATTENTION_MASK, &[1], flat)?;
+        nodes.builder.cast(LENGTHS, &lengths, ONNX_INT32)?;
+    }
+    Ok(())
+}
+
+/// Masks, as the head needs them.
+fn rows(nodes: &mut Nodes<'_>) -> Result<Rows, GraphError> {
+    let mask = nodes
+        .builder
+        .cast("rows.mask", ATTENTION_MASK, ONNX_FLOAT)?;
+    let length = nodes.by("ReduceSum", "rows.length", &mask, &[1], vec![])?;
+    let part = nodes.apply("Div", "rows.part", &[&mask, &length])?;
+    let share = nodes.by("Unsqueeze", "rows.share", &part, &[1], vec![])?;
+    Ok(Rows { mask, share })
+}
+
+/// Features `[rows, width, features]` to the output.
+fn logits(
+    nodes: &mut Nodes<'_>,
+    settings: &Settings,
+    features: &str,
+    rows: &Rows,
+) -> Result<(), GraphError> {
+    let (width, inner, classes) = (
+        settings.features(),
+        settings.classifier_size,
+        settings.classes,
+    );
+    let mut value = match settings.level {
+        Level::Token => features.to_owned(),
+        Level::Sequence => {
+            let mean = nodes.apply("MatMul", "rows.mean", &[&rows.share, features])?;
+            nodes.by("Squeeze", "rows.features", &mean, &[1], vec![])?
+        }
+    };
+    if inner == 0 {
+        value = nodes.linear("classifier.pip.0", &value, [width, classes])?;
+    } else {
+        value = nodes.linear("classifier.pip.0", &value, [width, inner])?;
+        value = nodes.linear("classifier.pip.1", &value, [inner, classes])?;
+    }
+    nodes.apply("Identity", LOGITS, &[&value])?;
+    Ok(())
+}
+
+fn close(builder: Builder, settings: &Settings) -> Result<Model, GraphError> {
+    let ids = |name| outlet(name, TensorElementType::Int64, &[-1, -1]);
+    let classes = size(settings.classes);
+    let shape: &[i64] = match settings.level {
+        Level::Token => &[-1, -1, classes],
+        Level::Sequence => &[-1, classes],
+    };
+    let logits = outlet(LOGITS, TensorElementType::Float32, shape);
+    builder.close(vec![ids(INPUT_IDS), ids(ATTENTION_MASK)], vec![logits])
+}

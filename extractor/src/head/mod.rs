@@ -1,0 +1,19 @@
+//! A trained head: what `trainer` left in a run's folder, and the same computation as nodes of an ONNX graph, so that
+//! new text goes through encoder and head in one run of ONNX Runtime. The extractor never trains, so it knows of a
+//! head only what its logits depend on.
+//!
+//! Sources: Basirat (2024), NEJLT 10(1) (`adapter`); Cao et al. (2022) (`attention-fusion`); Peters et al. (2018)
+//! (`scalar-mix`).
+
+mod adapter;
+mod graph;
+mod layers;
+mod nodes;
+mod parameters;
+mod run;
+mod settings;
+
+pub use graph::{ATTENTION_MASK, LOGITS, build};
+pub use parameters::Parameters;
+pub use run::{Run, RunError};
+pub use settings::{HeadKind, Level, Settings};

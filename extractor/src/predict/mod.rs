@@ -1,0 +1,16 @@
+//! Labels for new text: sentences are read as they come, go through encoder and head in one graph, and leave in the
+//! order in which they came. Memory is that of some batches, however long the text.
+//!
+//! text -> words -> sub-words and windows -> batches -> graph -> labels -> text
+
+mod error;
+mod input;
+mod output;
+mod tagger;
+mod words;
+
+pub use error::{Mismatch, PredictError};
+pub use input::{Input, InputFormat, Sentence, Stream};
+pub use output::{OutputFormat, Writer};
+pub use tagger::{Labels, Tagger, save};
+pub use words::words;

@@ -1,0 +1,219 @@
+//! Labelled sentences as text: columns for `conlleval` and people's scripts, JSON for programs, or marked in the
+//! sentence for the eye.
+
+use std::fmt::Write;
+
+use clap::ValueEnum;
+use serde_json::json;
+use shared::dataset::Task;
+use shared::spans::spans;
+
+use super::{Labels, Sentence};
+
+/// How labelled sentences are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// A word and its label a line, an empty line after each sentence.
+    Conll,
+    /// A JSON object a sentence.
+    Jsonl,
+    /// The sentence on a line, spans in brackets.
+    Inline,
+}
+
+/// Writes labels by their names.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// How.
+    pub format: OutputFormat,
+    /// What the labels are.
+    pub task: Task,
+    /// Names of the classes, by number.
+    pub classes: Vec<String>,
+}
+
+impl Writer {
+    /// Appends a labelled sentence to `out`.
+    pub fn write(&self, sentence: &Sentence, labels: &Labels, out: &mut String) {
+        let label = |class: &Option<usize>| class.map_or("O", |class| self.classes[class].as_str());
+        match labels {
+            Labels::Words(labels) => {
+                let labels: Vec<&str> = labels.iter().map(label).collect();
+                match self.format {
+                    OutputFormat::Conll => conll(&sentence.words, &labels, out),
+                    OutputFormat::Jsonl => self.jsonl(sentence, &labels, out),
+                    OutputFormat::Inline => self.inline(&sentence.words, &labels, out),
+                }
+            }
+            Labels::Whole(whole) => {
+                let whole = whole.map(|(class, score)| (self.classes[class].as_str(), score));
+                self.whole(sentence, whole, out);
+            }
+        }
+    }
+
+    fn has_spans(&self) -> bool {
+        matches!(self.task, Task::Ner | Task::Chunk)
+    }
+
+    fn jsonl(&self, sentence: &Sentence, labels: &[&str], out: &mut String) {
+        let mut object = json!({ "words": sentence.words, "labels": labels });
+        let places = sentence.source.as_ref().map(|(text, places)| {
+            object["text"] = json!(text);
+            object["offsets"] = json!(places);
+            (text, places)
+        });
+        if self.has_spans() {
+            let spans = spans(labels).into_iter().map(|span| {
+                let text = match places {
+                    Some((text, places)) => {
+                        let (begin, end) = (places[span.start].0, places[span.end - 1].1);
+                        text.chars().skip(begin).take(end - begin).collect()
+                    }
+                    None => sentence.words[span.start..span.end].join(" "),
+                };
+                json!({ "label": span.kind, "start": span.start, "end": span.end, "text": text })
+            });
+            object["spans"] = spans.collect();
+        }
+        // A `String` takes whatever is written to it.
+        let _ = writeln!(out, "{object}");
+    }
+
+    fn inline(&self, words: &[String], labels: &[&str], out: &mut String) {
+        let mut pieces = Vec::new();
+        if self.has_spans() {
+            let mut at = 0;
+            for span in spans(labels) {
+                pieces.extend(words[at..span.start].iter().cloned());
+                let inside = words[span.start..span.end].join(" ");
+                pieces.push(format!("[{} {inside}]", span.kind));
+                at = span.end;
+            }
+            pieces.extend(words[at..].iter().cloned());
+        } else {
+            pieces.extend(
+                words
+                    .iter()
+                    .zip(labels)
+                    .map(|(word, label)| format!("{word}/{label}")),
+            );
+        }
+        let _ = writeln!(out, "{}", pieces.join(" "));
+    }
+
+    fn whole(&self, sentence: &Sentence, whole: Option<(&str, f32)>, out: &mut String) {
+        let text = || match &sentence.source {
+            Some((text, _)) => text.clone(),
+            None => sentence.words.join(" "),
+        };
+        let (label, score) = whole.unzip();
+        // A `String` takes whatever is written to it.
+        let _ = match self.format {
+            OutputFormat::Jsonl => {
+                let score = score.map(|score| (f64::from(score) * 1e6).round() / 1e6);
+                writeln!(
+                    out,
+                    "{}",
+                    json!({ "text": text(), "label": label, "score": score })
+                )
+            }
+            OutputFormat::Inline => writeln!(out, "{}\t{}", label.unwrap_or("-"), text()),
+            OutputFormat::Conll => {
+                let mut labels = vec!["-"; sentence.words.len()];
+                if let (Some(first), Some(label)) = (labels.first_mut(), label) {
+                    *first = label;
+                }
+                conll(&sentence.words, &labels, out);
+                Ok(())
+            }
+        };
+    }
+}
+
+fn conll(words: &[String], labels: &[&str], out: &mut String) {
+    for (word, label) in words.iter().zip(labels) {
+        let _ = writeln!(out, "{} {}", column(word), column(label));
+    }
+    out.push('\n');
+}
+
+/// A column must be one non-empty run of characters that no reader takes for white space.
+fn column(text: &str) -> String {
+    if text.is_empty() {
+        return "_".to_owned();
+    }
+    let blank = |c: char| c.is_whitespace() || c.is_control();
+    text.chars()
+        .map(|c| if blank(c) { '_' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(format: OutputFormat, task: Task, labels: &Labels) -> String {
+        let writer = Writer {
+            format,
+            task,
+            classes: ["O", "B-PER", "I-PER", "B-LOC"].map(str::to_owned).to_vec(),
+        };
+        let sentence = Sentence {
+            words: ["Jo", "Äm", "in", "Rome"].map(str::to_owned).to_vec(),
+            source: Some((
+                "Jo  Äm in Rome".to_owned(),
+                vec![(0, 2), (4, 6), (7, 9), (10, 14)],
+            )),
+            line: 1,
+            bytes: 0,
+        };
+        let mut out = String::new();
+        writer.write(&sentence, labels, &mut out);
+        out
+    }
+
+    #[test]
+    fn spans_are_marked_and_told() {
+        let labels = Labels::Words(vec![Some(1), Some(2), None, Some(3)]);
+        assert_eq!(
+            written(OutputFormat::Conll, Task::Ner, &labels),
+            "Jo B-PER\nÄm I-PER\nin O\nRome B-LOC\n\n"
+        );
+        assert_eq!(
+            written(OutputFormat::Inline, Task::Ner, &labels),
+            "[PER Jo Äm] in [LOC Rome]\n"
+        );
+        assert_eq!(
+            written(OutputFormat::Inline, Task::Pos, &labels),
+            "Jo/B-PER Äm/I-PER in/O Rome/B-LOC\n"
+        );
+        let object: serde_json::Value =
+            serde_json::from_str(&written(OutputFormat::Jsonl, Task::Ner, &labels)).unwrap();
+        assert_eq!(
+            object["spans"],
+            json!([
+                { "label": "PER", "start": 0, "end": 2, "text": "Jo  Äm" },
+                { "label": "LOC", "start": 3, "end": 4, "text": "Rome" }
+            ])
+        );
+        assert_eq!(object["offsets"][3], json!([10, 14]));
+    }
+
+    #[test]
+    fn a_text_has_one_label() {
+        let labels = Labels::Whole(Some((3, 0.75)));
+        assert_eq!(
+            written(OutputFormat::Conll, Task::Sequence, &labels),
+            "Jo B-LOC\nÄm -\nin -\nRome -\n\n"
+        );
+        assert_eq!(
+            written(OutputFormat::Jsonl, Task::Sequence, &labels),
+            "{\"text\":\"Jo  Äm in Rome\",\"label\":\"B-LOC\",\"score\":0.75}\n"
+        );
+        assert_eq!(
+            written(OutputFormat::Inline, Task::Sequence, &Labels::Whole(None)),
+            "-\tJo  Äm in Rome\n"
+        );
+    }
+}

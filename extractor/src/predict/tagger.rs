@@ -1,0 +1,377 @@
+//! Encoder and head in one session of ONNX Runtime, and the way of a sentence through it.
+
+use std::path::Path;
+
+use cache::LongPolicy;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::Tensor;
+use rayon::prelude::*;
+
+use super::{Mismatch, PredictError, Sentence};
+use crate::batch::{Budget, batches};
+use crate::checkpoint::Checkpoint;
+use crate::encoder::{Batch, EncoderError, EncoderOptions, runtime};
+use crate::family::{Config, EncoderSpec};
+use crate::graph::INPUT_IDS;
+use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run};
+use crate::model::ModelFiles;
+use crate::tokenizer::Tokenizer;
+use crate::window::windows;
+
+/// The labels of a sentence, as numbers of classes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labels {
+    /// One a word; none for a word that the encoder never saw.
+    Words(Vec<Option<usize>>),
+    /// One for the whole sentence, and its probability; none where the encoder saw nothing.
+    Whole(Option<(usize, f32)>),
+}
+
+/// A sentence, or a window of one, as the encoder sees it.
+struct Row {
+    /// Which sentence.
+    sentence: usize,
+    /// Its tokens, special ones included.
+    ids: Vec<u32>,
+    /// For each token the word that it is the first of.
+    first_of: Vec<Option<usize>>,
+}
+
+/// Labels sentences.
+pub struct Tagger {
+    session: Session,
+    tokenizer: Tokenizer,
+    level: Level,
+    classes: usize,
+    vocabulary: usize,
+    max_positions: usize,
+    /// Tokens of a row, special ones included.
+    max_length: usize,
+    long: LongPolicy,
+    budget: Budget,
+    provider: &'static str,
+    notes: Vec<String>,
+}
+
+impl Tagger {
+    /// Builds the graph and hands it to ONNX Runtime.
+    ///
+    /// # Errors
+    /// When the encoder is not the one that the head was trained with, or one of them cannot be used.
+    pub fn load(
+        files: &ModelFiles,
+        run: &Run,
+        options: &EncoderOptions,
+        max_batch_tokens: usize,
+    ) -> Result<Self, PredictError> {
+        let tokenizer = identified(files, run)?;
+        let (target, notes) = runtime::target(options)?;
+        let builder = runtime::session_builder(target, options.threads)?;
+        let (spec, model) = graph(files, run, options)?;
+        let session = model
+            .into_session(&builder)
+            .map_err(|source| EncoderError::Session {
+                provider: target.name(),
+                source,
+            })?;
+        Ok(Self {
+            session,
+            tokenizer,
+            level: run.settings.level,
+            classes: run.classes.len(),
+            vocabulary: spec.vocabulary,
+            max_positions: spec.max_positions(),
+            max_length: run.store.max_length.min(spec.max_positions()),
+            long: run.store.long,
+            budget: Budget::new(max_batch_tokens, target.name()),
+            provider: target.name(),
+            notes,
+        })
+    }
+
+    /// `cpu` or `cuda`.
+    #[must_use]
+    pub const fn provider(&self) -> &str {
+        self.provider
+    }
+
+    /// What a user should know about how it was set up.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The labels of `sentences`, in their order.
+    ///
+    /// # Errors
+    /// When ONNX Runtime fails, for example for want of memory.
+    pub fn label(&mut self, sentences: &[Sentence]) -> Result<Vec<Labels>, PredictError> {
+        let rows = sentences
+            .par_iter()
+            .enumerate()
+            .map(|(index, sentence)| self.rows(index, sentence))
+            .collect::<Result<Vec<_>, _>>()?;
+        let rows: Vec<Row> = rows.into_iter().flatten().collect();
+        let mut offsets = vec![0];
+        for row in &rows {
+            offsets.push(offsets[offsets.len() - 1] + row.ids.len() as u64);
+        }
+        let mut labels = Gathered::new(sentences, self.level, self.classes);
+        for batch in batches(0..rows.len(), &offsets, self.budget) {
+            let members: Vec<&Row> = batch.sequences.iter().map(|&row| &rows[row]).collect();
+            let ids: Vec<&[u32]> = members.iter().map(|row| row.ids.as_slice()).collect();
+            let batch = Batch::padded(&ids)?;
+            batch.check(self.vocabulary, self.max_positions)?;
+            let logits = self.logits(&batch)?;
+            for (row, logits) in members
+                .into_iter()
+                .zip(logits.chunks_exact(logits.len() / ids.len()))
+            {
+                labels.take(row, logits);
+            }
+        }
+        Ok(labels.finish())
+    }
+
+    /// Cuts a sentence into sub-words and windows, as extraction does.
+    fn rows(&self, index: usize, sentence: &Sentence) -> Result<Vec<Row>, PredictError> {
+        let words: Vec<&str> = sentence.words.iter().map(String::as_str).collect();
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sub_words = self.tokenizer.encode(&words)?;
+        let (prefix, suffix) = (self.tokenizer.prefix(), self.tokenizer.suffix());
+        let room = self.max_length - self.tokenizer.special_tokens();
+        let ranges = match self.long {
+            LongPolicy::Truncate => std::iter::once(0..sub_words.ids.len().min(room)).collect(),
+            LongPolicy::Split | LongPolicy::Error => windows(&sub_words.word_ids, room),
+        };
+        let row = |range: std::ops::Range<usize>| {
+            let own = &sub_words.ids[range.clone()];
+            let ids: Vec<u32> = [prefix, own, suffix].concat();
+            let mut first_of = vec![None; ids.len()];
+            for (first_of, at) in first_of[prefix.len()..].iter_mut().zip(range) {
+                let word = sub_words.word_ids[at];
+                let begins = at == 0 || sub_words.word_ids[at - 1] != word;
+                *first_of = begins.then_some(word as usize);
+            }
+            Row {
+                sentence: index,
+                ids,
+                first_of,
+            }
+        };
+        Ok(ranges.into_iter().map(row).collect())
+    }
+
+    /// `[rows, width, classes]` or `[rows, classes]`.
+    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, EncoderError> {
+        let failed = |source| EncoderError::Runtime { source };
+        let shape = [batch.rows, batch.width];
+        let ids: Vec<i64> = batch.input_ids.iter().map(|&id| i64::from(id)).collect();
+        let mut mask = vec![0_i64; ids.len()];
+        for (row, &length) in mask.chunks_exact_mut(batch.width).zip(&batch.lengths) {
+            row[..usize::try_from(length).unwrap_or(0)].fill(1);
+        }
+        let inputs = ort::inputs! {
+            INPUT_IDS => Tensor::from_array((shape, ids)).map_err(failed)?,
+            ATTENTION_MASK => Tensor::from_array((shape, mask)).map_err(failed)?,
+        };
+        let run = self.session.run(inputs);
+        let outputs = run.map_err(|source| EncoderError::Run {
+            rows: batch.rows,
+            width: batch.width,
+            source,
+        })?;
+        let (_, logits) = outputs[LOGITS]
+            .try_extract_tensor::<f32>()
+            .map_err(failed)?;
+        Ok(logits.to_vec())
+    }
+}
+
+/// Labels of sentences, while their rows come in any order.
+struct Gathered {
+    labels: Vec<Labels>,
+    /// Sums over a sentence's rows of logits times tokens, `[sentences, classes]`, where sentences are classified.
+    sums: Vec<f32>,
+    /// Tokens of each sentence.
+    tokens: Vec<usize>,
+    classes: usize,
+}
+
+impl Gathered {
+    fn new(sentences: &[Sentence], level: Level, classes: usize) -> Self {
+        let unseen = |sentence: &Sentence| match level {
+            Level::Token => Labels::Words(vec![None; sentence.words.len()]),
+            Level::Sequence => Labels::Whole(None),
+        };
+        Self {
+            labels: sentences.iter().map(unseen).collect(),
+            sums: vec![0.0; sentences.len() * classes],
+            tokens: vec![0; sentences.len()],
+            classes,
+        }
+    }
+
+    /// The logits of a row, `[width, classes]` or `[classes]`.
+    fn take(&mut self, row: &Row, logits: &[f32]) {
+        match &mut self.labels[row.sentence] {
+            Labels::Words(labels) => {
+                let tokens = row.first_of.iter().zip(logits.chunks_exact(self.classes));
+                for (first_of, logits) in tokens {
+                    if let Some(word) = first_of {
+                        labels[*word] = Some(largest(logits));
+                    }
+                }
+            }
+            Labels::Whole(_) => {
+                self.tokens[row.sentence] += row.ids.len();
+                let sums = self.sums[row.sentence * self.classes..].iter_mut();
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a row is no longer than a window"
+                )]
+                let weight = row.ids.len() as f32;
+                for (sum, logit) in sums.zip(logits) {
+                    *sum += weight * logit;
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Vec<Labels> {
+        let sums = self.sums.chunks_exact(self.classes);
+        for ((labels, sums), &tokens) in self.labels.iter_mut().zip(sums).zip(&self.tokens) {
+            if let (Labels::Whole(whole), 1..) = (labels, tokens) {
+                #[expect(clippy::cast_precision_loss, reason = "a text of millions of tokens")]
+                let logits: Vec<f32> = sums.iter().map(|sum| sum / tokens as f32).collect();
+                let class = largest(&logits);
+                *whole = Some((class, probability(&logits, class)));
+            }
+        }
+        self.labels
+    }
+}
+
+/// The tokenizer of `files`, after tokenizer and weights were found to be those of the run.
+fn identified(files: &ModelFiles, run: &Run) -> Result<Tokenizer, PredictError> {
+    if let Some(file) = files.onnx_file() {
+        return Err(PredictError::OnnxFile {
+            file: file.to_owned(),
+        });
+    }
+    let tokenizer = Tokenizer::in_folder(&files.folder)?;
+    let same = |what: &'static str, trained: &str, found: &str| {
+        if trained == found {
+            return Ok(());
+        }
+        Err(Box::new(Mismatch {
+            run: run.folder.clone(),
+            folder: files.folder.clone(),
+            what,
+            trained: trained.to_owned(),
+            id: run.store.model.id.clone(),
+            found: found.to_owned(),
+        }))
+    };
+    same(
+        "the tokenizer",
+        &run.store.tokenizer_digest,
+        tokenizer.digest(),
+    )?;
+    same(
+        "the weights",
+        &run.store.model.weights_digest,
+        &files.weights_digest()?,
+    )?;
+    Ok(tokenizer)
+}
+
+/// The graph of encoder and head; the encoder's files are unmapped again when this returns.
+fn graph(
+    files: &ModelFiles,
+    run: &Run,
+    options: &EncoderOptions,
+) -> Result<(EncoderSpec, ort::editor::Model), EncoderError> {
+    let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
+    let checkpoint = Checkpoint::open(&files.weights)?;
+    let model = head::build(
+        &spec,
+        &checkpoint,
+        options.dtype,
+        &run.settings,
+        &run.parameters,
+    )?;
+    Ok((spec, model))
+}
+
+/// Writes the graph to `file`, as it is built, nothing optimised for this machine; with `external` the weights go to a
+/// file of that name beside it. Gives the tokenizer that belongs to it.
+///
+/// # Errors
+/// As [`Tagger::load`], or when the file cannot be written.
+pub fn save(
+    files: &ModelFiles,
+    run: &Run,
+    file: &Path,
+    external: Option<&str>,
+) -> Result<Tokenizer, PredictError> {
+    let tokenizer = identified(files, run)?;
+    let options = EncoderOptions::default();
+    let provider = runtime::Target::Cpu;
+    let failed = |source| EncoderError::Session {
+        provider: provider.name(),
+        source,
+    };
+    let configure = || -> ort::Result<_> {
+        let builder = runtime::session_builder(provider, 1)
+            .map_err(|error| ort::Error::new(error.to_string()))?
+            .with_optimization_level(GraphOptimizationLevel::Disable)?
+            .with_optimized_model_path(file)?;
+        let Some(name) = external else {
+            return Ok(builder);
+        };
+        let key = "session.optimized_model_external_initializers_";
+        Ok(builder
+            .with_config_entry(format!("{key}file_name"), name)?
+            .with_config_entry(format!("{key}min_size_in_bytes"), "1024")?)
+    };
+    let builder = configure().map_err(failed)?;
+    let (_, model) = graph(files, run, &options)?;
+    model.into_session(&builder).map_err(failed)?;
+    Ok(tokenizer)
+}
+
+/// The class with the largest logit, the first of equal ones.
+fn largest(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (class, &logit) in logits.iter().enumerate() {
+        if logit > logits[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+/// The softmax of one logit.
+fn probability(logits: &[f32], class: usize) -> f32 {
+    let sum: f32 = logits
+        .iter()
+        .map(|&logit| (logit - logits[class]).exp())
+        .sum();
+    1.0 / sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_equal_logits_is_taken() {
+        assert_eq!(largest(&[0.0, 2.0, 2.0, -1.0]), 1);
+        assert!((probability(&[0.0, 0.0], 0) - 0.5).abs() < 1e-6);
+        assert!((probability(&[1.0, 3.0], 1) - 0.880_797).abs() < 1e-6);
+    }
+}

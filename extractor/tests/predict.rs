@@ -1,0 +1,437 @@
+//! `extractor predict` and `extractor export`: every head that `trainer` trains gives the labels that `trainer predict`
+//! gives on the store, from text, and from the exported file in Python.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a panic is the failure being reported, and what was skipped is said, in helpers too"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::{Toy, program, stderr};
+
+/// Every head, with a name for its run.
+const HEADS: [(&str, &str); 9] = [
+    ("adapter", "--head adapter"),
+    ("no-tailor", "--head adapter --no-tailor"),
+    (
+        "no-tailor-attention",
+        "--head adapter --no-tailor-attention --attention-size 8 --heads 4",
+    ),
+    ("fusion", "--head attention-fusion"),
+    ("mix", "--head scalar-mix"),
+    ("layer", "--head layer:1"),
+    ("last", "--head last"),
+    ("concat", "--head concat:2,0"),
+    ("one", "--head adapter --classifier-size 0"),
+];
+
+/// A toy model, a store of it and heads trained on that.
+struct Trained {
+    toy: Toy,
+    trainer: PathBuf,
+    runtimes: Vec<(&'static str, PathBuf)>,
+}
+
+impl Trained {
+    /// Extracts with `options`; none where `trainer` is not built.
+    fn new(options: &str) -> Option<Self> {
+        Self::on(Toy::new(), options)
+    }
+
+    fn on(toy: Toy, options: &str) -> Option<Self> {
+        let trainer = assert_cmd::cargo::cargo_bin!("extractor").with_file_name("trainer");
+        if !trainer.is_file() || !trainer.with_file_name("trainer-torch").is_file() {
+            println!(
+                "skipped: {} is not built (`cargo test --workspace` builds it)",
+                trainer.display()
+            );
+            return None;
+        }
+        let torch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/torch");
+        let mut runtimes = Vec::new();
+        if std::env::var_os("LIBTORCH").is_none() && torch.is_dir() {
+            runtimes.push(("LIBTORCH", torch));
+        }
+        toy.extract()
+            .args(options.split_whitespace())
+            .assert()
+            .success();
+        Some(Self {
+            toy,
+            trainer,
+            runtimes,
+        })
+    }
+
+    fn trainer(&self, arguments: &str) -> String {
+        let mut command = Command::new(&self.trainer);
+        command.current_dir(self.toy.path()).envs(
+            self.runtimes
+                .iter()
+                .map(|(name, path)| (name, path.as_path())),
+        );
+        let output = command.args(arguments.split_whitespace()).output().unwrap();
+        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Trains a head into `runs/name` and gives what it says of the test split: a word and its label a line.
+    fn head(&self, name: &str, options: &str) -> String {
+        self.trainer(&format!(
+            "--cache cache --epochs 12 --lr 2e-2 --batch-size 8 --device cpu -q --name {name} {options}"
+        ));
+        let columns = self.trainer(&format!(
+            "predict --run runs/{name} --cache cache --split test --device cpu -q"
+        ));
+        let mut labels = String::new();
+        for line in columns.lines() {
+            let fields: Vec<&str> = line.split(' ').collect();
+            match fields.as_slice() {
+                [word, _, predicted] => writeln!(labels, "{word} {predicted}").unwrap(),
+                _ => labels.push('\n'),
+            }
+        }
+        labels
+    }
+
+    fn predict(&self, name: &str, options: &str) -> Output {
+        self.extractor("predict", name, options)
+    }
+
+    /// A sub-command on the run `runs/name` and the toy model.
+    fn extractor(&self, command: &str, name: &str, options: &str) -> Output {
+        program(self.toy.path())
+            .args([command, "--model", "toy-bert", "--run"])
+            .arg(format!("runs/{name}"))
+            .args(options.split_whitespace())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The labels of columns of words and labels.
+fn labels(columns: &str) -> BTreeSet<&str> {
+    columns
+        .lines()
+        .filter_map(|line| Some(line.split_once(' ')?.1))
+        .collect()
+}
+
+/// The words of columns, a sentence a line.
+fn sentences(columns: &str) -> String {
+    let mut text = String::new();
+    for sentence in columns.trim_end().split("\n\n") {
+        let words: Vec<&str> = sentence
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        writeln!(text, "{}", words.join(" ")).unwrap();
+    }
+    text
+}
+
+#[test]
+fn every_head_labels_text_as_trainer_labels_the_store() {
+    // Short windows: most sentences are several.
+    let Some(trained) = Trained::new("--max-length 8") else {
+        return;
+    };
+    let mut learned = 0;
+    for (name, options) in HEADS {
+        let expected = trained.head(name, options);
+        let labelled = stdout(&trained.predict(name, "--input names/test.conll"));
+        assert_eq!(labelled, expected, "{name}");
+        learned += usize::from(labels(&labelled).len() > 1);
+    }
+    assert!(learned > 4, "only {learned} heads tell names from others");
+}
+
+#[test]
+fn all_ways_in_and_out_say_the_same() {
+    let Some(trained) = Trained::new("") else {
+        return;
+    };
+    let expected = trained.head("adapter", "");
+    assert!(labels(&expected).len() > 1, "{expected}");
+    let words = sentences(&expected);
+    let path = trained.toy.path();
+    fs_err::write(path.join("words.txt"), &words).unwrap();
+    let by = |options: &str| stdout(&trained.predict("adapter", options));
+    assert_eq!(by("--input words.txt --format words"), expected);
+    assert_eq!(
+        by("--input words.txt --format words --max-batch-tokens 1"),
+        expected
+    );
+
+    let mut conllu = "# text\n".to_owned();
+    for line in expected.lines() {
+        match line.split_once(' ') {
+            Some((word, _)) => writeln!(conllu, "1\t{word}\t_").unwrap(),
+            None => conllu.push('\n'),
+        }
+    }
+    fs_err::write(path.join("words.conllu"), conllu).unwrap();
+    assert_eq!(by("--input words.conllu"), expected);
+
+    let objects = by("--input words.txt --format words --output-format jsonl");
+    let mut columns = String::new();
+    let mut spans = 0;
+    for line in objects.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        let pairs = object["words"].as_array().unwrap().iter();
+        for (word, label) in pairs.zip(object["labels"].as_array().unwrap()) {
+            writeln!(
+                columns,
+                "{} {}",
+                word.as_str().unwrap(),
+                label.as_str().unwrap()
+            )
+            .unwrap();
+        }
+        columns.push('\n');
+        spans += object["spans"].as_array().unwrap().len();
+    }
+    assert_eq!(columns, expected);
+    let inline = by("--input words.txt --format words --output-format inline");
+    assert_eq!(inline.matches("[NAME ").count(), spans);
+    assert_eq!(inline.lines().count(), words.lines().count());
+    let unmarked: String = inline.replace("[NAME ", "").replace(']', "");
+    assert_eq!(unmarked, words.replace(']', ""));
+}
+
+#[test]
+fn a_line_written_into_a_pipe_is_answered_before_the_next() {
+    let Some(trained) = Trained::new("") else {
+        return;
+    };
+    trained.head("last", "--head last");
+    let mut child = program(trained.toy.path())
+        .args("predict --model toy-bert --run runs/last --output-format jsonl -q".split(' '))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    for text in ["Johnson met the mayor.", "", "A storm!"] {
+        writeln!(input, "{text}").unwrap();
+        // Were the answer kept back, this would wait for ever.
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["text"], text);
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn whole_texts_get_their_label() {
+    let toy = Toy::new();
+    for split in ["train", "validation", "test"] {
+        let columns = fs_err::read_to_string(toy.dataset().join(format!("{split}.conll"))).unwrap();
+        let columns = columns.trim_start_matches("-DOCSTART- O\n\n");
+        let mut table = "text\tlabel\n".to_owned();
+        for (sentence, text) in columns
+            .trim_end()
+            .split("\n\n")
+            .zip(sentences(columns).lines())
+        {
+            let label = if sentence.contains("B-NAME") {
+                "named"
+            } else {
+                "plain"
+            };
+            writeln!(table, "{text}\t{label}").unwrap();
+        }
+        fs_err::remove_file(toy.dataset().join(format!("{split}.conll"))).unwrap();
+        fs_err::write(toy.dataset().join(format!("{split}.tsv")), table).unwrap();
+    }
+    let table = fs_err::read_to_string(toy.dataset().join("test.tsv")).unwrap();
+    let texts: Vec<&str> = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split('\t').next())
+        .collect();
+    fs_err::write(toy.path().join("texts.txt"), texts.join("\n")).unwrap();
+    let Some(trained) = Trained::on(toy, "--task sequence --max-length 8") else {
+        return;
+    };
+    for (name, options) in [("adapter", ""), ("fusion", "--head attention-fusion")] {
+        let expected = trained.head(name, options);
+        let labelled = stdout(&trained.predict(name, "--input texts.txt"));
+        assert_eq!(labelled, expected, "{name}");
+        let lines = stdout(&trained.predict(name, "--input texts.txt --output-format jsonl"));
+        for (line, text) in lines.lines().zip(&texts) {
+            let object: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(object["text"], *text);
+            assert!(object["score"].as_f64().unwrap() >= 0.5);
+        }
+    }
+}
+
+#[test]
+fn onnxruntime_in_python_gives_the_same_labels() {
+    let Some(python) = std::env::var_os("PYTHON_WITH_ONNXRUNTIME") else {
+        println!(
+            "skipped: PYTHON_WITH_ONNXRUNTIME names no Python with onnxruntime, tokenizers and numpy (`cargo xtask test` sets it)"
+        );
+        return;
+    };
+    let Some(trained) = Trained::new("") else {
+        return;
+    };
+    let page =
+        fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/predict.md"))
+            .unwrap();
+    let snippet = page.split("```python\n").nth(1).unwrap();
+    let snippet = snippet.split("```").next().unwrap();
+    let folder = trained.toy.path();
+    fs_err::write(folder.join("label.py"), snippet).unwrap();
+    for (name, options) in [HEADS[0], HEADS[3]] {
+        let expected = trained.head(name, options);
+        for (file, how) in [("whole.onnx", ""), ("parted.onnx", "--external-data")] {
+            let out = format!("{name}/{file}");
+            let exported =
+                trained.extractor("export", name, &format!("--out {out} --overwrite {how}"));
+            assert!(exported.status.success(), "{}", stderr(&exported));
+            let data = folder.join(format!("{out}.data"));
+            assert_eq!(data.is_file(), !how.is_empty(), "{}", data.display());
+            let mut child = Command::new(&python)
+                .current_dir(folder)
+                .args(["label.py", &out])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut input = child.stdin.take().unwrap();
+            input.write_all(sentences(&expected).as_bytes()).unwrap();
+            drop(input);
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(stdout(&output), expected, "{out}");
+        }
+        let labels: serde_json::Value = serde_json::from_str(
+            &fs_err::read_to_string(folder.join(name).join("labels.json")).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(labels["level"], "token");
+        assert!(folder.join(name).join("tokenizer.json").is_file());
+    }
+    let refused = trained.extractor("export", "adapter", "--out adapter/whole.onnx");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("--overwrite"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[test]
+fn what_cannot_be_used_is_told_with_the_remedy() {
+    let toy = Toy::new();
+    let predict = |options: &str| {
+        let output = program(toy.path())
+            .arg("predict")
+            .args(options.split_whitespace())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    let (code, message) = predict("--run nowhere");
+    assert_eq!(code, Some(1));
+    assert!(
+        message.contains("nowhere is not a finished run: it has no config.json"),
+        "{message}"
+    );
+    let Some(trained) = Trained::on(toy, "") else {
+        return;
+    };
+    trained.head("last", "--head last");
+    let folder = trained.toy.path();
+    let fails = |options: &str, said: &[&str]| {
+        let output = trained.predict("last", options);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert_eq!(message.matches("error:").count(), 1, "{message}");
+        for said in said {
+            assert!(message.contains(said), "{said}: {message}");
+        }
+        stdout_of(&output)
+    };
+    fails(
+        "--input nothing.txt",
+        &["nothing.txt", "--input takes a file"],
+    );
+    fs_err::write(folder.join("latin.txt"), b"Paris\ncaf\xe9\n").unwrap();
+    // What stands before the bad line is labelled.
+    let before = fails("--input latin.txt", &["latin.txt:2: not UTF-8 text"]);
+    assert!(before.starts_with("Paris "), "{before}");
+    fs_err::write(folder.join("long.txt"), "x ".repeat(600_000)).unwrap();
+    fails(
+        "--input long.txt",
+        &["long.txt:1", "longer than 1048576 bytes"],
+    );
+    fs_err::write(folder.join("short.conll"), "a O\n").unwrap();
+    fails(
+        "--input short.conll --token-column 3",
+        &["short.conll:1", "column 3"],
+    );
+
+    fs_err::write(folder.join("empty.txt"), "").unwrap();
+    let empty = trained.predict("last", "--input empty.txt");
+    assert_eq!(stdout(&empty), "");
+    assert!(
+        stderr(&empty).contains("nothing was labelled"),
+        "{}",
+        stderr(&empty)
+    );
+
+    // The encoder is moved, changed, or another one's tokenizer lies in its folder.
+    fs_err::rename(trained.toy.model(), folder.join("moved")).unwrap();
+    let output = program(folder)
+        .args(["predict", "--run", "runs/last"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        stderr(&output).contains("--model DIR"),
+        "{}",
+        stderr(&output)
+    );
+    fs_err::rename(folder.join("moved"), trained.toy.model()).unwrap();
+    let config = trained.toy.model().join("config.json");
+    let text = fs_err::read_to_string(&config).unwrap();
+    fs_err::write(&config, text.replace("1e-12", "1e-9")).unwrap();
+    fails("", &["was trained on the weights", "toy-bert has"]);
+    let tokenizer = trained.toy.model().join("tokenizer.json");
+    let text = fs_err::read_to_string(&tokenizer).unwrap();
+    fs_err::write(&tokenizer, text + "\n").unwrap();
+    fails("", &["was trained on the tokenizer", "toy-bert has"]);
+
+    fs_err::remove_file(folder.join("runs/last/adapter.safetensors")).unwrap();
+    fails(
+        "",
+        &["runs/last is not a finished run: it has no adapter.safetensors"],
+    );
+    fs_err::write(folder.join("runs/last/config.json"), "{}").unwrap();
+    fails("", &["runs/last/config.json: missing field"]);
+}
+
+fn stdout_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
