@@ -1,70 +1,121 @@
-//! A large file is read in seconds, in memory of less than three times its size. Alone in its program, for the
-//! system counts the memory of the whole process.
+//! A large file of each format is read in seconds, in memory of less than three times its size. Each alone in a process,
+//! for the system counts the memory of the whole of it. `LARGE_FILE_MB` makes the files larger or smaller.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use shared::dataset::Source;
+use shared::resources::peak_memory;
 
-const SIZE: usize = 32 << 20;
+/// Names the format to the process that reads it.
+const FORMAT: &str = "LARGE_FILE_FORMAT";
+const SIZE: &str = "LARGE_FILE_MB";
+const TAGS: [&str; 10] = ["O", "O", "O", "O", "O", "O", "O", "B-PER", "B-LOC", "I-LOC"];
 
-/// Sentences of varied words and tags, as many as fill `SIZE` bytes: about 14 words of about 4 letters each.
-fn text() -> String {
-    let mut text = String::with_capacity(SIZE + 64);
-    let mut state = 1_u64;
-    while text.len() < SIZE {
+/// A sentence of about 14 words of about 4 letters, with a tag each.
+fn sentence(state: &mut u64) -> Vec<(String, &'static str)> {
+    let mut words = Vec::new();
+    loop {
         // A linear congruential generator (Knuth, MMIX).
-        state = state
+        *state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let number = state >> 40;
-        if number.is_multiple_of(15) {
-            text.push('\n');
-        }
-        let tag =
-            ["O", "O", "O", "O", "O", "O", "O", "B-PER", "B-LOC", "I-LOC"][(number % 10) as usize];
+        let number = *state >> 40;
         let word = format!("{:x}", number % (1 << (4 * (1 + number % 6))));
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{word}\t{tag}");
+        words.push((word, TAGS[(number % 10) as usize]));
+        if number.is_multiple_of(15) {
+            return words;
+        }
+    }
+}
+
+/// Writes a sentence as it stands in a file of the format.
+fn write(format: &str, words: &[(String, &str)], out: &mut String) -> std::fmt::Result {
+    let texts: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
+    match format {
+        "conll" => {
+            for (word, tag) in words {
+                writeln!(out, "{word}\t{tag}")?;
+            }
+            writeln!(out)
+        }
+        "conllu" => {
+            for (number, (word, tag)) in words.iter().enumerate() {
+                let tag = tag.replace('-', "");
+                writeln!(
+                    out,
+                    "{}\t{word}\t{word}\t{tag}\t_\t_\t0\troot\t_\t_",
+                    number + 1
+                )?;
+            }
+            writeln!(out)
+        }
+        "jsonl" => {
+            let tags: Vec<&str> = words.iter().map(|(_, tag)| *tag).collect();
+            writeln!(
+                out,
+                "{}",
+                serde_json::json!({"tokens": texts, "tags": tags})
+            )
+        }
+        _ => writeln!(out, "\"{}\",{}", texts.join(" "), words[0].1),
+    }
+}
+
+fn text(format: &str, size: usize) -> String {
+    let mut text = String::with_capacity(size + 4096);
+    if format == "csv" {
+        text.push_str("text,label\n");
+    }
+    let mut state = 1;
+    while text.len() < size {
+        write(format, &sentence(&mut state), &mut text).expect("room for it");
     }
     text
 }
 
-/// The most memory that this process ever had.
-fn peak() -> usize {
-    let status = fs_err::read_to_string("/proc/self/status").expect("Linux tells");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .expect("Linux tells");
-    let kibibytes: usize = line
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number");
-    kibibytes << 10
+/// Bytes of the files; debug builds and slow machines are given less to do.
+fn size() -> usize {
+    let asked = std::env::var(SIZE).ok();
+    asked.map_or(24, |asked| asked.parse().expect("a number of megabytes")) * 1_000_000
 }
 
-#[test]
-fn a_large_file_takes_seconds_and_less_than_three_times_its_size() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("train.conll");
-    fs_err::write(&path, text()).unwrap();
+/// Reads one file and looks at its own memory.
+fn read(format: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(format!("train.{format}"));
+    fs_err::write(&path, text(format, size())).expect("room for it");
+    // The text itself took as much as the file: no more than is allowed.
     let begin = Instant::now();
-    let data = Source::new(path).load().unwrap();
-    let (time, memory) = (begin.elapsed(), peak());
+    let data = Source::new(path).load().expect("it is right");
+    let (time, memory) = (begin.elapsed(), peak_memory().expect("Linux tells"));
     let words: usize = data
         .splits
         .iter()
         .map(|split| split.sentences.word_count())
         .sum();
     println!(
-        "{words} words of {} MiB in {time:.1?}, {} MiB of memory",
-        SIZE >> 20,
-        memory >> 20
+        "{format}: {words} words of {} MB in {time:.1?}, {} MB of memory",
+        size() / 1_000_000,
+        memory / 1_000_000
     );
-    assert!(memory < 3 * SIZE, "{memory} bytes");
-    assert!(time < Duration::from_mins(1), "{time:?}");
+    assert!(memory < 3 * size() as u64, "{format}: {memory} bytes");
+    assert!(time < Duration::from_mins(1), "{format}: {time:?}");
+}
+
+#[test]
+fn a_large_file_takes_seconds_and_less_than_three_times_its_size() {
+    if let Ok(format) = std::env::var(FORMAT) {
+        return read(&format);
+    }
+    let program = std::env::current_exe().expect("a test is a program");
+    for format in ["conll", "conllu", "jsonl", "csv"] {
+        let mut alone = Command::new(&program);
+        alone.env(FORMAT, format).args(["--exact", "--nocapture"]);
+        alone.arg("a_large_file_takes_seconds_and_less_than_three_times_its_size");
+        assert!(alone.status().expect("it runs").success(), "{format}");
+    }
 }

@@ -2,7 +2,6 @@
 //! a label is a number.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 /// One sentence, or one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,42 +247,36 @@ impl Sentences {
     /// Takes the chosen sentences out into a collection of their own; the others close up, in place.
     pub(super) fn take_out(&mut self, chosen: impl Fn(usize) -> bool) -> Self {
         let mut taken = Self::default();
-        let (out, kept): (Vec<usize>, Vec<usize>) =
-            (0..self.len()).partition(|index| chosen(*index));
-        for index in out {
+        for index in (0..self.len()).filter(|index| chosen(*index)) {
             self.words(index).for_each(|word| taken.add_word(word));
             self.labels(index).for_each(|label| taken.add_label(label));
             taken.close(self.line(index));
         }
-        let ranges: Vec<(End, End)> = kept
-            .iter()
-            .map(|index| (self.begin(*index), self.ends[*index]))
-            .collect();
         let mut bytes = std::mem::take(&mut self.text).into_bytes();
-        keep(
-            &mut bytes,
-            ranges.iter().map(|(begin, end)| begin.text..end.text),
-        );
+        let (mut begin, mut kept, mut count) = (End::default(), End::default(), 0);
+        for index in 0..self.ends.len() {
+            let end = self.ends[index];
+            if !chosen(index) {
+                bytes.copy_within(begin.text..end.text, kept.text);
+                self.lengths.copy_within(begin.word..end.word, kept.word);
+                self.labels.copy_within(begin.label..end.label, kept.label);
+                kept = End {
+                    text: kept.text + end.text - begin.text,
+                    word: kept.word + end.word - begin.word,
+                    label: kept.label + end.label - begin.label,
+                    line: end.line,
+                };
+                self.ends[count] = kept;
+                count += 1;
+            }
+            begin = end;
+        }
+        self.ends.truncate(count);
+        self.lengths.truncate(kept.word);
+        self.labels.truncate(kept.label);
+        bytes.truncate(kept.text);
         // Only whole words were moved, so this is text again.
         self.text = String::from_utf8(bytes).unwrap_or_default();
-        keep(
-            &mut self.lengths,
-            ranges.iter().map(|(begin, end)| begin.word..end.word),
-        );
-        keep(
-            &mut self.labels,
-            ranges.iter().map(|(begin, end)| begin.label..end.label),
-        );
-        self.ends.clear();
-        for (begin, end) in ranges {
-            let before = self.ends.last().copied().unwrap_or_default();
-            self.ends.push(End {
-                text: before.text + end.text - begin.text,
-                word: before.word + end.word - begin.word,
-                label: before.label + end.label - begin.label,
-                line: end.line,
-            });
-        }
         taken
     }
 
@@ -293,17 +286,6 @@ impl Sentences {
             .checked_sub(1)
             .map_or_else(End::default, |before| self.ends[before])
     }
-}
-
-/// Keeps only some ascending ranges of `items`, in place.
-fn keep<T: Copy>(items: &mut Vec<T>, ranges: impl Iterator<Item = Range<usize>>) {
-    let mut length = 0;
-    for range in ranges {
-        let next = length + range.len();
-        items.copy_within(range, length);
-        length = next;
-    }
-    items.truncate(length);
 }
 
 impl FromIterator<Sentence> for Sentences {
