@@ -1,7 +1,11 @@
 //! A large file of each format is read in seconds, in memory of less than three times its size. Each alone in a process,
 //! for the system counts the memory of the whole of it. `LARGE_FILE_MB` makes the files larger or smaller.
 
-#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "helpers of tests fail as tests do, and tell what they measured"
+)]
 
 use std::fmt::Write as _;
 use std::process::Command;
