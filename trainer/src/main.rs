@@ -19,6 +19,10 @@ use shared::exit::ExitStatus;
 use shared::native::NativeError;
 use shared::terminal::Terminal;
 
+/// Freed memory stays with the program: pieces up to 32 MiB, and up to 1 GiB at the end of the heap.
+const KEEP_MEMORY: &str =
+    "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1073741824";
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Err(error) = options::parse(arguments.iter().cloned()) {
@@ -56,6 +60,19 @@ fn launch(arguments: &[OsString]) -> anyhow::Result<std::convert::Infallible> {
         .all(|variable| std::env::var_os(variable).is_none())
     {
         command.env("OMP_WAIT_POLICY", "PASSIVE");
+    }
+    // Every step frees what the next one needs again. Handed back to the system each time, it comes back as pages to
+    // be cleared: measured a fifth of a training's time. glibc reads this once, when a program starts.
+    let own = [
+        "GLIBC_TUNABLES",
+        "MALLOC_MMAP_THRESHOLD_",
+        "MALLOC_TRIM_THRESHOLD_",
+    ];
+    if own
+        .iter()
+        .all(|variable| std::env::var_os(variable).is_none())
+    {
+        command.env("GLIBC_TUNABLES", KEEP_MEMORY);
     }
     Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
 }

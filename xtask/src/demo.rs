@@ -71,7 +71,7 @@ struct Extracted {
 }
 
 /// Runs the extractor; the path of the store.
-fn extract(command: &mut Command) -> Result<PathBuf> {
+pub(crate) fn extract(command: &mut Command) -> Result<PathBuf> {
     let child = command.stdout(Stdio::piped()).spawn();
     let output = child
         .and_then(Child::wait_with_output)

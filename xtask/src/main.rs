@@ -12,6 +12,7 @@ mod models;
 mod parity;
 mod project;
 mod python;
+mod results;
 mod runtimes;
 mod setup;
 mod sizes;
@@ -30,6 +31,7 @@ use crate::bench::BenchOptions;
 use crate::bundle::BundleOptions;
 use crate::fetch::CannotFetch;
 use crate::project::Project;
+use crate::results::ResultsOptions;
 use crate::setup::SetupOptions;
 use crate::steps::Failed;
 
@@ -73,6 +75,8 @@ enum Command {
     Bundle(BundleOptions),
     /// Measure this project and PyTorch side by side; saved after each run, and resumed.
     Bench(BenchOptions),
+    /// Train every head on real data sets, with three seeds, and write the table of results (hours on a small machine).
+    Results(ResultsOptions),
     /// Measure start-up and memory of encoders of true sizes, and write them into docs/models.md (4 GB of disk).
     Sizes,
     /// Compare with PyTorch and transformers: the same tests, with a large Python environment (about 6 GB).
@@ -100,6 +104,7 @@ fn main() -> ExitCode {
         Command::Models => models::run(&project, &terminal),
         Command::Bundle(options) => bundle::run(&project, &options, &terminal),
         Command::Bench(options) => bench::run(&project, &options, &terminal),
+        Command::Results(options) => results::run(&project, &options, &terminal),
         Command::Sizes => sizes::run(&project, &terminal),
         Command::Parity { arguments } => parity::run(&project, &arguments, &terminal),
     };
