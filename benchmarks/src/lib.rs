@@ -1,1 +1,202 @@
-//! Timings of the parts and comparisons with `PyTorch`.
+//! What the benches work on: made-up activations whose sentences are as long as those of news text, so that the
+//! timings of the parts need no model and no download.
+//!
+//! `cargo bench -p benchmarks` times the parts; `cargo xtask bench` compares the whole with PyTorch.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cache::{
+    ByteLimits, DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest,
+    ModelIdentity, OpenMode, Opened, PartStatistics, SplitTables, StoreDtype, StoreError,
+    StoreWriter,
+};
+use shared::dataset::{SplitName, Task};
+
+/// Classes of the made-up task: as many as CoNLL-2003 has.
+pub const CLASSES: usize = 9;
+
+/// Numbers that are always the same: a linear congruence with 31 good bits.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// The sequence of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number, in `0.0..1.0`.
+    #[expect(clippy::cast_precision_loss, reason = "31 bits")]
+    pub fn unit(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as f64 / (1_u64 << 31) as f64
+    }
+
+    /// The next number in `0..bound`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "not negative and below the bound"
+    )]
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.unit() * bound as f64) as usize
+    }
+
+    /// Tokens of a sentence: gamma-distributed about 20, between 3 and 100, like CoNLL-2003 in sub-words.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 3 and 100"
+    )]
+    pub fn length(&mut self) -> usize {
+        let product: f64 = (0..3).map(|_| self.unit().max(1e-9)).product();
+        (-product.ln() * 20.0 / 3.0).clamp(3.0, 100.0) as usize
+    }
+}
+
+/// A made-up data set with activations of a size.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What the store says of itself.
+    pub manifest: Manifest,
+    tables: SplitTables,
+}
+
+impl Sample {
+    /// At least `tokens` tokens with `layers` hidden states of width `hidden`.
+    #[must_use]
+    pub fn new(tokens: u64, layers: usize, hidden: usize, dtype: StoreDtype) -> Self {
+        let tables = tables(tokens);
+        let units = ByteLimits::default().units(layers * hidden * dtype.bytes());
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            model: ModelIdentity {
+                id: "made-up".to_owned(),
+                revision: None,
+                weights_digest: String::new(),
+                family: "bert".to_owned(),
+                layers_in_model: layers,
+            },
+            tokenizer_digest: String::new(),
+            dataset: DatasetIdentity {
+                id: "made-up".to_owned(),
+                digest: String::new(),
+                task: Task::Pos,
+                scheme: None,
+            },
+            splits: BTreeMap::from([(SplitName::Train, tables.size())]),
+            max_length: 512,
+            long: LongPolicy::Split,
+            long_sentences: 0,
+            layers: (0..layers).collect(),
+            hidden,
+            compute_dtype: "float32".to_owned(),
+            max_batch_tokens: 2048,
+            store_dtype: dtype,
+            codec: cache::Codec::None,
+            provider: "cpu".to_owned(),
+            chunk_tokens: units.chunk_tokens,
+            file_tokens: units.file_tokens,
+            part_files: units.part_files,
+            versions: BTreeMap::new(),
+        };
+        Self { manifest, tables }
+    }
+
+    /// Sub-words of all sentences.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.tables.size().tokens
+    }
+
+    /// Bytes of all activations.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.tokens() * self.row_bytes() as u64
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.manifest.layers.len() * self.manifest.hidden * self.manifest.store_dtype.bytes()
+    }
+
+    /// Writes the store to `path`, whose folder is there.
+    ///
+    /// # Errors
+    /// As writing a store.
+    pub fn write(&self, path: &Path) -> Result<(), StoreError> {
+        let tables = std::slice::from_ref(&self.tables);
+        let opened = StoreWriter::open(path, &self.manifest, tables, OpenMode::Resume)?;
+        let Opened::Writer(writer) = opened else {
+            return Ok(());
+        };
+        // The same values again and again: what they are costs nothing to find out.
+        let mut random = Random::new(1);
+        let values: Vec<u8> = (0..1024 * self.manifest.hidden)
+            .flat_map(|_| half::f16::from_f64(random.unit() * 4.0 - 2.0).to_le_bytes())
+            .collect();
+        let rows = (values.len() / self.row_bytes()).max(1) as u64;
+        for part in writer.pending() {
+            let mut writing = writer.begin(&part)?;
+            for first in part
+                .tokens
+                .clone()
+                .step_by(usize::try_from(rows).unwrap_or(1))
+            {
+                let count = rows.min(part.tokens.end - first);
+                let bytes = usize::try_from(count).unwrap_or(0) * self.row_bytes();
+                writing.write(first, &values[..bytes])?;
+            }
+            writing.finish(&PartStatistics::new(self.manifest.layers.len()))?;
+        }
+        writer.complete()?;
+        Ok(())
+    }
+}
+
+fn tables(tokens: u64) -> SplitTables {
+    let mut random = Random::new(7);
+    let mut table = SplitTables {
+        name: SplitName::Train,
+        offsets: vec![0],
+        sentence_of: Vec::new(),
+        input_ids: Vec::new(),
+        word_ids: Vec::new(),
+        words: Vec::new(),
+        labels: Vec::new(),
+    };
+    let mut ids = Vec::new();
+    while (table.input_ids.len() as u64) < tokens {
+        let (length, mut word) = (random.length(), -1);
+        table
+            .sentence_of
+            .push(u32::try_from(table.words.len()).unwrap_or(u32::MAX));
+        for token in 0..length {
+            let special = token == 0 || token + 1 == length;
+            // Seven of ten sub-words begin a word.
+            if !special && (word < 0 || random.unit() < 0.7) {
+                word += 1;
+                ids.push(i32::try_from(random.below(CLASSES)).unwrap_or(0));
+            }
+            table.word_ids.push(if special { -1 } else { word });
+            table
+                .input_ids
+                .push(u32::try_from(random.below(30_000)).unwrap_or(0));
+        }
+        table.offsets.push(table.input_ids.len() as u64);
+        let words = usize::try_from(word + 1).unwrap_or(0);
+        table.words.push(vec!["word".to_owned(); words]);
+    }
+    table.labels.push(Labels {
+        task: Task::Pos,
+        classes: (0..CLASSES).map(|class| format!("class{class}")).collect(),
+        level: LabelLevel::Token,
+        ids,
+    });
+    table
+}
