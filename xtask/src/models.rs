@@ -26,6 +26,12 @@ Families are told by `model_type` in `config.json`: `bert`, `roberta`, `xlm-robe
 `electra`, in any size, so bert-base-cased, bert-large-cased, roberta-base, roberta-large, gpt2 and gpt2-medium among them.
 A setting that changes the result and is not supported is an error that names it.
 
+Tokenizers: `tokenizer.json` of any of these, or built from `vocab.txt` (word pieces) or `vocab.json` and `merges.txt`
+(byte-level BPE). Ids, word ids and character offsets equal those of the fast tokenizers of `transformers` on accents, CJK,
+emoji, right-to-left text, words of 300 characters, control characters, and empty and white-space words, for word pieces,
+byte-level BPE and unigram models (`extractor/tests/fixtures/toy.py`). A SentencePiece model alone has to be turned into
+`tokenizer.json` first; the error says how.
+
 ## Small random checkpoints
 
 Every hidden state of each, computed here from `config.json` and `*.safetensors`, against `transformers`
