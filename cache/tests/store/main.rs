@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is the failure being reported")]
 
 mod damage;
+mod faults;
+mod faulty;
 mod fixture;
 mod full_disk;
 mod kills;
