@@ -2,8 +2,11 @@
 //!
 //! A claim is a file `progress/<part>.owner-<n>` that only one process can create; the highest n is the owner. A
 //! claim is never deleted to be taken over: the next one is created with n + 1, and again only one process can. The
-//! owner's file is rewritten every [`HEARTBEAT`]. An owner is dead if it ran on this machine and its process is gone
-//! (or the machine was started anew since), or, elsewhere, if its file has not been touched for [`STALE_AFTER`].
+//! owner's file is rewritten every [`HEARTBEAT`]. An owner is dead if it ran on this machine and its process is gone,
+//! or, elsewhere, if its file has not been touched for [`STALE_AFTER`] (for [`REBOOT_AFTER`] if its machine has the name of
+//! this one, which was started anew, most likely). Times are the file system's, which writes them: no other clock is asked.
+//! Should that one jump, a living owner may be taken for dead until its next beat: then it learns at its end that the
+//! part is not its own any more, and leaves it to the other, which writes the same bytes.
 
 mod process;
 
@@ -21,6 +24,8 @@ use crate::storage::named;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const STALE_AFTER: Duration = Duration::from_mins(10);
+/// Machines may share a name without sharing anything else, so even then an owner is given time for some beats.
+const REBOOT_AFTER: Duration = Duration::from_mins(2);
 
 /// The right to write a part, given back when dropped.
 #[derive(Debug)]
@@ -103,7 +108,8 @@ impl Drop for Claim {
 /// The owners that are alive, of any part of the store.
 pub(crate) fn living_owners(store: &Path) -> Vec<(String, OwnerRecord)> {
     let observer = OwnerRecord::of_this_process();
-    let Ok(entries) = fs_err::read_dir(progress_folder(store)) else {
+    let progress = progress_folder(store);
+    let (Ok(entries), now) = (fs_err::read_dir(&progress), now_in(&progress)) else {
         return Vec::new();
     };
     let claims = entries.filter_map(Result::ok).filter_map(|entry| {
@@ -111,12 +117,24 @@ pub(crate) fn living_owners(store: &Path) -> Vec<(String, OwnerRecord)> {
         let (part, _) = name.split_once(".owner-")?;
         let (owner, touched) = read_claim(&entry.path())?;
         let owner = owner?;
-        let silent_for = SystemTime::now()
-            .duration_since(touched)
-            .unwrap_or_default();
-        (!owner.is_dead(&observer, silent_for)).then(|| (part.to_owned(), owner))
+        (!owner.is_dead(&observer, silence(now, touched))).then(|| (part.to_owned(), owner))
     });
     claims.collect()
+}
+
+/// The file system's own time, by a file written in `folder`; this machine's where none can be written.
+fn now_in(folder: &Path) -> SystemTime {
+    let probe = folder.join(format!(".now.{}.tmp", OwnerRecord::of_this_process().token));
+    let written = fs_err::write(&probe, b"").and_then(|()| fs_err::metadata(&probe)?.modified());
+    let _ = fs_err::remove_file(&probe);
+    written.unwrap_or_else(|_| SystemTime::now())
+}
+
+/// How long a file has not been touched. One from the future was touched before the clock was set back: it must not count as
+/// touched until that future comes.
+fn silence(now: SystemTime, touched: SystemTime) -> Duration {
+    now.duration_since(touched)
+        .unwrap_or_else(|future| future.duration())
 }
 
 fn claim_path(progress: &Path, part: &str, number: u32) -> PathBuf {
@@ -152,7 +170,7 @@ fn take_with(
         let Some((owner, touched)) = read_claim(&path) else {
             continue;
         };
-        let silent_for = now.duration_since(touched).unwrap_or_default();
+        let silent_for = silence(now, touched);
         // A claim without text was killed, or is slow, while it was made.
         let dead = owner.as_ref().map_or(silent_for > HEARTBEAT, |owner| {
             owner.is_dead(own, silent_for)
@@ -215,7 +233,7 @@ mod tests {
     use super::*;
 
     /// A store folder in which somebody has claimed part `train-0`, `silent` seconds ago.
-    fn claimed(change: impl Fn(&mut OwnerRecord), silent: u64) -> tempfile::TempDir {
+    fn claimed(change: impl Fn(&mut OwnerRecord), silent: i64) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(progress_folder(folder.path())).unwrap();
         let mut owner = OwnerRecord::of_this_process();
@@ -223,7 +241,15 @@ mod tests {
         let path = claim_path(&progress_folder(folder.path()), "train-0", 0);
         fs_err::write(&path, crate::metadata::pretty(&owner)).unwrap();
         let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
-        let touched = SystemTime::now() - Duration::from_secs(silent);
+        let (now, seconds) = (
+            SystemTime::now(),
+            Duration::from_secs(silent.unsigned_abs()),
+        );
+        let touched = if silent < 0 {
+            now + seconds
+        } else {
+            now - seconds
+        };
         file.file().set_modified(touched).unwrap();
         folder
     }
@@ -258,8 +284,33 @@ mod tests {
         // The same number, another process: this one was started at another time.
         assert!(take(&claimed(|owner| owner.started += 1, 0)).is_ok());
         assert!(take(&claimed(|owner| owner.pid = u32::MAX, 0)).is_ok());
-        assert!(take(&claimed(|owner| owner.boot = "before".to_owned(), 0)).is_ok());
+        assert!(take(&claimed(|owner| owner.boot = "before".to_owned(), 150)).is_ok());
         assert!(take(&claimed(elsewhere, 1_200)).is_ok());
+    }
+
+    #[test]
+    fn a_machine_of_the_same_name_and_process_number_is_not_this_one() {
+        let namesake = |owner: &mut OwnerRecord| owner.boot = "another".to_owned();
+        assert!(take(&claimed(namesake, 60)).is_err());
+        // Of the same machine, but in a container that counts processes for itself.
+        let container = |owner: &mut OwnerRecord| owner.pid_namespace = "pid:[7]".to_owned();
+        assert!(take(&claimed(container, 540)).is_err());
+        assert!(take(&claimed(container, 660)).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_neither_kills_an_owner_nor_keeps_a_dead_one() {
+        // Set back by five minutes: somebody may be alive. By a day: nobody who lives has not written since.
+        assert!(take(&claimed(elsewhere, -300)).is_err());
+        assert!(take(&claimed(elsewhere, -86_400)).is_ok());
+        let folder = claimed(elsewhere, -300);
+        assert_eq!(living_owners(folder.path()).len(), 1);
+        assert!(living_owners(claimed(elsewhere, -86_400).path()).is_empty());
+        let left = fs_err::read_dir(progress_folder(folder.path())).unwrap();
+        assert_eq!(left.count(), 1);
+        // On this machine no clock counts.
+        assert!(take(&claimed(|_| (), 86_400)).is_err());
+        assert!(take(&claimed(|_| (), -86_400)).is_err());
     }
 
     #[test]

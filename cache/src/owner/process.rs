@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::STALE_AFTER;
+use super::{REBOOT_AFTER, STALE_AFTER};
 
 /// The process that writes a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +64,12 @@ impl OwnerRecord {
             return is_gone(self.pid, self.started);
         }
         let started_anew = self.host == observer.host && !same_machine;
-        started_anew || silent_for > STALE_AFTER
+        let patience = if started_anew {
+            REBOOT_AFTER
+        } else {
+            STALE_AFTER
+        };
+        silent_for > patience
     }
 
     /// The owner of a claim that cannot be read.
