@@ -19,15 +19,32 @@ pub enum StoreDtype {
     #[serde(rename = "bfloat16")]
     #[value(name = "bf16")]
     Bf16,
+    /// Whole numbers from -127 to 127 and a float32 scale for each token and layer, four bytes after its numbers.
+    #[serde(rename = "int8")]
+    #[value(name = "i8")]
+    I8,
 }
 
+/// Bytes of the float32 scale after the numbers of a vector in [`StoreDtype::I8`].
+const SCALE_BYTES: usize = 4;
+
 impl StoreDtype {
-    /// Bytes of one value.
+    /// Bytes of one value, without the scale that int8 vectors have besides.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,
             Self::F32 => 4,
+            Self::I8 => 1,
+        }
+    }
+
+    /// Bytes of the vector `[hidden]` of one layer of one token.
+    #[must_use]
+    pub const fn vector_bytes(self, hidden: usize) -> usize {
+        match self {
+            Self::I8 => hidden + SCALE_BYTES,
+            Self::F16 | Self::Bf16 | Self::F32 => hidden * self.bytes(),
         }
     }
 }
@@ -39,6 +56,7 @@ impl fmt::Display for StoreDtype {
             Self::F16 => "float16",
             Self::F32 => "float32",
             Self::Bf16 => "bfloat16",
+            Self::I8 => "int8",
         })
     }
 }

@@ -53,7 +53,7 @@ impl Hidden<'_> {
     /// Bytes of a row.
     #[must_use]
     pub fn row_bytes(&self) -> usize {
-        self.layers * self.width * self.dtype.bytes()
+        self.layers * self.dtype.vector_bytes(self.width)
     }
 
     /// The row of a token, `[layers, hidden]`.
@@ -95,8 +95,9 @@ impl Hidden<'_> {
         );
         let mut rest = out;
         for piece in self.pieces() {
-            let (now, later) = rest.split_at_mut(piece.len() / self.dtype.bytes());
-            rows::decode(self.dtype, piece, now);
+            let values = piece.len() / self.row_bytes().max(1) * self.layers * self.width;
+            let (now, later) = rest.split_at_mut(values);
+            rows::decode(self.dtype, self.width, piece, now);
             rest = later;
         }
     }

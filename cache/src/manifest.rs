@@ -137,7 +137,7 @@ impl Manifest {
     /// Bytes of one row of `hidden_states`, all layers of one token.
     #[must_use]
     pub fn row_bytes(&self) -> usize {
-        self.layers.len() * self.hidden * self.store_dtype.bytes()
+        self.layers.len() * self.store_dtype.vector_bytes(self.hidden)
     }
 
     /// The fields in which a wanted manifest differs from this stored one, in the order of the fields.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use zarrs::array::codec::Crc32cCodec;
 use zarrs::array::{ArrayBuilder, ChunkKeySeparator, DataType, data_type};
+use zarrs::metadata::FillValueMetadata;
 use zarrs::metadata::v3::GroupMetadataV3;
 
 use crate::column::ColumnShape;
@@ -43,7 +44,9 @@ pub(crate) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
 
 /// `zarr.json` of `hidden_states`, `[tokens, layers, hidden]`.
 pub(crate) fn hidden_states(layout: &SplitLayout) -> Result<Vec<u8>, StoreError> {
-    let (layers, hidden) = (layout.layers as u64, layout.hidden as u64);
+    let layers = layout.layers as u64;
+    // With the scale that int8 vectors carry.
+    let hidden = layout.row_bytes / layers / layout.dtype.bytes() as u64;
     let compression = layout
         .codec
         .zarr(layout.dtype)
@@ -57,12 +60,17 @@ pub(crate) fn hidden_states(layout: &SplitLayout) -> Result<Vec<u8>, StoreError>
         StoreDtype::F16 => data_type::float16(),
         StoreDtype::F32 => data_type::float32(),
         StoreDtype::Bf16 => data_type::bfloat16(),
+        StoreDtype::I8 => data_type::int8(),
+    };
+    let zero: FillValueMetadata = match layout.dtype {
+        StoreDtype::I8 => 0.into(),
+        _ => 0.0.into(),
     };
     let mut builder = ArrayBuilder::new(
         vec![layout.tokens, layers, hidden],
         vec![layout.file_tokens(), layers, hidden],
         data_type,
-        0.0,
+        zero,
     );
     builder
         .subchunk_shape(vec![layout.chunk_tokens, layers, hidden])

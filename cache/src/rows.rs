@@ -49,7 +49,7 @@ impl fmt::Display for Overflow {
 /// [`Overflow`] for a value that is not finite, or that would become infinite in `dtype`.
 ///
 /// # Panics
-/// If `out` has another length than `values.len() * dtype.bytes()`.
+/// If `out` has another length than `dtype.vector_bytes(values.len())`.
 pub fn encode(
     dtype: StoreDtype,
     layer: usize,
@@ -59,7 +59,7 @@ pub fn encode(
 ) -> Result<(), Overflow> {
     assert_eq!(
         out.len(),
-        values.len() * dtype.bytes(),
+        dtype.vector_bytes(values.len()),
         "room for {} values in {dtype}",
         values.len()
     );
@@ -80,12 +80,36 @@ pub fn encode(
             Ok(out) => out.convert_from_f32_slice(values),
             Err(_) => put(out, values, |value| bf16::from_f32(value).to_le_bytes()),
         },
+        StoreDtype::I8 => quantise(values, out),
     }
     Ok(())
 }
 
-/// Converts stored values to float32; `out` has room for exactly them.
-pub(crate) fn decode(dtype: StoreDtype, bytes: &[u8], out: &mut [f32]) {
+/// The largest size becomes 127, and everything else the nearest of the 255 steps.
+fn quantise(values: &[f32], out: &mut [u8]) {
+    let largest = values
+        .iter()
+        .fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let scale = largest / STEPS;
+    let (numbers, rest) = out.split_at_mut(values.len());
+    for (number, value) in numbers.iter_mut().zip(values) {
+        // A vector of zeros, or of numbers so small that the scale is one.
+        let steps = if scale > 0.0 { value / scale } else { 0.0 };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "between -127 and 127, and `as` would stay in bounds"
+        )]
+        let step = steps.round_ties_even().clamp(-STEPS, STEPS) as i8;
+        *number = step.to_le_bytes()[0];
+    }
+    rest.copy_from_slice(&scale.to_le_bytes());
+}
+
+/// Steps on each side of zero of an int8 vector.
+pub(crate) const STEPS: f32 = 127.0;
+
+/// Converts stored vectors `[hidden]` to float32; `out` has room for exactly them.
+pub(crate) fn decode(dtype: StoreDtype, hidden: usize, bytes: &[u8], out: &mut [f32]) {
     match dtype {
         StoreDtype::F32 => bytemuck::cast_slice_mut::<f32, u8>(out).copy_from_slice(bytes),
         StoreDtype::F16 => match bytemuck::try_cast_slice::<u8, f16>(bytes) {
@@ -96,13 +120,23 @@ pub(crate) fn decode(dtype: StoreDtype, bytes: &[u8], out: &mut [f32]) {
             Ok(values) => values.convert_to_f32_slice(out),
             Err(_) => get(bytes, out, |pair| bf16::from_le_bytes(pair).to_f32()),
         },
+        StoreDtype::I8 => {
+            let vectors = bytes.chunks_exact(dtype.vector_bytes(hidden));
+            for (vector, out) in vectors.zip(out.chunks_exact_mut(hidden)) {
+                let (numbers, scale) = vector.split_at(hidden);
+                let scale = scale.try_into().map_or(0.0, f32::from_le_bytes);
+                for (out, &number) in out.iter_mut().zip(numbers) {
+                    *out = f32::from(i8::from_le_bytes([number])) * scale;
+                }
+            }
+        }
     }
 }
 
-/// The value as it comes back from the store.
+/// The value as it comes back from the store; of an int8 vector, whose other values decide, the value itself.
 pub(crate) fn rounded(dtype: StoreDtype, value: f32) -> f32 {
     match dtype {
-        StoreDtype::F32 => value,
+        StoreDtype::F32 | StoreDtype::I8 => value,
         StoreDtype::F16 => f16::from_f32(value).to_f32(),
         StoreDtype::Bf16 => bf16::from_f32(value).to_f32(),
     }
@@ -114,7 +148,7 @@ fn limit(dtype: StoreDtype) -> f32 {
         // Half a unit in the last place above the largest value, 65504.
         StoreDtype::F16 => 65520.0,
         StoreDtype::Bf16 => f32::from_bits(0x7f7f_8000),
-        StoreDtype::F32 => f32::INFINITY,
+        StoreDtype::F32 | StoreDtype::I8 => f32::INFINITY,
     }
 }
 
@@ -135,7 +169,7 @@ mod tests {
     use super::*;
 
     fn bytes_of(dtype: StoreDtype, values: &[f32]) -> Result<Vec<u8>, Overflow> {
-        let mut out = vec![0; values.len() * dtype.bytes()];
+        let mut out = vec![0; dtype.vector_bytes(values.len())];
         encode(dtype, 3, values, &mut out, &mut LayerStatistics::default())?;
         Ok(out)
     }
@@ -172,8 +206,43 @@ mod tests {
     }
 
     #[test]
+    fn an_int8_vector_is_its_steps_and_their_size() {
+        let bytes = bytes_of(StoreDtype::I8, &[254.0, -127.0, 1.0, 3.0, -0.9, 0.0]).unwrap();
+        // The step is 2; 1 and 3 are halfway and go to the even step.
+        assert_eq!(bytes[..6], [127_i8, -64, 0, 2, 0, 0].map(i8::cast_unsigned));
+        assert_eq!(bytes[6..], 2.0_f32.to_le_bytes());
+        assert_eq!(bytes_of(StoreDtype::I8, &[0.0, -0.0]).unwrap(), [0; 6]);
+        // What is smaller than any step.
+        assert_eq!(bytes_of(StoreDtype::I8, &[1e-45]).unwrap(), [0; 5]);
+        assert!(bytes_of(StoreDtype::I8, &[f32::MAX, f32::MIN]).is_ok());
+    }
+
+    #[test]
+    fn an_int8_value_comes_back_within_half_a_step() {
+        let vectors: Vec<f32> = (0..300_u16)
+            .map(|value| f32::from(value).sin() * 7.0)
+            .collect();
+        let (mut bytes, mut back) = (Vec::new(), vec![0.0; 300]);
+        for vector in vectors.chunks(100) {
+            bytes.extend(bytes_of(StoreDtype::I8, vector).unwrap());
+        }
+        decode(StoreDtype::I8, 100, &bytes, &mut back);
+        for (value, back) in vectors.iter().zip(&back) {
+            assert!(
+                (value - back).abs() <= 7.0 / 254.0 * 1.000_01,
+                "{value} {back}"
+            );
+        }
+    }
+
+    #[test]
     fn values_that_are_not_finite_are_an_error_in_every_format() {
-        for dtype in [StoreDtype::F16, StoreDtype::F32, StoreDtype::Bf16] {
+        for dtype in [
+            StoreDtype::F16,
+            StoreDtype::F32,
+            StoreDtype::Bf16,
+            StoreDtype::I8,
+        ] {
             for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut values = vec![0.25; 37];
                 values[20] = value;

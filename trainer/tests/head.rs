@@ -471,7 +471,7 @@ fn sequences_do_not_see_each_other() {
     for name in HEADS {
         let (head, _) = started(name);
         let together = head.logits(&input.batch()).unwrap();
-        let row = input.shape.0 * input.shape.1 * input.dtype.bytes();
+        let row = input.shape.0 * input.dtype.vector_bytes(input.shape.1);
         for (sequence, pair) in input.offsets.windows(2).enumerate() {
             let bytes = &input.rows[pair[0] * row..pair[1] * row];
             let alone =

@@ -104,17 +104,28 @@ fn part_problems(
 )]
 /// Whether statistics of stored values are those of the values before they were rounded.
 fn agree(dtype: StoreDtype, found: &LayerStatistics, recorded: &LayerSummary) -> bool {
+    let counts = (found.values, found.nan, found.infinite);
+    let same_counts = counts == (recorded.values, recorded.nan, recorded.infinite);
+    if dtype == StoreDtype::I8 {
+        // Every value, and so extremes and mean, moves by at most half a step of the largest vector.
+        let largest = recorded.minimum.abs().max(recorded.maximum.abs());
+        let step = f64::from(largest) / f64::from(rows::STEPS) * 0.5001 + 1e-37;
+        let close = |one: f64, other: f64| (one - other).abs() <= step;
+        return same_counts
+            && close(found.minimum().into(), recorded.minimum.into())
+            && close(found.maximum().into(), recorded.maximum.into())
+            && close(found.mean_absolute(), recorded.mean_absolute);
+    }
     // Rounding keeps order, so the extremes round to each other; the mean moves by less than one rounding.
     let tolerance = match dtype {
-        StoreDtype::F32 => 1e-6,
+        StoreDtype::F32 | StoreDtype::I8 => 1e-6,
         StoreDtype::F16 => 1e-3,
         StoreDtype::Bf16 => 1e-2,
     };
     let mean = found.mean_absolute();
     found.minimum() == rounded(dtype, recorded.minimum)
         && found.maximum() == rounded(dtype, recorded.maximum)
-        && (found.values, found.nan, found.infinite)
-            == (recorded.values, recorded.nan, recorded.infinite)
+        && same_counts
         && (mean - recorded.mean_absolute).abs() <= tolerance * mean.abs() + 1e-7
 }
 
@@ -211,7 +222,7 @@ fn count(
     for row in rows.chunks_exact(row_bytes).take(kept) {
         let layers = row.chunks_exact(row_bytes / layout.layers);
         for (layer, stats) in layers.zip(&mut *statistics) {
-            rows::decode(layout.dtype, layer, &mut values);
+            rows::decode(layout.dtype, layout.hidden, layer, &mut values);
             stats.add(&values, f32::INFINITY);
         }
     }

@@ -31,7 +31,7 @@ impl Fixture {
             .iter()
             .map(|(name, lengths)| tables(*name, lengths))
             .collect();
-        let units = limits.units(layers * hidden * dtype.bytes());
+        let units = limits.units(layers * dtype.vector_bytes(hidden));
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             model: ModelIdentity {

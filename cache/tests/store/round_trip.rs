@@ -1,5 +1,6 @@
 //! What is written is read: any ragged set of sequences, any number format, any file sizes, every way of reading.
 
+use cache::verify::verify;
 use cache::{ByteLimits, Codec, Io, LabelTable, Reading, Store, StoreDtype};
 use half::{bf16, f16};
 use proptest::prelude::*;
@@ -13,7 +14,8 @@ fn dtypes() -> impl Strategy<Value = StoreDtype> {
     prop_oneof![
         Just(StoreDtype::F16),
         Just(StoreDtype::F32),
-        Just(StoreDtype::Bf16)
+        Just(StoreDtype::Bf16),
+        Just(StoreDtype::I8)
     ]
 }
 
@@ -39,6 +41,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.zarr");
         fixture.fill(&path, seed);
+        prop_assert_eq!(verify(&path, false, &|_, _| ()).unwrap().problems, []);
         for io in EVERY_IO {
             check(&fixture, &Store::open(&path, Reading { io, checksums }).unwrap(), seed);
         }
@@ -123,10 +126,25 @@ fn check_sequence(fixture: &Fixture, store: &Store, split: SplitName, sequence: 
         .map(|value| match hidden.dtype() {
             StoreDtype::F16 => f16::from_f32(value).to_f32(),
             StoreDtype::Bf16 => bf16::from_f32(value).to_f32(),
-            StoreDtype::F32 => value,
+            StoreDtype::F32 | StoreDtype::I8 => value,
         })
         .collect();
-    assert_eq!(values, rounded);
+    if hidden.dtype() != StoreDtype::I8 {
+        assert_eq!(values, rounded);
+        return;
+    }
+    let vectors = values.chunks_exact(hidden.hidden());
+    for (back, vector) in vectors.zip(rounded.chunks_exact(hidden.hidden())) {
+        let largest = vector
+            .iter()
+            .fold(0.0_f32, |most, value| most.max(value.abs()));
+        for (back, value) in back.iter().zip(vector) {
+            assert!(
+                (back - value).abs() <= largest / 254.0 * 1.000_1,
+                "{back} {value}"
+            );
+        }
+    }
 }
 
 #[test]

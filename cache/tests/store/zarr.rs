@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use cache::storage::MappedStorage;
-use cache::{Codec, SplitTables, StoreDtype};
+use cache::{Codec, Io, SplitTables, Store, StoreDtype};
 use serde_json::{Value, json};
 use zarrs::array::{Array, ArrayBytes};
 
@@ -17,6 +17,7 @@ fn zarrs_reads_every_array() {
         (StoreDtype::F16, Codec::None),
         (StoreDtype::F32, Codec::Zstd),
         (StoreDtype::Bf16, Codec::Blosc),
+        (StoreDtype::I8, Codec::None),
     ] {
         let fixture = Fixture::usual(dtype).compressed(codec);
         let folder = tempfile::tempdir().unwrap();
@@ -33,7 +34,9 @@ fn zarrs_reads_every_array() {
         for table in &fixture.tables {
             let tokens = table.input_ids.len() as u64;
             let (shape, bytes) = read(table.name, "hidden_states");
-            assert_eq!(shape, [tokens, 3, 8]);
+            // Eight numbers and the four bytes of their scale.
+            let width = if dtype == StoreDtype::I8 { 12 } else { 8 };
+            assert_eq!(shape, [tokens, 3, width]);
             assert_eq!(bytes, fixture.rows(table.name, 0..tokens, &(0..0)).0);
             assert_eq!(
                 read(table.name, "offsets").1,
@@ -98,6 +101,8 @@ fn zarr_python_reads_the_same_numbers() {
         (StoreDtype::F16, Codec::Zstd),
         (StoreDtype::F16, Codec::Blosc),
         (StoreDtype::F32, Codec::Blosc),
+        (StoreDtype::I8, Codec::None),
+        (StoreDtype::I8, Codec::Blosc),
     ] {
         let fixture = Fixture::usual(dtype).compressed(codec);
         let folder = tempfile::tempdir().unwrap();
@@ -123,6 +128,20 @@ fn zarr_python_reads_the_same_numbers() {
     }
 }
 
+/// Sum of all values as they come back from the store, in thousandths.
+fn sum_of_values(fixture: &Fixture, table: &SplitTables) -> i64 {
+    let folder = tempfile::tempdir().unwrap();
+    fixture.fill(folder.path(), 0);
+    let store = Store::open(folder.path(), Io::Mmap).unwrap();
+    let split = store.split(table.name).unwrap();
+    let rows = split.rows(0..table.input_ids.len() as u64).unwrap();
+    let mut values = vec![0.0; rows.tokens() * rows.layers() * rows.hidden()];
+    rows.to_f32(&mut values);
+    #[expect(clippy::cast_possible_truncation, reason = "a few thousand values")]
+    let sum = (values.iter().copied().map(f64::from).sum::<f64>() * 1e3).round() as i64;
+    sum
+}
+
 /// What the script prints about a split.
 fn expected(fixture: &Fixture, table: &SplitTables) -> Value {
     let tokens = table.input_ids.len() as u64;
@@ -134,7 +153,8 @@ fn expected(fixture: &Fixture, table: &SplitTables) -> Value {
             .collect()
     };
     json!({
-        "shape": [tokens, 3, 8],
+        "shape": [tokens, 3, if fixture.manifest.store_dtype == StoreDtype::I8 { 12 } else { 8 }],
+        "values": sum_of_values(fixture, table),
         "dtype": fixture.manifest.store_dtype.to_string(),
         "hidden_states": sha256(&fixture.rows(table.name, 0..tokens, &(0..0)).0),
         "offsets": table.offsets,

@@ -205,7 +205,7 @@ impl Prepared {
 
     /// Bytes of all kept layers of one token.
     pub(super) fn row_bytes(&self) -> usize {
-        self.layers.len() * self.shape.hidden * self.store_dtype.bytes()
+        self.layers.len() * self.store_dtype.vector_bytes(self.shape.hidden)
     }
 
     /// Number of kept layers.

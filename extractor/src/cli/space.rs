@@ -43,7 +43,7 @@ pub(super) fn too_small(
 ) -> Result<CliError, CliError> {
     let free = shared::resources::free_space(path)?.saturating_add(there);
     let layers = prepared.layers() as u64;
-    let halves = prepared.row_bytes() as u64 == layers * prepared.shape.hidden as u64 * 2;
+    let more_than_halves = prepared.row_bytes() as u64 > layers * prepared.shape.hidden as u64 * 2;
     let fitting = what_fits(
         free,
         tokens.counts.tokens,
@@ -51,7 +51,7 @@ pub(super) fn too_small(
         layers,
     );
     let mut hints = vec![fitting];
-    if !halves {
+    if more_than_halves {
         hints.push("--store-dtype f16 takes half of it".to_owned());
     }
     Ok(CliError::space(path, needed(prepared, tokens), free, hints))

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use cache::{Store, StoreDtype, StoreError};
+use cache::{Manifest, Store, StoreDtype, StoreError};
 use serde::Serialize;
 use shared::dataset::SplitName;
 use shared::exit::ExitStatus;
@@ -96,7 +96,12 @@ pub fn self_check(
     compute: ComputeDtype,
     count: usize,
 ) -> Result<CheckReport, CheckError> {
-    let tolerance = tolerance(compute, store.manifest().store_dtype);
+    let Manifest {
+        store_dtype,
+        hidden,
+        ..
+    } = *store.manifest();
+    let tolerance = tolerance(compute, store_dtype, hidden);
     let mut report = CheckReport {
         tolerance,
         ..CheckReport::default()
@@ -136,8 +141,8 @@ pub fn self_check(
 }
 
 /// How far a token's vector may be from the one in the store: what the batch does to rounding inside the
-/// encoder, and half a unit in the last place of the store's format.
-fn tolerance(compute: ComputeDtype, store: StoreDtype) -> f64 {
+/// encoder, and half a unit in the last place of the store's format, whose vectors are `hidden` values.
+fn tolerance(compute: ComputeDtype, store: StoreDtype, hidden: usize) -> f64 {
     let computing = match compute {
         ComputeDtype::F32 => 1e-4,
         ComputeDtype::F16 => 3e-2,
@@ -146,6 +151,8 @@ fn tolerance(compute: ComputeDtype, store: StoreDtype) -> f64 {
         StoreDtype::F32 => 0.0,
         StoreDtype::F16 => f64::powi(2.0, -11),
         StoreDtype::Bf16 => f64::powi(2.0, -8),
+        // Half a step of 127 in the largest value, which is no longer than the vector, for each value.
+        StoreDtype::I8 => f64::from(u32::try_from(hidden).unwrap_or(u32::MAX)).sqrt() / 254.0,
     };
     computing + storing
 }
@@ -216,7 +223,7 @@ mod tests {
             .map(|value| half::f16::from_f32(*value).to_f32())
             .collect();
         let other: Vec<f32> = vector.iter().rev().copied().collect();
-        let allowed = tolerance(ComputeDtype::F32, StoreDtype::F16);
+        let allowed = tolerance(ComputeDtype::F32, StoreDtype::F16, 64);
         assert!(distance(&vector, &rounded) > 0.0);
         assert!(distance(&vector, &rounded) < allowed);
         assert!(distance(&vector, &other) > 100.0 * allowed);

@@ -132,7 +132,7 @@ impl<'a> Converter<'a> {
         } = *self.manifest;
         let at = (place.row * states.width + place.token) * size;
         let layers = bytes
-            .chunks_exact_mut(size * store_dtype.bytes())
+            .chunks_exact_mut(store_dtype.vector_bytes(size))
             .zip(&mut statistics.layers);
         for (layer, ((bytes, statistics), values)) in layers.zip(&states.values).enumerate() {
             rows::encode(

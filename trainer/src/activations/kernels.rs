@@ -105,7 +105,7 @@ fn each_layer(
     layer: &mut [f32],
     mut each: impl FnMut(usize, &[f32]),
 ) {
-    for (number, bytes) in row.chunks_exact(layer.len() * dtype.bytes()).enumerate() {
+    for (number, bytes) in row.chunks_exact(dtype.vector_bytes(layer.len())).enumerate() {
         widen(dtype, bytes, layer);
         each(number, layer);
     }
@@ -234,7 +234,7 @@ pub fn gather(rows: &[&[u8]], dtype: StoreDtype, chosen: &[usize], values: &mut 
     if hidden == 0 {
         return;
     }
-    let layer_bytes = hidden * dtype.bytes();
+    let layer_bytes = dtype.vector_bytes(hidden);
     rows.par_iter()
         .with_min_len(TOKENS_AT_ONCE)
         .zip(values.par_chunks_exact_mut(chosen.len() * hidden))

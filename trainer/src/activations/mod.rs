@@ -122,7 +122,7 @@ impl<'s> Batch<'s> {
         dtype: StoreDtype,
     ) -> Result<Self, BatchError> {
         let bytes = bytes.into();
-        let row = layers * hidden * dtype.bytes();
+        let row = layers * dtype.vector_bytes(hidden);
         let tokens = offsets.last().copied().unwrap_or(0);
         if offsets.len() < 2 {
             return Err(BatchError::Empty);
@@ -231,7 +231,7 @@ impl<'s> Batch<'s> {
                 .flat_map(|sequence| (0..sequence.tokens()).map(|token| sequence.row(token)))
                 .collect(),
             Backing::Packed(bytes) => {
-                let row = (self.layers * self.hidden * self.dtype.bytes()).max(1);
+                let row = (self.layers * self.dtype.vector_bytes(self.hidden)).max(1);
                 bytes.chunks_exact(row).collect()
             }
         }

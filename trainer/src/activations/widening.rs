@@ -3,17 +3,24 @@
 use cache::StoreDtype;
 use half::{bf16, f16};
 
-/// `values` = the little-endian numbers of `bytes`, one for each.
+/// `values [hidden]` = the little-endian numbers of the stored vector `bytes`, one for each.
 ///
 /// # Panics
 /// Fewer bytes than values ask for.
 pub(crate) fn widen(dtype: StoreDtype, bytes: &[u8], values: &mut [f32]) {
-    let bytes = &bytes[..values.len() * dtype.bytes()];
+    let bytes = &bytes[..dtype.vector_bytes(values.len())];
     match dtype {
         StoreDtype::F16 => widen_half(bytes, values),
         StoreDtype::F32 => {
             for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
                 *value = f32::from_le_bytes(*bytes);
+            }
+        }
+        StoreDtype::I8 => {
+            let (numbers, scale) = bytes.split_at(values.len());
+            let scale = scale.try_into().map_or(0.0, f32::from_le_bytes);
+            for (value, &number) in values.iter_mut().zip(numbers) {
+                *value = f32::from(i8::from_le_bytes([number])) * scale;
             }
         }
         StoreDtype::Bf16 => {

@@ -50,6 +50,14 @@ impl Case {
                     bytes.extend(f16::from_f32(value).to_le_bytes());
                     values.push(f16::from_f32(value).to_f64());
                 }
+                StoreDtype::I8 => {
+                    let step = (value * 100.0) as i8;
+                    bytes.extend(step.to_le_bytes());
+                    values.push(f64::from(f32::from(step) * 0.01));
+                    if values.len() % hidden == 0 {
+                        bytes.extend(0.01_f32.to_le_bytes());
+                    }
+                }
                 StoreDtype::Bf16 => {
                     bytes.extend(bf16::from_f32(value).to_le_bytes());
                     values.push(bf16::from_f32(value).to_f64());
@@ -72,7 +80,7 @@ impl Case {
 
     fn rows(&self) -> Vec<&[u8]> {
         self.bytes
-            .chunks_exact(self.layers * self.hidden * self.dtype.bytes())
+            .chunks_exact(self.layers * self.dtype.vector_bytes(self.hidden))
             .collect()
     }
 
@@ -187,7 +195,12 @@ fn close(got: f32, terms: impl Iterator<Item = f64>, scale: f64) {
     );
 }
 
-const DTYPES: [StoreDtype; 3] = [StoreDtype::F16, StoreDtype::F32, StoreDtype::Bf16];
+const DTYPES: [StoreDtype; 4] = [
+    StoreDtype::F16,
+    StoreDtype::F32,
+    StoreDtype::Bf16,
+    StoreDtype::I8,
+];
 
 #[test]
 fn sums_of_a_real_size_are_right() {
