@@ -60,7 +60,7 @@ enum Command {
     },
     /// Set up and run all tests.
     Test {
-        /// Leave out the checks against zarr-python, so that no Python environment is made.
+        /// Leave out the checks against zarr-python and onnxruntime, so that no Python environment is made.
         #[arg(long)]
         no_python: bool,
         /// Arguments for `cargo test --locked`; without a package among them, all are tested.

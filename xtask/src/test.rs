@@ -1,4 +1,5 @@
-//! All tests, with what they need: the libraries, a real encoder, and zarr-python to read the stores that we write.
+//! All tests, with what they need: the libraries, a real encoder, and in Python zarr to read the stores that we write and
+//! onnxruntime to run the graphs that we export.
 
 use std::env;
 use std::path::Path;
@@ -16,11 +17,17 @@ use crate::steps::{self, Steps};
 /// Environment variables by which the tests find what they compare with.
 pub(crate) const ENCODER_VARIABLE: &str = "MINILM_DIR";
 pub(crate) const ZARR_VARIABLE: &str = "PYTHON_WITH_ZARR";
+const ONNX_VARIABLE: &str = "PYTHON_WITH_ONNXRUNTIME";
 pub(crate) const TORCH_VARIABLE: &str = "PYTHON_WITH_TORCH";
 
-/// What reads our stores independently; zarr 3.1 wants Python 3.11.
-const ZARR_REQUIREMENTS: [&str; 2] = ["numpy==2.4.6", "zarr==3.1.6"];
-const ZARR_PYTHON: (u32, u32) = (3, 11);
+/// What reads our stores and runs our graphs independently; zarr 3.1 wants Python 3.11.
+const REQUIREMENTS: [&str; 4] = [
+    "numpy==2.4.6",
+    "onnxruntime==1.31.1",
+    "tokenizers==0.23.3",
+    "zarr==3.1.6",
+];
+const PYTHON: (u32, u32) = (3, 11);
 
 /// Sets up and runs `cargo test`, whose closing lines end the output and whose exit code is passed on.
 pub(crate) fn run(
@@ -36,12 +43,14 @@ pub(crate) fn run(
     let encoder = steps.step("encoder", || example::encoder(project, terminal))?;
     let mut tests = cargo_test(project, &encoder, arguments);
     steps.step("Python environment", || {
-        if env::var_os(ZARR_VARIABLE).is_some() {
-            terminal.status(format!("{ZARR_VARIABLE} is set: your own is used"));
+        let mut missing = vec![ZARR_VARIABLE, ONNX_VARIABLE];
+        missing.retain(|variable| env::var_os(variable).is_none());
+        if missing.is_empty() {
+            terminal.status(format!("{ZARR_VARIABLE} and {ONNX_VARIABLE} are set: your own are used"));
         } else if !python {
-            terminal.status("skipped: the checks against zarr-python (--no-python)");
+            terminal.status("skipped: the checks against zarr-python and onnxruntime (--no-python)");
         } else {
-            zarr_environment(project, &mut tests, terminal)?;
+            environment(project, &missing, &mut tests, terminal)?;
         }
         if env::var_os(TORCH_VARIABLE).is_none() {
             terminal.status(format!(
@@ -75,24 +84,33 @@ fn names_packages(arguments: &[String]) -> bool {
     })
 }
 
-fn zarr_environment(project: &Project, tests: &mut Command, terminal: &Terminal) -> Result<()> {
+/// Makes the Python environment that `variables` shall name.
+fn environment(
+    project: &Project,
+    variables: &[&str],
+    tests: &mut Command,
+    terminal: &Terminal,
+) -> Result<()> {
     let folder = project.downloads().join("python");
-    if let Some(environment) = python::made(&folder, &ZARR_REQUIREMENTS) {
-        tests.env(ZARR_VARIABLE, environment);
-        return Ok(());
+    let environment = if let Some(environment) = python::made(&folder, &REQUIREMENTS) {
+        environment
+    } else {
+        let python = Python::find()?;
+        if python.version < PYTHON {
+            let ((major, minor), (wanted_major, wanted_minor)) = (python.version, PYTHON);
+            terminal.warn(format!(
+                "skipped: the checks against zarr-python and onnxruntime, which want Python {wanted_major}.{wanted_minor}; \
+                 python3 is {major}.{minor}"
+            ));
+            return Ok(());
+        }
+        python
+            .environment(project, &folder, &REQUIREMENTS, terminal)
+            .map_err(|error| error.context("no Python environment for the checks against zarr-python and onnxruntime (--no-python leaves them out)"))?
+    };
+    for variable in variables {
+        tests.env(variable, &environment);
     }
-    let python = Python::find()?;
-    if python.version < ZARR_PYTHON {
-        let ((major, minor), (wanted_major, wanted_minor)) = (python.version, ZARR_PYTHON);
-        terminal.warn(format!(
-            "skipped: the checks against zarr-python, which wants Python {wanted_major}.{wanted_minor}; python3 is {major}.{minor}"
-        ));
-        return Ok(());
-    }
-    let environment = python
-        .environment(project, &folder, &ZARR_REQUIREMENTS, terminal)
-        .map_err(|error| error.context("no Python environment for the checks against zarr-python (--no-python leaves them out)"))?;
-    tests.env(ZARR_VARIABLE, environment);
     Ok(())
 }
 

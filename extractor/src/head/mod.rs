@@ -12,6 +12,8 @@ mod nodes;
 mod parameters;
 mod run;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use graph::{ATTENTION_MASK, LOGITS, build};
 pub use parameters::Parameters;

@@ -7,7 +7,7 @@
 //!    ones that touch stay together (`...`, `!!`). The middle is one word, whatever it contains: `don't`, `U.S.-based`,
 //!    `3.14`, `and/or`, `https://example.org/a`.
 //! 4. `@` and `#` stay at the front of a word (`@user`, `#tag`), an apostrophe stays at its end after `s` (`James'`), and
-//!    a single full stop stays where there is one inside the word (`U.N.`, `e.g.`).
+//!    a full stop stays behind letters that full stops part by ones or twos (`U.N.`, `e.g.`, `Ph.D.`).
 
 use std::ops::Range;
 
@@ -44,7 +44,7 @@ fn chunk(text: &str, range: Range<usize>, words: &mut Vec<Range<usize>>) {
         first -= 1;
     }
     let (core, rest) = (&piece[first..last], &piece[last..]);
-    let is_abbreviation = core.contains('.') && rest.starts_with('.') && !rest.starts_with("..");
+    let is_abbreviation = rest.starts_with('.') && !rest.starts_with("..") && has_short_parts(core);
     let is_genitive = core.ends_with(['s', 'S']) && rest.starts_with(['\'', '’']);
     if is_abbreviation || is_genitive {
         last += rest.chars().next().map_or(0, char::len_utf8);
@@ -52,6 +52,14 @@ fn chunk(text: &str, range: Range<usize>, words: &mut Vec<Range<usize>>) {
     signs(text, range.start..range.start + first, words);
     words.push(range.start + first..range.start + last);
     signs(text, range.start + last..range.end, words);
+}
+
+/// Whether full stops part letters by ones or twos.
+fn has_short_parts(core: &str) -> bool {
+    let is_short = |part: &str| {
+        (1..=2).contains(&part.chars().count()) && part.chars().all(char::is_alphabetic)
+    };
+    core.contains('.') && core.split('.').all(is_short)
 }
 
 /// Letters, digits, and the marks that belong to the letter before them.
@@ -116,7 +124,7 @@ mod tests {
                 "see https://example.org/a?b=1.",
                 &["see", "https://example.org/a?b=1", "."],
             ),
-            ("Version 2.0.", &["Version", "2.0."]),
+            ("Version 2.0.", &["Version", "2.0", "."]),
             (
                 "'quoted', \"both\"",
                 &["'", "quoted", "'", ",", "\"", "both", "\""],

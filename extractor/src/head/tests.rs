@@ -1,0 +1,124 @@
+//! The graph of encoder and head against the encoder alone, for every family: positions and lengths come from the mask
+//! there, and from the program here.
+
+use std::path::{Path, PathBuf};
+
+use ort::value::Tensor;
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+
+use super::{ATTENTION_MASK, HeadKind, LOGITS, Level, Parameters, Settings, build};
+use crate::checkpoint::Checkpoint;
+use crate::encoder::{Batch, ComputeDtype, Device, Encoder, EncoderOptions, runtime};
+use crate::family::{Config, EncoderSpec};
+use crate::graph::INPUT_IDS;
+use crate::model::ModelFiles;
+
+const CLASSES: usize = 3;
+
+/// Rows of different lengths; 1 is the padding token of some families, and stands within a row here.
+const ROWS: [&[u32]; 3] = [&[0, 7, 9, 2, 13], &[5, 1, 8], &[3]];
+
+fn checkpoint(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/checkpoints")
+        .join(name)
+}
+
+/// A classifier that is nothing but a matrix `[classes, width]`, and the matrix.
+fn classifier(folder: &Path, width: usize) -> (Parameters, Vec<f32>) {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let weight: Vec<f32> = (0..CLASSES * width)
+        .map(|place| ((place * 29 % 83) as f32 - 41.0) / 40.0)
+        .collect();
+    let path = folder.join("head.safetensors");
+    let (bytes, bias): (&[u8], _) = (bytemuck::cast_slice(&weight), [0; 4 * CLASSES]);
+    let view = |shape, bytes| TensorView::new(Dtype::F32, shape, bytes).unwrap();
+    let tensors = [
+        ("classifier.pip.0.weight", view(vec![CLASSES, width], bytes)),
+        ("classifier.pip.0.bias", view(vec![CLASSES], &bias)),
+    ];
+    serialize_to_file(tensors, None, &path).unwrap();
+    (Parameters::open(&path).unwrap(), weight)
+}
+
+/// What the graph gives for [`ROWS`], `[rows, width, classes]`.
+fn logits(files: &ModelFiles, settings: &Settings, parameters: &Parameters) -> Vec<f32> {
+    let spec = EncoderSpec::from_config(&Config::read(&files.config).unwrap()).unwrap();
+    let weights = Checkpoint::open(&files.weights).unwrap();
+    let model = build(&spec, &weights, ComputeDtype::F32, settings, parameters).unwrap();
+    let builder = runtime::session_builder(runtime::Target::Cpu, 1).unwrap();
+    let mut session = model.into_session(&builder).unwrap();
+    let width = ROWS[0].len();
+    let (mut ids, mut mask) = (Vec::new(), Vec::new());
+    for (row, tokens) in (1..).zip(ROWS) {
+        ids.extend(tokens.iter().map(|&id| i64::from(id)));
+        mask.extend(tokens.iter().map(|_| 1_i64));
+        ids.resize(row * width, 0);
+        mask.resize(row * width, 0);
+    }
+    let shape = [ROWS.len(), width];
+    let inputs = ort::inputs! {
+        INPUT_IDS => Tensor::from_array((shape, ids)).unwrap(),
+        ATTENTION_MASK => Tensor::from_array((shape, mask)).unwrap(),
+    };
+    let outputs = session.run(inputs).unwrap();
+    outputs[LOGITS].try_extract_tensor().unwrap().1.to_vec()
+}
+
+#[test]
+fn positions_and_lengths_are_those_of_every_family() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [
+        "bert-plain",
+        "bert-causal",
+        "roberta-plain",
+        "roberta-padding-in-text",
+        "camembert-plain",
+        "xlm-roberta-head",
+        "distilbert-plain",
+        "electra-projected",
+        "gpt2-plain",
+    ] {
+        let files = ModelFiles::in_folder(&checkpoint(name)).unwrap();
+        let options = EncoderOptions {
+            device: Device::Cpu,
+            threads: 1,
+            ..EncoderOptions::default()
+        };
+        let mut encoder = Encoder::load(&files, &options).unwrap();
+        let (hidden, last) = (encoder.hidden(), encoder.layers_in_model() - 1);
+        let (parameters, weight) = classifier(folder.path(), 2 * hidden);
+        let settings = Settings {
+            // Not ascending, as the encoder gives them.
+            kind: HeadKind::Concat(vec![last, 0]),
+            layers: (0..=last).collect(),
+            hidden,
+            classes: CLASSES,
+            tailor: false,
+            tailor_attention: false,
+            attention_size: 2,
+            heads: 1,
+            classifier_size: 0,
+            level: Level::Token,
+        };
+        let got = logits(&files, &settings, &parameters);
+        let states = encoder.encode(&Batch::padded(&ROWS).unwrap()).unwrap();
+        let width = ROWS[0].len();
+        for (row, tokens) in ROWS.iter().enumerate() {
+            for column in 0..tokens.len() {
+                let token = row * width + column;
+                let vector = |layer| &states.layer(layer)[token * hidden..][..hidden];
+                let features = [vector(last), vector(0)].concat();
+                let weights = weight.chunks_exact(2 * hidden);
+                for (got, weights) in got[token * CLASSES..][..CLASSES].iter().zip(weights) {
+                    let products = weights.iter().zip(&features).map(|(a, b)| a * b);
+                    let expected: f32 = products.sum();
+                    assert!(
+                        (got - expected).abs() < 1e-4,
+                        "{name}, row {row}, token {column}: {got} for {expected}"
+                    );
+                }
+            }
+        }
+    }
+}
