@@ -343,6 +343,8 @@ fn options_that_cannot_be_are_refused() {
         ("--heads 3", "--attention-size"),
         ("--weight-decay=-1", "--weight-decay"),
         ("--device gpu", "cuda:N"),
+        ("--io device", "--io ram"),
+        ("--io disk", "mmap"),
         ("--name a/b", "--name"),
         ("--init-weights none.safetensors", "none.safetensors"),
         ("--no-such-option", "--no-such-option"),

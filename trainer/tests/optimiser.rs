@@ -31,6 +31,8 @@ struct Recorded {
 }
 
 fn recorded(name: &str) -> Recorded {
+    // The tests already share the machine.
+    tch::set_num_threads(1);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/optimiser.safetensors");
     let tensors: BTreeMap<String, Tensor> = weights::read(&path).unwrap().into_iter().collect();
     let doubles = |part: &str| -> Vec<f64> {

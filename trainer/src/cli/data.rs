@@ -39,10 +39,25 @@ pub(super) fn device(options: &MachineArgs, threads: usize) -> Result<Device, Co
 }
 
 /// Opens the store that the options mean.
-pub(super) fn store(options: &StoreArgs, terminal: &Terminal) -> Result<Store, CommandError> {
+pub(super) fn store(
+    options: &StoreArgs,
+    device: Device,
+    terminal: &Terminal,
+) -> Result<Store, CommandError> {
     let io = match options.io.as_str() {
+        "device" if device == Device::Cpu => {
+            return Err(CommandError::Option(
+                "--io device keeps the activations in the memory of a graphics card, but this runs on the CPU: \
+                 --io ram keeps them in main memory, --device cuda asks for a card"
+                    .to_owned(),
+            ));
+        }
         "mmap" => Io::Mmap,
         "read" => Io::Read,
+        "device" => {
+            terminal.warn("--io device: the activations are kept in main memory, from where the card reads them");
+            Io::Ram
+        }
         "ram" => Io::Ram,
         _ => Io::Auto,
     };

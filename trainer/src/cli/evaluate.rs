@@ -61,7 +61,7 @@ fn over_split(
         .into());
     }
     let device = data::device(&options.machine, data::threads(&options.machine))?;
-    let store = data::store(&options.store, terminal)?;
+    let store = data::store(&options.store, device, terminal)?;
     check(&config, &store)?;
     let split = LabelledSplit::of(&store, options.split, config.task)?;
     if split.table.classes != config.classes {

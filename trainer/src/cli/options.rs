@@ -83,8 +83,9 @@ pub struct StoreArgs {
     /// Of several stores, the one of this data set
     #[arg(long, value_name = "ID")]
     pub dataset: Option<String>,
-    /// How to read: mapped, a sentence at a time (for slow network file systems), or all into memory
-    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ["auto", "mmap", "read", "ram"])]
+    /// How to read: mapped, a sentence at a time (for slow network file systems), or all into the memory of the
+    /// machine or of its graphics card
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ["auto", "mmap", "read", "ram", "device"])]
     pub io: String,
     /// Do not compare stored chunks with their checksums when they are first read
     #[arg(long)]

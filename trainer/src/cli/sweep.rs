@@ -52,7 +52,7 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
     let planned = sweep::read(&options.config)?;
     let crew = Crew::new(data::threads(&options.machine));
     let device = data::device(&options.machine, 1)?;
-    let store = data::store(&options.store, terminal)?;
+    let store = data::store(&options.store, device, terminal)?;
     let tasks = tasks(&planned, &store, terminal)?;
     let folder = folder(options)?;
     let mut runs = prepare(planned, options, &folder, &store, &tasks, device)?;

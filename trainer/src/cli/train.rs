@@ -23,7 +23,7 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
     }
     let threads = data::threads(&options.machine);
     let device = data::device(&options.machine, threads)?;
-    let store = data::store(&options.store, terminal)?;
+    let store = data::store(&options.store, device, terminal)?;
     let task = options
         .training
         .task

@@ -8,8 +8,9 @@ use crate::evaluation::{AttentionRow, ClassScore, Confusion, LayerAttention, Sco
 /// More classes than this make a matrix that nobody can read.
 const MATRIX: usize = 20;
 
-/// Above this share of a map's range a cell is so dark that its number must be light.
-const STRONG: f64 = 55.0;
+/// Shades of a cell from which its number takes the other colour to be read well: on a dark page, and on a light one too.
+const HALF: f64 = 55.0;
+const STRONG: f64 = 76.0;
 
 /// Precision, recall, F1 and support of each class; folded away where there are many.
 pub(super) fn scores(scores: &Scores) -> String {
@@ -137,7 +138,11 @@ pub(super) fn layer_attention(attention: &LayerAttention, layers: &[usize]) -> S
 }
 
 fn cell(html: &mut String, shade: f64, text: &str) {
-    let class = if shade > STRONG { " class=strong" } else { "" };
+    let class = match shade {
+        strong if strong > STRONG => " class=strong",
+        half if half > HALF => " class=half",
+        _ => "",
+    };
     let _ = write!(html, "<td{class} style=\"--v:{shade:.0}\">{text}</td>");
 }
 
