@@ -227,7 +227,9 @@ impl<'a> Training<'a> {
         progress.inc(batch.activations.tokens() as u64);
         let (epoch, epochs) = (self.state.epoch + 1, self.settings.epochs);
         let loss = number(mean(sums.loss, sums.targets));
-        progress.set_message(format!("epoch {epoch}/{epochs}, loss {loss}"));
+        let best = self.state.best.and_then(|best| best.value);
+        let best = best.map_or(String::new(), |best| format!(", best score {best:.4}"));
+        progress.set_message(format!("epoch {epoch}/{epochs}, loss {loss}{best}"));
         let learning_rate = rates.learning_rate;
         let event = metrics::Step {
             step,
