@@ -14,6 +14,7 @@ use shared::dataset::Dataset;
 use super::data;
 use super::log::Measurement;
 use super::measure::{self, Ran};
+use super::sweep;
 use crate::demo;
 use crate::project::Project;
 
@@ -114,7 +115,7 @@ pub(super) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn new(name: String, run: impl Fn() -> Result<Measurement> + 'a) -> Self {
+    pub(super) fn new(name: String, run: impl Fn() -> Result<Measurement> + 'a) -> Self {
         Self {
             name,
             run: Box::new(run),
@@ -184,6 +185,7 @@ pub(super) fn comparison<'a>(
     cases.push(Case::new(name("train/ours"), move || {
         training(place, &store, place.threads, EPOCHS)
     }));
+    cases.extend(sweep::cases(place, size, &folder));
     let (encoder, store) = (model.to_owned(), folder);
     cases.push(Case::new(name("job/ours"), move || {
         let extracted = extraction(place, &encoder, &store, place.threads)?;

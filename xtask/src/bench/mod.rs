@@ -9,6 +9,7 @@ mod data;
 mod log;
 mod machine;
 mod measure;
+mod sweep;
 mod table;
 
 use std::path::{Path, PathBuf};

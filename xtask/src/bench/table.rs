@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::cases::{FACTORS, JOB_EPOCHS};
 use super::log::{Log, Measurement};
+use super::sweep;
 
 /// A ratio that is wanted: two cases, and the bounds.
 struct Goal {
@@ -106,6 +107,7 @@ pub(super) fn markdown(log: &Log, machine: &Value) -> String {
         let what = "20 epochs with extraction and both start-ups, against 20 with the encoder in every step (extrapolated from its rate)";
         row(&mut text, what, size, (30.0, 40.0), job);
     }
+    sweeps(&mut text, log, &sizes);
     shares(&mut text, log, &sizes);
     scaling(&mut text, log);
     rates(&mut text, log);
@@ -127,6 +129,22 @@ fn row(
         text,
         "| {what} | {size} | {least} | {aim} | **{median:.2}**{missed} | {low:.2} to {high:.2} |"
     );
+}
+
+/// Time of a sweep against the same runs alone, where less is better.
+fn sweeps(text: &mut String, log: &Log, sizes: &[(&str, String)]) {
+    for (size, prefix) in sizes {
+        let [together, alone] =
+            [sweep::TOGETHER, sweep::ALONE].map(|what| format!("{prefix}{what}"));
+        let ratio = log.ratio(&together, &alone, |one, other| one.wall / other.wall);
+        if let Some((median, low, high)) = ratio {
+            let missed = if median > 0.8 { " (not reached)" } else { "" };
+            let _ = writeln!(
+                text,
+                "| sweep of 8 heads on one pass, against 8 runs one after another (less is better) | {size} | 0.8 | 0.6 | **{median:.2}**{missed} | {low:.2} to {high:.2} |"
+            );
+        }
+    }
 }
 
 /// Shares of the extraction, where less is better.
