@@ -8,6 +8,7 @@ mod export;
 mod extract;
 mod inspect;
 mod label;
+mod memory;
 mod options;
 mod plan;
 mod predict;

@@ -31,11 +31,25 @@ fn limited(allowed: usize, slurm: Option<&str>) -> usize {
     }
 }
 
-/// The bytes of memory that the control group of this process (versions 1 and 2) may use; none without a limit.
+/// The bytes of memory that this process may use: what its control group (versions 1 and 2) allows or, where that is less,
+/// `ulimit -v`; none without a limit.
 #[must_use]
 pub fn memory_limit() -> Option<u64> {
-    let membership = fs_err::read_to_string("/proc/self/cgroup").ok()?;
-    cgroup::memory_limit(&membership, Path::new("/sys/fs/cgroup"))
+    let group = fs_err::read_to_string("/proc/self/cgroup")
+        .ok()
+        .and_then(|membership| cgroup::memory_limit(&membership, Path::new("/sys/fs/cgroup")));
+    let process = fs_err::read_to_string("/proc/self/limits")
+        .ok()
+        .and_then(|limits| address_space(&limits));
+    group.into_iter().chain(process).min()
+}
+
+/// The soft limit of the address space in `/proc/<pid>/limits`.
+fn address_space(limits: &str) -> Option<u64> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// The bytes of memory that can be used without swapping: what the kernel says is available on the machine, and no
@@ -92,6 +106,20 @@ mod tests {
         assert_eq!(limited(8, Some("16")), 8);
         assert_eq!(limited(8, Some("0")), 8);
         assert_eq!(limited(8, Some("many")), 8);
+    }
+
+    #[test]
+    fn a_limit_of_the_address_space_is_one_of_memory() {
+        let table = |soft: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max resident set          7                    unlimited            bytes     \n\
+                 Max address space         {soft:20} unlimited            bytes     \n"
+            )
+        };
+        assert_eq!(address_space(&table("1073741824")), Some(1 << 30));
+        assert_eq!(address_space(&table("unlimited")), None);
+        assert_eq!(address_space(""), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! handler only raises a flag; whoever does the work looks at it between two steps.
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,7 +30,17 @@ impl StopFlag {
     }
 }
 
-/// Raises the flag at TERM, INT, USR1 or USR2; a second signal leaves at once with status 128 + its number.
+/// Keeps these signals waiting until [`install`], even over `exec`: a program that takes its time to be loaded is not killed
+/// by one that asks it to stop.
+///
+/// # Errors
+/// When the system refuses.
+pub fn hold() -> io::Result<()> {
+    mask(libc::SIG_BLOCK)
+}
+
+/// Raises the flag at TERM, INT, USR1 or USR2, also for one that [`hold`] kept; a second signal leaves at once with status
+/// 128 + its number.
 ///
 /// # Errors
 /// When the system refuses a handler.
@@ -39,5 +51,25 @@ pub fn install() -> io::Result<StopFlag> {
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop.0))?;
         flag::register(signal, Arc::clone(&stop.0))?;
     }
+    mask(libc::SIG_UNBLOCK)?;
     Ok(stop)
+}
+
+/// Adds the signals to those that wait, or takes them out.
+#[expect(unsafe_code, reason = "the mask of signals has no safe interface")]
+fn mask(how: i32) -> io::Result<()> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set before anything else looks at it; the old mask is not asked for.
+    let failed = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in STOPPING {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(how, set.as_ptr(), ptr::null_mut())
+    };
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(failed))
+    }
 }

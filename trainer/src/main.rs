@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
+use options::Job;
 use shared::exit::ExitStatus;
 use shared::native::NativeError;
 use shared::terminal::Terminal;
@@ -25,13 +26,21 @@ const KEEP_MEMORY: &str =
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if let Err(error) = options::parse(arguments.iter().cloned()) {
-        let printed = error.print();
-        return if error.use_stderr() || printed.is_err() {
-            ExitStatus::User.into()
-        } else {
-            ExitStatus::Success.into()
-        };
+    let options = match options::parse(arguments.iter().cloned()) {
+        Ok(options) => options,
+        Err(error) => {
+            let printed = error.print();
+            return if error.use_stderr() || printed.is_err() {
+                ExitStatus::User.into()
+            } else {
+                ExitStatus::Success.into()
+            };
+        }
+    };
+    // libtorch takes a while to be loaded. A signal in that time waits until it can be answered with a saved state;
+    // if it cannot wait, it kills, as it always did.
+    if let None | Some(Job::Train(_) | Job::Sweep(_)) = options.command {
+        let _ = shared::signals::hold();
     }
     let Err(error) = launch(&arguments);
     Terminal::default().error(format!("{error:#}"), &[]);

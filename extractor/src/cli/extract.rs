@@ -7,6 +7,7 @@ use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
+use super::memory::{check_batches, check_weights};
 use super::options::{ExtractOptions, Shard};
 use super::prepare::Prepared;
 use super::space::check_space;
@@ -31,6 +32,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let Some(path) = prepared.store.clone() else {
         return Ok(ExitStatus::User);
     };
+    check_weights(&prepared)?;
     let mut startup = Startup::default();
     let digest = timed(&mut startup.digest, || prepared.files.weights_digest())?;
     let mut manifest = prepared.manifest(digest)?;
@@ -43,6 +45,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     manifest.splits.clone_from(&tokens.sizes);
     manifest.long_sentences = tokens.counts.split_sentences + tokens.counts.truncated_sentences;
     check_space(&path, &prepared, &tokens)?;
+    check_batches(&prepared, &tokens)?;
     let mut encoder = load(&mut prepared, &tokens, &mut startup.loading, terminal)?;
     encoder.provider().clone_into(&mut manifest.provider);
 

@@ -82,7 +82,7 @@ fn or_on_cpu<T>(
 }
 
 /// Whether the kernel has an NVIDIA driver loaded.
-fn has_gpu() -> bool {
+pub(crate) fn has_gpu() -> bool {
     Path::new("/proc/driver/nvidia/version").exists()
 }
 

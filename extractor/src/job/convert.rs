@@ -148,12 +148,14 @@ impl<'a> Converter<'a> {
 
     fn overflow(&self, batch: &Batch, place: Place, overflow: Overflow) -> JobError {
         let sentence = self.table.sentence_of[batch.sequences[place.row]] as usize;
+        // The model's number of the layer, not its place among those that are kept.
+        let layer = self.manifest.layers[overflow.layer];
         JobError::Value {
             split: self.part.split,
             sentence: sentence + 1,
             token: place.token,
-            layer: self.manifest.layers[overflow.layer],
-            problem: overflow.to_string(),
+            layer,
+            problem: Overflow { layer, ..overflow }.to_string(),
         }
     }
 }
