@@ -113,7 +113,8 @@ struct ClassLabel {
 }
 
 /// The classes that a card declares for a configuration; a card that is not understood declares none.
-pub(super) fn classes(card: &str, config: &str) -> Classes {
+#[must_use]
+pub fn classes(card: &str, config: &str) -> Classes {
     let Some(yaml) = front_matter(card) else {
         return Classes::new();
     };

@@ -9,7 +9,7 @@
 //! memory is taken, and no file gets its final name before its digest is right (`download`).
 
 mod cache;
-mod card;
+pub mod card;
 mod client;
 pub mod dataset;
 mod download;

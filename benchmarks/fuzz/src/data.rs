@@ -1,0 +1,86 @@
+//! Data sets: the text formats, parquet, and the hub's cards.
+
+use std::hint::black_box;
+
+use shared::dataset::{Column, Dataset, Source, SplitName, Task};
+
+use crate::bytes::way;
+use crate::place::file;
+
+pub(crate) fn columns(input: &[u8]) {
+    text("train.conll", input);
+}
+
+pub(crate) fn conllu(input: &[u8]) {
+    text("train.conllu", input);
+}
+
+pub(crate) fn jsonl(input: &[u8]) {
+    text("train.jsonl", input);
+}
+
+pub(crate) fn csv(input: &[u8]) {
+    text("train.csv", input);
+}
+
+pub(crate) fn tsv(input: &[u8]) {
+    text("train.tsv", input);
+}
+
+fn text(name: &str, input: &[u8]) {
+    let (way, input) = way(input, 9);
+    let source = wished(Source::new(file(name, input)), way);
+    if let Ok(dataset) = source.load() {
+        use_up(&dataset);
+    }
+}
+
+pub(crate) fn parquet(input: &[u8]) {
+    let (way, input) = way(input, 9);
+    let source = wished(Source::new(file("train.parquet", input)), way);
+    if let Ok(Some(dataset)) = extractor::parquet::load_local(&source) {
+        use_up(&dataset);
+    }
+}
+
+pub(crate) fn card(input: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(input) {
+        black_box(extractor::hub::card::classes(text, "default"));
+    }
+}
+
+/// What a user may say about a file.
+fn wished(mut source: Source, way: u8) -> Source {
+    source.task = match way {
+        1 => Some(Task::Ner),
+        2 => Some(Task::Chunk),
+        3 => Some(Task::Pos),
+        4 => Some(Task::Sequence),
+        _ => None,
+    };
+    match way {
+        5 => source.label_column = Some(Column::Index(1)),
+        6 => source.label_column = Some(Column::Name("label".to_owned())),
+        7 => source.token_column = Some(Column::Index(2)),
+        8 => source.token_column = Some(Column::Name("text".to_owned())),
+        _ => {}
+    }
+    source
+}
+
+fn use_up(dataset: &Dataset) {
+    black_box(dataset.digest());
+    for name in SplitName::ALL {
+        let Some(split) = dataset.split(name) else { continue };
+        for sentence in split.sentences.iter() {
+            assert!(!sentence.words.is_empty(), "a sentence without a word");
+            let labels = sentence.labels.len();
+            let expected = if dataset.task == Task::Sequence { 1 } else { sentence.words.len() };
+            assert_eq!(labels, expected, "labels of a sentence");
+            assert!(
+                sentence.labels.iter().all(|label| dataset.classes.contains(label)),
+                "a label that is no class"
+            );
+        }
+    }
+}
