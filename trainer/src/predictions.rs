@@ -5,7 +5,11 @@ use std::fmt::Write;
 
 use shared::dataset::SplitName;
 
-use crate::batches::LabelledSplit;
+use crate::batches::{LabelledSplit, UNLABELLED};
+use crate::evaluation::{or_outside, scored_by_spans};
+
+/// In place of a label.
+pub(crate) const NONE: &str = "-";
 
 /// Name of the file for `split` in a run folder.
 #[must_use]
@@ -16,9 +20,25 @@ pub fn file_name(split: SplitName) -> String {
 /// The columns of a whole split.
 #[must_use]
 pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
+    // A gold label that is missing makes no span; where labels are counted one by one, `-` leaves the word out.
+    let unlabelled = if scored_by_spans(split.table.task) {
+        "O"
+    } else {
+        NONE
+    };
     let mut out = String::new();
     for (sentence, (gold, predicted)) in split.gold().iter().zip(predicted).enumerate() {
-        write_sentence(&mut out, &split.reader.words(sentence), gold, predicted);
+        let gold = gold.iter().map(|&label| match label {
+            UNLABELLED => unlabelled,
+            label => label,
+        });
+        let predicted = predicted.iter().map(|&label| or_outside(label));
+        write_sentence(
+            &mut out,
+            &split.reader.words(sentence),
+            &gold.collect::<Vec<_>>(),
+            &predicted.collect::<Vec<_>>(),
+        );
     }
     out
 }
@@ -26,7 +46,7 @@ pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
 /// The columns of one sentence. A sentence task has one label for all `words`, given with the first of them.
 pub fn write_sentence(out: &mut String, words: &[&str], gold: &[&str], predicted: &[&str]) {
     for (index, word) in words.iter().enumerate() {
-        let label = |labels: &[&str]| safe(labels.get(index).copied().unwrap_or("-"));
+        let label = |labels: &[&str]| safe(labels.get(index).copied().unwrap_or(NONE));
         // A `String` takes whatever is written to it.
         let _ = writeln!(out, "{} {} {}", safe(word), label(gold), label(predicted));
     }

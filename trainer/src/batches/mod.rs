@@ -15,7 +15,7 @@ pub(crate) use random::Random;
 
 pub(crate) use sharing::on_one_thread;
 pub use sharing::share;
-pub use split::{LabelledSplit, NO_TARGET, SplitError, tasks};
+pub use split::{LabelledSplit, NO_TARGET, SplitError, UNLABELLED, tasks};
 
 /// Size of a memory page; touching one byte of each brings them all in.
 const PAGE: usize = 4096;

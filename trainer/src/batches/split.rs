@@ -10,6 +10,10 @@ use shared::exit::ExitStatus;
 /// The target of everything that has no label: sub-words after a word's first, special tokens.
 pub const NO_TARGET: i64 = -100;
 
+/// The label of what has none: a word or sentence that the data set leaves out, or that no token stands for. No class
+/// has an empty name.
+pub const UNLABELLED: &str = "";
+
 /// Why a split cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -148,14 +152,14 @@ impl<'s> LabelledSplit<'s> {
     }
 
     /// The label of each word (or of the sentence), sentence by sentence; also of words that the encoder never saw,
-    /// because they have no sub-word or were cut off. What has no label counts as `O`.
+    /// because they have no sub-word or were cut off. What has no label is [`UNLABELLED`].
     #[must_use]
     pub fn gold(&self) -> Vec<Vec<&'s str>> {
         let name = |&id: &i32| {
             let class = usize::try_from(id).ok();
             class
                 .and_then(|class| self.table.classes.get(class))
-                .map_or("O", String::as_str)
+                .map_or(UNLABELLED, String::as_str)
         };
         let of = |sentence: usize| match &self.table.words {
             Some(words) => {
@@ -168,15 +172,15 @@ impl<'s> LabelledSplit<'s> {
         (0..self.reader.sentences()).map(of).collect()
     }
 
-    /// A label for each word, `label(token)` with its first sub-word and `O` for words without any; for sentence tasks
-    /// the single label `label(sentence)`.
+    /// A label for each word, `label(token)` with its first sub-word and [`UNLABELLED`] for words without any; for
+    /// sentence tasks the single label `label(sentence)`.
     pub(crate) fn by_word<'l>(&self, label: impl Fn(usize) -> &'l str) -> Vec<Vec<&'l str>> {
         let sentences = 0..self.reader.sentences();
         if self.table.level == LabelLevel::Sentence {
             return sentences.map(|sentence| vec![label(sentence)]).collect();
         }
         let of = |sentence: usize| {
-            let mut labels = vec!["O"; self.reader.words(sentence).len()];
+            let mut labels = vec![UNLABELLED; self.reader.words(sentence).len()];
             for token in self.tokens(sentence) {
                 let word = usize::try_from(self.reader.word_ids()[token]);
                 if let (Ok(word), true) = (word, i64::from(self.table.ids[token]) != NO_TARGET) {

@@ -12,6 +12,7 @@ use shared::exit::ExitStatus;
 use shared::spans::{Counts, SpanScores};
 
 use crate::evaluation::scored_by_spans;
+use crate::predictions;
 use crate::run::RunError;
 use crate::summary::Summary;
 
@@ -156,35 +157,27 @@ pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, Co
     Ok(all)
 }
 
-fn labels(labels: &[String], count: usize) -> Vec<&str> {
-    labels.iter().take(count).map(String::as_str).collect()
+fn labels(labels: &[String]) -> Vec<&str> {
+    labels.iter().map(String::as_str).collect()
 }
 
 /// What one sentence adds to the score that counts. Labels that count one by one are all predicted and all gold, so that
 /// the F1 of the counts is the accuracy.
 fn of_sentence(task: Task, sentence: &Sentence) -> Counts {
-    // A sentence task has one label, with the first word.
-    let count = if task == Task::Sequence {
-        1
-    } else {
-        usize::MAX
-    };
-    let (gold, predicted) = (
-        labels(&sentence.gold, count),
-        labels(&sentence.predicted, count),
-    );
     if scored_by_spans(task) {
         let mut spans = SpanScores::default();
-        spans.add(&gold, &predicted);
+        spans.add(&labels(&sentence.gold), &labels(&sentence.predicted));
         return spans.overall();
     }
-    let correct = gold
-        .iter()
-        .zip(&predicted)
-        .filter(|(gold, predicted)| gold == predicted);
-    let all = gold.len() as u64;
+    let (mut correct, mut all) = (0, 0);
+    // Of a sentence task's words only the first has a label.
+    let labelled = sentence.gold.iter().zip(&sentence.predicted);
+    for (gold, predicted) in labelled.filter(|(gold, _)| *gold != predictions::NONE) {
+        all += 1;
+        correct += u64::from(gold == predicted);
+    }
     Counts {
-        correct: correct.count() as u64,
+        correct,
         predicted: all,
         gold: all,
     }

@@ -14,6 +14,7 @@ use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
 use crate::head::{AnyHead, HeadError};
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
+pub(crate) use scores::or_outside;
 pub use scores::{ClassScore, Confusion, Labelled, Scores, scored_by_spans};
 
 /// Why a head cannot be run over a split.
@@ -61,7 +62,7 @@ pub struct Predictions {
 
 impl Predictions {
     /// The predicted label of each word (or of the sentence), sentence by sentence. A word that the encoder
-    /// never saw, because it has no sub-word or was cut off, is `O`.
+    /// never saw, because it has no sub-word or was cut off, is [`crate::batches::UNLABELLED`].
     #[must_use]
     pub fn labels<'s>(&self, split: &LabelledSplit<'s>) -> Vec<Vec<&'s str>> {
         let names = &split.table.classes;

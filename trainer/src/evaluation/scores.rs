@@ -8,6 +8,8 @@ use shared::accuracy::LabelScores;
 use shared::dataset::Task;
 use shared::spans::{Averages, SpanScores};
 
+use crate::batches::UNLABELLED;
+
 /// More classes than this are left to the report.
 const TABLE: usize = 40;
 
@@ -67,13 +69,25 @@ pub struct Labelled<'a> {
 }
 
 impl Labelled<'_> {
+    /// Labels of all that the data set labels; what no token stands for is predicted as `O`.
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.gold
             .iter()
             .flatten()
             .copied()
             .zip(self.predicted.iter().flatten().copied())
+            .filter(|&(gold, _)| gold != UNLABELLED)
+            .map(|(gold, predicted)| (gold, or_outside(predicted)))
     }
+}
+
+/// The label, `O` if there is none.
+pub(crate) fn or_outside(label: &str) -> &str {
+    if label == UNLABELLED { "O" } else { label }
+}
+
+fn outside<'a>(labels: &[&'a str]) -> Vec<&'a str> {
+    labels.iter().map(|&label| or_outside(label)).collect()
 }
 
 /// Whether a task's labels are spans, scored as a whole.
@@ -87,10 +101,12 @@ impl Scores {
     #[must_use]
     pub fn new(task: Task, labels: &Labelled<'_>, loss: f64) -> Self {
         let (mut spans, mut words) = (SpanScores::default(), LabelScores::default());
-        for (gold, predicted) in labels.gold.iter().zip(&labels.predicted) {
-            words.add(gold, predicted);
-            if scored_by_spans(task) {
-                spans.add(gold, predicted);
+        let (gold, predicted): (Vec<&str>, Vec<&str>) = labels.pairs().unzip();
+        words.add(&gold, &predicted);
+        if scored_by_spans(task) {
+            // What has no label is no part of a span.
+            for (gold, predicted) in labels.gold.iter().zip(&labels.predicted) {
+                spans.add(&outside(gold), &outside(predicted));
             }
         }
         let accuracy = words.accuracy();
@@ -254,6 +270,21 @@ mod tests {
         assert_eq!(scores.confusion.names, ["LOC", "PER", "O"]);
         assert_eq!(scores.confusion.counts, [[1, 0, 0], [0, 1, 1], [0, 0, 1]]);
         assert_eq!(scores.confusion.largest(5), [("PER", "O", 1)]);
+    }
+
+    #[test]
+    fn what_has_no_label_is_not_scored_and_what_was_not_predicted_is_wrong() {
+        let labels = labelled(&["NOUN", UNLABELLED, "DET"], &["NOUN", "VERB", UNLABELLED]);
+        let scores = Scores::new(Task::Pos, &labels, 0.5);
+        assert!((scores.accuracy - 0.5).abs() < 1e-12);
+        assert!(scores.classes.iter().all(|class| class.name != "VERB"));
+        let labels = labelled(
+            &["B-LOC", UNLABELLED, "B-PER"],
+            &["B-LOC", UNLABELLED, UNLABELLED],
+        );
+        let scores = Scores::new(Task::Ner, &labels, 0.5);
+        assert!((scores.micro.precision - 1.0).abs() < 1e-12);
+        assert!((scores.micro.recall - 0.5).abs() < 1e-12);
     }
 
     #[test]
