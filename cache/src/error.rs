@@ -25,6 +25,19 @@ pub enum StoreError {
         /// What is missing.
         reason: String,
     },
+    /// A store was to be read into memory that the job may not have.
+    #[error(
+        "{path}: its activations are {} and this job may have {} of memory; --io mmap reads them where they are, \
+         --io read a sentence at a time", gigabytes(*bytes), gigabytes(*limit), path = path.display()
+    )]
+    Memory {
+        /// The store.
+        path: PathBuf,
+        /// Bytes of its hidden states.
+        bytes: u64,
+        /// Bytes of memory that the job may have.
+        limit: u64,
+    },
     /// Something else is where the store should go.
     #[error("{path} is not an activation store and not empty; it is left alone: choose another --out", path = path.display())]
     Occupied {
@@ -141,12 +154,19 @@ pub enum StoreError {
     },
 }
 
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
 impl StoreError {
     /// What the program that meets this error ends with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Io(_) | Self::Damaged { .. } | Self::OwnerLost { .. } => ExitStatus::Machine,
+            Self::Io(_) | Self::Damaged { .. } | Self::Memory { .. } | Self::OwnerLost { .. } => {
+                ExitStatus::Machine
+            }
             _ => ExitStatus::User,
         }
     }

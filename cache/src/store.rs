@@ -62,6 +62,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoStore`], [`StoreError::NewerVersion`], [`StoreError::Incomplete`] with how far it got,
     /// [`StoreError::EditedManifest`], [`StoreError::Damaged`] for a small array that is not what it should be,
+    /// [`StoreError::Memory`] if it is to be kept in memory and the job may not have so much,
     /// [`StoreError::Io`].
     pub fn open(path: &Path, how: impl Into<Reading>) -> Result<Self, StoreError> {
         let Reading { io, checksums } = how.into();
@@ -80,14 +81,14 @@ impl Store {
             .keys()
             .filter_map(|&split| SplitLayout::of(&manifest, split))
             .collect();
+        let bytes = layouts.iter().map(SplitLayout::bytes).sum();
         let io = match io {
-            Io::Auto => choose(
-                path,
-                &manifest,
-                layouts.iter().map(SplitLayout::bytes).sum(),
-            )?,
+            Io::Auto => choose(path, &manifest, bytes)?,
             io => io,
         };
+        if io == Io::Ram {
+            check_room(path, bytes, resources::memory_limit())?;
+        }
         let reading = Reading { io, checksums };
         let mut splits = BTreeMap::new();
         for layout in layouts {
@@ -153,6 +154,18 @@ impl Store {
     #[must_use]
     pub fn statistics(&self, split: SplitName) -> Option<&[LayerSummary]> {
         self.statistics.get(&split).map(Vec::as_slice)
+    }
+}
+
+/// The kernel ends a job that takes more memory than it may, without a word.
+fn check_room(path: &Path, bytes: u64, limit: Option<u64>) -> Result<(), StoreError> {
+    match limit {
+        Some(limit) if limit < bytes => Err(StoreError::Memory {
+            path: path.to_owned(),
+            bytes,
+            limit,
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -241,6 +254,19 @@ pub fn find_store(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_the_job_has_no_memory_for_is_told_with_what_would_do() {
+        let path = Path::new("cache/large.zarr");
+        assert!(check_room(path, 5 << 30, None).is_ok());
+        assert!(check_room(path, 5 << 30, Some(5 << 30)).is_ok());
+        let error = check_room(path, 5 << 30, Some(4 << 30)).unwrap_err();
+        let message = error.to_string();
+        for word in ["cache/large.zarr", "5.4 GB", "4.3 GB", "--io mmap"] {
+            assert!(message.contains(word), "{word} in {message}");
+        }
+        assert_eq!(error.exit_status(), shared::exit::ExitStatus::Machine);
+    }
 
     #[test]
     fn auto_maps_local_files_and_keeps_in_memory_what_fits_in_half_of_it() {

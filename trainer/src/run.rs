@@ -295,12 +295,24 @@ pub enum Existing {
     Replace,
 }
 
+/// Whether a folder holds more than what a killed run left of its very first file.
+fn is_occupied(folder: &Path) -> std::io::Result<bool> {
+    for entry in fs_err::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if !(name.starts_with(".config.json.") && name.ends_with(".tmp")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Makes the folder of a run, or takes one up again.
 ///
 /// # Errors
 /// When it is there and `existing` does not allow for that, or has other settings.
 pub fn prepare(folder: &Path, config: &Config, existing: Existing) -> Result<(), RunError> {
-    let occupied = folder.is_dir() && fs_err::read_dir(folder)?.next().is_some();
+    let occupied = folder.is_dir() && is_occupied(folder)?;
     let is_run = folder.join("config.json").is_file();
     if occupied {
         match existing {

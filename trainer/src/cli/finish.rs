@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use shared::files::write_atomic;
+use shared::signals::StopFlag;
 
 use super::CommandError;
 use super::data::Splits;
@@ -23,26 +24,30 @@ pub(super) struct Ending<'a> {
 }
 
 /// Writes the final scores, predictions, reports and cards of heads of one task and batch size; each split is read
-/// once for all.
+/// once for all. False when it was told to stop before it was done: the same command does it again.
 pub(super) fn finish(
     mut endings: Vec<Ending<'_>>,
     splits: &Splits<'_>,
     workers: usize,
-) -> Result<(), CommandError> {
+    stop: &StopFlag,
+) -> Result<bool, CommandError> {
     let Some(size) = endings
         .first()
         .map(|ending| ending.config.training.batch_size)
     else {
-        return Ok(());
+        return Ok(true);
     };
     for ending in &endings {
         weights::load(&ending.folder.join(BEST_WEIGHTS), ending.head.parameters())?;
     }
     for split in splits.scored() {
         let heads = endings.iter_mut().map(|ending| &mut *ending.head).collect();
-        let predicted = evaluation::predict_all(heads, split, size, workers)?;
+        let predicted = evaluation::predict_all(heads, split, size, workers, stop)?;
         let heads = endings.iter_mut().map(|ending| &mut *ending.head).collect();
-        let attention = evaluation::layer_attention(heads, split, size, workers)?;
+        let attention = evaluation::layer_attention(heads, split, size, workers, stop)?;
+        if stop.stopped() {
+            return Ok(false);
+        }
         for ((ending, predicted), layer_attention) in
             endings.iter_mut().zip(predicted).zip(attention)
         {
@@ -58,7 +63,8 @@ pub(super) fn finish(
             })))?;
         }
     }
-    endings.into_iter().try_for_each(Ending::close)
+    endings.into_iter().try_for_each(Ending::close)?;
+    Ok(true)
 }
 
 impl Ending<'_> {

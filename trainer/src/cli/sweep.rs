@@ -234,7 +234,7 @@ fn train_group(
         }
     }
     let trained = training::train(jobs, order, &splits.data(), workers, terminal, stop)?;
-    let (mut endings, mut failures) = (Vec::new(), Vec::new());
+    let (mut endings, mut ended, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for ((place, run), trained) in members.into_iter().zip(trained) {
         let Run {
             name,
@@ -249,6 +249,7 @@ fn train_group(
             }
             Ok(trained) => {
                 if let Some(head) = head {
+                    ended.push(place);
                     endings.push(Ending {
                         folder,
                         name,
@@ -260,7 +261,9 @@ fn train_group(
             }
         }
     }
-    finish::finish(endings, splits, workers)?;
+    if !finish::finish(endings, splits, workers, stop)? {
+        failures.extend(ended.into_iter().map(|place| (place, Failure::Stopped)));
+    }
     Ok(failures)
 }
 

@@ -62,12 +62,15 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
         let trained = training::train(vec![job], order, &splits.data(), 1, terminal, &stop)?;
         for trained in trained {
             let trained = trained?;
-            if trained.outcome == Outcome::Stopped {
+            let step = trained.state.step;
+            let stopped = || {
                 terminal.status(format!(
-                    "Stopped after step {}, all state saved: the same command with --resume goes on",
-                    trained.state.step
+                    "Stopped after step {step}, all state saved: the same command with --resume goes on"
                 ));
-                return Ok(ExitStatus::Interrupted);
+                Ok(ExitStatus::Interrupted)
+            };
+            if trained.outcome == Outcome::Stopped {
+                return stopped();
             }
             let ending = Ending {
                 folder: &folder,
@@ -76,7 +79,9 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
                 head: head.as_mut(),
                 trained,
             };
-            finish::finish(vec![ending], &splits, 1)?;
+            if !finish::finish(vec![ending], &splits, 1, &stop)? {
+                return stopped();
+            }
         }
     }
     tell(&folder, &config, options.output.json, terminal)?;

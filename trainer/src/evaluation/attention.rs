@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 
 use cache::LabelLevel;
 use serde::{Deserialize, Serialize};
+use shared::signals::StopFlag;
 
-use super::{EvaluationError, in_order, values};
+use super::{EvaluationError, in_order, unless, values};
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
 use crate::head::AnyHead;
 
@@ -114,7 +115,8 @@ impl Attending<'_> {
 }
 
 /// The mean attention of each of `heads` over the layers on `split`, which is read once, `workers` heads at the same
-/// time; nothing for a head that does not weigh layers.
+/// time; nothing for a head that does not weigh layers. Once `stop` is asked for, it ends early, and what it gives is of no
+/// use.
 ///
 /// # Errors
 /// When the store cannot be read; what fails in a head is its own.
@@ -123,6 +125,7 @@ pub fn layer_attention(
     split: &LabelledSplit<'_>,
     size: BatchSize,
     workers: usize,
+    stop: &StopFlag,
 ) -> Result<Vec<Result<Option<LayerAttention>, EvaluationError>>, LoadError> {
     let begin = |head| Attending {
         head,
@@ -133,7 +136,7 @@ pub fn layer_attention(
     let mut attending: Vec<_> = heads.into_iter().map(begin).collect();
     let batches = in_order(split, size);
     let ended = batches::share(split, &batches, 0, &mut attending, workers, |one, batch| {
-        one.take(split, batch)
+        unless(stop, || one.take(split, batch))
     })?;
     let attention = attending.into_iter().map(|one| one.end(split)).zip(ended);
     Ok(attention

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use cache::LabelLevel;
 use shared::exit::ExitStatus;
+use shared::signals::StopFlag;
 use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
@@ -156,7 +157,8 @@ pub fn predict(
     Ok(one.end())
 }
 
-/// Runs `heads` over the whole of `split`, which is read once, `workers` of them at the same time.
+/// Runs `heads` over the whole of `split`, which is read once, `workers` of them at the same time. Once `stop` is asked
+/// for, it ends early, and what it gives is of no use.
 ///
 /// # Errors
 /// When the store cannot be read; what fails in a head is its own.
@@ -165,6 +167,7 @@ pub fn predict_all(
     split: &LabelledSplit<'_>,
     size: BatchSize,
     workers: usize,
+    stop: &StopFlag,
 ) -> Result<Vec<Result<Predictions, EvaluationError>>, LoadError> {
     let begin = |head| Predicting::begin(head, split);
     let mut predicting: Vec<_> = heads.into_iter().map(begin).collect();
@@ -175,12 +178,23 @@ pub fn predict_all(
         0,
         &mut predicting,
         workers,
-        |one, batch| one.take(split, batch),
+        |one, batch| unless(stop, || one.take(split, batch)),
     )?;
     let predictions = predicting.into_iter().map(Predicting::end).zip(ended);
     Ok(predictions
         .map(|(predictions, ended)| ended.map(|()| predictions))
         .collect())
+}
+
+/// What a head makes of a batch, unless it is to stop.
+fn unless(
+    stop: &StopFlag,
+    take: impl FnOnce() -> Result<ControlFlow<()>, EvaluationError>,
+) -> Result<ControlFlow<()>, EvaluationError> {
+    if stop.stopped() {
+        return Ok(ControlFlow::Break(()));
+    }
+    take()
 }
 
 /// The numbers of a tensor, row by row.

@@ -118,24 +118,26 @@ fn run(
         for (member, taken) in now.iter_mut().zip(taken) {
             member.keep(taken);
         }
-        if stop.stopped() {
+        let whole = !stop.stopped() && close_epoch(now, data, batches.batch_size(), workers, stop)?;
+        if !whole {
             for member in members.iter_mut().filter(|member| member.is_running()) {
                 let saved = member.training.save();
                 member.ended = Some(saved.map(|()| Outcome::Stopped));
             }
             return Ok(());
         }
-        close_epoch(now, data, batches.batch_size(), workers)?;
     }
 }
 
-/// Scores on the validation split, read once for all, and checkpoints.
+/// Scores on the validation split, read once for all, and checkpoints. False when it was told to stop before that: then the
+/// epoch has all its steps, and is closed when the training goes on.
 fn close_epoch(
     now: Vec<&mut Member<'_>>,
     data: &Data<'_, '_>,
     size: BatchSize,
     workers: usize,
-) -> Result<(), LoadError> {
+    stop: &StopFlag,
+) -> Result<bool, LoadError> {
     let mut now: Vec<_> = now
         .into_iter()
         .filter(|member| member.is_running())
@@ -144,7 +146,10 @@ fn close_epoch(
         None => now.iter().map(|_| Ok(None)).collect(),
         Some(split) => {
             let heads = now.iter_mut().map(|member| &mut *member.training.head);
-            let predicted = evaluation::predict_all(heads.collect(), split, size, workers)?;
+            let predicted = evaluation::predict_all(heads.collect(), split, size, workers, stop)?;
+            if stop.stopped() {
+                return Ok(false);
+            }
             let scored = predicted
                 .into_iter()
                 .map(|predicted| Ok(Some(predicted?.scores(split))));
@@ -158,5 +163,5 @@ fn close_epoch(
         };
         member.keep(closed);
     }
-    Ok(())
+    Ok(true)
 }
