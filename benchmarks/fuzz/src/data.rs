@@ -71,14 +71,23 @@ fn wished(mut source: Source, way: u8) -> Source {
 fn use_up(dataset: &Dataset) {
     black_box(dataset.digest());
     for name in SplitName::ALL {
-        let Some(split) = dataset.split(name) else { continue };
+        let Some(split) = dataset.split(name) else {
+            continue;
+        };
         for sentence in split.sentences.iter() {
             assert!(!sentence.words.is_empty(), "a sentence without a word");
             let labels = sentence.labels.len();
-            let expected = if dataset.task == Task::Sequence { 1 } else { sentence.words.len() };
+            let expected = if dataset.task == Task::Sequence {
+                1
+            } else {
+                sentence.words.len()
+            };
             assert_eq!(labels, expected, "labels of a sentence");
             assert!(
-                sentence.labels.iter().all(|label| dataset.classes.contains(label)),
+                sentence
+                    .labels
+                    .iter()
+                    .all(|label| dataset.classes.contains(label)),
                 "a label that is no class"
             );
         }

@@ -68,7 +68,10 @@ fn chosen() -> &'static Target {
         let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
         let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
         let Some(target) = TARGETS.iter().find(|target| target.name == name) else {
-            eprintln!("FUZZ_TARGET must be one of {}, not {name:?}", names.join(" "));
+            eprintln!(
+                "FUZZ_TARGET must be one of {}, not {name:?}",
+                names.join(" ")
+            );
             std::process::exit(1);
         };
         target

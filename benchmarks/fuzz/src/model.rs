@@ -21,7 +21,9 @@ pub(crate) fn config(input: &[u8]) {
 /// Every tensor that the header names is copied out, in the shape that it says.
 pub(crate) fn safetensors(input: &[u8]) {
     let path = file("model.safetensors", input);
-    let Ok(checkpoint) = Checkpoint::open(&[path]) else { return };
+    let Ok(checkpoint) = Checkpoint::open(&[path]) else {
+        return;
+    };
     for (name, shape) in tensors(input).unwrap_or_default() {
         if let Ok(tensor) = checkpoint.tensor(&["", "bert."], &name, &shape) {
             let mut values = vec![0_f32; tensor.len()];
@@ -36,8 +38,14 @@ fn tensors(input: &[u8]) -> Option<Vec<(String, Vec<usize>)>> {
     let length = usize::try_from(u64::from_le_bytes(*input.first_chunk()?)).ok()?;
     let header = input.get(8..length.checked_add(8)?)?;
     let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header).ok()?;
-    let shape = |value: &serde_json::Value| serde_json::from_value(value.get("shape")?.clone()).ok();
-    Some(header.into_iter().filter_map(|(name, value)| Some((name, shape(&value)?))).collect())
+    let shape =
+        |value: &serde_json::Value| serde_json::from_value(value.get("shape")?.clone()).ok();
+    Some(
+        header
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, shape(&value)?)))
+            .collect(),
+    )
 }
 
 pub(crate) fn index(input: &[u8]) {
@@ -50,8 +58,13 @@ pub(crate) fn index(input: &[u8]) {
 
 /// `tokenizer.json`, or the older files, each with settings beside it or not.
 pub(crate) fn tokenizer(input: &[u8]) {
-    const ALL: [&str; 5] =
-        ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"];
+    const ALL: [&str; 5] = [
+        "tokenizer.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer_config.json",
+    ];
     let (way, input) = way(input, 3);
     let names: &[&str] = match way {
         0 => &["tokenizer.json", "tokenizer_config.json"],
@@ -63,13 +76,32 @@ pub(crate) fn tokenizer(input: &[u8]) {
     for (name, bytes) in names.iter().zip(files(input)) {
         file(name, bytes);
     }
-    let Ok(tokenizer) = Tokenizer::in_folder(folder()) else { return };
-    let words = ["Hello", "wörld", "", "two words", "\u{2603}", "a", "\u{200b}"];
+    let Ok(tokenizer) = Tokenizer::in_folder(folder()) else {
+        return;
+    };
+    let words = [
+        "Hello",
+        "wörld",
+        "",
+        "two words",
+        "\u{2603}",
+        "a",
+        "\u{200b}",
+    ];
     if let Ok(encoded) = tokenizer.encode(&words) {
         assert_eq!(encoded.ids.len(), encoded.word_ids.len());
-        assert!(encoded.word_ids.iter().all(|&word| (word as usize) < words.len()));
+        assert!(
+            encoded
+                .word_ids
+                .iter()
+                .all(|&word| (word as usize) < words.len())
+        );
     }
-    black_box((tokenizer.vocabulary(), tokenizer.special_tokens(), tokenizer.to_json().is_ok()));
+    black_box((
+        tokenizer.vocabulary(),
+        tokenizer.special_tokens(),
+        tokenizer.to_json().is_ok(),
+    ));
 }
 
 /// A run folder without parameters: its settings are what is parsed.
@@ -80,6 +112,10 @@ pub(crate) fn run(input: &[u8]) {
         file("adapter.safetensors", b"\x02\0\0\0\0\0\0\0{}");
     }
     if let Ok(run) = Run::open(folder()) {
-        black_box((run.settings.read(), run.settings.features(), run.store.row_bytes()));
+        black_box((
+            run.settings.read(),
+            run.settings.features(),
+            run.store.row_bytes(),
+        ));
     }
 }

@@ -8,7 +8,11 @@ pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let memory = Path::new("/dev/shm");
-        let root = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let root = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
         let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
         let folder = root.join(format!("fuzz-{name}-{}", std::process::id()));
         let _ = fs_err::remove_dir_all(&folder);

@@ -11,7 +11,11 @@ use self::fixture::Fixture;
 use crate::bytes::way;
 use crate::place::{file, folder};
 
-#[allow(dead_code, unused_imports, reason = "the tests of the store use all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the tests of the store use all of it"
+)]
 #[path = "../../../cache/tests/store/fixture.rs"]
 mod fixture;
 
@@ -20,7 +24,9 @@ fn store() -> &'static Path {
     static STORE: OnceLock<PathBuf> = OnceLock::new();
     STORE.get_or_init(|| {
         let path = folder().join("store");
-        Fixture::usual(StoreDtype::F16).compressed(Codec::Zstd).fill(&path, 0);
+        Fixture::usual(StoreDtype::F16)
+            .compressed(Codec::Zstd)
+            .fill(&path, 0);
         path
     })
 }
@@ -32,8 +38,12 @@ pub(crate) fn manifest(input: &[u8]) {
         let bytes = fs_err::read(store().join("done.json")).expect("the done-list");
         serde_json::from_slice(&bytes).expect("a done-list")
     });
-    let Ok(Value::Object(group)) = serde_json::from_slice(input) else { return };
-    let manifest = group.get("attributes").and_then(|all| all.get("activation_cache"));
+    let Ok(Value::Object(group)) = serde_json::from_slice(input) else {
+        return;
+    };
+    let manifest = group
+        .get("attributes")
+        .and_then(|all| all.get("activation_cache"));
     let mut done = done.clone();
     done["identity"] = json!(manifest.map(cache::manifest::identity_of));
     file("store/zarr.json", input);
@@ -52,7 +62,11 @@ pub(crate) fn progress(input: &[u8]) {
     let (way, input) = way(input, 2);
     let _ = fs_err::remove_file(store().join("done.json"));
     let _ = fs_err::create_dir(store().join("progress"));
-    let name = if way == 0 { "train-0.json" } else { "train-0.owner-0" };
+    let name = if way == 0 {
+        "train-0.json"
+    } else {
+        "train-0.owner-0"
+    };
     let path = file(&format!("store/progress/{name}"), input);
     read();
     let fixture = Fixture::usual(StoreDtype::F16).compressed(Codec::Zstd);
@@ -81,7 +95,10 @@ pub(crate) fn arrays(input: &[u8]) {
     let before = fs_err::read(&path).expect("a file of the store");
     file(&name, input);
     read();
-    let unchecked = cache::Reading { io: Io::Read, checksums: false };
+    let unchecked = cache::Reading {
+        io: Io::Read,
+        checksums: false,
+    };
     if let Ok(store) = Store::open(&folder().join("store"), unchecked) {
         use_up(&store);
     }
@@ -102,7 +119,12 @@ fn use_up(store: &Store) {
             continue;
         }
         for sequence in 0..split.len() {
-            black_box(split.hidden_states(sequence).map(|hidden| hidden.tokens()).is_ok());
+            black_box(
+                split
+                    .hidden_states(sequence)
+                    .map(|hidden| hidden.tokens())
+                    .is_ok(),
+            );
         }
         for sentence in 0..split.sentences() {
             black_box(split.words(sentence));

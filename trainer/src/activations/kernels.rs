@@ -105,7 +105,10 @@ fn each_layer(
     layer: &mut [f32],
     mut each: impl FnMut(usize, &[f32]),
 ) {
-    for (number, bytes) in row.chunks_exact(dtype.vector_bytes(layer.len())).enumerate() {
+    for (number, bytes) in row
+        .chunks_exact(dtype.vector_bytes(layer.len()))
+        .enumerate()
+    {
         widen(dtype, bytes, layer);
         each(number, layer);
     }
