@@ -5,9 +5,10 @@
 //! every call fail that writes a run.
 
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
     dead_code,
-    reason = "a panic is the failure being reported; the helpers serve other tests too"
+    reason = "a panic is the failure being reported; the helpers serve other tests too; what was met is told"
 )]
 
 #[path = "../../cache/tests/store/faulty.rs"]

@@ -26,12 +26,12 @@ impl FaultyStorage {
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../cache/tests/fixtures/faulty_storage.c");
         let library = workshop.join("faulty_storage.so");
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let compiled = Command::new(compiler)
+        let built = Command::new(compiler)
             .args(["-shared", "-fPIC", "-O1", "-ldl", "-o"])
             .arg(&library)
             .arg(source)
             .output();
-        match compiled {
+        match built {
             Ok(output) if output.status.success() => {}
             Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
             Err(_) => {

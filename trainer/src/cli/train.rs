@@ -62,10 +62,10 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
         let trained = training::train(vec![job], order, &splits.data(), 1, terminal, &stop)?;
         for trained in trained {
             let trained = trained?;
-            let step = trained.state.step;
+            let reached = trained.state.step;
             let stopped = || {
                 terminal.status(format!(
-                    "Stopped after step {step}, all state saved: the same command with --resume goes on"
+                    "Stopped after step {reached}, all state saved: the same command with --resume goes on"
                 ));
                 Ok(ExitStatus::Interrupted)
             };
