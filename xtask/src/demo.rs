@@ -91,17 +91,19 @@ struct Built {
 
 /// Builds both programs and tells where cargo put them.
 pub(crate) fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
-    build_packages(project, &["extractor", "trainer"])
+    build_packages(project, &["extractor", "trainer"], "release")
 }
 
 /// Builds the programs of some packages and tells where cargo put them: the target folder may be elsewhere.
 pub(crate) fn build_packages(
     project: &Project,
     packages: &[&str],
+    profile: &str,
 ) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = project.cargo(&[
         "build",
-        "--release",
+        "--profile",
+        profile,
         "--locked",
         "--message-format=json-render-diagnostics",
     ]);
@@ -159,7 +161,7 @@ pub(crate) fn program(
 }
 
 /// The variables that name `lib/` to programs which do not lie near it.
-fn elsewhere(project: &Project) -> Vec<(&'static str, PathBuf)> {
+pub(crate) fn elsewhere(project: &Project) -> Vec<(&'static str, PathBuf)> {
     let torch = project
         .own_torch
         .clone()

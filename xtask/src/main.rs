@@ -16,6 +16,7 @@ mod results;
 mod runtimes;
 mod setup;
 mod sizes;
+mod slurm;
 mod steps;
 mod test;
 mod unpack;
@@ -79,6 +80,8 @@ enum Command {
     Results(ResultsOptions),
     /// Measure start-up and memory of encoders of true sizes, and write them into docs/models.md (4 GB of disk).
     Sizes,
+    /// Run the job templates of benchmarks/slurm on a real Slurm of one machine (as root; Debian: slurm-wlm, munge).
+    Slurm,
     /// Compare with PyTorch and transformers: the same tests, with a large Python environment (about 6 GB).
     Parity {
         /// Arguments for `cargo test --locked`; without a package among them, all are tested.
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&project, &options, &terminal),
         Command::Results(options) => results::run(&project, &options, &terminal),
         Command::Sizes => sizes::run(&project, &terminal),
+        Command::Slurm => slurm::run(&project, &terminal),
         Command::Parity { arguments } => parity::run(&project, &arguments, &terminal),
     };
     done.unwrap_or_else(|error| {

@@ -79,7 +79,7 @@ pub(crate) fn run(project: &Project, terminal: &Terminal) -> Result<ExitCode> {
 
 /// Runs every shape; the section of the page. An error when one takes more than is promised.
 pub(crate) fn measure(project: &Project, terminal: &Terminal) -> Result<String> {
-    let programs = demo::build_packages(project, &["extractor"])?;
+    let programs = demo::build_packages(project, &["extractor"], "release")?;
     let folder = project.downloads().join("sizes");
     let mut text = format!(
         "\n{HEADING}\n\nCheckpoints of these shapes with random float32 weights, through the release build on {} threads of a CPU: \

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{HubError, HubOptions, names};
@@ -169,25 +170,26 @@ impl Repository {
         self.folder().join("blobs").join(digest)
     }
 
-    /// Makes `name` of the snapshot the blob `digest`.
+    /// Makes `name` of the snapshot the blob `digest`, in one step: another process may be reading it at this moment.
     pub(super) fn link(&self, commit: &str, name: &str, digest: &str) -> io::Result<PathBuf> {
+        static LINKS: AtomicU64 = AtomicU64::new(0);
         let pointer = self.snapshot(commit).join(name);
         let folder = pointer.parent().unwrap_or(&pointer);
         fs_err::create_dir_all(folder)?;
         // Relative, so that the cache can be moved and copied.
         let up = "../".repeat(name.split('/').count() + 1);
         let target = Path::new(&up).join("blobs").join(digest);
-        match fs_err::remove_file(&pointer) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if fs_err::read_link(&pointer).is_ok_and(|found| found == target) {
+            return Ok(pointer);
         }
-        match std::os::unix::fs::symlink(&target, &pointer) {
-            // Another process made the same link.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(pointer),
+        let number = LINKS.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder.join(format!(".{}-{number}.tmp", std::process::id()));
+        if std::os::unix::fs::symlink(&target, &temporary).is_err() {
             // A file system without links.
-            Err(_) => fs_err::copy(self.blob(digest), &pointer).map(|_| pointer),
-            Ok(()) => Ok(pointer),
+            fs_err::copy(self.blob(digest), &temporary)?;
         }
+        fs_err::rename(&temporary, &pointer)?;
+        Ok(pointer)
     }
 
     /// Waits until nobody else, Python included, fetches this blob. File systems without locks give none: then
