@@ -8,6 +8,8 @@
 )]
 
 use std::fmt::Write as _;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -69,16 +71,20 @@ fn write(format: &str, words: &[(String, &str)], out: &mut String) -> std::fmt::
     }
 }
 
-fn text(format: &str, size: usize) -> String {
-    let mut text = String::with_capacity(size + 4096);
+/// Writes a file sentence by sentence: a text of its size in this process would teach the allocator to keep such pieces.
+fn fill(path: &Path, format: &str, size: usize) -> std::io::Result<()> {
+    let mut file = BufWriter::new(fs_err::File::create(path)?);
     if format == "csv" {
-        text.push_str("text,label\n");
+        file.write_all(b"text,label\n")?;
     }
-    let mut state = 1;
-    while text.len() < size {
+    let (mut state, mut written, mut text) = (1, 0, String::new());
+    while written < size {
+        text.clear();
         write(format, &sentence(&mut state), &mut text).expect("room for it");
+        file.write_all(text.as_bytes())?;
+        written += text.len();
     }
-    text
+    file.flush()
 }
 
 /// Bytes of the files; debug builds and slow machines are given less to do.
@@ -91,8 +97,7 @@ fn size() -> usize {
 fn read(format: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(format!("train.{format}"));
-    fs_err::write(&path, text(format, size())).expect("room for it");
-    // The text itself took as much as the file: no more than is allowed.
+    fill(&path, format, size()).expect("room for it");
     let begin = Instant::now();
     let data = Source::new(path).load().expect("it is right");
     let (time, memory) = (begin.elapsed(), peak_memory().expect("Linux tells"));
