@@ -31,6 +31,9 @@ const REQUIREMENTS: [&str; 5] = [
 
 /// The runs of every data set.
 const HEADS: &str = "benchmarks/heads.toml";
+/// Epochs of each run; half as many where a training split has more tokens than this, for such an epoch has more steps.
+const EPOCHS: u64 = 10;
+const LARGE: u64 = 200_000;
 
 /// What to train on.
 #[derive(Debug, Args)]
@@ -156,6 +159,9 @@ impl Place<'_> {
         sweep.arg("--config").arg(self.project.root().join(HEADS));
         sweep.arg("--out").arg(self.work.join("runs"));
         sweep.args(["--name", set, "--json"]);
+        let large = manifest["splits"]["train"]["tokens"].as_u64() > Some(LARGE);
+        let epochs = if large { EPOCHS / 2 } else { EPOCHS };
+        sweep.env("TRAINER_EPOCHS", epochs.to_string());
         let swept = said(&mut sweep)?;
 
         let mut compare = demo::program(self.project, &self.programs, "trainer")?;
