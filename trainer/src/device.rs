@@ -1,6 +1,8 @@
 //! Where a head is computed. CUDA that was asked for is used or the program ends: a job that quietly trains on
 //! the CPU of a GPU node wastes a day before somebody looks.
 
+pub mod memory;
+
 use std::path::Path;
 
 use shared::exit::ExitStatus;
@@ -67,26 +69,42 @@ impl DeviceError {
     }
 }
 
+/// A device that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// It.
+    pub device: Device,
+    /// Why it is not the GPU that the machine seems to have.
+    pub note: Option<String>,
+}
+
 /// Turns a choice into a device. Call this before the first tensor is made: only then does libtorch notice a
 /// CUDA library, `cuda_library`, that it was not linked with.
 ///
 /// # Errors
 /// When a GPU was asked for and cannot be used.
-pub fn open(choice: DeviceChoice, cuda_library: Option<&Path>) -> Result<Device, DeviceError> {
+pub fn open(choice: DeviceChoice, cuda_library: Option<&Path>) -> Result<Opened, DeviceError> {
+    let on = |device| Ok(Opened { device, note: None });
     if choice == DeviceChoice::Cpu {
-        return Ok(Device::Cpu);
+        return on(Device::Cpu);
     }
-    let found = driver()
+    let driver = driver();
+    let has_driver = driver.is_ok();
+    let found = driver
         .and_then(|()| load(cuda_library))
         .and_then(|()| gpus());
     match (choice, found) {
         (DeviceChoice::Cuda(wanted), Ok(there)) if wanted >= there => {
             Err(DeviceError::NoSuchGpu { wanted, there })
         }
-        (DeviceChoice::Cuda(number), Ok(_)) => Ok(Device::Cuda(number)),
+        (DeviceChoice::Cuda(number), Ok(_)) => on(Device::Cuda(number)),
         (DeviceChoice::Cuda(_), Err(why)) => Err(DeviceError::NoCuda { why }),
-        (_, Ok(_)) => Ok(Device::Cuda(0)),
-        (_, Err(_)) => Ok(Device::Cpu),
+        (_, Ok(_)) => on(Device::Cuda(0)),
+        // A laptop without a GPU needs no word; a GPU node on whose CPU a job would run for a day does.
+        (_, Err(why)) => Ok(Opened {
+            device: Device::Cpu,
+            note: has_driver.then_some(why),
+        }),
     }
 }
 
@@ -106,7 +124,14 @@ fn driver() -> Result<(), String> {
 fn gpus() -> Result<usize, String> {
     match usize::try_from(Cuda::device_count()) {
         Ok(count) if count > 0 && Cuda::is_available() => Ok(count),
-        _ => Err("libtorch finds no usable GPU (is the driver new enough for CUDA 13?)".to_owned()),
+        _ => Err(match std::env::var("CUDA_VISIBLE_DEVICES") {
+            Ok(visible) => format!(
+                "libtorch finds no usable GPU among those of CUDA_VISIBLE_DEVICES={visible:?} (is the driver new enough for CUDA 13?)"
+            ),
+            Err(_) => {
+                "libtorch finds no usable GPU (is the driver new enough for CUDA 13?)".to_owned()
+            }
+        }),
     }
 }
 
@@ -174,6 +199,8 @@ mod tests {
         assert!(error.to_string().contains("--device cpu"), "{error}");
         let error = load(Some(Path::new("nowhere/libtorch_cuda.so"))).unwrap_err();
         assert!(error.contains("nowhere/libtorch_cuda.so"), "{error}");
-        assert_eq!(open(DeviceChoice::Auto, None).unwrap(), Device::Cpu);
+        let opened = open(DeviceChoice::Auto, None).unwrap();
+        assert_eq!(opened.device, Device::Cpu);
+        assert_eq!(opened.note.is_some(), driver().is_ok());
     }
 }

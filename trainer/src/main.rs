@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
-use options::Job;
+use options::{Job, MachineArgs, Options};
 use shared::exit::ExitStatus;
 use shared::native::NativeError;
 use shared::terminal::Terminal;
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     if let None | Some(Job::Train(_) | Job::Sweep(_)) = options.command {
         let _ = shared::signals::hold();
     }
-    let Err(error) = launch(&arguments);
+    let Err(error) = launch(&arguments, &options);
     Terminal::default().error(format!("{error:#}"), &[]);
     error
         .downcast_ref::<NativeError>()
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 /// Returns only when it fails.
-fn launch(arguments: &[OsString]) -> anyhow::Result<std::convert::Infallible> {
+fn launch(arguments: &[OsString], options: &Options) -> anyhow::Result<std::convert::Infallible> {
     let libraries = shared::native::torch()?;
     let program = program()?;
     let mut command = Command::new(&program);
@@ -62,6 +62,11 @@ fn launch(arguments: &[OsString]) -> anyhow::Result<std::convert::Infallible> {
         "LD_LIBRARY_PATH",
         search_path(&libraries.search_path, std::env::var_os("LD_LIBRARY_PATH"))?,
     );
+    if let Some((variable, value)) = options.machine().and_then(MachineArgs::environment)
+        && std::env::var_os(variable).is_none()
+    {
+        command.env(variable, value);
+    }
     // libtorch's threads would otherwise spin while they have nothing to do, and take the cores from those that
     // have: measured ten times slower on a machine that is shared.
     if ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"]

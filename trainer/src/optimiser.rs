@@ -2,11 +2,15 @@
 //! norm. Our own, because a checkpoint needs the optimiser's state, and because one pass over the parameters is
 //! several times faster than a libtorch call for every operation.
 
+mod stacked;
+
 use rayon::prelude::*;
 use shared::exit::ExitStatus;
 use tch::{Device, TchError, Tensor};
 
 use crate::activations::memory;
+
+pub use stacked::{Member, Rates, Stacked};
 
 /// Numbers that a thread updates at once.
 const NUMBERS_AT_ONCE: usize = 16 * 1024;
@@ -43,6 +47,16 @@ struct Moments {
     steps: u64,
     mean: Tensor,
     square: Tensor,
+}
+
+impl Moments {
+    fn of(parameter: &Tensor) -> Result<Self, TchError> {
+        Ok(Self {
+            steps: 0,
+            mean: parameter.f_zeros_like()?,
+            square: parameter.f_zeros_like()?,
+        })
+    }
 }
 
 /// Adam on named parameters.
@@ -125,12 +139,7 @@ impl Adam {
             {
                 let Some(gradient) = gradient else { continue };
                 if moments.is_none() {
-                    let (mean, square) = (parameter.f_zeros_like()?, parameter.f_zeros_like()?);
-                    *moments = Some(Moments {
-                        steps: 0,
-                        mean,
-                        square,
-                    });
+                    *moments = Some(Moments::of(parameter)?);
                 }
                 if let Some(moments) = moments {
                     moments.steps += 1;
@@ -140,6 +149,27 @@ impl Adam {
             }
             Ok(())
         })
+    }
+
+    /// Counts a step that was taken for it.
+    pub fn count_step(&mut self) {
+        for moments in self.moments.iter_mut().flatten() {
+            moments.steps += 1;
+        }
+    }
+
+    /// Steps so far.
+    fn steps(&self) -> u64 {
+        let moments = self.moments.iter().flatten();
+        moments.map(|moments| moments.steps).max().unwrap_or(0)
+    }
+
+    /// The state of the parameter at `place`, made if it is not there.
+    fn moments_of(&mut self, place: usize, parameter: &Tensor) -> Result<&mut Moments, TchError> {
+        match &mut self.moments[place] {
+            Some(moments) => Ok(moments),
+            none => Ok(none.insert(Moments::of(parameter)?)),
+        }
     }
 
     /// The state by name: `NAME.exp_avg`, `NAME.exp_avg_sq` and `NAME.step` `[1]` for every parameter that had a gradient.

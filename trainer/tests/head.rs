@@ -13,6 +13,8 @@
     reason = "a panic is the failure being reported, and the numbers are small"
 )]
 
+#[path = "head/device.rs"]
+mod device;
 #[path = "head/rules.rs"]
 mod rules;
 

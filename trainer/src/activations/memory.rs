@@ -1,7 +1,44 @@
 //! The one place where Rust looks into a tensor's memory, so that the kernels write what libtorch reads
 //! without a copy in between.
 
+use std::sync::{Mutex, PoisonError};
+
 use tch::{Device, Kind, TchError, Tensor};
+
+/// A tensor that threads share and nobody writes to: the handle itself is made for one thread at a time.
+#[derive(Debug)]
+pub(crate) struct Shared(Mutex<Tensor>);
+
+impl Shared {
+    pub(crate) fn new(tensor: Tensor) -> Self {
+        Self(Mutex::new(tensor))
+    }
+
+    /// A handle of one's own to the same memory.
+    pub(crate) fn get(&self) -> Tensor {
+        let tensor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tensor.shallow_clone()
+    }
+}
+
+/// A tensor of the CPU on `device`. A card gets it through pinned memory, so that nobody waits for what the card is still
+/// computing; libtorch keeps that memory until it has been read.
+pub(crate) fn upload(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
+    match device {
+        Device::Cuda(_) => {
+            pinned(tensor, device)?.f_to_device_(device, tensor.f_kind()?, true, false)
+        }
+        _ => tensor.f_to_device(device),
+    }
+}
+
+/// A copy in memory that a card reads by itself, without the processor; on the CPU the tensor itself.
+pub(crate) fn pinned(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
+    match device {
+        Device::Cuda(_) => tensor.f_internal_pin_memory(device),
+        _ => Ok(tensor.shallow_clone()),
+    }
+}
 
 /// A float32 tensor `shape` on `device` that `fill` writes, row-major. It finds whatever was in memory before.
 ///
@@ -74,5 +111,28 @@ pub(crate) fn with_values_mut<T>(
     // SAFETY: float32, contiguous and on the CPU by the check above, `values` elements; the exclusive borrow and
     // the one thread that trains a head keep others away.
     let slice = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), values) };
+    Some(change(slice))
+}
+
+/// Lets `change` write the bytes of a contiguous tensor on the CPU, whatever its numbers are; `None` where it is not one.
+pub(crate) fn with_bytes_mut<T>(
+    tensor: &mut Tensor,
+    change: impl FnOnce(&mut [u8]) -> T,
+) -> Option<T> {
+    let kind = tensor.f_kind().ok()?;
+    if tensor.device() != Device::Cpu || !tensor.is_contiguous() {
+        return None;
+    }
+    let bytes = tensor.numel() * kind.elt_size_in_bytes();
+    if bytes == 0 {
+        return Some(change(&mut []));
+    }
+    #[expect(
+        unsafe_code,
+        reason = "libtorch offers its memory as a bare pointer only"
+    )]
+    // SAFETY: contiguous and on the CPU by the check above, so many bytes; any bytes make numbers, and numbers can be
+    // looked at as bytes. The exclusive borrow keeps others away.
+    let slice = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<u8>(), bytes) };
     Some(change(slice))
 }

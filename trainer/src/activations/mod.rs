@@ -1,7 +1,9 @@
 //! Activations as heads see them: the packed tokens of a batch of sequences, without padding, each token a row
 //! `[layers, hidden]` in the number format of the store, wherever it lies (a mapped file, a buffer). Heads that
-//! only need sums over the layers get them from [`kernels`], which read the rows where they are.
+//! only need sums over the layers get them from [`kernels`], which read the rows where they are, or from [`device`],
+//! where these are in the memory of a graphics card.
 
+pub mod device;
 pub mod kernels;
 pub mod memory;
 mod widening;
@@ -10,14 +12,18 @@ use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use cache::{Hidden, StoreDtype};
+use device::DeviceRows;
+use shared::exit::ExitStatus;
 use tch::{TchError, Tensor};
 
-/// Where the rows of a batch lie. A store that is kept in a graphics card's memory will be a third case.
+/// Where the rows of a batch lie.
 pub enum Backing<'s> {
     /// Sequences in the store, one after another.
     Stored(Vec<Hidden<'s>>),
     /// `[tokens, layers, hidden]` in one piece, little-endian.
     Packed(Cow<'s, [u8]>),
+    /// In the memory of a graphics card.
+    Device(DeviceRows),
 }
 
 /// The tokens of some sequences, one after another, without padding.
@@ -62,6 +68,9 @@ pub enum BatchError {
         /// Bytes of a row.
         row: usize,
     },
+    /// libtorch failed, on a graphics card mostly for want of memory.
+    #[error("libtorch: {0}; a smaller --batch-size needs less memory")]
+    Torch(#[from] TchError),
     /// A pool of another length, or with gaps.
     #[error(
         "the sentences of {sequences} sequences must count up from 0 without gaps, one a sequence; got {pool:?}"
@@ -72,6 +81,17 @@ pub enum BatchError {
         /// What was given.
         pool: Vec<usize>,
     },
+}
+
+impl BatchError {
+    /// Who is to mend it.
+    #[must_use]
+    pub const fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Torch(_) => ExitStatus::Machine,
+            _ => ExitStatus::User,
+        }
+    }
 }
 
 impl<'s> Batch<'s> {
@@ -136,6 +156,40 @@ impl<'s> Batch<'s> {
         }
         Ok(Self {
             backing: Backing::Packed(bytes),
+            offsets,
+            pool: None,
+            dtype,
+            layers,
+            hidden,
+            means: Mutex::new(None),
+        })
+    }
+
+    /// A batch of rows on a device, `[tokens, layers, hidden]` float32; `dtype` tells what they are stored as.
+    ///
+    /// # Errors
+    /// No sequence, rows that do not fit the offsets, or libtorch has no memory.
+    pub fn on_device(
+        rows: Tensor,
+        offsets: Vec<usize>,
+        dtype: StoreDtype,
+    ) -> Result<Self, BatchError> {
+        let (tokens, layers, hidden) = rows.size3()?;
+        let [tokens, layers, hidden] =
+            [tokens, layers, hidden].map(|size| usize::try_from(size).unwrap_or(0));
+        if offsets.len() < 2 {
+            return Err(BatchError::Empty);
+        }
+        let row = layers * hidden * size_of::<f32>();
+        if offsets[0] != 0 || !offsets.is_sorted() || offsets.last() != Some(&tokens) {
+            return Err(BatchError::Size {
+                bytes: tokens * row,
+                tokens: offsets[offsets.len() - 1],
+                row,
+            });
+        }
+        Ok(Self {
+            backing: Backing::Device(DeviceRows::new(rows, &offsets)?),
             offsets,
             pool: None,
             dtype,
@@ -222,7 +276,16 @@ impl<'s> Batch<'s> {
         self.hidden
     }
 
-    /// Every token's row, `[layers, hidden]` little-endian.
+    /// The rows on a device, where they are on one.
+    #[must_use]
+    pub const fn device_rows(&self) -> Option<&DeviceRows> {
+        match &self.backing {
+            Backing::Device(rows) => Some(rows),
+            _ => None,
+        }
+    }
+
+    /// Every token's row, `[layers, hidden]` little-endian; none for [`Self::device_rows`].
     #[must_use]
     pub fn rows(&self) -> Vec<&[u8]> {
         match &self.backing {
@@ -234,6 +297,7 @@ impl<'s> Batch<'s> {
                 let row = (self.layers * self.dtype.vector_bytes(self.hidden)).max(1);
                 bytes.chunks_exact(row).collect()
             }
+            Backing::Device(_) => Vec::new(),
         }
     }
 }

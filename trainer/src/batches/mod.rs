@@ -2,6 +2,7 @@
 //! reads straight from memory-mapped files: so only the order is shuffled, and another thread brings the
 //! pages of the coming batches into memory while the head works on the current one.
 
+mod placement;
 mod random;
 mod sharing;
 mod split;
@@ -11,6 +12,7 @@ use shared::exit::ExitStatus;
 
 use crate::activations::{Batch, BatchError};
 
+pub use placement::{Placement, Resident, Stream, fits};
 pub(crate) use random::Random;
 
 pub(crate) use sharing::on_one_thread;
@@ -88,7 +90,7 @@ impl LoadError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Store(error) => error.exit_status(),
-            Self::Batch(_) => ExitStatus::User,
+            Self::Batch(error) => error.exit_status(),
         }
     }
 }
@@ -107,6 +109,9 @@ pub struct Prepared<'s> {
 
 /// Lets the disk begin with sentences that are still some batches away.
 fn announce(split: &LabelledSplit<'_>, sentences: &[usize]) {
+    if matches!(split.placement, Placement::Resident(_)) {
+        return;
+    }
     let sequences = sentences
         .iter()
         .flat_map(|&sentence| split.sequences(sentence));
@@ -121,16 +126,23 @@ fn prepare<'s>(
     let (mut sequences, mut pool, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     for (place, &sentence) in sentences.iter().enumerate() {
         for sequence in split.sequences(sentence) {
-            let states = split.reader.hidden_states(sequence)?;
-            for page in states.pieces().flat_map(|piece| piece.chunks(PAGE)) {
-                std::hint::black_box(page.first().copied());
-            }
-            sequences.push(states);
+            sequences.push(sequence);
             pool.push(place);
         }
         split.targets(sentence, &mut targets);
     }
-    let mut activations = Batch::stored(sequences)?;
+    let mut activations = match split.placement.rows(split.reader, &sequences)? {
+        None => stored(split, &sequences)?,
+        Some(rows) => {
+            let mut offsets = vec![0];
+            for &sequence in &sequences {
+                let tokens = split.reader.tokens_of(sequence)?;
+                let count = usize::try_from(tokens.end - tokens.start).unwrap_or(usize::MAX);
+                offsets.push(offsets[offsets.len() - 1] + count);
+            }
+            Batch::on_device(rows, offsets, split.reader.layout().dtype)?
+        }
+    };
     if split.table.level == LabelLevel::Sentence {
         activations = activations.with_pool(pool)?;
     }
@@ -140,6 +152,19 @@ fn prepare<'s>(
         activations,
         targets,
     })
+}
+
+/// Sequences where they lie in the store, brought into memory.
+fn stored<'s>(split: &LabelledSplit<'s>, sequences: &[usize]) -> Result<Batch<'s>, LoadError> {
+    let mut states = Vec::with_capacity(sequences.len());
+    for &sequence in sequences {
+        let sequence = split.reader.hidden_states(sequence)?;
+        for page in sequence.pieces().flat_map(|piece| piece.chunks(PAGE)) {
+            std::hint::black_box(page.first().copied());
+        }
+        states.push(sequence);
+    }
+    Ok(Batch::stored(states)?)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use cache::{LabelLevel, LabelTable, SplitReader, Store, StoreError};
 use shared::dataset::{SplitName, Task};
 use shared::exit::ExitStatus;
 
+use super::Placement;
+
 /// The target of everything that has no label: sub-words after a word's first, special tokens.
 pub const NO_TARGET: i64 = -100;
 
@@ -79,6 +81,8 @@ pub struct LabelledSplit<'s> {
     pub table: &'s LabelTable,
     /// The sequences of each sentence: `[sentences]`.
     sequences: Vec<Range<usize>>,
+    /// Where heads find the activations.
+    pub(super) placement: Placement,
 }
 
 impl<'s> LabelledSplit<'s> {
@@ -113,7 +117,20 @@ impl<'s> LabelledSplit<'s> {
             reader,
             table,
             sequences,
+            placement: Placement::default(),
         })
+    }
+
+    /// The same split with its activations there, which must be its own.
+    #[must_use]
+    pub fn placed(self, placement: Placement) -> Self {
+        Self { placement, ..self }
+    }
+
+    /// Whether heads find the activations on a device.
+    #[must_use]
+    pub const fn is_on_device(&self) -> bool {
+        self.placement.is_on_device()
     }
 
     /// The sequences that `sentence` consists of.

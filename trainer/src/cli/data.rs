@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use cache::{Io, Reading, Store};
+use cache::{Reading, Store};
 use shared::dataset::{SplitName, Task};
 use shared::terminal::Terminal;
 use tch::Device;
 
 use super::CommandError;
 use super::options::{MachineArgs, StoreArgs};
-use crate::batches::LabelledSplit;
-use crate::device::{self, DeviceChoice};
+use super::placing::{self, Places};
+use crate::batches::{LabelledSplit, SplitError};
+use crate::device::{self, DeviceChoice, Opened};
 use crate::training::Data;
 
 /// The threads that the options allow.
@@ -21,7 +22,11 @@ pub(super) fn threads(options: &MachineArgs) -> usize {
 }
 
 /// Settles on a device, and on `threads` for every tensor. Must come before the first one.
-pub(super) fn device(options: &MachineArgs, threads: usize) -> Result<Device, CommandError> {
+pub(super) fn device(
+    options: &MachineArgs,
+    threads: usize,
+    terminal: &Terminal,
+) -> Result<Device, CommandError> {
     let choice: DeviceChoice = options
         .device
         .parse()
@@ -29,7 +34,13 @@ pub(super) fn device(options: &MachineArgs, threads: usize) -> Result<Device, Co
     let cuda = shared::native::torch()
         .ok()
         .and_then(|libraries| libraries.cuda);
-    let device = device::open(choice, cuda.as_deref())?;
+    let Opened { device, note } = device::open(choice, cuda.as_deref())?;
+    if let Some(why) = note {
+        terminal.warn(format!(
+            "this machine has a GPU, but computes on the CPU: {why}; --device cuda makes this an error"
+        ));
+    }
+    check_environment(options, device)?;
     tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
     // Only the first call counts; a later one in the same process finds the pool made.
     let _ = rayon::ThreadPoolBuilder::new()
@@ -38,29 +49,37 @@ pub(super) fn device(options: &MachineArgs, threads: usize) -> Result<Device, Co
     Ok(device)
 }
 
+/// cuBLAS looks at its variable when libtorch starts, which is before any option is read.
+fn check_environment(options: &MachineArgs, device: Device) -> Result<(), CommandError> {
+    let Some((variable, value)) = options.environment() else {
+        return Ok(());
+    };
+    let set = std::env::var(variable).ok();
+    match set.as_deref() {
+        _ if device == Device::Cpu => Ok(()),
+        // The two that cuBLAS documents.
+        Some(":4096:8" | ":16:8") => Ok(()),
+        set => Err(CommandError::Option(format!(
+            "--deterministic needs {variable}={value} in the environment, found {}; `trainer` sets it if nothing else is set",
+            set.unwrap_or("nothing")
+        ))),
+    }
+}
+
 /// Opens the store that the options mean.
 pub(super) fn store(
     options: &StoreArgs,
     device: Device,
     terminal: &Terminal,
 ) -> Result<Store, CommandError> {
-    let io = match options.io.as_str() {
-        "device" if device == Device::Cpu => {
-            return Err(CommandError::Option(
-                "--io device keeps the activations in the memory of a graphics card, but this runs on the CPU: \
-                 --io ram keeps them in main memory, --device cuda asks for a card"
-                    .to_owned(),
-            ));
-        }
-        "mmap" => Io::Mmap,
-        "read" => Io::Read,
-        "device" => {
-            terminal.warn("--io device: the activations are kept in main memory, from where the card reads them");
-            Io::Ram
-        }
-        "ram" => Io::Ram,
-        _ => Io::Auto,
-    };
+    if options.io == "device" && device == Device::Cpu {
+        return Err(CommandError::Option(
+            "--io device keeps the activations in the memory of a graphics card, but this runs on the CPU: \
+             --io ram keeps them in main memory, --device cuda asks for a card"
+                .to_owned(),
+        ));
+    }
+    let io = placing::reading(&options.io);
     let root = options.cache.as_deref().unwrap_or(Path::new("."));
     let path = cache::find_store(root, options.model.as_deref(), options.dataset.as_deref())?;
     let checksums = !options.no_checksums;
@@ -101,15 +120,19 @@ pub(super) struct Splits<'s> {
 
 impl<'s> Splits<'s> {
     /// The splits of `store`; only the one to learn from must be there, but those that are there must have labels.
-    pub(super) fn of(store: &'s Store, task: Task) -> Result<Self, CommandError> {
+    /// Their activations are where `places` has them.
+    pub(super) fn of(store: &'s Store, task: Task, places: &Places) -> Result<Self, CommandError> {
+        let split = |name| {
+            let split = LabelledSplit::of(store, name, task)?;
+            let placement = places.of(split.reader);
+            Ok::<_, SplitError>(split.placed(placement))
+        };
         let optional = |name| {
             let there = store.split(name).is_some();
-            there
-                .then(|| LabelledSplit::of(store, name, task))
-                .transpose()
+            there.then(|| split(name)).transpose()
         };
         Ok(Self {
-            train: LabelledSplit::of(store, SplitName::Train, task)?,
+            train: split(SplitName::Train)?,
             validation: optional(SplitName::Validation)?,
             test: optional(SplitName::Test)?,
         })

@@ -4,6 +4,7 @@ use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
 
 use super::options::DoctorArgs;
+use super::placing::gibibytes;
 use super::{CommandError, data};
 use crate::device;
 
@@ -24,7 +25,8 @@ pub(super) fn run(options: &DoctorArgs, terminal: &Terminal) -> Result<ExitStatu
         }
         Err(error) => findings.push(("libtorch", format!("linked, but: {error}"))),
     }
-    let device = data::device(&options.machine, data::threads(&options.machine));
+    let threads = data::threads(&options.machine);
+    let device = data::device(&options.machine, threads, terminal);
     findings.push((
         "device",
         device
@@ -32,6 +34,10 @@ pub(super) fn run(options: &DoctorArgs, terminal: &Terminal) -> Result<ExitStatu
             .map_or_else(ToString::to_string, |&device| device::name(device)),
     ));
     findings.push(("GPUs", tch::Cuda::device_count().to_string()));
+    if let Ok(device @ tch::Device::Cuda(_)) = device {
+        let free = device::memory::free(device);
+        findings.push(("GPU memory free", free.map_or_else(|why| why, gibibytes)));
+    }
     findings.push((
         "threads",
         format!(
@@ -92,9 +98,4 @@ fn store(path: &std::path::Path) -> String {
         ),
         Err(error) => error.to_string(),
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-fn gibibytes(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }

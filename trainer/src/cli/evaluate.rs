@@ -6,6 +6,7 @@ use shared::files::write_atomic;
 use shared::terminal::Terminal;
 
 use super::options::{EvalArgs, PredictArgs, RunArgs};
+use super::placing::Places;
 use super::{CommandError, data};
 use crate::batches::LabelledSplit;
 use crate::checkpoint::BEST_WEIGHTS;
@@ -60,10 +61,12 @@ fn over_split(
         }
         .into());
     }
-    let device = data::device(&options.machine, data::threads(&options.machine))?;
+    let device = data::device(&options.machine, data::threads(&options.machine), terminal)?;
     let store = data::store(&options.store, device, terminal)?;
     check(&config, &store)?;
     let split = LabelledSplit::of(&store, options.split, config.task)?;
+    let placement = Places::streaming(device).of(split.reader);
+    let split = split.placed(placement);
     if split.table.classes != config.classes {
         let (here, there) = (split.table.classes.join(", "), config.classes.join(", "));
         return Err(CommandError::Mismatch(format!(

@@ -6,6 +6,7 @@ mod doctor;
 mod evaluate;
 mod finish;
 pub mod options;
+mod placing;
 mod settings;
 mod sweep;
 mod train;

@@ -84,7 +84,7 @@ pub struct StoreArgs {
     #[arg(long, value_name = "ID")]
     pub dataset: Option<String>,
     /// How to read: mapped, a sentence at a time (for slow network file systems), or all into the memory of the
-    /// machine or of its graphics card
+    /// machine (ram) or of its graphics card (device: what auto does with a card that has the room)
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ["auto", "mmap", "read", "ram", "device"])]
     pub io: String,
     /// Do not compare stored chunks with their checksums when they are first read
@@ -102,6 +102,20 @@ pub struct MachineArgs {
     /// Threads on the CPU [default: what the job may use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// Graphics card: the same numbers in every run on the same kind of card; the CPU always gives the same numbers with
+    /// the same number of threads
+    #[arg(long)]
+    pub deterministic: bool,
+}
+
+impl MachineArgs {
+    /// What an environment must hold before libtorch starts, for the same numbers in every run: cuBLAS then works in buffers of
+    /// fixed size, which is all that its documentation asks for ("Results reproducibility").
+    #[must_use]
+    pub fn environment(&self) -> Option<(&'static str, &'static str)> {
+        self.deterministic
+            .then_some(("CUBLAS_WORKSPACE_CONFIG", ":4096:8"))
+    }
 }
 
 /// Options of `train`.
@@ -328,6 +342,23 @@ pub struct DoctorArgs {
     /// Print the findings as JSON on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl Options {
+    /// Where to compute, if anything is computed.
+    #[must_use]
+    pub fn machine(&self) -> Option<&MachineArgs> {
+        match &self.command {
+            None => Some(&self.train.machine),
+            Some(Job::Train(train)) => Some(&train.machine),
+            Some(Job::Sweep(sweep)) => Some(&sweep.machine),
+            Some(Job::Eval(EvalArgs { run, .. }) | Job::Predict(PredictArgs { run, .. })) => {
+                Some(&run.machine)
+            }
+            Some(Job::Doctor(doctor)) => Some(&doctor.machine),
+            Some(Job::Compare(_)) => None,
+        }
+    }
 }
 
 /// Reads the command line.

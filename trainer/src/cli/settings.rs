@@ -5,7 +5,7 @@ use shared::files::sha256_file;
 use tch::Device;
 
 use super::CommandError;
-use super::options::{HeadArgs, TrainArgs};
+use super::options::{HeadArgs, TrainArgs, TrainingArgs};
 use crate::batches::{BatchSize, LabelledSplit};
 use crate::device;
 use crate::head::{HeadKind, HeadOptions, Level};
@@ -36,10 +36,7 @@ pub(super) fn config(
             classes.len(),
         )?
     };
-    let batch_size = options.training.batch_tokens.map_or(
-        BatchSize::Sentences(options.training.batch_size),
-        BatchSize::Tokens,
-    );
+    let batch_size = batch_size(&options.training);
     for (name, value) in [
         ("--lr", options.training.lr),
         ("--grad-clip", options.training.grad_clip),
@@ -87,6 +84,13 @@ pub(super) fn config(
         shared::native::LIBTORCH_VERSION.to_owned(),
     );
     Ok(config)
+}
+
+/// How much goes into a batch.
+pub(super) fn batch_size(options: &TrainingArgs) -> BatchSize {
+    options
+        .batch_tokens
+        .map_or(BatchSize::Sentences(options.batch_size), BatchSize::Tokens)
 }
 
 fn head_options(

@@ -16,8 +16,9 @@ use tch::Device;
 use super::data::{self, Splits};
 use super::finish::{self, Ending};
 use super::options::SweepArgs;
+use super::placing::Places;
 use super::{CommandError, settings, train};
-use crate::batches::on_one_thread;
+use crate::batches::{BatchSize, on_one_thread};
 use crate::head::AnyHead;
 use crate::run::{self, Config, Existing};
 use crate::summary::{self, Group, Summary};
@@ -51,9 +52,14 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
     }
     let planned = sweep::read(&options.config)?;
     let crew = Crew::new(data::threads(&options.machine));
-    let device = data::device(&options.machine, 1)?;
+    let device = data::device(&options.machine, 1, terminal)?;
     let store = data::store(&options.store, device, terminal)?;
-    let tasks = tasks(&planned, &store, terminal)?;
+    let sizes = planned
+        .iter()
+        .map(|run| settings::batch_size(&run.options.training));
+    let sizes: Vec<BatchSize> = sizes.collect();
+    let places = Places::for_training(&store, &options.store, &sizes, device, terminal)?;
+    let tasks = tasks(&planned, &store, &places, terminal)?;
     let folder = folder(options)?;
     let mut runs = prepare(planned, options, &folder, &store, &tasks, device)?;
     let left = runs.iter().filter(|run| run.head.is_some()).count();
@@ -85,13 +91,15 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
 fn tasks<'s>(
     planned: &[Planned],
     store: &'s Store,
+    places: &Places,
     terminal: &Terminal,
 ) -> Result<BTreeMap<Task, Splits<'s>>, CommandError> {
     let mut tasks = BTreeMap::new();
     for run in planned {
         let task = task(run, store);
         if let Entry::Vacant(place) = tasks.entry(task) {
-            let splits = Splits::of(store, task).map_err(|error| of_run(&run.name, error))?;
+            let splits =
+                Splits::of(store, task, places).map_err(|error| of_run(&run.name, error))?;
             splits.warn_of_unseen(terminal);
             place.insert(splits);
         }

@@ -8,6 +8,7 @@ use shared::terminal::Terminal;
 use super::data::{self, Splits};
 use super::finish::{self, Ending};
 use super::options::TrainArgs;
+use super::placing::Places;
 use super::{CommandError, settings};
 use crate::head::{self, AnyHead};
 use crate::metrics::{self, Event, Final};
@@ -22,13 +23,15 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
         terminal.status(job);
     }
     let threads = data::threads(&options.machine);
-    let device = data::device(&options.machine, threads)?;
+    let device = data::device(&options.machine, threads, terminal)?;
     let store = data::store(&options.store, device, terminal)?;
     let task = options
         .training
         .task
         .unwrap_or(store.manifest().dataset.task);
-    let splits = Splits::of(&store, task)?;
+    let batch_size = settings::batch_size(&options.training);
+    let places = Places::for_training(&store, &options.store, &[batch_size], device, terminal)?;
+    let splits = Splits::of(&store, task, &places)?;
     let config = settings::config(options, &store, &splits.train, device, threads)?;
     let mut head = build(options, &config, device)?;
     splits.warn_of_unseen(terminal);

@@ -61,8 +61,15 @@ impl Head for Adapter {
             size(self.common.options.layers.len()),
             size(self.common.options.hidden),
         );
-        let query = self.query.forward(&query)?;
         let key = self.key.forward(&key.f_view([-1, hidden])?)?;
+        if let Some(layout) = tokens.layout() {
+            let query = self.query.forward(&query)?;
+            let weights = self
+                .attention
+                .over_sequences(&query, &key, layout, layers)?;
+            return Ok(Reading::Weighted(tokens.picked(weights)?));
+        }
+        let query = self.query.forward(&tokens.picked(query)?)?;
         let sequence_of =
             Tensor::f_from_slice(&tokens.sequence_of())?.f_to_device(tokens.device())?;
         Ok(Reading::Weighted(self.attention.over_groups(
@@ -77,7 +84,7 @@ impl Head for Adapter {
         &self,
         read: &Tensor,
         tokens: &Tokens<'_>,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
         match &self.tailor {
             Some(tailor) => {

@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::HeadOptions;
-use super::parameters::{Builder, Start, size};
+use super::parameters::{Builder, Start, linear, size};
 use super::tokens::indices;
+use crate::activations::device::{Layout, MASKED};
 
-/// Added to the score of a place that is only padding: its weight becomes exactly 0, and a row of nothing else stays finite.
-const MASKED: f64 = -1e30;
-
-/// The query and key projections of an attention block.
+/// The query and key projections of an attention block; of several heads where a dimension stands in front.
 pub(crate) struct Attention {
     /// Query, key and value rows, `[3 * size, size]`.
     in_weight: Tensor,
@@ -40,12 +38,12 @@ impl Attention {
             &[3 * width],
             Start::Constant(0.0),
         )?;
-        let _ = builder.add(
+        builder.add_idle(
             &format!("{name}.out_proj.weight"),
             &[width, width],
             Start::Xavier,
         )?;
-        let _ = builder.add(
+        builder.add_idle(
             &format!("{name}.out_proj.bias"),
             &[width],
             Start::Constant(0.0),
@@ -60,13 +58,12 @@ impl Attention {
 
     /// The rows of the input projection from `first` blocks on, `blocks` of them.
     fn project(&self, input: &Tensor, first: i64, blocks: i64) -> Result<Tensor, TchError> {
-        let weight = self
-            .in_weight
-            .f_narrow(0, first * self.size, blocks * self.size)?;
-        let bias = self
-            .in_bias
-            .f_narrow(0, first * self.size, blocks * self.size)?;
-        input.f_linear(&weight, Some(&bias))
+        let (first, rows) = (first * self.size, blocks * self.size);
+        linear(
+            input,
+            &self.in_weight.f_narrow(-2, first, rows)?,
+            &self.in_bias.f_narrow(-1, first, rows)?,
+        )
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a few numbers a head")]
@@ -97,28 +94,52 @@ impl Attention {
             .f_mean_dim([2].as_slice(), false, Kind::Float)
     }
 
-    /// Queries and keys of tokens that attend to each other, `[tokens, 2 * size]`, for [`Self::over_itself`].
+    /// The same where the rows are on a device: `query [.., tokens, size]`, `key [.., sequences * keys, size]` to `[.., tokens,
+    /// keys]`. Queries are padded, a few numbers a token: repeated keys would have their gradients added up by atomics.
+    pub(crate) fn over_sequences(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        layout: &Layout,
+        keys: i64,
+    ) -> Result<Tensor, TchError> {
+        let query = layout.pad(&(self.project(query, 0, 1)? * self.scale()))?;
+        let key = self.project(key, 1, 1)?;
+        let key = key.f_unflatten(-2, [layout.sequences(), keys])?;
+        let products = self
+            .by_head(&query)?
+            .f_matmul(&self.by_head(&key)?.f_transpose(-2, -1)?)?;
+        let weights =
+            products
+                .f_softmax(-1, Kind::Float)?
+                .f_mean_dim([-3].as_slice(), false, Kind::Float)?;
+        layout.pack(&weights)
+    }
+
+    /// `[.., places, size]` to `[.., heads, places, size / heads]`.
+    fn by_head(&self, values: &Tensor) -> Result<Tensor, TchError> {
+        values
+            .f_unflatten(-1, [self.heads, self.size / self.heads])?
+            .f_transpose(-3, -2)
+    }
+
+    /// Queries and keys of tokens that attend to each other, `[.., tokens, 2 * size]`, for [`Self::over_itself`].
     pub(crate) fn project_both(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
         self.project(tokens, 0, 2)
     }
 
-    /// The weights of the tokens of each sequence over each other, `[sequences, longest, longest]` as laid out by `padding`;
-    /// 0 where the second place is padding.
-    pub(crate) fn over_itself(
-        &self,
-        projected: &Tensor,
-        padding: &Padding,
-    ) -> Result<Tensor, TchError> {
-        let padded = padding.pad(projected)?;
-        let padded = padded
-            .f_view([-1, padding.longest, 2, self.heads, self.size / self.heads])?
-            .f_permute([2, 0, 3, 1, 4])?;
-        let query = padded.f_select(0, 0)? * self.scale();
-        let key = padded.f_select(0, 1)?.f_transpose(2, 3)?;
-        let scores = query.f_matmul(&key)?.f_add(&padding.mask)?;
+    /// The weights of the tokens of each sequence over each other, `[.., sequences, longest, longest]`, from what
+    /// [`Self::project_both`] gave of them, padded: `[.., sequences, longest, 2 * size]`. They are 0 where the second place
+    /// is padding, of which the `mask [sequences, 1, 1, longest]` tells.
+    pub(crate) fn over_itself(&self, padded: &Tensor, mask: &Tensor) -> Result<Tensor, TchError> {
+        let query = padded.f_narrow(-1, 0, self.size)?;
+        let key = padded.f_narrow(-1, self.size, self.size)?;
+        let query = self.by_head(&query)? * self.scale();
+        let key = self.by_head(&key)?.f_transpose(-2, -1)?;
+        let scores = query.f_matmul(&key)?.f_add(mask)?;
         scores
-            .f_softmax(3, Kind::Float)?
-            .f_mean_dim([1].as_slice(), false, Kind::Float)
+            .f_softmax(-1, Kind::Float)?
+            .f_mean_dim([-3].as_slice(), false, Kind::Float)
     }
 }
 
@@ -131,9 +152,7 @@ pub(crate) struct Padding {
     /// The packed token at each padded place (the first token where there is none), `[members * longest]`.
     places: Tensor,
     /// 0 where there is a token, very low where there is none, `[members, 1, 1, longest]`.
-    mask: Tensor,
-    /// The padded place of each token of the members, in their order.
-    padded_place: Vec<usize>,
+    pub(crate) mask: Tensor,
 }
 
 impl Padding {
@@ -151,12 +170,10 @@ impl Padding {
             .unwrap_or(0);
         let mut places = vec![0; members.len() * longest];
         let mut mask = vec![MASKED; members.len() * longest];
-        let mut padded_place = Vec::new();
         for (row, &member) in members.iter().enumerate() {
             for (column, token) in range(member).enumerate() {
                 places[row * longest + column] = token;
                 mask[row * longest + column] = 0.0;
-                padded_place.push(row * longest + column);
             }
         }
         let mask = Tensor::f_from_slice(&mask)?
@@ -168,7 +185,6 @@ impl Padding {
             longest: size(longest),
             places: indices(&places, device)?,
             mask,
-            padded_place,
         })
     }
 
@@ -187,13 +203,9 @@ impl Padding {
             .collect()
     }
 
-    /// `[tokens, width]` to `[members * longest, width]`.
+    /// `[tokens, width]` to `[members, longest, width]`.
     pub(crate) fn pad(&self, packed: &Tensor) -> Result<Tensor, TchError> {
-        packed.f_index_select(0, &self.places)
-    }
-
-    /// `[members * longest, width]` to the members' tokens, `[tokens, width]`.
-    pub(crate) fn pack(&self, padded: &Tensor) -> Result<Tensor, TchError> {
-        padded.f_index_select(0, &indices(&self.padded_place, padded.device())?)
+        let padded = packed.f_index_select(0, &self.places)?;
+        padded.f_unflatten(0, [size(self.members.len()), self.longest])
     }
 }

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::parameters::{Builder, Linear};
+use super::parameters::{Builder, Linear, linear};
 
 /// `[rows, width]` features to `[rows, classes]` logits.
 pub(crate) struct Classifier {
@@ -31,32 +31,42 @@ impl Classifier {
         })
     }
 
+    /// The dimensions of several heads in front of the parameters' own: none, or their number.
+    pub(crate) fn heads(&self) -> Vec<i64> {
+        let sizes = self.first.weight.size();
+        sizes[..sizes.len().saturating_sub(2)].to_vec()
+    }
+
     /// Whether to multiply the two layers' matrices with each other, as nothing stands between them, and take `rows` rows
     /// through the product, which is cheaper with many rows and few classes.
     pub(crate) fn is_merged(&self, rows: i64) -> bool {
         let Some(second) = &self.second else {
             return false;
         };
-        let (Ok((inner, width)), Ok((classes, _))) =
-            (self.first.weight.size2(), second.weight.size2())
-        else {
+        let (first, second) = (self.first.weight.size(), second.weight.size());
+        let ([.., inner, width], [.., classes, _]) = (first.as_slice(), second.as_slice()) else {
             return false;
         };
         classes * width * (inner + rows) < rows * inner * (width + classes)
     }
 
-    /// The logits `[rows, classes]` of features `[rows, width]`.
+    /// The logits `[rows, classes]` of features `[rows, width]`; of several heads where a dimension stands in front.
     pub(crate) fn forward(&self, features: &Tensor) -> Result<Tensor, TchError> {
         let Some(second) = &self.second else {
             return self.first.forward(features);
         };
-        let (rows, _) = features.size2()?;
+        let rows = features.size().iter().rev().nth(1).copied().unwrap_or(0);
         if !self.is_merged(rows) {
             return second.forward(&self.first.forward(features)?);
         }
-        let weight = second.weight.f_mm(&self.first.weight)?;
-        let bias = second.weight.f_mv(&self.first.bias)?.f_add(&second.bias)?;
-        features.f_linear(&weight, Some(&bias))
+        let weight = second.weight.f_matmul(&self.first.weight)?;
+        let bias = if second.weight.dim() == 2 {
+            second.weight.f_mv(&self.first.bias)?
+        } else {
+            let bias = self.first.bias.f_unsqueeze(-1)?;
+            second.weight.f_bmm(&bias)?.f_squeeze_dim(-1)?
+        };
+        linear(features, &weight, &bias.f_add(&second.bias)?)
     }
 }
 

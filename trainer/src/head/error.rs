@@ -73,6 +73,7 @@ impl HeadError {
     pub const fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Torch(_) => ExitStatus::Machine,
+            Self::Batch(error) => error.exit_status(),
             _ => ExitStatus::User,
         }
     }

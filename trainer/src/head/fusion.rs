@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::parameters::{Builder, Start, size};
+use super::parameters::{Builder, Start, normalised, size};
 use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
 use crate::activations::Batch;
 
@@ -48,21 +48,23 @@ impl AttentionFusion {
     fn attend(
         &self,
         read: &Tensor,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
     ) -> Result<(Tensor, Tensor), HeadError> {
         let shape = [
             size(self.common.options.layers.len()),
             size(self.common.options.hidden),
         ];
         let layers = read.f_view([-1, shape[0], shape[1]])?;
-        let normal =
-            layers.f_layer_norm(shape, Some(&self.weight), Some(&self.bias), EPSILON, false)?;
-        let dropped = self
-            .common
-            .dropped(normal.f_view([-1, shape[0] * shape[1]])?, dropout, 0)?;
-        let dropped = dropped.f_view([-1, shape[0], shape[1]])?;
-        let weights = dropped.f_matmul(&self.query)?.f_softmax(1, Kind::Float)?;
-        Ok((dropped, weights))
+        let normal = normalised(&layers, &shape, &self.weight, &self.bias, EPSILON)?;
+        let dropped = self.common.dropped(normal.f_flatten(-2, -1)?, dropout, 0)?;
+        let dropped = dropped.f_unflatten(-1, shape)?;
+        let scores = if self.query.dim() == 1 {
+            dropped.f_matmul(&self.query)?
+        } else {
+            let query = self.query.f_unsqueeze(1)?.f_unsqueeze(-1)?;
+            dropped.f_matmul(&query)?.f_squeeze_dim(-1)?
+        };
+        Ok((dropped, scores.f_softmax(-1, Kind::Float)?))
     }
 }
 
@@ -81,13 +83,13 @@ impl Head for AttentionFusion {
         &self,
         read: &Tensor,
         _: &Tokens<'_>,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
         let (layers, weights) = self.attend(read, dropout)?;
         Ok(weights
-            .f_unsqueeze(1)?
-            .f_bmm(&layers)?
-            .f_squeeze_dim(1)?
+            .f_unsqueeze(-2)?
+            .f_matmul(&layers)?
+            .f_squeeze_dim(-2)?
             .f_gelu("none")?)
     }
 

@@ -3,6 +3,10 @@
 //! Every head works in three steps: it *reads* the layers (a weighted sum with weights of its own for each token, or
 //! some layers as they are), turns what it read into *features*, and *classifies* these. The reading is where
 //! the data is, so it is done by kernels on the stored rows; the rest is libtorch's, autograd included.
+//!
+//! On a graphics card several heads of one shape can be computed as one ([`build_stack`]): all parameters then have a dimension
+//! `heads` in front, and so have the results. What is written here for one head holds for several of them: places
+//! of dimensions are counted from the end.
 
 mod adapter;
 mod attention;
@@ -18,6 +22,8 @@ mod step;
 mod tailor;
 mod tokens;
 
+use std::collections::BTreeSet;
+
 pub use error::HeadError;
 pub use options::{HeadKind, HeadOptions, Level};
 pub use random::Dropout;
@@ -30,6 +36,14 @@ use parameters::Builder;
 
 /// A target that says: no label here.
 pub const NO_LABEL: i64 = -100;
+
+/// Losses and gradients that may still be in the making on a device.
+pub struct Losses {
+    /// Mean cross-entropy over the targets that are labels, `[]` or `[heads]`.
+    pub loss: Tensor,
+    /// See [`LossAndGradients::gradients`]; of several heads each its own.
+    pub gradients: Vec<Option<Tensor>>,
+}
 
 /// What training needs to know of one batch.
 pub struct LossAndGradients {
@@ -52,6 +66,8 @@ pub struct Common {
     options: HeadOptions,
     device: Device,
     parameters: Vec<(String, Tensor)>,
+    /// Names of the parameters that no output depends on.
+    idle: BTreeSet<String>,
     classifier: Classifier,
 }
 
@@ -74,7 +90,7 @@ pub trait Head: Send {
         &self,
         read: &Tensor,
         tokens: &Tokens<'_>,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError>;
 
     /// Whether a token's features depend on what was read of other tokens.
@@ -106,6 +122,11 @@ pub trait Head: Send {
         &self.common().parameters
     }
 
+    /// Whether no output depends on the parameter of this name: it never has a gradient.
+    fn is_idle(&self, name: &str) -> bool {
+        self.common().idle.contains(name)
+    }
+
     /// Logits `[tokens, classes]`, or `[sentences, classes]`; without dropout and gradients.
     ///
     /// # Errors
@@ -124,7 +145,24 @@ pub trait Head: Send {
         targets: &[i64],
         dropout: Option<Dropout>,
     ) -> Result<LossAndGradients, HeadError> {
-        step::loss_and_gradients(self, batch, targets, dropout)
+        let Losses { loss, gradients } = self.losses_and_gradients(batch, targets, dropout)?;
+        Ok(LossAndGradients {
+            loss: loss.f_double_value(&[])?,
+            gradients,
+        })
+    }
+
+    /// The same without waiting for the numbers, and for several heads as one.
+    ///
+    /// # Errors
+    /// Those of [`Self::loss_and_gradients`].
+    fn losses_and_gradients(
+        &self,
+        batch: &Batch<'_>,
+        targets: &[i64],
+        dropout: Option<Dropout>,
+    ) -> Result<Losses, HeadError> {
+        step::losses_and_gradients(self, batch, targets, dropout.as_ref())
     }
 }
 
@@ -137,7 +175,27 @@ pub type AnyHead = dyn Head;
 /// Options that make no network, a layer that the store does not hold, or libtorch has no memory.
 pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<AnyHead>, HeadError> {
     options.check()?;
-    let builder = Builder::new(seed, device);
+    with(options, device, Builder::new(seed, device))
+}
+
+/// Several heads of one shape as one, with parameters `[heads, ..]` under the names of a single head's. It computes on batches
+/// on a device alone.
+///
+/// # Errors
+/// Parameters that are missing.
+pub fn build_stack(
+    options: &HeadOptions,
+    device: Device,
+    parameters: Vec<(String, Tensor)>,
+) -> Result<Box<AnyHead>, HeadError> {
+    with(options, device, Builder::given(parameters, device))
+}
+
+fn with(
+    options: &HeadOptions,
+    device: Device,
+    builder: Builder,
+) -> Result<Box<AnyHead>, HeadError> {
     Ok(match &options.kind {
         HeadKind::Adapter => Box::new(adapter::Adapter::new(options, device, builder)?),
         HeadKind::AttentionFusion => {
@@ -164,10 +222,12 @@ impl Common {
             options.classifier_size,
             options.classes,
         )?;
+        let (parameters, idle) = builder.finish();
         Ok(Self {
             options: options.clone(),
             device,
-            parameters: builder.finish(),
+            parameters,
+            idle,
             classifier,
         })
     }
@@ -176,7 +236,7 @@ impl Common {
     fn dropped(
         &self,
         values: Tensor,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
         place: u64,
     ) -> Result<Tensor, HeadError> {
         Ok(match self.mask(&values, dropout, place)? {
@@ -185,21 +245,22 @@ impl Common {
         })
     }
 
-    /// The factors of dropout for `[rows, columns]`; `None` where nothing is dropped.
+    /// The factors of dropout for `[.., rows, columns]`; `None` where nothing is dropped.
     fn mask(
         &self,
         values: &Tensor,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
         place: u64,
     ) -> Result<Option<Tensor>, HeadError> {
         let Some(dropout) = dropout.filter(|_| self.options.dropout > 0.0) else {
             return Ok(None);
         };
-        let (rows, columns) = values.size2()?;
-        let shape = (
-            usize::try_from(rows).unwrap_or(0),
-            usize::try_from(columns).unwrap_or(0),
-        );
+        let sizes = values.size();
+        let last = |back: usize| {
+            let size = sizes.iter().rev().nth(back).copied();
+            usize::try_from(size.unwrap_or(0)).unwrap_or(0)
+        };
+        let shape = (last(1), last(0));
         Ok(Some(dropout.mask(
             place,
             shape,

@@ -1,5 +1,7 @@
 //! A head's parameters: what each is called (the names of a PyTorch state dict) and what it starts as.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::random;
@@ -23,7 +25,10 @@ pub(crate) enum Start {
 pub(crate) struct Builder {
     seed: u64,
     device: Device,
+    /// Parameters that are there already, those of several heads as one: a dimension `heads` stands in front.
+    given: Option<BTreeMap<String, Tensor>>,
     list: Vec<(String, Tensor)>,
+    idle: BTreeSet<String>,
 }
 
 impl Builder {
@@ -31,7 +36,17 @@ impl Builder {
         Self {
             seed,
             device,
+            given: None,
             list: Vec::new(),
+            idle: BTreeSet::new(),
+        }
+    }
+
+    /// Builds with parameters that are there.
+    pub(crate) fn given(parameters: Vec<(String, Tensor)>, device: Device) -> Self {
+        Self {
+            given: Some(parameters.into_iter().collect()),
+            ..Self::new(0, device)
         }
     }
 
@@ -42,6 +57,12 @@ impl Builder {
         shape: &[usize],
         start: Start,
     ) -> Result<Tensor, TchError> {
+        if let Some(given) = &mut self.given {
+            let missing = || TchError::Shape(format!("no parameter '{name}' of several heads"));
+            let tensor = given.remove(name).ok_or_else(missing)?;
+            self.list.push((name.to_owned(), tensor.shallow_clone()));
+            return Ok(tensor);
+        }
         let bound = match start {
             Start::Constant(_) => 0.0,
             #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
@@ -60,6 +81,17 @@ impl Builder {
         let tensor = tensor.f_set_requires_grad(true)?;
         self.list.push((name.to_owned(), tensor.shallow_clone()));
         Ok(tensor)
+    }
+
+    /// Adds a parameter that no output depends on; it is kept so that weights go from and to PyTorch.
+    pub(crate) fn add_idle(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        start: Start,
+    ) -> Result<(), TchError> {
+        self.idle.insert(name.to_owned());
+        self.add(name, shape, start).map(drop)
     }
 
     /// Adds `name.weight [outputs, inputs]` and `name.bias [outputs]` of a linear layer.
@@ -83,9 +115,9 @@ impl Builder {
         })
     }
 
-    /// The parameters in the order they were added.
-    pub(crate) fn finish(self) -> Vec<(String, Tensor)> {
-        self.list
+    /// The parameters in the order they were added, and the names of the idle ones.
+    pub(crate) fn finish(self) -> (Vec<(String, Tensor)>, BTreeSet<String>) {
+        (self.list, self.idle)
     }
 }
 
@@ -98,10 +130,42 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// `[rows, inputs]` to `[rows, outputs]`.
+    /// `[rows, inputs]` to `[rows, outputs]`; see [`linear`].
     pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        input.f_linear(&self.weight, Some(&self.bias))
+        linear(input, &self.weight, &self.bias)
     }
+}
+
+/// `[rows, inputs]` to `[rows, outputs]`. With the weights of several heads, `[heads, outputs, inputs]`, each head has an
+/// output of its own, `[heads, rows, outputs]`, and an input of its own or the same as all.
+pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+    let &[heads, _, _] = weight.size().as_slice() else {
+        return input.f_linear(weight, Some(bias));
+    };
+    let input = if input.dim() == 2 {
+        input.f_unsqueeze(0)?.f_expand([heads, -1, -1], false)?
+    } else {
+        input.shallow_clone()
+    };
+    let weight = weight.f_transpose(1, 2)?;
+    bias.f_unsqueeze(1)?.f_baddbmm(&input, &weight, 1.0, 1.0)
+}
+
+/// Layer norm over the last dimensions, `shape`, with a scale and a shift of that shape, or of each of several heads.
+pub(crate) fn normalised(
+    values: &Tensor,
+    shape: &[i64],
+    scale: &Tensor,
+    shift: &Tensor,
+    epsilon: f64,
+) -> Result<Tensor, TchError> {
+    if scale.dim() == shape.len() {
+        return values.f_layer_norm(shape, Some(scale), Some(shift), epsilon, false);
+    }
+    let normal = values.f_layer_norm::<&Tensor>(shape, None, None, epsilon, false)?;
+    shift
+        .f_unsqueeze(1)?
+        .f_addcmul(&normal, &scale.f_unsqueeze(1)?)
 }
 
 /// A number of its own for every name (FNV-1a).

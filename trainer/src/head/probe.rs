@@ -48,7 +48,7 @@ impl Head for Probe {
         &self,
         read: &Tensor,
         _: &Tokens<'_>,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
         self.common.dropped(read.shallow_clone(), dropout, 0)
     }

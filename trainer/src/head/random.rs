@@ -3,14 +3,18 @@
 //! trained beside others gets the numbers that it would get alone.
 
 use rayon::prelude::*;
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use crate::activations::memory;
+use super::parameters::{size, sizes};
+use crate::activations::memory::{self, upload};
+
+/// The factors of [`mix`].
+const MIX: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
 
 /// Mixes a number so thoroughly that neighbours have nothing in common (the finaliser of `SplitMix64`, Steele et al. 2014).
 const fn mix(value: u64) -> u64 {
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let value = (value ^ (value >> 30)).wrapping_mul(MIX[0]);
+    let value = (value ^ (value >> 27)).wrapping_mul(MIX[1]);
     value ^ (value >> 31)
 }
 
@@ -39,28 +43,37 @@ pub(crate) fn uniform(seed: u64, purpose: u64, bound: f64, values: &mut [f32]) {
     }
 }
 
-/// What one training step drops.
-#[derive(Debug, Clone, Copy)]
+/// What one training step drops; of several heads, each on its own.
+#[derive(Debug, Clone)]
 pub struct Dropout {
-    key: u64,
+    keys: Vec<u64>,
 }
 
 impl Dropout {
     /// The dropout of a step (counted over the whole training) of a run with this seed.
     #[must_use]
-    pub const fn at(seed: u64, step: u64) -> Self {
+    pub fn at(seed: u64, step: u64) -> Self {
         Self {
-            key: key(seed, step ^ (1 << 63)),
+            keys: vec![key(seed, step ^ (1 << 63))],
         }
     }
 
-    /// A mask `[rows, columns]` of zeros, a share `dropped` of all, and of `1 / (1 - dropped)`. `place` tells the
-    /// dropouts of one network apart. The share is met to 1 in 65,536.
+    /// The dropouts of several heads that are computed as one.
+    #[must_use]
+    pub fn together(heads: impl IntoIterator<Item = Self>) -> Self {
+        Self {
+            keys: heads.into_iter().flat_map(|head| head.keys).collect(),
+        }
+    }
+
+    /// A mask `[rows, columns]` of zeros, a share `dropped` of all, and of `1 / (1 - dropped)`; that of several heads is
+    /// `[heads, rows, columns]`. `place` tells the dropouts of one network apart. The share is met to 1 in 65,536. On every
+    /// device it is the same mask.
     ///
     /// # Errors
     /// libtorch has no memory.
     pub(crate) fn mask(
-        self,
+        &self,
         place: u64,
         (rows, columns): (usize, usize),
         dropped: f64,
@@ -74,21 +87,65 @@ impl Dropout {
         let threshold = (dropped * 65_536.0).round() as u64;
         #[expect(clippy::cast_possible_truncation, reason = "about 1")]
         let kept = (1.0 / (1.0 - dropped)) as f32;
-        let key = mix(self.key ^ place.wrapping_mul(SPREAD));
-        let shape = [
-            i64::try_from(rows).unwrap_or(i64::MAX),
-            i64::try_from(columns).unwrap_or(i64::MAX),
-        ];
-        memory::filled(&shape, device, |mask| {
-            mask.par_chunks_mut(columns.max(1))
-                .with_min_len(16)
-                .enumerate()
-                .for_each(|(row, mask)| {
-                    let key = mix(key.wrapping_add((row as u64).wrapping_mul(SPREAD)));
-                    mask_row(key, threshold, kept, mask);
-                });
-        })
+        let of_head = |key: &u64| mix(key ^ place.wrapping_mul(SPREAD));
+        let of_row =
+            |key: u64, row: usize| mix(key.wrapping_add((row as u64).wrapping_mul(SPREAD)));
+        let keys: Vec<u64> = self.keys.iter().map(of_head).collect();
+        if let (&[key], Device::Cpu) = (keys.as_slice(), device) {
+            return memory::filled(&sizes(&[rows, columns]), device, |mask| {
+                mask.par_chunks_mut(columns.max(1))
+                    .with_min_len(16)
+                    .enumerate()
+                    .for_each(|(row, mask)| mask_row(of_row(key, row), threshold, kept, mask));
+            });
+        }
+        let every = |&key: &u64| (0..rows).map(move |row| of_row(key, row));
+        let every: Vec<u64> = keys.iter().flat_map(every).collect();
+        let mask = mask_by_tensors(&every, columns, threshold, kept, device)?;
+        if self.keys.len() == 1 {
+            return Ok(mask);
+        }
+        mask.f_view([size(self.keys.len()), size(rows), size(columns)])
     }
+}
+
+/// The masks of rows with these `keys`, `[keys, columns]`, made where they are needed: the numbers of [`mask_row`].
+fn mask_by_tensors(
+    keys: &[u64],
+    columns: usize,
+    threshold: u64,
+    kept: f32,
+    device: Device,
+) -> Result<Tensor, TchError> {
+    let quads = columns.div_ceil(4);
+    let counters = (0_u64..)
+        .take(quads)
+        .map(|place| place.wrapping_mul(SPREAD));
+    let numbers: Vec<i64> = keys
+        .iter()
+        .copied()
+        .chain(counters)
+        .map(u64::cast_signed)
+        .collect();
+    let numbers = upload(&Tensor::f_from_slice(&numbers)?, device)?;
+    let keys = numbers.f_narrow(0, 0, size(keys.len()))?.f_unsqueeze(1)?;
+    let mut bits = keys.f_add(&numbers.f_narrow(0, keys.size()[0], size(quads))?)?;
+    for (shift, factor) in [(30, Some(MIX[0])), (27, Some(MIX[1])), (31, None)] {
+        // The shift copies the sign; a logical one leaves zeros.
+        let mut high = bits.f_bitwise_right_shift_tensor_scalar(shift)?;
+        let _ = high.f_bitwise_and_((1_i64 << (64 - shift)) - 1)?;
+        let _ = bits.f_bitwise_xor_tensor_(&high)?;
+        if let Some(factor) = factor {
+            let _ = bits.f_mul_scalar_(factor.cast_signed())?;
+        }
+    }
+    // Each decision is 16 bits, the lowest first; numbers with a sign, so both sides are moved by half of the range.
+    let mut decisions = bits.f_view_dtype(Kind::Int16)?;
+    let threshold = i64::try_from(threshold.min(0xffff)).unwrap_or(0) - 0x8000;
+    let stays = decisions.f_bitwise_xor_(-0x8000)?.f_ge(threshold)?;
+    stays
+        .f_narrow(1, 0, size(columns))?
+        .f_mul_scalar(f64::from(kept))
 }
 
 /// Four decisions of 16 bits out of every 64.
@@ -149,6 +206,21 @@ mod tests {
         }
         // Rows differ too.
         assert_ne!(first[..301], first[301..602]);
+    }
+
+    /// The way of a graphics card, taken on the CPU, gives the same.
+    #[test]
+    fn tensors_make_the_same_masks() {
+        let heads = [(1, 2), (7, 2), (1, 9)].map(|(seed, step)| Dropout::at(seed, step));
+        for (columns, dropped) in [(301, 0.1), (8, 0.5), (2, 0.999), (4, 0.0)] {
+            let masks = Dropout::together(heads.clone());
+            let masks = masks.mask(1, (50, columns), dropped, Device::Cpu).unwrap();
+            assert_eq!(masks.size(), [3, 50, size(columns)]);
+            for (head, mask) in heads.iter().zip(masks.unbind(0)) {
+                let alone = head.mask(1, (50, columns), dropped, Device::Cpu).unwrap();
+                assert_eq!(alone, mask, "{columns} columns, {dropped} dropped");
+            }
+        }
     }
 
     #[test]

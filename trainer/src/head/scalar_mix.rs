@@ -40,22 +40,21 @@ impl Head for ScalarMix {
     }
 
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError> {
-        let weights = self.weights.f_softmax(0, Kind::Float)?;
-        let shape = [
-            size(tokens.rows().len()),
-            size(self.common.options.layers.len()),
-        ];
-        Ok(Reading::Weighted(
-            weights.f_unsqueeze(0)?.f_expand(shape, false)?,
-        ))
+        let weights = self.weights.f_softmax(-1, Kind::Float)?.f_unsqueeze(-2)?;
+        let mut shape = weights.size();
+        if let [.., rows, _] = shape.as_mut_slice() {
+            *rows = size(tokens.len());
+        }
+        Ok(Reading::Weighted(weights.f_expand(shape, false)?))
     }
 
     fn features(
         &self,
         read: &Tensor,
         _: &Tokens<'_>,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
-        self.common.dropped(read.f_mul(&self.scale)?, dropout, 0)
+        let scale = self.scale.f_unsqueeze(-1)?;
+        self.common.dropped(read.f_mul(&scale)?, dropout, 0)
     }
 }

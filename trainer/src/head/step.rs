@@ -1,14 +1,16 @@
 //! What all heads do alike: read the layers, compute features, pool them, classify, and take the gradient back.
 //!
 //! The gradient is cut in two where the layers are summed up: libtorch takes it from the loss to the sums, a
-//! kernel from the sums to the weights of the layers, libtorch again from there to the parameters behind the weights.
+//! kernel from the sums to the weights of the layers, libtorch again from there to the parameters behind the weights. On
+//! a device the sums are libtorch's too, and nothing is cut.
 
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::parameters::size;
 use super::tokens::indices;
-use super::{Dropout, Head, HeadError, Level, LossAndGradients, NO_LABEL, Reading, Tokens};
+use super::{Dropout, Head, HeadError, Level, Losses, NO_LABEL, Reading, Tokens};
 use crate::activations::Batch;
+use crate::activations::memory::upload;
 
 /// See [`Head::logits`].
 pub(super) fn logits<H: Head + ?Sized>(head: &H, batch: &Batch<'_>) -> Result<Tensor, HeadError> {
@@ -28,19 +30,19 @@ pub(super) fn logits<H: Head + ?Sized>(head: &H, batch: &Batch<'_>) -> Result<Te
     })
 }
 
-/// See [`Head::loss_and_gradients`].
-pub(super) fn loss_and_gradients<H: Head + ?Sized>(
+/// See [`Head::losses_and_gradients`].
+pub(super) fn losses_and_gradients<H: Head + ?Sized>(
     head: &H,
     batch: &Batch<'_>,
     targets: &[i64],
-    dropout: Option<Dropout>,
-) -> Result<LossAndGradients, HeadError> {
+    dropout: Option<&Dropout>,
+) -> Result<Losses, HeadError> {
     let common = head.common();
     let labelled = labelled(head, batch, targets)?;
     let parameters: Vec<&Tensor> = common.parameters.iter().map(|(_, tensor)| tensor).collect();
     if labelled.is_empty() {
-        return Ok(LossAndGradients {
-            loss: 0.0,
+        return Ok(Losses {
+            loss: Tensor::f_zeros(common.classifier.heads(), (Kind::Float, common.device))?,
             gradients: parameters.iter().map(|_| None).collect(),
         });
     }
@@ -50,9 +52,18 @@ pub(super) fn loss_and_gradients<H: Head + ?Sized>(
     let computed = only_labelled.then_some(labelled.as_slice());
     let tokens = Tokens::of(batch, computed, &common.options, common.device)?;
     let reading = head.read(&tokens)?;
+    // On a device autograd reaches through the sums.
+    let cut = match &reading {
+        Reading::Weighted(weights) if tokens.layout().is_none() => Some(weights),
+        _ => None,
+    };
     let read = match &reading {
-        Reading::Weighted(weights) => tokens.weighted_sums(weights)?.f_set_requires_grad(true)?,
+        Reading::Weighted(weights) => tokens.weighted_sums(weights)?,
         Reading::Layers(chosen) => tokens.gathered(chosen)?,
+    };
+    let read = match cut {
+        Some(_) => read.f_set_requires_grad(true)?,
+        None => read,
     };
     let features = head.features(&read, &tokens, dropout)?;
     let features = match common.options.level {
@@ -66,7 +77,7 @@ pub(super) fn loss_and_gradients<H: Head + ?Sized>(
         (features, None)
     } else {
         (
-            features.f_index_select(0, &indices(&labelled, common.device)?)?,
+            features.f_index_select(-2, &indices(&labelled, common.device)?)?,
             Some(&labelled),
         )
     };
@@ -79,17 +90,12 @@ pub(super) fn loss_and_gradients<H: Head + ?Sized>(
         )?,
         None => Tensor::f_from_slice(targets)?,
     };
-    let classes = classes.f_to_device(common.device)?;
+    let classes = upload(&classes, common.device)?;
     let logits = common.classifier.forward(&features)?;
-    let loss =
-        logits.f_cross_entropy_loss::<&Tensor>(&classes, None, Reduction::Mean, NO_LABEL, 0.0)?;
+    let loss = cross_entropy(&logits, &classes, size(labelled.len()))?;
 
-    let mut gradients = backward(
-        &loss,
-        &parameters,
-        matches!(reading, Reading::Weighted(_)).then_some(&read),
-    )?;
-    if let Reading::Weighted(weights) = &reading
+    let mut gradients = backward(&loss.f_sum(Kind::Float)?, &parameters, cut.map(|_| &read))?;
+    if let Some(weights) = cut
         && let Some(by_sums) = gradients.pop().flatten()
     {
         let by_weights = tokens.weight_gradients(&by_sums)?;
@@ -101,10 +107,31 @@ pub(super) fn loss_and_gradients<H: Head + ?Sized>(
             *gradient = gradient.take().or(further);
         }
     }
-    Ok(LossAndGradients {
-        loss: loss.f_double_value(&[])?,
-        gradients,
-    })
+    Ok(Losses { loss, gradients })
+}
+
+/// The mean cross-entropy of logits `[rows, classes]` over those of the classes `[rows]` that are labels, so many; that of each
+/// head `[heads]` for logits `[heads, rows, classes]`.
+fn cross_entropy(logits: &Tensor, classes: &Tensor, labels: i64) -> Result<Tensor, TchError> {
+    let &[heads, rows, _] = logits.size().as_slice() else {
+        return logits.f_cross_entropy_loss::<&Tensor>(
+            classes,
+            None,
+            Reduction::Mean,
+            NO_LABEL,
+            0.0,
+        );
+    };
+    let losses = logits.f_flatten(0, 1)?.f_cross_entropy_loss::<&Tensor>(
+        &classes.f_repeat([heads])?,
+        None,
+        Reduction::None,
+        NO_LABEL,
+        0.0,
+    )?;
+    let sums = losses.f_view([heads, rows])?;
+    sums.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?
+        .f_div_scalar(labels)
 }
 
 /// The places of targets that are labels, all checked.
@@ -153,6 +180,9 @@ fn backward(
 
 /// Mean features `[sentences, width]` of each sentence's tokens.
 fn sentence_means(features: &Tensor, batch: &Batch<'_>) -> Result<Tensor, TchError> {
+    if let Some(rows) = batch.device_rows() {
+        return rows.layout().sentence_means(features, batch.pool());
+    }
     let device: Device = features.device();
     let own: Vec<usize>;
     let pool = if let Some(pool) = batch.pool() {

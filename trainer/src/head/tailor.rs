@@ -1,10 +1,11 @@
 //! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a sentence.
 
-use tch::{Device, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::attention::{Attention, Padding};
-use super::parameters::{Builder, Linear, Start, size};
+use super::parameters::{Builder, Linear, Start, normalised, size};
 use super::{Common, Dropout, HeadError, HeadOptions, Tokens};
+use crate::activations::device::Layout;
 
 /// Of the layer norm.
 const EPSILON: f64 = 1e-12;
@@ -68,16 +69,11 @@ impl Tailor {
         common: &Common,
         read: &Tensor,
         tokens: &Tokens<'_>,
-        dropout: Option<Dropout>,
+        dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
-        let (_, hidden) = read.size2()?;
-        let normal = read.f_layer_norm(
-            [hidden],
-            Some(&self.norm.weight),
-            Some(&self.norm.bias),
-            EPSILON,
-            false,
-        )?;
+        let hidden = [size(common.options.hidden)];
+        let Linear { weight, bias } = &self.norm;
+        let normal = normalised(read, &hidden, weight, bias, EPSILON)?;
         // Dropped numbers are zero and kept ones grow, so that it makes no difference whether ReLU comes before or after.
         let dense = self.dense.forward(&normal)?.f_relu()?;
         let adjusted = match common.mask(&dense, dropout, 0)? {
@@ -97,11 +93,10 @@ impl TokenAttention {
         let projected = self
             .attention
             .project_both(&self.reducer.forward(values)?)?;
-        if tokens.device() == Device::Cpu {
-            Ok(self.mix_by_sequence(&projected, values, tokens.offsets())?)
-        } else {
-            Ok(self.mix_padded(&projected, values, tokens)?)
-        }
+        Ok(match tokens.layout() {
+            Some(layout) => self.mix_padded(&projected, values, layout)?,
+            None => self.mix_by_sequence(&projected, values, tokens.offsets())?,
+        })
     }
 
     /// A product for every sequence: on a CPU a call costs nothing, and padding three times the work.
@@ -117,8 +112,10 @@ impl TokenAttention {
             .collect();
         let values = values.f_split_with_sizes(&lengths, 0)?;
         let mut mixed: Vec<Tensor> = values.iter().map(Tensor::shallow_clone).collect();
-        for group in Padding::by_length(offsets, Device::Cpu)? {
-            let weights = self.attention.over_itself(projected, &group)?.f_unbind(0)?;
+        for group in Padding::by_length(offsets, projected.device())? {
+            let padded = group.pad(projected)?;
+            let weights = self.attention.over_itself(&padded, &group.mask)?;
+            let weights = weights.f_unbind(0)?;
             for (weights, &sequence) in weights.iter().zip(&group.members) {
                 let length = lengths[sequence];
                 let weights = weights.f_narrow(0, 0, length)?.f_narrow(1, 0, length)?;
@@ -133,14 +130,11 @@ impl TokenAttention {
         &self,
         projected: &Tensor,
         values: &Tensor,
-        tokens: &Tokens<'_>,
+        layout: &Layout,
     ) -> Result<Tensor, TchError> {
-        let offsets = tokens.offsets();
-        let padding = Padding::of((0..offsets.len() - 1).collect(), offsets, tokens.device())?;
-        let (_, hidden) = values.size2()?;
-        let weights = self.attention.over_itself(projected, &padding)?;
-        let padded = padding.pad(values)?.f_view([-1, padding.longest, hidden])?;
-        padding.pack(&weights.f_bmm(&padded)?.f_view([-1, hidden])?)
+        let padded = layout.pad(projected)?;
+        let weights = self.attention.over_itself(&padded, &layout.mask())?;
+        layout.pack(&weights.f_matmul(&layout.pad(values)?)?)
     }
 }
 
@@ -151,6 +145,8 @@ impl TokenAttention {
     reason = "the numbers are small"
 )]
 mod tests {
+    use tch::Device;
+
     use super::*;
     use crate::activations::Batch;
     use crate::head::HeadKind;
@@ -163,8 +159,8 @@ mod tests {
         let mut builder = Builder::new(1, Device::Cpu);
         let tailor = Tailor::new(&mut builder, &options).unwrap();
         let attention = tailor.attention.as_ref().unwrap();
-        let batch =
-            Batch::packed(vec![0; 30 * 8 * 4], offsets, (1, 8), cache::StoreDtype::F32).unwrap();
+        let rows = Tensor::zeros([30, 1, 8], (tch::Kind::Float, Device::Cpu));
+        let batch = Batch::on_device(rows, offsets, cache::StoreDtype::F32).unwrap();
         let tokens = Tokens::of(&batch, None, &options, Device::Cpu).unwrap();
         let values: Vec<f32> = (0..240)
             .map(|place| ((place * 29 % 83) as f32 - 41.0) / 20.0)
@@ -177,7 +173,8 @@ mod tests {
         let one = attention
             .mix_by_sequence(&projected, &values, tokens.offsets())
             .unwrap();
-        let other = attention.mix_padded(&projected, &values, &tokens).unwrap();
+        let layout = tokens.layout().unwrap();
+        let other = attention.mix_padded(&projected, &values, layout).unwrap();
         assert!((one - other).abs().max().double_value(&[]) < 1e-6);
     }
 }

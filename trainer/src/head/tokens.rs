@@ -4,16 +4,31 @@ use tch::{Device, TchError, Tensor};
 
 use super::parameters::{size, sizes};
 use super::{HeadError, HeadOptions};
+use crate::activations::device::{DeviceRows, Layout};
+use crate::activations::memory::upload;
 use crate::activations::{Batch, Means, kernels, memory};
 
 /// Tokens of a batch, in its order.
 pub struct Tokens<'b> {
     batch: &'b Batch<'b>,
-    /// The rows of all tokens of the batch.
-    every: Vec<&'b [u8]>,
-    /// The rows of the tokens computed on, if not all of them, and their places in the batch.
-    some: Option<(Vec<&'b [u8]>, Vec<usize>)>,
+    source: Source<'b>,
     device: Device,
+}
+
+/// Where the rows are, and which of them are computed on.
+enum Source<'b> {
+    /// In main memory.
+    Host {
+        /// The rows of all tokens of the batch.
+        every: Vec<&'b [u8]>,
+        /// The rows of the tokens computed on, if not all of them, and their places in the batch.
+        some: Option<(Vec<&'b [u8]>, Vec<usize>)>,
+    },
+    /// On a device; the places of the tokens computed on, if not all of them.
+    Device {
+        rows: &'b DeviceRows,
+        some: Option<(Tensor, usize)>,
+    },
 }
 
 impl<'b> Tokens<'b> {
@@ -32,6 +47,17 @@ impl<'b> Tokens<'b> {
                 got_hidden: batch.hidden(),
             });
         }
+        if let Some(rows) = batch.device_rows() {
+            let some = match places {
+                Some(places) => Some((indices(places, rows.device())?, places.len())),
+                None => None,
+            };
+            return Ok(Self {
+                batch,
+                source: Source::Device { rows, some },
+                device: rows.device(),
+            });
+        }
         let every = batch.rows();
         let some = places.map(|places| {
             (
@@ -41,15 +67,50 @@ impl<'b> Tokens<'b> {
         });
         Ok(Self {
             batch,
-            every,
-            some,
+            source: Source::Host { every, some },
             device,
         })
     }
 
-    /// The tokens' rows, `[layers, hidden]` each.
-    pub(crate) fn rows(&self) -> &[&'b [u8]] {
-        self.some.as_ref().map_or(&self.every, |(rows, _)| rows)
+    /// How many are computed on.
+    pub(crate) fn len(&self) -> usize {
+        match &self.source {
+            Source::Host { every, some } => some.as_ref().map_or(every, |(rows, _)| rows).len(),
+            Source::Device { some, .. } => some
+                .as_ref()
+                .map_or(self.batch.tokens(), |(_, count)| *count),
+        }
+    }
+
+    /// The rows in main memory of the tokens computed on, `[layers, hidden]` each.
+    fn rows(&self) -> &[&'b [u8]] {
+        match &self.source {
+            Source::Host { every, some } => some.as_ref().map_or(every, |(rows, _)| rows),
+            Source::Device { .. } => &[],
+        }
+    }
+
+    /// How the sequences lie on the device, where the rows are on one.
+    pub(crate) fn layout(&self) -> Option<&'b Layout> {
+        match &self.source {
+            Source::Host { .. } => None,
+            Source::Device { rows, .. } => Some(rows.layout()),
+        }
+    }
+
+    /// Of values of all tokens of the batch `[.., tokens, width]`, those of the tokens computed on.
+    pub(crate) fn picked(&self, values: Tensor) -> Result<Tensor, TchError> {
+        match &self.source {
+            Source::Host {
+                some: Some((_, places)),
+                ..
+            } => values.f_index_select(-2, &indices(places, self.device)?),
+            Source::Device {
+                some: Some((places, _)),
+                ..
+            } => values.f_index_select(-2, places),
+            _ => Ok(values),
+        }
     }
 
     /// Where libtorch computes.
@@ -68,32 +129,32 @@ impl<'b> Tokens<'b> {
         let every: Vec<i64> = pairs
             .flat_map(|(index, pair)| std::iter::repeat_n(index, pair[1] - pair[0]))
             .collect();
-        match &self.some {
-            Some((_, places)) => places.iter().map(|&place| every[place]).collect(),
-            None => every,
+        match &self.source {
+            Source::Host {
+                some: Some((_, places)),
+                ..
+            } => places.iter().map(|&place| every[place]).collect(),
+            _ => every,
         }
     }
 
-    /// The mean over layers of every token computed on `[tokens, hidden]`, and over each sequence's tokens of
+    /// The mean over layers of every token of the batch `[tokens, hidden]`, and over each sequence's tokens of
     /// every layer `[sequences, layers, hidden]`.
-    pub(crate) fn means(&self) -> Result<(Tensor, Tensor), TchError> {
-        let (over_layers, over_tokens) = self.batch.means(|| self.means_of_every())?;
-        let over_layers = match &self.some {
-            Some((_, places)) => over_layers.f_index_select(0, &indices(places, self.device)?)?,
-            None => over_layers,
-        };
-        Ok((over_layers, over_tokens))
+    pub(crate) fn means(&self) -> Result<Means, TchError> {
+        self.batch.means(|| match &self.source {
+            Source::Host { every, .. } => self.means_of_rows(every),
+            Source::Device { rows, .. } => rows.means(),
+        })
     }
 
-    /// The same for all tokens of the batch.
-    fn means_of_every(&self) -> Result<Means, TchError> {
-        let (tokens, layers, hidden) = (self.every.len(), self.batch.layers(), self.batch.hidden());
+    fn means_of_rows(&self, every: &[&[u8]]) -> Result<Means, TchError> {
+        let (tokens, layers, hidden) = (every.len(), self.batch.layers(), self.batch.hidden());
         let mut over_tokens = None;
         let shape = sizes(&[self.batch.sequences(), layers, hidden]);
         let over_layers = memory::filled(&sizes(&[tokens, hidden]), Device::Cpu, |over_layers| {
             over_tokens = Some(memory::filled(&shape, self.device, |over_tokens| {
                 kernels::means(
-                    &self.every,
+                    every,
                     self.batch.offsets(),
                     self.batch.dtype(),
                     over_layers,
@@ -109,8 +170,12 @@ impl<'b> Tokens<'b> {
         Ok((over_layers.f_to_device(self.device)?, over_tokens))
     }
 
-    /// Sums over layers `[tokens, hidden]` with `weights [tokens, layers]`. No gradient flows: see [`Self::weight_gradients`].
+    /// Sums over layers `[tokens, hidden]` with `weights [tokens, layers]`. Where the rows are in main memory no gradient
+    /// flows: see [`Self::weight_gradients`]. On a device there may be a dimension of several heads in front.
     pub(crate) fn weighted_sums(&self, weights: &Tensor) -> Result<Tensor, TchError> {
+        if let Source::Device { rows, some } = &self.source {
+            return rows.weighted_sums(weights, some.as_ref().map(|(places, _)| places));
+        }
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         memory::with_values(weights, |weights| {
             memory::filled(
@@ -139,6 +204,9 @@ impl<'b> Tokens<'b> {
 
     /// The hidden states of chosen layers (places in the store) side by side, `[tokens, chosen * hidden]`.
     pub(crate) fn gathered(&self, chosen: &[usize]) -> Result<Tensor, TchError> {
+        if let Source::Device { rows, some } = &self.source {
+            return rows.gathered(chosen, some.as_ref().map(|(places, _)| places));
+        }
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         let shape = [size(rows.len()), size(chosen.len() * self.batch.hidden())];
         memory::filled(&shape, self.device, |values| {
@@ -149,5 +217,5 @@ impl<'b> Tokens<'b> {
 
 /// An index tensor.
 pub(crate) fn indices(places: &[usize], device: Device) -> Result<Tensor, TchError> {
-    Tensor::f_from_slice(&sizes(places))?.f_to_device(device)
+    upload(&Tensor::f_from_slice(&sizes(places))?, device)
 }

@@ -48,6 +48,14 @@ pub enum TrainingError {
         /// What is left of the run.
         kept: String,
     },
+    /// Heads that are computed as one fail as one.
+    #[error("{why}")]
+    OfAll {
+        /// What failed.
+        why: String,
+        /// Who is to mend it.
+        status: ExitStatus,
+    },
     /// No sentence has a label.
     #[error("the training split has no labelled token: nothing can be learned from it")]
     NothingToLearn,
@@ -64,6 +72,7 @@ impl TrainingError {
             Self::Evaluation(error) => error.exit_status(),
             Self::Checkpoint(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
+            Self::OfAll { status, .. } => *status,
             Self::Diverged { .. } | Self::NothingToLearn => ExitStatus::User,
         }
     }

@@ -1,9 +1,10 @@
 //! Training heads on a stored split: the order of batches, one optimiser step a batch, a score on the validation
 //! split each epoch, and a state on disk from which any stop is made good. Heads that see the same batches are
-//! trained on one pass over the store, each as if it were alone.
+//! trained on one pass over the store, each as if it were alone; on a graphics card those of one shape are computed as one.
 
 mod error;
 mod order;
+mod stack;
 mod together;
 
 use std::ops::ControlFlow;
@@ -64,6 +65,18 @@ pub struct Job<'a> {
     pub head: &'a mut AnyHead,
     /// Put before what is said about it, where it is one of several.
     pub name: Option<&'a str>,
+}
+
+/// What one step showed.
+#[derive(Clone, Copy)]
+struct Measured {
+    loss: f64,
+    gradient_norm: f64,
+    learning_rate: f64,
+    /// Tokens or sentences with a label.
+    targets: u64,
+    /// All tokens.
+    tokens: u64,
 }
 
 /// A training between two steps.
@@ -181,31 +194,22 @@ impl<'a> Training<'a> {
 
     /// Learns from one batch.
     fn step(&mut self, batch: &Prepared<'_>, progress: &Progress) -> Result<(), TrainingError> {
-        let targets = batch
-            .targets
-            .iter()
-            .filter(|&&target| target != NO_TARGET)
-            .count() as u64;
+        let targets = labelled(batch);
         let dropout = Dropout::at(self.settings.seed, self.state.step);
         let result =
             self.head
                 .loss_and_gradients(&batch.activations, &batch.targets, Some(dropout))?;
         let rates = self.schedule.at(self.state.step);
-        let step = self.state.step + 1;
-        let diverged = |what, value| self.diverged(what, value, step, rates.learning_rate);
-        if !result.loss.is_finite() {
-            return Err(diverged("loss", result.loss));
-        }
         let mut gradients = result.gradients;
-        let limit = if self.settings.gradient_clip > 0.0 {
-            self.settings.gradient_clip
-        } else {
-            f64::INFINITY
+        let gradient_norm = clip_gradient_norm(&mut gradients, self.largest_norm())?;
+        let measured = Measured {
+            loss: result.loss,
+            gradient_norm,
+            learning_rate: rates.learning_rate,
+            targets,
+            tokens: batch.activations.tokens() as u64,
         };
-        let gradient_norm = clip_gradient_norm(&mut gradients, limit)?;
-        if !gradient_norm.is_finite() {
-            return Err(diverged("gradient norm", gradient_norm));
-        }
+        self.check(&measured)?;
         if targets > 0 {
             self.optimiser.step(
                 self.head.parameters(),
@@ -214,40 +218,61 @@ impl<'a> Training<'a> {
                 rates.beta1,
             )?;
         }
-        self.state.step = step;
+        self.record(&measured, progress)
+    }
+
+    /// What the gradients' norm is clipped to.
+    fn largest_norm(&self) -> f64 {
+        if self.settings.gradient_clip > 0.0 {
+            self.settings.gradient_clip
+        } else {
+            f64::INFINITY
+        }
+    }
+
+    /// Refuses a step whose numbers are none.
+    fn check(&self, measured: &Measured) -> Result<(), TrainingError> {
+        let numbers = [
+            ("loss", measured.loss),
+            ("gradient norm", measured.gradient_norm),
+        ];
+        match numbers.into_iter().find(|(_, value)| !value.is_finite()) {
+            Some((what, value)) => Err(self.diverged(what, value, measured.learning_rate)),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a step that was taken, and tells of it.
+    fn record(&mut self, measured: &Measured, progress: &Progress) -> Result<(), TrainingError> {
+        self.state.step += 1;
         let sums = &mut self.state.sums;
         #[expect(
             clippy::cast_precision_loss,
             reason = "counts of tokens are far below 2^52"
         )]
-        let weight = targets as f64;
-        sums.loss += result.loss * weight;
-        sums.targets += targets;
-        sums.tokens += batch.activations.tokens() as u64;
-        progress.inc(batch.activations.tokens() as u64);
+        let weight = measured.targets as f64;
+        sums.loss += measured.loss * weight;
+        sums.targets += measured.targets;
+        sums.tokens += measured.tokens;
+        progress.inc(measured.tokens);
         let (epoch, epochs) = (self.state.epoch + 1, self.settings.epochs);
         let loss = number(mean(sums.loss, sums.targets));
         let best = self.state.best.and_then(|best| best.value);
         let best = best.map_or(String::new(), |best| format!(", best score {best:.4}"));
         progress.set_message(format!("epoch {epoch}/{epochs}, loss {loss}{best}"));
-        let learning_rate = rates.learning_rate;
         let event = metrics::Step {
-            step,
+            step: self.state.step,
             epoch,
-            loss: result.loss,
-            learning_rate,
-            gradient_norm,
+            loss: measured.loss,
+            learning_rate: measured.learning_rate,
+            gradient_norm: measured.gradient_norm,
         };
         Ok(self.log.add(&Event::Step(event))?)
     }
 
-    fn diverged(
-        &self,
-        what: &'static str,
-        value: f64,
-        step: u64,
-        learning_rate: f64,
-    ) -> TrainingError {
+    /// The step after those that are counted went wrong.
+    fn diverged(&self, what: &'static str, value: f64, learning_rate: f64) -> TrainingError {
+        let step = self.state.step + 1;
         let kept = if self.state.epoch == 0 {
             "No epoch was done, so there is nothing to keep: --overwrite starts anew".to_owned()
         } else {
@@ -313,6 +338,12 @@ impl<'a> Training<'a> {
             &self.optimiser,
         )?)
     }
+}
+
+/// Tokens or sentences of a batch that have a label.
+fn labelled(batch: &Prepared<'_>) -> u64 {
+    let targets = batch.targets.iter();
+    targets.filter(|&&target| target != NO_TARGET).count() as u64
 }
 
 /// Whether `value` beats the best so far; of equal scores the first stays. Without a validation split the latest

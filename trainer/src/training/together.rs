@@ -1,33 +1,77 @@
 //! Several heads on one pass over the store each epoch. Each keeps its own place: those that are ahead, taken up from a
 //! later checkpoint, wait until the others have caught up.
 
+use std::ops::ControlFlow;
+
 use shared::signals::StopFlag;
-use shared::terminal::Terminal;
+use shared::terminal::{Progress, Terminal};
 
 use super::order::{Batches, Order};
+use super::stack::{self, Stack};
 use super::{Data, Job, Outcome, Trained, Training, TrainingError};
-use crate::batches::{self, BatchSize, LoadError};
+use crate::batches::{self, BatchSize, LoadError, Prepared};
 use crate::evaluation::{self, EvaluationError, Scores};
 
 /// A training and what became of it.
-struct Member<'a> {
-    training: Training<'a>,
+pub(super) struct Member<'a> {
+    pub(super) training: Training<'a>,
     ended: Option<Result<Outcome, TrainingError>>,
 }
 
 impl Member<'_> {
-    fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.ended.is_none()
     }
 
     /// Keeps an error; the others go on.
-    fn keep<T>(&mut self, result: Result<T, TrainingError>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, result: Result<T, TrainingError>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
                 self.ended = Some(Err(error));
                 None
             }
+        }
+    }
+}
+
+/// Who takes a batch: a head, or several that are computed as one.
+enum Taker<'m, 'a> {
+    One(&'m mut Member<'a>),
+    Several(Stack<'m, 'a>),
+}
+
+impl<'m, 'a> Taker<'m, 'a> {
+    fn of(members: Vec<&'m mut Member<'a>>, on_device: bool) -> Vec<Self> {
+        if on_device {
+            stack::alike(members)
+                .into_iter()
+                .map(Self::Several)
+                .collect()
+        } else {
+            members.into_iter().map(Self::One).collect()
+        }
+    }
+
+    fn take(
+        &mut self,
+        batch: &Prepared<'_>,
+        progress: &Progress,
+    ) -> Result<ControlFlow<()>, TrainingError> {
+        match self {
+            Self::One(member) => member.training.take(batch, progress),
+            Self::Several(stack) => stack.take(batch, progress),
+        }
+    }
+
+    /// The heads, with what became of them.
+    fn end(self, taken: Result<(), TrainingError>, progress: &Progress) -> Vec<&'m mut Member<'a>> {
+        match self {
+            Self::One(member) => {
+                member.keep(taken);
+                vec![member]
+            }
+            Self::Several(stack) => stack.end(taken, progress),
         }
     }
 }
@@ -107,17 +151,18 @@ fn run(
             member.training.since = std::time::Instant::now();
         }
         let of_epoch = batches.of_epoch(epoch);
+        let mut takers = Taker::of(now, batches.split.is_on_device());
         let taken = batches::share(
             batches.split,
             &of_epoch,
             first,
-            &mut now,
+            &mut takers,
             workers,
-            |member, batch| member.training.take(batch, &progress),
+            |taker, batch| taker.take(batch, &progress),
         )?;
-        for (member, taken) in now.iter_mut().zip(taken) {
-            member.keep(taken);
-        }
+        let ended = takers.into_iter().zip(taken);
+        let now = ended.flat_map(|(taker, taken)| taker.end(taken, &progress));
+        let now: Vec<&mut Member<'_>> = now.collect();
         let whole = !stop.stopped() && close_epoch(now, data, batches.batch_size(), workers, stop)?;
         if !whole {
             for member in members.iter_mut().filter(|member| member.is_running()) {

@@ -1,0 +1,291 @@
+//! Where heads find the activations of a split: in the store, for heads on the CPU; else in the memory of a graphics card,
+//! all of them at once if there is room, or batch by batch as they are needed.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cache::{Hidden, SplitReader, StoreDtype};
+use rayon::prelude::*;
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::LoadError;
+use crate::activations::BatchError;
+use crate::activations::device::{stored_kind, widened};
+use crate::activations::memory::{Shared, pinned, upload, with_bytes_mut};
+
+/// Where heads find the activations of a split.
+#[derive(Debug, Default)]
+pub enum Placement {
+    /// Where they lie in the store.
+    #[default]
+    Stored,
+    /// All in the memory of a device.
+    Resident(Arc<Resident>),
+    /// Copied to a device batch by batch.
+    Streamed(Stream),
+}
+
+/// Bytes of a split that are brought to a device at once.
+const PIECE: usize = 64 << 20;
+
+/// Bytes that a thread copies at once.
+const COPIED_AT_ONCE: usize = 1 << 20;
+
+/// Pinned buffers of a [`Stream`]: one is filled while the card reads the others.
+const BUFFERS: usize = 3;
+
+/// How many times a batch's activations, as float32, take room beside the store: the batches that are read ahead, and what
+/// the hungriest head, attention fusion, makes of one.
+const BATCHES: u64 = 12;
+
+/// Room for libtorch's kernels, the head and its optimiser.
+const WORKSPACE: u64 = 1 << 30;
+
+/// Whether `resident` bytes of activations, as stored, can be kept on a card with `free` bytes, in training with batches of so
+/// many tokens.
+#[must_use]
+pub const fn fits(resident: u64, free: u64, batch_tokens: u64, layers: u64, hidden: u64) -> bool {
+    let batch = batch_tokens.saturating_mul(layers * hidden * 4);
+    let working = batch.saturating_mul(BATCHES).saturating_add(WORKSPACE);
+    resident.saturating_add(working) <= free
+}
+
+/// Vectors of a store as a tensor has them.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    dtype: StoreDtype,
+    layers: usize,
+    hidden: usize,
+}
+
+impl Shape {
+    fn of(reader: &SplitReader) -> Self {
+        let layout = reader.layout();
+        Self {
+            dtype: layout.dtype,
+            layers: layout.layers,
+            hidden: layout.hidden,
+        }
+    }
+
+    fn row_bytes(self) -> usize {
+        self.layers * self.dtype.vector_bytes(self.hidden)
+    }
+
+    /// Room for so many rows.
+    fn empty(self, rows: usize, device: Device) -> Result<Tensor, TchError> {
+        let (kind, numbers) = self.kind();
+        let shape =
+            [rows, self.layers, numbers].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
+        Tensor::f_empty(shape, (kind, device))
+    }
+
+    fn kind(self) -> (Kind, usize) {
+        stored_kind(self.dtype, self.hidden)
+    }
+}
+
+/// A whole split in the memory of a device, in the store's number format.
+#[derive(Debug)]
+pub struct Resident {
+    /// `[tokens, layers, as stored]`
+    rows: Shared,
+    shape: Shape,
+    device: Device,
+}
+
+impl Resident {
+    /// Brings all activations of a split to `device`, checked as the store was opened; `loaded` hears of every piece's bytes.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the device has no room.
+    pub fn load(
+        reader: &SplitReader,
+        device: Device,
+        mut loaded: impl FnMut(u64),
+    ) -> Result<Self, LoadError> {
+        let shape = Shape::of(reader);
+        let tokens = reader.tokens();
+        let at_once = (PIECE / shape.row_bytes().max(1)).clamp(1, tokens.max(1));
+        let torch = |error: TchError| LoadError::from(BatchError::from(error));
+        let rows = shape.empty(tokens, device).map_err(torch)?;
+        let buffer = shape.empty(at_once, Device::Cpu);
+        let buffer = buffer
+            .and_then(|buffer| pinned(&buffer, device))
+            .map_err(torch)?;
+        for first in (0..tokens).step_by(at_once) {
+            let end = tokens.min(first + at_once);
+            let stored = reader.rows(first as u64..end as u64)?;
+            let copied = fill(&buffer, std::slice::from_ref(&stored), end - first)
+                .and_then(|filled| narrow(&rows, first, end - first)?.f_copy_(&filled));
+            copied.map_err(torch)?;
+            loaded(((end - first) * shape.row_bytes()) as u64);
+        }
+        Ok(Self {
+            rows: Shared::new(rows),
+            shape,
+            device,
+        })
+    }
+
+    /// The rows of these tokens, `[tokens, layers, hidden]` float32.
+    fn batch(&self, tokens: &[Range<u64>]) -> Result<Tensor, TchError> {
+        let places: Vec<i64> = tokens
+            .iter()
+            .cloned()
+            .flatten()
+            .map(u64::cast_signed)
+            .collect();
+        let places = upload(&Tensor::f_from_slice(&places)?, self.device)?;
+        let stored = self.rows.get().f_index_select(0, &places)?;
+        widened(&stored, self.shape.dtype, self.shape.hidden)
+    }
+}
+
+/// The way of batches to a device: through pinned buffers, which it reads while the next one is filled.
+#[derive(Debug)]
+pub struct Stream {
+    ring: Mutex<Ring>,
+    shape: Shape,
+    device: Device,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    buffers: Vec<Tensor>,
+    /// The next one to be filled.
+    next: usize,
+    /// What was copied to the device last.
+    last: Option<Tensor>,
+}
+
+impl Stream {
+    /// The way of batches of this split.
+    #[must_use]
+    pub fn new(reader: &SplitReader, device: Device) -> Self {
+        Self {
+            ring: Mutex::default(),
+            shape: Shape::of(reader),
+            device,
+        }
+    }
+
+    /// The rows of `sequences`, `[tokens, layers, hidden]` float32. The copy may still be under way; what is computed with
+    /// them waits for it.
+    fn batch(&self, sequences: &[Hidden<'_>]) -> Result<Tensor, TchError> {
+        let tokens = sequences.iter().map(Hidden::tokens).sum();
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffer = ring.buffer(tokens, self.shape, self.device)?;
+        let filled = fill(&buffer, sequences, tokens)?;
+        let stored = filled.f_to_device_(self.device, self.shape.kind().0, true, true)?;
+        ring.last = Some(stored.shallow_clone());
+        drop(ring);
+        widened(&stored, self.shape.dtype, self.shape.hidden)
+    }
+}
+
+impl Ring {
+    /// A buffer for so many rows that the device does not read any more.
+    fn buffer(&mut self, rows: usize, shape: Shape, device: Device) -> Result<Tensor, TchError> {
+        if self.next == BUFFERS {
+            self.wait()?;
+            self.next = 0;
+        }
+        let place = self.next;
+        self.next += 1;
+        let large =
+            |buffer: &&Tensor| buffer.size().first() >= Some(&i64::try_from(rows).unwrap_or(0));
+        if let Some(buffer) = self.buffers.get(place).filter(large) {
+            return Ok(buffer.shallow_clone());
+        }
+        // A little more than asked for, lest every batch that is the largest so far asks again.
+        let buffer = pinned(&shape.empty(rows + rows / 4, Device::Cpu)?, device)?;
+        self.buffers.truncate(place);
+        self.buffers.push(buffer.shallow_clone());
+        Ok(buffer)
+    }
+
+    /// Waits until everything has been copied: a number that comes back comes after all that was asked for before.
+    fn wait(&mut self) -> Result<(), TchError> {
+        if let Some(last) = self.last.take().filter(|last| last.numel() > 0) {
+            let first = last.f_flatten(0, -1)?.f_narrow(0, 0, 1)?;
+            drop(first.f_to_device(Device::Cpu)?);
+        }
+        Ok(())
+    }
+}
+
+/// Fills the first `rows` rows of a buffer, which are returned.
+fn fill(buffer: &Tensor, sequences: &[Hidden<'_>], rows: usize) -> Result<Tensor, TchError> {
+    let mut filled = narrow(buffer, 0, rows)?;
+    let done = with_bytes_mut(&mut filled, |bytes| {
+        let mut rest = bytes;
+        let mut copies = Vec::new();
+        let pieces = sequences.iter().flat_map(Hidden::pieces);
+        for piece in pieces.flat_map(|piece| piece.chunks(COPIED_AT_ONCE)) {
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(piece.len());
+            copies.push((own, piece));
+            rest = others;
+        }
+        copies
+            .into_par_iter()
+            .for_each(|(own, piece)| own.copy_from_slice(piece));
+    });
+    done.ok_or_else(|| TchError::Shape("a buffer that is not in main memory".to_owned()))?;
+    Ok(filled)
+}
+
+fn narrow(rows: &Tensor, first: usize, count: usize) -> Result<Tensor, TchError> {
+    let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+    rows.f_narrow(0, number(first), number(count))
+}
+
+impl Placement {
+    /// Whether heads find the activations on a device.
+    #[must_use]
+    pub const fn is_on_device(&self) -> bool {
+        !matches!(self, Self::Stored)
+    }
+
+    /// The rows of sequences on the device; nothing for those in the store.
+    pub(super) fn rows(
+        &self,
+        reader: &SplitReader,
+        sequences: &[usize],
+    ) -> Result<Option<Tensor>, LoadError> {
+        let rows = match self {
+            Self::Stored => return Ok(None),
+            Self::Resident(resident) => {
+                let tokens = sequences.iter().map(|&sequence| reader.tokens_of(sequence));
+                resident.batch(&tokens.collect::<Result<Vec<_>, _>>()?)
+            }
+            Self::Streamed(stream) => {
+                let states = sequences
+                    .iter()
+                    .map(|&sequence| reader.hidden_states(sequence));
+                stream.batch(&states.collect::<Result<Vec<_>, _>>()?)
+            }
+        };
+        Ok(Some(rows.map_err(BatchError::from)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BERT-large on CoNLL-2003, training and validation: 280,000 tokens of 25 layers of 1024 numbers in float16.
+    #[test]
+    fn a_store_is_kept_where_it_fits_with_room_for_training() {
+        let resident = 280_000 * 25 * 1024 * 2;
+        let on = |gib: u64, batch_tokens| fits(resident, gib << 30, batch_tokens, 25, 1024);
+        assert!(on(139, 1_000) && on(24, 1_000) && on(16, 1_000));
+        assert!(
+            !on(14, 1_000),
+            "14.3 GB of activations and 2 GB to work with"
+        );
+        assert!(on(80, 32_000) && !on(40, 32_000), "a batch takes 3 GB");
+        assert!(!fits(0, 1 << 60, u64::MAX, 25, 1024));
+        assert!(fits(0, WORKSPACE, 0, 1, 1) && !fits(1, WORKSPACE, 0, 1, 1));
+    }
+}

@@ -1,0 +1,161 @@
+//! Where the activations of a store go: heads on the CPU read them where they lie; for a graphics card they are kept in its
+//! memory if training and validation fit, else they are brought there batch by batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cache::{Io, Reading, SplitReader, Store};
+use shared::dataset::SplitName;
+use shared::terminal::Terminal;
+use tch::Device;
+
+use super::CommandError;
+use super::options::StoreArgs;
+use crate::batches::{BatchSize, Placement, Resident, Stream, fits};
+use crate::device::{self, memory};
+
+/// How training reads; evaluation, which reads everything once, has its batches brought.
+const RESIDENT: [SplitName; 2] = [SplitName::Train, SplitName::Validation];
+
+/// Where the activations of each split are.
+pub(super) struct Places {
+    device: Device,
+    resident: BTreeMap<SplitName, Arc<Resident>>,
+}
+
+impl Places {
+    /// For what goes over the store once.
+    pub(super) const fn streaming(device: Device) -> Self {
+        Self {
+            device,
+            resident: BTreeMap::new(),
+        }
+    }
+
+    /// For trainings with batches of these sizes.
+    pub(super) fn for_training(
+        store: &Store,
+        options: &StoreArgs,
+        batch_sizes: &[BatchSize],
+        device: Device,
+        terminal: &Terminal,
+    ) -> Result<Self, CommandError> {
+        let mut places = Self::streaming(device);
+        if device != Device::Cpu && on_card(store, options, batch_sizes, device, terminal)? {
+            let opened;
+            let source = if store.io() == Io::Ram {
+                let reading = Reading {
+                    io: Io::Read,
+                    checksums: !options.no_checksums,
+                };
+                opened = Store::open(store.path(), reading)?;
+                &opened
+            } else {
+                store
+            };
+            let readers = RESIDENT.iter().filter_map(|&split| source.split(split));
+            let readers: Vec<&SplitReader> = readers.collect();
+            let bytes = readers.iter().map(|reader| reader.layout().bytes()).sum();
+            let progress = terminal.progress("Loading", bytes, "bytes");
+            for reader in readers {
+                let resident = Resident::load(reader, device, |bytes| progress.inc(bytes))?;
+                places.resident.insert(reader.name(), Arc::new(resident));
+            }
+            progress.finish();
+        }
+        Ok(places)
+    }
+
+    /// Where the activations of a split are.
+    pub(super) fn of(&self, reader: &SplitReader) -> Placement {
+        match (self.device, self.resident.get(&reader.name())) {
+            (Device::Cpu, _) => Placement::Stored,
+            (_, Some(resident)) => Placement::Resident(Arc::clone(resident)),
+            (device, None) => Placement::Streamed(Stream::new(reader, device)),
+        }
+    }
+}
+
+/// Whether the activations that training looks at are kept on the card.
+fn on_card(
+    store: &Store,
+    options: &StoreArgs,
+    batch_sizes: &[BatchSize],
+    device: Device,
+    terminal: &Terminal,
+) -> Result<bool, CommandError> {
+    if !matches!(options.io.as_str(), "auto" | "device") {
+        return Ok(false);
+    }
+    let asked_for = options.io == "device";
+    let readers = RESIDENT.iter().filter_map(|&split| store.split(split));
+    let resident = readers.map(|reader| reader.layout().bytes()).sum();
+    let free = match memory::free(device) {
+        Ok(free) => free,
+        Err(why) => {
+            let message = format!(
+                "how much memory of {} is free is not known: {why}",
+                device::name(device)
+            );
+            if asked_for {
+                terminal.warn(message);
+            } else {
+                terminal.warn(format!(
+                    "{message}; activations are brought to it batch by batch"
+                ));
+            }
+            return Ok(asked_for);
+        }
+    };
+    let manifest = store.manifest();
+    let (layers, hidden) = (manifest.layers.len() as u64, manifest.hidden as u64);
+    let tokens = batch_sizes.iter().map(|&size| batch_tokens(store, size));
+    let fits = fits(resident, free, tokens.max().unwrap_or(0), layers, hidden);
+    let sizes = format!(
+        "{} of activations, {} free",
+        gibibytes(resident),
+        gibibytes(free)
+    );
+    if asked_for && !fits {
+        return Err(CommandError::Option(format!(
+            "--io device: {} has no room for training and validation split and the work on them ({sizes}); without --io device, \
+             activations are brought to it batch by batch",
+            device::name(device)
+        )));
+    }
+    let how = if fits {
+        "kept in its memory"
+    } else {
+        "brought to it batch by batch"
+    };
+    terminal.status(format!("{}: {sizes}, {how}", device::name(device)));
+    Ok(fits)
+}
+
+/// About the most sub-words of a batch: batches of sentences vary around their mean.
+fn batch_tokens(store: &Store, size: BatchSize) -> u64 {
+    match size {
+        BatchSize::Tokens(tokens) => tokens as u64,
+        BatchSize::Sentences(sentences) => {
+            let of = store.manifest().splits.get(&SplitName::Train);
+            let mean = of.map_or(0, |split| split.tokens.div_ceil(split.sentences.max(1)));
+            2 * mean * sentences as u64
+        }
+    }
+}
+
+/// How the files of a store are best read for a device: what `auto` is for a CPU, but what is kept on the card is not kept in
+/// main memory too.
+pub(super) fn reading(io: &str) -> Io {
+    match io {
+        "mmap" => Io::Mmap,
+        "read" | "device" => Io::Read,
+        "ram" => Io::Ram,
+        _ => Io::Auto,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+pub(super) fn gibibytes(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}

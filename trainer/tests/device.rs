@@ -1,0 +1,295 @@
+//! Training on activations in a device's memory, here the CPU's: kept there whole or brought there batch by batch, a head alone or
+//! several as one, it is the training that the kernels of the CPU give.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is the failure being reported, in helpers too"
+)]
+
+#[path = "cli/store.rs"]
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::{Io, Store};
+use shared::dataset::{SplitName, Task};
+use shared::signals::StopFlag;
+use shared::terminal::{Terminal, Verbosity};
+use store::{Recipe, build};
+use tch::Device;
+use trainer::batches::{BatchSize, LabelledSplit, Placement, Resident, Stream};
+use trainer::head::{self, AnyHead, HeadKind, HeadOptions};
+use trainer::metrics::{self, Event};
+use trainer::run::{self, Config, Existing, Settings};
+use trainer::schedule::ScheduleKind;
+use trainer::training::{self, Data, Job, Order, Outcome, TrainingError};
+
+/// Where the activations are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    Store,
+    Resident,
+    Streamed,
+}
+
+fn split(store: &Store, name: SplitName, place: Where) -> LabelledSplit<'_> {
+    let split = LabelledSplit::of(store, name, Task::Ner).unwrap();
+    let placement = match place {
+        Where::Store => Placement::Stored,
+        Where::Resident => {
+            let mut bytes = 0;
+            let resident = Resident::load(split.reader, Device::Cpu, |more| bytes += more);
+            // Three layers of eight float16 numbers.
+            assert_eq!(bytes, split.reader.tokens() as u64 * 48);
+            Placement::Resident(Arc::new(resident.unwrap()))
+        }
+        Where::Streamed => Placement::Streamed(Stream::new(split.reader, Device::Cpu)),
+    };
+    split.placed(placement)
+}
+
+fn settings(seed: u64, learning_rate: f64) -> Settings {
+    Settings {
+        epochs: 3,
+        learning_rate,
+        schedule: ScheduleKind::OneCycle,
+        warm_up: None,
+        batch_size: BatchSize::Sentences(8),
+        gradient_clip: 1.0,
+        weight_decay: 0.0,
+        seed,
+        order_seed: Some(5),
+        shuffle: true,
+        patience: None,
+        limit_train: None,
+        init_weights: None,
+    }
+}
+
+/// A run: its head and how it is trained.
+type Planned = (HeadOptions, Settings);
+
+fn planned(kind: &str, settings: Settings) -> Planned {
+    let kind: HeadKind = kind.parse().unwrap();
+    (HeadOptions::new(kind, vec![0, 1, 2], 8, 5), settings)
+}
+
+/// Trains runs that share their batches into `folder/0`, `folder/1`, ...
+fn train(
+    folder: &Path,
+    store: &Store,
+    place: Where,
+    runs: &[Planned],
+    stop: &StopFlag,
+) -> Vec<Result<Outcome, TrainingError>> {
+    tch::set_num_threads(1);
+    let (train, validation) = (
+        split(store, SplitName::Train, place),
+        split(store, SplitName::Validation, place),
+    );
+    let mut heads = Vec::new();
+    for (place, (options, settings)) in runs.iter().enumerate() {
+        let classes = train.table.classes.clone();
+        let config = Config::new(Task::Ner, classes, options.clone(), settings.clone(), store);
+        let folder = folder.join(place.to_string());
+        run::prepare(&folder, &config, Existing::Resume).unwrap();
+        let head: Box<AnyHead> = head::build(options, Device::Cpu, settings.seed).unwrap();
+        heads.push((folder, config, head));
+    }
+    let jobs = heads.iter_mut().map(|(folder, config, head)| Job {
+        folder,
+        config,
+        head: head.as_mut(),
+        name: Some("run"),
+    });
+    let data = Data {
+        train: &train,
+        validation: Some(&validation),
+    };
+    let (order, terminal) = (
+        Order::of(&runs[0].1),
+        Terminal::new(Verbosity::Quiet, false),
+    );
+    let trained = training::train(jobs.collect(), order, &data, 1, &terminal, stop).unwrap();
+    let outcome = |trained: Result<training::Trained, _>| trained.map(|trained| trained.outcome);
+    trained.into_iter().map(outcome).collect()
+}
+
+/// Loss and gradient norm of every step, and the validation score of every epoch.
+fn measured(folder: &Path) -> (Vec<(f64, f64)>, Vec<f64>) {
+    let (mut steps, mut scores) = (Vec::new(), Vec::new());
+    for event in metrics::read(folder).unwrap() {
+        match event {
+            Event::Step(step) => {
+                assert_eq!(step.step, steps.len() as u64 + 1);
+                steps.push((step.loss, step.gradient_norm));
+            }
+            Event::Epoch(epoch) => {
+                assert!(epoch.seconds > 0.0 && epoch.tokens_per_second > 0.0);
+                scores.push(epoch.validation.unwrap().value);
+            }
+            Event::Final(_) => {}
+        }
+    }
+    (steps, scores)
+}
+
+fn assert_near(what: &str, got: &Path, expected: &Path) {
+    let ((steps, scores), (expected, expected_scores)) = (measured(got), measured(expected));
+    assert_eq!(steps.len(), expected.len(), "{what}");
+    for (step, (got, expected)) in steps.iter().zip(&expected).enumerate() {
+        let near = |got: f64, expected: f64| (got - expected).abs() <= 1e-4 * expected;
+        assert!(
+            near(got.0, expected.0) && near(got.1, expected.1),
+            "{what}, step {step}: {got:?} for {expected:?}"
+        );
+    }
+    // A token whose best classes are as good as equal may go either way.
+    for (got, expected) in scores.iter().zip(&expected_scores) {
+        assert!(
+            (got - expected).abs() <= 0.01,
+            "{what}: {scores:?} for {expected_scores:?}"
+        );
+    }
+}
+
+fn toy(sentences: usize) -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Recipe {
+        sentences,
+        ..Recipe::default()
+    };
+    let path = build(folder.path(), &recipe);
+    let store = Store::open(&path, Io::Auto).unwrap();
+    (folder, store)
+}
+
+#[test]
+fn a_training_is_the_same_wherever_the_activations_are() {
+    let (folder, store) = toy(150);
+    for kind in [
+        "adapter",
+        "attention-fusion",
+        "scalar-mix",
+        "last",
+        "concat:0,2",
+    ] {
+        let runs = [planned(kind, settings(1, 1e-2))];
+        for place in [Where::Store, Where::Resident, Where::Streamed] {
+            let folder = folder.path().join(format!("{kind}-{place:?}"));
+            let done = train(&folder, &store, place, &runs, &StopFlag::default());
+            assert!(matches!(done.as_slice(), [Ok(Outcome::Done)]), "{kind}");
+        }
+        let of = |place: Where| folder.path().join(format!("{kind}-{place:?}/0"));
+        assert_near(kind, &of(Where::Resident), &of(Where::Store));
+        assert_eq!(
+            measured(&of(Where::Resident)),
+            measured(&of(Where::Streamed)),
+            "{kind}"
+        );
+    }
+}
+
+/// Seeds, learning rates and limits of norms in any combination, and a head of another shape among them.
+#[test]
+fn heads_as_one_are_trained_as_each_alone() {
+    let (folder, store) = toy(150);
+    let mut runs: Vec<Planned> = [(1, 1e-2), (2, 1e-2), (2, 3e-3), (9, 1e-3)]
+        .map(|(seed, rate)| planned("adapter", settings(seed, rate)))
+        .into();
+    runs[3].1.gradient_clip = 0.0;
+    runs[2].1.weight_decay = 0.1;
+    runs.insert(2, planned("scalar-mix", settings(3, 1e-2)));
+    let together = folder.path().join("together");
+    let done = train(
+        &together,
+        &store,
+        Where::Resident,
+        &runs,
+        &StopFlag::default(),
+    );
+    assert!(
+        done.iter().all(|done| matches!(done, Ok(Outcome::Done))),
+        "{done:?}"
+    );
+    for (place, run) in runs.iter().enumerate() {
+        let alone = folder.path().join(format!("alone-{place}"));
+        let run = std::slice::from_ref(run);
+        let done = train(&alone, &store, Where::Store, run, &StopFlag::default());
+        assert!(matches!(done.as_slice(), [Ok(Outcome::Done)]));
+        let what = format!("run {place}");
+        assert_near(&what, &together.join(place.to_string()), &alone.join("0"));
+    }
+}
+
+#[test]
+fn a_head_that_diverges_ends_alone() {
+    let (folder, store) = toy(100);
+    let mut runs: Vec<Planned> = [1, 2, 3]
+        .map(|seed| planned("adapter", settings(seed, 1e-2)))
+        .into();
+    runs[1].1.learning_rate = 1e30;
+    runs[1].1.gradient_clip = 0.0;
+    let (with, without) = (folder.path().join("with"), folder.path().join("without"));
+    let done = train(&with, &store, Where::Resident, &runs, &StopFlag::default());
+    let Err(TrainingError::Diverged { step, epoch, .. }) = &done[1] else {
+        panic!("{:?}", done[1])
+    };
+    assert!(*epoch == 1 && *step < 13, "step {step} of epoch {epoch}");
+    assert_eq!(measured(&with.join("1")).0.len() as u64, step - 1);
+    runs.remove(1);
+    let done = train(
+        &without,
+        &store,
+        Where::Resident,
+        &runs,
+        &StopFlag::default(),
+    );
+    assert!(done.iter().all(Result::is_ok));
+    assert_near("first", &with.join("0"), &without.join("0"));
+    assert_near("last", &with.join("2"), &without.join("1"));
+}
+
+#[test]
+fn heads_as_one_that_are_stopped_end_as_if_they_never_were() {
+    let (folder, store) = toy(150);
+    let runs: Vec<Planned> = [1, 2]
+        .map(|seed| planned("adapter", settings(seed, 1e-2)))
+        .into();
+    let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
+    train(&whole, &store, Where::Resident, &runs, &StopFlag::default());
+    let mut stops: u64 = 0;
+    loop {
+        // Each time a little later: before the first step, in the middle of epochs, during validation.
+        let stop = StopFlag::default();
+        let wait = Duration::from_millis(20 * stops);
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(wait);
+                stop.stop();
+            });
+            train(&stopped, &store, Where::Streamed, &runs, &stop)
+        });
+        if done.iter().all(|done| matches!(done, Ok(Outcome::Done))) {
+            break;
+        }
+        assert!(
+            done.iter().all(|done| matches!(done, Ok(Outcome::Stopped))),
+            "{done:?}"
+        );
+        stops += 1;
+    }
+    assert!(stops > 0);
+    for run in ["0", "1"] {
+        assert_eq!(
+            measured(&stopped.join(run)),
+            measured(&whole.join(run)),
+            "{stops} stops"
+        );
+        let weights =
+            |folder: &Path| fs_err::read(folder.join(run).join("adapter.safetensors")).unwrap();
+        assert_eq!(weights(&stopped), weights(&whole), "{stops} stops");
+    }
+}
