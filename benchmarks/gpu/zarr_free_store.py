@@ -1,4 +1,7 @@
-"""Reads an uncompressed store with numpy alone, from docs/format.md: what a GPU node without zarr-python has."""
+"""Reads an uncompressed store with numpy alone, from docs/format.md: what a GPU node without zarr-python has.
+
+`open(store)[split][array][:]` and `.attrs` are those of zarr-python, for scripts that use no more of it.
+"""
 
 import json
 import math
@@ -49,3 +52,47 @@ class Split:
         """[tokens, layers, hidden] of one sequence, float32."""
         rows = [self.row(token) for token in range(self.offsets[sequence], self.offsets[sequence + 1])]
         return np.stack(rows).astype(np.float32)
+
+    def whole(self):
+        """All hidden states, [tokens, layers, hidden], chunk by chunk."""
+        states = np.empty((len(self.input_ids), self.layers, self.hidden), self.dtype)
+        for first in range(0, len(states), self.chunk):
+            file, inner = divmod(first // self.chunk, self.file_chunks)
+            rows = states[first : first + self.chunk]
+            place = inner * (self.chunk * self.row_bytes + 4)
+            stored = np.fromfile(self.folder / f"hidden_states/c.{file}.0.0", self.dtype, rows.size, offset=place)
+            rows[:] = stored.reshape(rows.shape)
+        return states
+
+
+class Array:
+    """An array of one chunk, or the hidden states of a split."""
+
+    def __init__(self, store, path):
+        self.store, self.path = store, path
+        self.facts = json.loads((store / path / "zarr.json").read_text())
+        self.attrs = self.facts.get("attributes", {})
+
+    def __getitem__(self, _):
+        if self.path.endswith("/hidden_states"):
+            return Split(self.store, self.path.split("/")[0]).whole()
+        (length,) = self.facts["shape"]
+        return np.fromfile(self.store / self.path / "c.0", self.facts["data_type"], length)
+
+
+class Group:
+    """A store, or one of its groups."""
+
+    def __init__(self, store, path=""):
+        self.store, self.path = store, path
+
+    def __getitem__(self, name):
+        path = f"{self.path}/{name}".lstrip("/")
+        kind = json.loads((self.store / path / "zarr.json").read_text())["node_type"]
+        return Array(self.store, path) if kind == "array" else Group(self.store, path)
+
+
+def open(store, mode="r"):
+    """The store at a path."""
+    assert mode == "r"
+    return Group(Path(store))
