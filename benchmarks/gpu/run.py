@@ -5,9 +5,11 @@ with lengths like those of CoNLL-2003, and so are their tags: what is compared i
 """
 
 import argparse
+import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +25,14 @@ SIZES = {
     "tiny": dict(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
     "bert-base": dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072),
     "bert-large": dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
+}
+
+# Other ways to the same store, to see what each is worth: lanes and rows, docs/gpu.md.
+VARIANTS = {
+    "one lane": ["--lanes", 1],
+    "two lanes": ["--lanes", 2],
+    "rows by the processor": ["--lanes", 1, "--rows", "host"],
+    "rows by the graph": ["--lanes", 1, "--rows", "device"],
 }
 
 
@@ -180,15 +190,33 @@ def distances(bench, size, dtype, model, data):
     return {"largest_distance": worst, "over_mean_size": relative, "provider": found["provider"]}
 
 
-def extraction(bench, size, dtype, model, data, tokens):
-    """Ours: real tokens a second, results in host memory and on disk."""
-    out = bench.work / f"cache-{size}"
+def extraction(bench, name, dtype, model, data, *options):
+    """Ours: real tokens a second, results in host memory and on disk; with the size of batches that it chooses."""
+    out = bench.work / f"cache-{name}"
     found = bench.program(
-        "extractor", "--model", model, "--dataset", data, "--out", out, "--overwrite", "--dtype", dtype,
-        "--max-batch-tokens", 16384,
+        "extractor", "--model", model, "--dataset", data, "--out", out, "--overwrite", "--dtype", dtype, *options
     )
-    keys = ["store", "tokens_encoded", "seconds", "tokens_per_second", "padding_share", "outside_encoder_share", "limit", "wall"]
+    keys = ["store", "tokens_encoded", "seconds", "tokens_per_second", "padding_share", "outside_encoder_share", "limit", "time", "setup", "wall"]
     return {key: found[key] for key in keys}
+
+
+def variant(bench, name, dtype, model, data, *options):
+    """The same otherwise used; its store must be the same, and goes."""
+    found = extraction(bench, "variant", dtype, model, data, "--max-batch-tokens", bench.get(name, "setup")["max_batch_tokens"], *options)
+    digests = [hidden_states_digest(Path(store)) for store in (bench.get(name, "store"), found["store"])]
+    shutil.rmtree(bench.work / "cache-variant")
+    return {**found, "store": None, "same_bytes": digests[0] == digests[1]}
+
+
+def hidden_states_digest(store):
+    """Over all files of hidden states, by name."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in store.rglob("hidden_states/**/*") if path.is_file()):
+        digest.update(str(path.relative_to(store)).encode())
+        with path.open("rb") as file:
+            while block := file.read(2**24):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def pytorch(bench, name, model, data, *arguments):
@@ -199,20 +227,65 @@ def pytorch(bench, name, model, data, *arguments):
     return {**found, "epoch_s": median(seconds), "tokens_per_second": tokens / median(seconds)}
 
 
-def training(bench, store, epochs, name):
-    """Ours: epochs from the stored activations."""
+def events(folder, kind):
+    """What a run measured, of one kind."""
+    lines = (json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
+    return [event for event in lines if event["event"] == kind]
+
+
+def training(bench, store, epochs, name, *options):
+    """Ours: epochs from the stored activations; by itself in the card's memory, if there is room."""
     runs = bench.work / "runs"
     found = bench.program(
-        "trainer", "--cache", store, "--epochs", epochs, "--out", runs, "--name", name, "--overwrite"
+        "trainer", "--cache", store, "--epochs", epochs, "--out", runs, "--name", name, "--overwrite", *options
     )
-    events = [json.loads(line) for line in (runs / name / "metrics.jsonl").read_text().splitlines() if '"epoch",' in line]
-    later = [event for event in events[1:] if event["event"] == "epoch"]
+    later = events(runs / name, "epoch")[1:]
     return {
         "epoch_s": median(event["seconds"] for event in later),
         "tokens_per_second": median(event["tokens_per_second"] for event in later),
         "f1": found["scores"]["validation"]["value"],
         "wall": found["wall"],
     }
+
+
+def repeated(bench, store, name):
+    """Whether two trainings with --deterministic give the same bits, and what that costs."""
+    runs = [f"{name}-again-{i}" for i in range(2)]
+    found = [training(bench, store, 3, run, "--deterministic") for run in runs]
+    steps, weights = (
+        [read(bench.work / "runs" / run) for run in runs]
+        for read in (lambda run: events(run, "step"), lambda run: (run / "adapter.safetensors").read_bytes())
+    )
+    return {**found[-1], "same_bytes": steps[0] == steps[1] and weights[0] == weights[1]}
+
+
+def sweep(bench, store, name, epochs, seeds):
+    """Ours: heads that differ in their seeds, computed as one; an epoch of all, and the scores of each."""
+    config = bench.work / f"{name}.toml"
+    config.write_text(f"[defaults]\nepochs = {epochs}\norder-seed = 0\n[grid]\nseed = {list(range(seeds))}\n")
+    runs = bench.work / "runs"
+    found = bench.program("trainer", "sweep", "--cache", store, "--config", config, "--out", runs, "--overwrite")
+    folders = [Path(run["folder"]) for group in found["groups"] for run in group["runs"]]
+    epoch = [event["seconds"] for folder in folders for event in events(folder, "epoch")[1:]]
+    scores = [events(folder, "final") for folder in folders]
+    f1 = [last["scores"]["value"] for run in scores for last in run if last["split"] == "validation"]
+    # Each head tells of its share of the time.
+    return {"epoch_s_of_all": median(epoch) * len(folders), "validation": f1, "wall": found["wall"]}
+
+
+def f1(bench, store, name, epochs=8, seeds=3):
+    """F1 on the validation split in per cent, means over seeds: ours and PyTorch's from the same activations."""
+    ours = sweep(bench, store, name, epochs, seeds)["validation"]
+    options = ["--store", store, "--task", "ner", "--epochs", epochs]
+    theirs = [bench.script("train_store.py", *options, "--seed", seed)["validation"] for seed in range(seeds)]
+    mean = lambda scores: 100 * sum(scores) / len(scores)
+    return {"ours": ours, "theirs": theirs, "difference": mean(ours) - mean(theirs)}
+
+
+def f1_distance(bench):
+    """Of our mean F1 from theirs, in points; None if not measured."""
+    difference = bench.get(f"{bench.options.sizes[0]}: F1", "difference")
+    return None if difference is None else abs(difference)
 
 
 def table(bench):
@@ -235,6 +308,8 @@ def table(bench):
         ("20 epochs with extraction against the encoder in every step, float16", 10, 30,
          ratio(20 * tokens / every, ours_wall) if every and tokens and ours_wall else None),
         ("whole job, 20 epochs, s (less is better)", 90, 30, ours_wall),
+        ("distance of F1 from PyTorch's on the same activations, points (less is better)", 0.3, 0.3, f1_distance(bench)),
+        ("eight heads as one against eight times one", 1.0, 4.0, ratio(8 * (train.get("epoch_s") or 0), bench.get(f"{size}: eight heads as one", "epoch_s_of_all"))),
     ]
     show = lambda value: "not measured" if value is None else f"{value:,.2f}"
     lines = ["| measure | at least | aim | measured |", "|---|---|---|---|"]
@@ -269,12 +344,20 @@ def main():
         if cuda:
             bench.step(f"{size}: distance f16", lambda: distances(bench, size, "f16", model, few))
         dtype = "f16" if cuda else "f32"
-        bench.step(f"{size}: extraction {dtype}", lambda: extraction(bench, size, dtype, model, data, options.tokens))
+        main_step = f"{size}: extraction {dtype}"
+        bench.step(main_step, lambda: extraction(bench, size, dtype, model, data))
+        for what, other in VARIANTS.items():
+            bench.step(f"{main_step}, {what}", lambda: variant(bench, main_step, dtype, model, data, *other))
         if cuda:
-            bench.step(f"{size}: extraction f32", lambda: extraction(bench, size + "-f32", "f32", model, data, options.tokens))
-        store = bench.get(f"{size}: extraction {dtype}", "store")
+            bench.step(f"{size}: extraction f32", lambda: extraction(bench, size + "-f32", "f32", model, data))
+        store = bench.get(main_step, "store")
         if store:
             bench.step(f"{size}: training", lambda: training(bench, store, options.epochs, size))
+            bench.step(f"{size}: training, streamed", lambda: training(bench, store, 3, f"{size}-streamed", "--io", "mmap"))
+            bench.step(f"{size}: training, deterministic", lambda: repeated(bench, store, size))
+            bench.step(f"{size}: eight heads as one", lambda: sweep(bench, store, f"{size}-eight", 3, 8))
+            if size == options.sizes[0]:
+                bench.step(f"{size}: F1", lambda: f1(bench, store, f"{size}-f1"))
         memory_map = bench.work / "activations.f16"
         for precision in ["float16", "float32"] if cuda else ["float32"]:
             bench.step(

@@ -85,6 +85,25 @@ pub fn encode(
     Ok(())
 }
 
+/// Counts the values `[hidden]` of one layer of one token that were converted elsewhere, by what is known of them before they
+/// were rounded: smallest and largest, and the sum of their sizes. False, and nothing is counted, if one of them is not
+/// finite or does not fit into `dtype`: [`encode`] tells which.
+#[must_use]
+pub fn count(
+    dtype: StoreDtype,
+    hidden: usize,
+    range: [f32; 2],
+    absolute: f32,
+    stats: &mut LayerStatistics,
+) -> bool {
+    // A comparison with NaN is false.
+    let fits = absolute.is_finite() && range.iter().all(|value| value.abs() < limit(dtype));
+    if fits && hidden > 0 {
+        stats.add_known(hidden as u64, range, f64::from(absolute));
+    }
+    fits
+}
+
 /// The largest size becomes 127, and everything else the nearest of the 255 steps.
 fn quantise(values: &[f32], out: &mut [u8]) {
     let largest = values
@@ -203,6 +222,35 @@ mod tests {
         assert!(bytes_of(StoreDtype::Bf16, &[65520.0]).is_ok());
         assert!(bytes_of(StoreDtype::Bf16, &[f32::MAX]).is_err());
         assert!(bytes_of(StoreDtype::F32, &[f32::MAX]).is_ok());
+    }
+
+    #[test]
+    fn what_was_converted_elsewhere_counts_the_same() {
+        let values: Vec<f32> = (0..64_u8).map(|step| f32::from(step) - 20.25).collect();
+        let (mut own, mut elsewhere) = (LayerStatistics::default(), LayerStatistics::default());
+        let mut out = vec![0; 128];
+        encode(StoreDtype::F16, 0, &values, &mut out, &mut own).unwrap();
+        let absolute = values.iter().map(|value| value.abs()).sum();
+        let range = [-20.25, 42.75];
+        assert!(count(StoreDtype::F16, 64, range, absolute, &mut elsewhere));
+        assert_eq!(own, elsewhere);
+        for (range, absolute) in [
+            ([f32::NAN, 1.0], 1.0),
+            ([0.0, f32::NAN], 1.0),
+            ([0.0, 1.0], f32::NAN),
+            ([0.0, 1.0], f32::INFINITY),
+            ([-65520.0, 1.0], 65521.0),
+        ] {
+            assert!(!count(StoreDtype::F16, 2, range, absolute, &mut elsewhere));
+        }
+        assert_eq!(own, elsewhere);
+        assert!(count(
+            StoreDtype::Bf16,
+            2,
+            [-65520.0, 1.0],
+            65521.0,
+            &mut elsewhere
+        ));
     }
 
     #[test]

@@ -80,6 +80,13 @@ impl LayerStatistics {
             .find(|value| value.abs() >= limit)
     }
 
+    /// Adds a row of the layer by what is known of its values, all of them finite.
+    pub(crate) fn add_known(&mut self, values: u64, [minimum, maximum]: [f32; 2], absolute: f64) {
+        self.values += values;
+        self.widen(minimum, maximum);
+        self.absolute = self.absolute.saturating_add(units(absolute));
+    }
+
     fn widen(&mut self, minimum: f32, maximum: f32) {
         let (low, high) = match self.range {
             Some((low, high)) => (

@@ -12,7 +12,7 @@ use std::ops::Range;
 pub struct Batch {
     /// Indices of sequences, longest first.
     pub sequences: Vec<usize>,
-    /// Tokens of the longest sequence: the width of the padded batch.
+    /// Tokens that each is padded to: those of the longest sequence, or a few more ([`Budget::bucketed`]).
     pub width: usize,
 }
 
@@ -34,7 +34,21 @@ pub struct Budget {
     pub tokens: usize,
     /// What a run costs beside its tokens, in tokens.
     pub overhead: usize,
+    /// Widths are multiples of this, 1 for any width.
+    pub bucket: usize,
+    /// Largest width, whatever the multiples are.
+    pub longest: usize,
 }
+
+/// Tokens of a batch on a CPU, unless it is said otherwise: more is no faster there, and each layer's output takes memory
+/// for them.
+pub const CPU_TOKENS: usize = 2048;
+/// Tokens of a batch on a GPU at most, unless it is said otherwise: enough to keep the largest busy.
+pub const GPU_TOKENS: usize = 16384;
+
+/// Widths of batches on a GPU. Its kernels are fastest on multiples of 8, and its memory is laid out anew for each shape
+/// that it has not seen: the fewer there are, the less it creeps.
+const GPU_BUCKET: usize = 8;
 
 impl Budget {
     /// The budget of `tokens` on an execution provider, `cpu` or `cuda`.
@@ -46,7 +60,28 @@ impl Budget {
         Self {
             tokens,
             overhead: if provider == "cpu" { 16 } else { 256 },
+            bucket: 1,
+            longest: usize::MAX,
         }
+    }
+
+    /// The same with widths that suit a GPU, none above `longest`, which is what the encoder takes. What they add is padding.
+    #[must_use]
+    pub fn bucketed(self, longest: usize) -> Self {
+        Self {
+            bucket: GPU_BUCKET,
+            longest,
+            ..self
+        }
+    }
+
+    /// The width of a batch whose longest sequence has `tokens` tokens.
+    #[must_use]
+    pub fn width(self, tokens: usize) -> usize {
+        tokens
+            .checked_next_multiple_of(self.bucket)
+            .unwrap_or(tokens)
+            .min(self.longest.max(tokens))
     }
 }
 
@@ -60,7 +95,10 @@ pub fn batches(sequences: Range<usize>, offsets: &[u64], budget: Budget) -> Vec<
     };
     let mut order: Vec<usize> = sequences.filter(|&sequence| length(sequence) > 0).collect();
     order.sort_by_key(|&sequence| (std::cmp::Reverse(length(sequence)), sequence));
-    let widths: Vec<usize> = order.iter().map(|&sequence| length(sequence)).collect();
+    let widths: Vec<usize> = order
+        .iter()
+        .map(|&sequence| budget.width(length(sequence)))
+        .collect();
     let mut end = order.len();
     let begins = cheapest_begins(&widths, budget);
     let mut batches = Vec::new();
@@ -102,6 +140,14 @@ mod tests {
 
     use super::{Batch, Budget, batches};
 
+    fn budget(tokens: usize, overhead: usize) -> Budget {
+        Budget {
+            tokens,
+            overhead,
+            ..Budget::new(0, "cpu")
+        }
+    }
+
     #[test]
     fn longest_first_and_ties_by_index() {
         let offsets = [0, 3, 5, 5, 8, 9];
@@ -115,46 +161,29 @@ mod tests {
                 width: 2,
             },
         ];
-        assert_eq!(
-            batches(
-                0..5,
-                &offsets,
-                Budget {
-                    tokens: 6,
-                    overhead: 2
-                }
-            ),
-            expected
-        );
-        assert_eq!(
-            batches(
-                2..3,
-                &offsets,
-                Budget {
-                    tokens: 6,
-                    overhead: 2
-                }
-            ),
-            []
-        );
+        assert_eq!(batches(0..5, &offsets, budget(6, 2)), expected);
+        assert_eq!(batches(2..3, &offsets, budget(6, 2)), []);
     }
 
     #[test]
     fn a_cheap_run_is_worth_no_padding_and_a_dear_one_is() {
         let offsets = [0, 9, 18, 20, 22];
-        let count = |overhead| {
-            batches(
-                0..4,
-                &offsets,
-                Budget {
-                    tokens: 100,
-                    overhead,
-                },
-            )
-            .len()
-        };
+        let count = |overhead| batches(0..4, &offsets, budget(100, overhead)).len();
         assert_eq!(count(13), 2);
         assert_eq!(count(15), 1);
+    }
+
+    #[test]
+    fn widths_for_a_gpu_are_multiples_of_8_up_to_what_the_encoder_takes() {
+        let offsets = [0, 1, 9, 17, 47, 60];
+        let budget = budget(64, 0).bucketed(30);
+        let batches = batches(0..5, &offsets, budget);
+        let widths: Vec<usize> = batches.iter().map(|batch| batch.width).collect();
+        assert_eq!(widths, [30, 16, 8]);
+        assert_eq!(batches[2].sequences, [1, 2, 0]);
+        // The padding that they add is counted with the other.
+        assert_eq!(batches[1].padding(&offsets), 3);
+        assert_eq!(batches[2].padding(&offsets), 7);
     }
 
     /// What all ways of cutting cost at least, by trying them.
@@ -177,7 +206,7 @@ mod tests {
         ) {
             let mut offsets = vec![0];
             offsets.extend(lengths.iter().scan(0, |sum, length| { *sum += length; Some(*sum) }));
-            let batches = batches(0..lengths.len(), &offsets, Budget { tokens, overhead });
+            let batches = batches(0..lengths.len(), &offsets, budget(tokens, overhead));
             let mut seen: Vec<usize> = batches.iter().flat_map(|batch| batch.sequences.clone()).collect();
             seen.sort_unstable();
             let expected: Vec<usize> = (0..lengths.len()).filter(|&index| lengths[index] > 0).collect();
@@ -194,7 +223,7 @@ mod tests {
             tokens in 1_usize..100,
             overhead in 0_usize..50,
         ) {
-            let budget = Budget { tokens, overhead };
+            let budget = budget(tokens, overhead);
             let mut offsets = vec![0];
             offsets.extend(lengths.iter().scan(0, |sum, length| { *sum += length; Some(*sum) }));
             let batches = batches(0..lengths.len(), &offsets, budget);

@@ -8,6 +8,7 @@ mod export;
 mod extract;
 mod inspect;
 mod label;
+mod lanes;
 mod memory;
 mod options;
 mod plan;

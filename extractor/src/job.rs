@@ -1,18 +1,21 @@
 //! The extraction itself: batches through the encoder, rows into the store, both at once.
 //!
-//! The main thread feeds the encoder and turns its float32 output into rows of the store while they are still
-//! warm in the cache (reading them once for that costs no more than a copy would); a second thread writes the
+//! A lane is an encoder on a thread of its own, which turns the encoder's float32 output into rows of the store while they are
+//! still warm in the cache (reading them once for that costs no more than a copy would); another thread writes the
 //! rows of one batch while the next one is encoded. Work goes part by part: a part that a signal interrupts is
 //! dropped whole and made again by the next run, so that the bytes of a store do not depend on interruptions.
+//! On a GPU rows are made there, and two lanes take turns, across the borders of parts.
 
 mod check;
 mod convert;
+mod lanes;
 mod summary;
 mod writing;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use cache::{Manifest, Part, PartStatistics, SplitTables, StoreError, StoreWriter};
+use cache::{Manifest, Part, PartStatistics, PartWriter, SplitTables, StoreError, StoreWriter};
 use shared::dataset::SplitName;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
@@ -20,12 +23,13 @@ use shared::terminal::{Progress, Terminal};
 use thiserror::Error;
 
 pub use check::{CheckError, CheckReport, self_check};
-pub use summary::{Limit, Startup, State, Summary, Time, bytes};
+pub use summary::{Limit, Setup, Startup, State, Summary, Time, bytes};
 
 use self::convert::Converter;
+use self::lanes::{Lanes, Task};
 use self::writing::{Message, Writing};
-use crate::batch::{Batch, Budget, batches};
-use crate::encoder::{self, Encoder, EncoderError};
+use crate::batch::{Budget, batches};
+use crate::encoder::{Encoder, EncoderError};
 
 /// Why an extraction stopped.
 #[derive(Debug, Error)]
@@ -52,7 +56,7 @@ pub enum JobError {
         problem: String,
     },
     /// A thread of the program died.
-    #[error("the thread that writes the store stopped without saying why")]
+    #[error("a thread of the extraction stopped without saying why")]
     Thread,
 }
 
@@ -80,11 +84,11 @@ pub struct Work {
     pub padding: u64,
     /// From the first batch to the last byte.
     pub elapsed: Duration,
-    /// Inside the encoder.
+    /// Inside the encoder, on average over the lanes.
     pub encoding: Duration,
-    /// Turning hidden states into rows.
+    /// Turning hidden states into rows, likewise.
     pub converting: Duration,
-    /// The encoder waited for the store.
+    /// The encoders waited for the store.
     pub waiting: Duration,
     /// The writing thread was busy.
     pub writing: Duration,
@@ -111,13 +115,13 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Encodes and writes `parts`, then completes the store if nothing is missing any more.
+    /// Encodes and writes `parts` with at least one encoder, then completes the store if nothing is missing any more.
     ///
     /// # Errors
     /// [`JobError`]; finished parts stay, and the same command goes on after them.
     pub fn run(
         &self,
-        encoder: &mut Encoder,
+        encoders: &mut [Encoder],
         store: &StoreWriter,
         parts: &[Part],
     ) -> Result<Work, JobError> {
@@ -128,102 +132,147 @@ impl Job<'_> {
             .sum();
         let progress = self.terminal.progress("encoding", tokens, "tokens");
         let mut work = Work::default();
+        let lanes = u32::try_from(encoders.len()).unwrap_or(u32::MAX);
         std::thread::scope(|scope| {
             let mut run = Run {
                 job: self,
-                encoder,
+                lanes: Lanes::start(scope, encoders),
                 store,
                 writing: Writing::start(scope),
+                begun: VecDeque::new(),
+                statistics: PartStatistics::default(),
                 progress: &progress,
                 work: &mut work,
             };
-            let encoding = parts.iter().try_for_each(|part| run.part(part));
-            // The store's error is the cause when both fail: the encoder's side only saw the channel close.
+            let encoding = run.parts(parts);
+            // The store's error is the cause when both fail: the encoders' side only saw the channel close.
             work.writing = run.writing.end()?;
             encoding
         })?;
         progress.finish();
+        work.encoding /= lanes;
+        work.converting /= lanes;
         work.complete = store.complete()?;
         work.elapsed = start.elapsed();
         Ok(work)
     }
 }
 
+/// What has been begun and is still to be told the writing thread, in this order.
+enum Step {
+    Begin(Box<PartWriter>),
+    /// The rows of a batch that a lane has.
+    Rows,
+    Finish,
+    Drop,
+}
+
 /// One run over some parts.
-struct Run<'a, 'scope> {
-    job: &'a Job<'a>,
-    encoder: &'a mut Encoder,
+struct Run<'a, 'job, 'scope> {
+    job: &'job Job<'job>,
+    lanes: Lanes<'job>,
     store: &'a StoreWriter,
     writing: Writing<'scope>,
+    begun: VecDeque<Step>,
+    /// Of the part that is being written.
+    statistics: PartStatistics,
     progress: &'a Progress,
     work: &'a mut Work,
 }
 
-impl Run<'_, '_> {
-    fn part(&mut self, part: &Part) -> Result<(), JobError> {
-        let Some(table) = self
-            .job
-            .tables
-            .iter()
-            .find(|table| table.name == part.split)
-        else {
+impl<'job> Run<'_, 'job, '_> {
+    fn parts(&mut self, parts: &'job [Part]) -> Result<(), JobError> {
+        for part in parts {
+            if !self.work.interrupted {
+                self.part(part)?;
+            }
+        }
+        while !self.begun.is_empty() {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, part: &'job Part) -> Result<(), JobError> {
+        let job = self.job;
+        let Some(table) = job.tables.iter().find(|table| table.name == part.split) else {
             return Ok(());
         };
-        if self.work.interrupted {
-            return Ok(());
-        }
         let writer = match self.store.begin(part) {
             // Another process was faster.
             Err(StoreError::AlreadyDone { .. }) => return Ok(()),
             writer => writer?,
         };
-        self.writing.send(Message::Begin(Box::new(writer)))?;
-        let converter = Converter::new(self.job.manifest, table, part);
-        let mut statistics = PartStatistics::new(self.job.manifest.layers.len());
-        for batch in batches(part.sequences.clone(), &table.offsets, self.job.budget) {
-            if self.job.stop.stopped() {
+        self.begin(Step::Begin(Box::new(writer)))?;
+        let converter = Converter::new(job.manifest, table, part);
+        for batch in batches(part.sequences.clone(), &table.offsets, job.budget) {
+            if job.stop.stopped() {
                 self.work.interrupted = true;
-                return self.writing.send(Message::Drop);
+                return self.begin(Step::Drop);
             }
-            self.batch(table, &converter, &batch, &mut statistics)?;
+            while self.lanes.are_busy() {
+                self.next()?;
+            }
+            self.go_on()?;
+            let rows = self.writing.spare();
+            self.lanes.give(Task {
+                converter,
+                batch,
+                rows,
+            })?;
+            self.begin(Step::Rows)?;
         }
-        self.work.parts += 1;
-        self.writing.send(Message::Finish(statistics))
+        self.begin(Step::Finish)
     }
 
-    fn batch(
-        &mut self,
-        table: &SplitTables,
-        converter: &Converter<'_>,
-        batch: &Batch,
-        statistics: &mut PartStatistics,
-    ) -> Result<(), JobError> {
-        let started = Instant::now();
-        let hidden = self.encoder.encode(&padded(table, &batch.sequences)?)?;
-        let after_encoding = Instant::now();
-        let mut rows = self.writing.spare();
-        converter.rows(batch, &hidden, &mut rows, statistics)?;
-        let after_converting = Instant::now();
-        let tokens = rows.tokens();
-        self.writing.send(Message::Rows(rows))?;
-        self.work.encoding += after_encoding - started;
-        self.work.converting += after_converting - after_encoding;
-        self.work.waiting += after_converting.elapsed();
+    /// Notes a step, and takes it at once if nothing stands before it that has to be waited for.
+    fn begin(&mut self, step: Step) -> Result<(), JobError> {
+        self.begun.push_back(step);
+        self.go_on()
+    }
+
+    /// Takes the steps up to the next batch that has to be waited for.
+    fn go_on(&mut self) -> Result<(), JobError> {
+        while !matches!(self.begun.front(), None | Some(Step::Rows)) {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next step; if it is a batch, waits for it.
+    fn next(&mut self) -> Result<(), JobError> {
+        let message = match self.begun.pop_front() {
+            None => return Ok(()),
+            Some(Step::Rows) => return self.rows(),
+            Some(Step::Begin(writer)) => {
+                self.statistics = PartStatistics::new(self.job.manifest.layers.len());
+                Message::Begin(writer)
+            }
+            Some(Step::Finish) => {
+                self.work.parts += 1;
+                Message::Finish(std::mem::take(&mut self.statistics))
+            }
+            Some(Step::Drop) => Message::Drop,
+        };
+        self.writing.send(message)
+    }
+
+    /// Waits for the next batch and hands its rows over.
+    fn rows(&mut self) -> Result<(), JobError> {
+        let encoded = self.lanes.take()?;
+        let tokens = encoded.rows.tokens();
+        self.statistics.merge(&encoded.statistics);
+        let taken = Instant::now();
+        self.writing.send(Message::Rows(encoded.rows))?;
+        self.work.waiting += taken.elapsed();
+        self.work.encoding += encoded.encoding;
+        self.work.converting += encoded.converting;
         self.work.tokens += tokens;
-        self.work.positions += (batch.sequences.len() * batch.width) as u64;
-        self.work.padding += batch.padding(&table.offsets);
+        self.work.positions += encoded.positions;
+        self.work.padding += encoded.padding;
         self.progress.inc(tokens);
         Ok(())
     }
-}
-
-/// The encoder's batch of some sequences of a split.
-fn padded(table: &SplitTables, sequences: &[usize]) -> Result<encoder::Batch, EncoderError> {
-    let ids: Vec<&[u32]> = sequences
-        .iter()
-        .map(|&sequence| &table.input_ids[token_range(&table.offsets, sequence)])
-        .collect();
-    encoder::Batch::padded(&ids)
 }
 
 /// The tokens of a sequence.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use cache::SplitTables;
 use serde::Serialize;
 
-use crate::batch::{self, Budget, batches};
-use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions};
+use crate::batch::{self, Budget, CPU_TOKENS, GPU_TOKENS, batches};
+use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions, RowsOn};
 
 /// Layers of the model that is tried: one would weigh what comes before it too much.
 const LAYERS: usize = 2;
@@ -28,7 +28,7 @@ pub struct Trial {
     pub threads: usize,
 }
 
-/// Encodes some batches of the largest of `tables`, cut by `budget`, with a model of the shape that `config` states
+/// Encodes some batches of the largest of `tables`, of at most so many tokens, with a model of the shape that `config` states
 /// and [`LAYERS`] layers, and scales that up to the first `layers` layers. None where there is nothing to encode.
 ///
 /// # Errors
@@ -38,14 +38,23 @@ pub fn run(
     options: &EncoderOptions,
     layers: usize,
     tables: &[SplitTables],
-    max_batch_tokens: usize,
+    max_batch_tokens: Option<usize>,
 ) -> Result<Option<Trial>, EncoderError> {
     let Some(table) = tables.iter().max_by_key(|table| table.input_ids.len()) else {
         return Ok(None);
     };
-    let mut encoder = Encoder::blank(config, LAYERS.min(layers), options)?;
+    let options = EncoderOptions {
+        rows: RowsOn::Host,
+        profile: false,
+        ..options.clone()
+    };
+    let mut encoder = Encoder::blank(config, LAYERS.min(layers), &options)?;
     let tried = encoder.layers().len() - 1;
-    let budget = Budget::new(max_batch_tokens, encoder.provider());
+    let budget = match encoder.provider() {
+        "cpu" => Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), "cpu"),
+        gpu => Budget::new(max_batch_tokens.unwrap_or(GPU_TOKENS), gpu)
+            .bucketed(encoder.max_positions()),
+    };
     let batches = batches(0..table.sentence_of.len(), &table.offsets, budget);
     let (mut tokens, mut time) = (0, Duration::ZERO);
     // The first run of a session lays its memory out; that is not repeated.

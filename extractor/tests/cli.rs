@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Toy, stderr, tree};
+use common::{Toy, begin_of, stderr, tree};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
@@ -356,17 +356,6 @@ fn a_store_that_fails_its_self_check_is_moved_out_of_the_way() {
         .assert()
         .success()
         .stderr(contains("self-check 60 sequences"));
-}
-
-/// Where the numbers of the tensor begin whose name ends so: a safetensors file is the length of a JSON header, the
-/// header, the data.
-fn begin_of(bytes: &[u8], ending: &str) -> usize {
-    let header = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
-    let tensors: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
-    let mut names = tensors.as_object().unwrap().keys();
-    let name = names.find(|name| name.ends_with(ending)).unwrap();
-    let begin = tensors[name]["data_offsets"][0].as_u64().unwrap();
-    8 + header + usize::try_from(begin).unwrap()
 }
 
 #[test]

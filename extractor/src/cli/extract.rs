@@ -7,11 +7,11 @@ use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
+use super::lanes::{Asked, Ready, ready};
 use super::memory::{check_batches, check_weights};
 use super::options::{ExtractOptions, Shard};
 use super::prepare::Prepared;
 use super::space::check_space;
-use crate::batch::Budget;
 use crate::encoder::{Device, Encoder};
 use crate::hub::model::Need;
 use crate::job::{CheckError, Job, Startup, Summary, self_check};
@@ -35,6 +35,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     check_weights(&prepared)?;
     let mut startup = Startup::default();
     let digest = timed(&mut startup.digest, || prepared.files.weights_digest())?;
+    let asked = asked(options, &mut prepared, &path);
     let mut manifest = prepared.manifest(digest)?;
     if !options.input.overwrite && is_finished(&path, &manifest, prepared.encoder.device, terminal)?
     {
@@ -46,8 +47,14 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     manifest.long_sentences = tokens.counts.split_sentences + tokens.counts.truncated_sentences;
     check_space(&path, &prepared, &tokens)?;
     check_batches(&prepared, &tokens)?;
-    let mut encoder = load(&mut prepared, &tokens, &mut startup.loading, terminal)?;
+    let encoder = load(&mut prepared, &tokens, &mut startup.loading, terminal)?;
     encoder.provider().clone_into(&mut manifest.provider);
+    let Ready {
+        mut encoders,
+        budget,
+        setup,
+    } = ready(&prepared, encoder, &tokens, asked, terminal)?;
+    manifest.max_batch_tokens = budget.tokens;
 
     let writer = match open(&path, &manifest, &tokens, options.input.overwrite)? {
         Opened::Writer(writer) => writer,
@@ -59,16 +66,22 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let job = Job {
         manifest: &manifest,
         tables: &tokens.tables,
-        budget: Budget::new(manifest.max_batch_tokens, &manifest.provider),
+        budget,
         stop: &stop,
         terminal,
     };
-    let work = job.run(&mut encoder, &writer, &parts)?;
+    let work = job.run(&mut encoders, &writer, &parts)?;
     let mut summary = Summary::new(path.clone(), &manifest, tokens.counts, &work);
     if work.complete && options.self_check > 0 {
-        summary.self_check = Some(check(&path, &prepared, &mut encoder, options.self_check)?);
+        summary.self_check = Some(check(
+            &path,
+            &prepared,
+            &mut encoders[0],
+            options.self_check,
+        )?);
     }
     summary.startup = startup;
+    summary.setup = setup;
     summary.peak_memory = shared::resources::peak_memory();
     report(&summary, options, terminal);
     if work.interrupted {
@@ -81,6 +94,25 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
         ));
     }
     Ok(ExitStatus::Success)
+}
+
+/// What is asked for of the encoder. Rounding depends on the size of batches, so a store that is there is finished with its own
+/// unless another is asked for.
+fn asked(options: &ExtractOptions, prepared: &mut Prepared, path: &Path) -> Asked {
+    let stored = || {
+        let found = cache::inspect::inspect(path).ok()?;
+        // One without a part is begun anew if anything else is wanted; but on a GPU, where the size is chosen, another
+        // process may have begun it just now.
+        let counts = found.complete || found.parts_done > 0 || found.manifest.provider != "cpu";
+        (counts && !options.input.overwrite).then_some(found.manifest.max_batch_tokens)
+    };
+    let by_store = prepared.max_batch_tokens.is_none();
+    prepared.max_batch_tokens = prepared.max_batch_tokens.or_else(stored);
+    Asked {
+        tokens: prepared.max_batch_tokens,
+        by_store,
+        lanes: options.lanes,
+    }
 }
 
 /// Whether the store is there already, whole and of the same identity; an error if it is of another.

@@ -53,7 +53,7 @@ pub(super) fn check_batches(prepared: &Prepared, tokens: &Tokens) -> Result<(), 
     };
     // What loading took beyond the weights themselves is free again.
     let weights = weights(prepared)?.map_or(0, |loading| scaled(loading, 1.0 / LOADING));
-    let most = largest_batch(prepared.max_batch_tokens, &tokens.tables);
+    let most = largest_batch(prepared.batch_tokens(), &tokens.tables);
     batches_fit(most, token_bytes(prepared), weights, limit)
 }
 

@@ -7,10 +7,7 @@ use cache::{ByteLimits, Codec, LongPolicy, StoreDtype};
 use clap::{Args, ValueEnum};
 use shared::dataset::{Column, Format, SplitName, Task};
 
-use crate::encoder::{ComputeDtype, Device, LayerSelection};
-
-/// Tokens of a batch, padding included: more is no faster on a CPU, and each layer's output takes memory for them.
-pub(super) const MAX_BATCH_TOKENS: usize = 2048;
+use crate::encoder::{ComputeDtype, Device, LayerSelection, RowsOn};
 
 /// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.
 #[derive(Debug, Args)]
@@ -118,9 +115,25 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) device: Device,
-    /// Most tokens of a batch, padding included. Rounding depends on it, so a store is finished with the number it was begun with.
-    #[arg(long, value_name = "N", default_value_t = MAX_BATCH_TOKENS, env = "EXTRACTOR_MAX_BATCH_TOKENS", help_heading = "Encoding")]
-    pub(super) max_batch_tokens: usize,
+    /// Most tokens of a batch, padding included: 2048 on a CPU by default, on a GPU what its free memory holds, up to
+    /// 16384. Rounding depends on it, so a store is finished with the number it was begun with.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EXTRACTOR_MAX_BATCH_TOKENS",
+        help_heading = "Encoding"
+    )]
+    pub(super) max_batch_tokens: Option<usize>,
+    /// Where hidden states become rows of the store: auto is on the GPU if the encoder runs there. No difference to
+    /// what is stored.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        env = "EXTRACTOR_ROWS",
+        help_heading = "Encoding"
+    )]
+    pub(super) rows: RowsOption,
     /// Threads of the encoder; the job's share of the machine by default.
     #[arg(
         long,
@@ -223,6 +236,27 @@ impl DataOptions {
     }
 }
 
+/// Where rows are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum RowsOption {
+    /// On the GPU if the encoder runs there, else by the processor.
+    Auto,
+    /// By the processor.
+    Host,
+    /// Where the encoder runs.
+    Device,
+}
+
+impl RowsOption {
+    pub(super) fn on(self, format: StoreDtype) -> RowsOn {
+        match self {
+            Self::Auto => RowsOn::Gpu(format),
+            Self::Host => RowsOn::Host,
+            Self::Device => RowsOn::Graph(format),
+        }
+    }
+}
+
 /// How the files of a data set are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum FileFormat {
@@ -268,6 +302,16 @@ pub(super) struct ExtractOptions {
         help_heading = "Encoding"
     )]
     pub(super) shard: Option<Shard>,
+    /// Encoders that take turns, so that one computes while another's rows are copied: 2 on a GPU with room for the
+    /// weights twice by default, else 1. No difference to what is stored.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EXTRACTOR_LANES",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=8),
+        help_heading = "Encoding"
+    )]
+    pub(super) lanes: Option<usize>,
     /// Sequences to encode alone afterwards and to compare with the store; 0 for none.
     #[arg(
         long,

@@ -9,7 +9,7 @@ use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};
 
 use super::error::CliError;
-use super::options::MAX_BATCH_TOKENS;
+use crate::batch::CPU_TOKENS;
 use crate::encoder::{ComputeDtype, Device, EncoderOptions, LayerSelection};
 use crate::head::{Level, Run};
 use crate::hub::model::Need;
@@ -100,7 +100,7 @@ pub(super) struct PredictOptions {
     )]
     device: Device,
     /// Most tokens of a batch, padding included.
-    #[arg(long, value_name = "N", default_value_t = MAX_BATCH_TOKENS, env = "EXTRACTOR_MAX_BATCH_TOKENS", help_heading = "Machine")]
+    #[arg(long, value_name = "N", default_value_t = CPU_TOKENS, env = "EXTRACTOR_MAX_BATCH_TOKENS", help_heading = "Machine")]
     max_batch_tokens: usize,
     /// Threads; the job's share of the machine by default.
     #[arg(
@@ -146,6 +146,7 @@ pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitS
         threads: options.threads.unwrap_or_else(shared::resources::threads),
         layers: LayerSelection::all(),
         dtype: options.dtype,
+        ..EncoderOptions::default()
     };
     let started = std::time::Instant::now();
     let mut tagger = Tagger::load(&files, &run, &encoder, options.max_batch_tokens)?;

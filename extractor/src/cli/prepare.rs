@@ -11,7 +11,8 @@ use shared::terminal::Terminal;
 use super::error::CliError;
 use super::options::InputOptions;
 use super::source;
-use crate::encoder::{Device, Encoder, EncoderOptions};
+use crate::batch::CPU_TOKENS;
+use crate::encoder::{Device, Encoder, EncoderOptions, runtime};
 use crate::family::{Config, EncoderSpec};
 use crate::hub::model::Need;
 use crate::model::ModelFiles;
@@ -61,7 +62,8 @@ pub(super) struct Prepared {
     pub(super) dataset: Dataset,
     pub(super) limits: Limits,
     pub(super) encoder: EncoderOptions,
-    pub(super) max_batch_tokens: usize,
+    /// Most tokens of a batch, if it was said.
+    pub(super) max_batch_tokens: Option<usize>,
     /// Where the store goes; none when no root was given.
     pub(super) store: Option<PathBuf>,
     layers: Vec<usize>,
@@ -78,7 +80,7 @@ impl Prepared {
         terminal: &Terminal,
         stop: &StopFlag,
     ) -> Result<Self, CliError> {
-        if options.max_batch_tokens == 0 {
+        if options.max_batch_tokens == Some(0) {
             return Err(CliError::usage(
                 "--max-batch-tokens 0 leaves no room for a token",
                 "give at least 1",
@@ -91,6 +93,13 @@ impl Prepared {
             threads,
             layers: options.layers.clone(),
             dtype: options.dtype,
+            rows: options.rows.on(options.store_dtype),
+            // So that nodes without a kernel for the GPU show.
+            profile: match options.device {
+                Device::Cpu => false,
+                Device::Cuda(_) => true,
+                Device::Auto => runtime::has_gpu(),
+            },
         };
         let shape = Shape::of(&files, &encoder)?;
         let layers = options.layers.resolve(shape.states)?;
@@ -181,7 +190,7 @@ impl Prepared {
             layers: self.layers.clone(),
             hidden: self.shape.hidden,
             compute_dtype: self.encoder.dtype.to_string(),
-            max_batch_tokens: self.max_batch_tokens,
+            max_batch_tokens: self.batch_tokens(),
             store_dtype: self.store_dtype,
             codec: self.codec,
             provider: match self.encoder.device {
@@ -193,6 +202,11 @@ impl Prepared {
             part_files: units.part_files,
             versions: versions()?,
         })
+    }
+
+    /// Most tokens of a batch: what was said, else what a CPU does best with.
+    pub(super) fn batch_tokens(&self) -> usize {
+        self.max_batch_tokens.unwrap_or(CPU_TOKENS)
     }
 
     /// The encoder, loaded now if it is not yet.

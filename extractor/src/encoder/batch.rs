@@ -30,6 +30,20 @@ impl Batch {
     /// When an id or a length does not fit 31 bits.
     pub fn padded(sequences: &[&[u32]]) -> Result<Self, EncoderError> {
         let width = sequences.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        Self::padded_to(width, sequences)
+    }
+
+    /// Pads `sequences` to `width` tokens.
+    ///
+    /// # Errors
+    /// As [`Batch::padded`], and when one is longer.
+    pub fn padded_to(width: usize, sequences: &[&[u32]]) -> Result<Self, EncoderError> {
+        if let Some(longer) = sequences.iter().find(|ids| ids.len() > width) {
+            let length = longer.len();
+            return Err(EncoderError::Batch {
+                problem: format!("a sequence has {length} tokens, expected at most {width}"),
+            });
+        }
         let too_large = |_| EncoderError::Batch {
             problem: "a number does not fit 31 bits".to_owned(),
         };
@@ -48,6 +62,17 @@ impl Batch {
             rows: sequences.len(),
             width,
         })
+    }
+
+    /// A batch of full rows that are all token 0: the largest that `rows` and `width` allow.
+    #[must_use]
+    pub fn blank(rows: usize, width: usize) -> Self {
+        Self {
+            input_ids: vec![0; rows * width],
+            lengths: vec![i32::try_from(width).unwrap_or(i32::MAX); rows],
+            rows,
+            width,
+        }
     }
 
     /// The tokens of each row, without the padding.
@@ -95,6 +120,26 @@ impl Batch {
         let known = |id: i32| usize::try_from(id).is_ok_and(|id| id < vocabulary);
         match self.input_ids.iter().find(|&&id| !known(id)) {
             Some(&id) => Err(EncoderError::UnknownToken { id, vocabulary }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Batch {
+    /// Refuses places that are no token's; on a GPU nothing else would notice.
+    pub(super) fn check_kept(&self, kept: &[i32]) -> Result<(), EncoderError> {
+        let is_token = |place: i32| {
+            let place = usize::try_from(place).ok()?;
+            let length = usize::try_from(*self.lengths.get(place / self.width)?).ok()?;
+            (place % self.width < length).then_some(())
+        };
+        match kept.iter().find(|&&place| is_token(place).is_none()) {
+            Some(place) => Err(EncoderError::Batch {
+                problem: format!("place {place} is not a token's"),
+            }),
+            None if kept.is_empty() => Err(EncoderError::Batch {
+                problem: "no token of it is kept".to_owned(),
+            }),
             None => Ok(()),
         }
     }
@@ -197,7 +242,7 @@ fn filled<T: Default + Clone>(batch: &Batch, of_row: impl Fn(&[i32]) -> Vec<T>) 
     values
 }
 
-fn tensor<const N: usize, T>(
+pub(super) fn tensor<const N: usize, T>(
     shape: [usize; N],
     values: Vec<T>,
 ) -> Result<SessionInputValue<'static>, EncoderError>

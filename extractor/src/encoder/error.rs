@@ -124,6 +124,14 @@ pub enum EncoderError {
         /// What ONNX Runtime said.
         source: ort::Error,
     },
+    /// Memory for a batch's rows is not to be had.
+    #[error("no memory for the rows of {rows} tokens: {source}; lower --max-batch-tokens")]
+    Memory {
+        /// Tokens of the batch.
+        rows: usize,
+        /// What ONNX Runtime said.
+        source: ort::Error,
+    },
     /// Another failure of ONNX Runtime.
     #[error("ONNX Runtime failed: {source}")]
     Runtime {
@@ -132,7 +140,25 @@ pub enum EncoderError {
     },
 }
 
+/// What ONNX Runtime and the CUDA libraries below it call a want of memory.
+const WANT_OF_MEMORY: [&str; 4] = [
+    "out of memory",
+    "failed to allocate memory",
+    "alloc_failed",
+    "bad_alloc",
+];
+
 impl EncoderError {
+    /// Whether a smaller batch would help.
+    #[must_use]
+    pub fn is_want_of_memory(&self) -> bool {
+        let (Self::Run { source, .. } | Self::Session { source, .. }) = self else {
+            return matches!(self, Self::Memory { .. });
+        };
+        let text = source.to_string().to_lowercase();
+        WANT_OF_MEMORY.iter().any(|words| text.contains(words))
+    }
+
     /// Who has to mend it.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
@@ -142,6 +168,7 @@ impl EncoderError {
             Self::Graph(error) => error.exit_status(),
             Self::Session { .. }
             | Self::Run { .. }
+            | Self::Memory { .. }
             | Self::Runtime { .. }
             | Self::Device { .. } => ExitStatus::Machine,
             _ => ExitStatus::User,

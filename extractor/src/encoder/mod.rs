@@ -3,10 +3,14 @@
 //! here and one that somebody exported, CPU and GPU, look the same to it.
 
 mod batch;
+pub(crate) mod cuda;
 mod error;
+mod footprint;
 mod layers;
 mod onnx_file;
 mod options;
+mod placement;
+mod rows;
 pub(crate) mod runtime;
 
 use std::path::Path;
@@ -16,9 +20,13 @@ use ort::session::Session;
 use self::batch::Feeds;
 pub use self::batch::{Batch, HiddenStates};
 pub use self::error::EncoderError;
+pub use self::footprint::Footprint;
 pub use self::layers::{LayerSelection, LayerSelectionError};
 pub use self::onnx_file::output_name;
-pub use self::options::{ComputeDtype, Device, EncoderOptions};
+pub use self::options::{ComputeDtype, Device, EncoderOptions, RowsOn};
+pub use self::rows::GraphRows;
+use self::rows::RowMaker;
+use self::runtime::Target;
 use crate::checkpoint::Checkpoint;
 use crate::family::{Config, EncoderSpec};
 use crate::graph;
@@ -32,7 +40,11 @@ pub struct Encoder {
     /// Names of the selected layers' outputs.
     outputs: Vec<String>,
     layers: Vec<usize>,
-    provider: &'static str,
+    target: Target,
+    /// Present if the graph makes rows of a store.
+    rows: Option<RowMaker>,
+    /// Whether runs are being profiled.
+    profiled: bool,
     notes: Vec<String>,
 }
 
@@ -42,6 +54,8 @@ struct Shape {
     /// Hidden states the model has: one of the embeddings and one a transformer layer.
     states: usize,
     hidden: usize,
+    heads: usize,
+    intermediate: usize,
     vocabulary: usize,
     max_positions: usize,
 }
@@ -94,7 +108,8 @@ impl Encoder {
     ) -> Result<Self, EncoderError> {
         let (session, target, notes) = runtime::on_device(options, |target, builder| {
             // The files are unmapped before the session lays the weights out anew.
-            let model = graph::build(spec, &checkpoint()?, options.dtype, &layers)?;
+            let rows = options.rows.format(target != Target::Cpu);
+            let model = graph::build(spec, &checkpoint()?, options.dtype, &layers, rows)?;
             model
                 .into_session(&builder)
                 .map_err(|source| EncoderError::Session {
@@ -102,10 +117,15 @@ impl Encoder {
                     source,
                 })
         })?;
+        let rows = options
+            .rows
+            .format(target != Target::Cpu)
+            .map(|format| RowMaker::new(&session, target, format));
         Ok(Self {
             outputs: session
                 .outputs()
                 .iter()
+                .take(layers.len())
                 .map(|output| output.name().to_owned())
                 .collect(),
             session,
@@ -117,11 +137,15 @@ impl Encoder {
                 family: spec.family.to_owned(),
                 states: spec.states(),
                 hidden: spec.hidden,
+                heads: spec.heads,
+                intermediate: spec.intermediate,
                 vocabulary: spec.vocabulary,
                 max_positions: spec.max_positions(),
             },
             layers,
-            provider: target.name(),
+            target,
+            rows,
+            profiled: options.profile,
             notes,
         })
     }
@@ -159,7 +183,22 @@ impl Encoder {
     /// `cpu` or `cuda`: where the graph runs.
     #[must_use]
     pub fn provider(&self) -> &str {
-        self.provider
+        self.target.name()
+    }
+
+    /// Free memory of the GPU that the encoder runs on; none on the CPU.
+    ///
+    /// # Errors
+    /// When NVIDIA's library does not tell.
+    pub fn free_memory(&self) -> Result<Option<u64>, EncoderError> {
+        let Target::Cuda(number) = self.target else {
+            return Ok(None);
+        };
+        let free = cuda::Cuda::open().and_then(|cuda| cuda.free_memory(number));
+        free.map(Some).map_err(|reason| EncoderError::Device {
+            device: format!("cuda:{number}"),
+            reason,
+        })
     }
 
     /// The model's family, as `model_type` names it.
@@ -182,7 +221,11 @@ impl Encoder {
     /// for example for want of memory.
     pub fn encode(&mut self, batch: &Batch) -> Result<HiddenStates<'_>, EncoderError> {
         batch.check(self.shape.vocabulary, self.shape.max_positions)?;
-        let inputs = self.feeds.inputs(batch)?;
+        let mut inputs = self.feeds.inputs(batch)?;
+        if self.rows.is_some() {
+            // The graph wants to know which rows to make: one, as none is looked at.
+            inputs.push((graph::KEPT.into(), batch::tensor([1], vec![0_i32])?));
+        }
         let outputs = self
             .session
             .run(inputs)

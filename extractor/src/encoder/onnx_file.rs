@@ -59,13 +59,17 @@ pub(super) fn load(
     let config = Config::read(&files.config)?;
     let (shape, positions) = match EncoderSpec::from_config(&config) {
         Ok(spec) => (
-            shape(
-                spec.family,
-                states,
-                hidden,
-                spec.vocabulary,
-                spec.max_positions(),
-            ),
+            Shape {
+                heads: spec.heads,
+                intermediate: spec.intermediate,
+                ..shape(
+                    spec.family,
+                    states,
+                    hidden,
+                    spec.vocabulary,
+                    spec.max_positions(),
+                )
+            },
             spec.positions,
         ),
         // What is not supported as a checkpoint may still have been exported.
@@ -86,7 +90,10 @@ pub(super) fn load(
         shape,
         outputs: layers.iter().map(|&layer| output_name(layer)).collect(),
         layers,
-        provider: target.name(),
+        target,
+        // Its outputs are what they are: rows are made of them by the processor.
+        rows: None,
+        profiled: options.profile,
         notes,
     })
 }
@@ -102,6 +109,9 @@ fn shape(
         family: family.to_owned(),
         states,
         hidden,
+        // As in nearly all encoders.
+        heads: hidden.div_ceil(64),
+        intermediate: 4 * hidden,
         vocabulary,
         max_positions,
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cache::StoreDtype;
+
 use super::LayerSelection;
 
 /// Settings of [`super::Encoder::load`].
@@ -16,6 +18,10 @@ pub struct EncoderOptions {
     pub layers: LayerSelection,
     /// Precision of weights and arithmetic.
     pub dtype: ComputeDtype,
+    /// Where the store's rows are made of hidden states.
+    pub rows: RowsOn,
+    /// Whether the first runs are profiled, to tell which nodes ran where ([`super::Encoder::nodes_on_cpu`]).
+    pub profile: bool,
 }
 
 impl Default for EncoderOptions {
@@ -25,7 +31,33 @@ impl Default for EncoderOptions {
             threads: 0,
             layers: LayerSelection::all(),
             dtype: ComputeDtype::F32,
+            rows: RowsOn::Host,
+            profile: false,
         }
+    }
+}
+
+/// Where the store's rows are made of hidden states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowsOn {
+    /// By the processor, as they come out of the encoder in float32.
+    Host,
+    /// In this number format on the GPU if the encoder runs there, else by the processor, which is faster at it than a
+    /// graph on the same processor.
+    Gpu(StoreDtype),
+    /// In this number format as part of the graph, wherever it runs.
+    Graph(StoreDtype),
+}
+
+impl RowsOn {
+    /// The format of the rows that the graph makes, if it makes any.
+    pub(super) fn format(self, on_gpu: bool) -> Option<StoreDtype> {
+        match self {
+            Self::Host => None,
+            Self::Gpu(format) => Some(format).filter(|_| on_gpu),
+            Self::Graph(format) => Some(format),
+        }
+        .filter(|&format| crate::graph::can_be_output(format))
     }
 }
 

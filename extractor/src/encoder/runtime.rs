@@ -10,7 +10,8 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::{ComputeDtype, Device, EncoderError, EncoderOptions};
+use super::cuda::Cuda;
+use super::{ComputeDtype, Device, EncoderError, EncoderOptions, placement};
 
 /// The library with ONNX Runtime's CUDA kernels; it lies beside `libonnxruntime.so`.
 const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
@@ -59,7 +60,15 @@ pub(super) fn on_device<T>(
 ) -> Result<(T, Target, Vec<String>), EncoderError> {
     let (target, notes) = target(options)?;
     or_on_cpu(options, target, notes, |target| {
-        make(target, session_builder(target, options.threads)?)
+        let mut builder = session_builder(target, options.threads)?;
+        if options.profile {
+            let profiled = builder.with_profiling(placement::profile_path());
+            builder = profiled.map_err(|error| EncoderError::Session {
+                provider: target.name(),
+                source: error.into(),
+            })?;
+        }
+        make(target, builder)
     })
 }
 
@@ -102,9 +111,22 @@ fn cuda(number: usize) -> Result<Target, EncoderError> {
         )));
     }
     preload_cuda(&library);
+    // Where the library is not found under a name of these, the provider tells what it misses.
+    if let Ok(cuda) = Cuda::open() {
+        let there = cuda.devices().map_err(failed)?;
+        if number >= there {
+            return Err(failed(no_such_gpu(there)));
+        }
+    }
     let target = Target::Cuda(index);
     session_builder(target, 1).map_err(|error| failed(error.to_string()))?;
     Ok(target)
+}
+
+fn no_such_gpu(there: usize) -> String {
+    format!(
+        "there is no such GPU; this process may use {there}, numbered from 0 (CUDA_VISIBLE_DEVICES counts)"
+    )
 }
 
 /// Opens the CUDA libraries that the wheels put beside ONNX Runtime's, so that no search path has
@@ -149,10 +171,17 @@ fn configure(
     let Target::Cuda(number) = target else {
         return Ok(builder);
     };
-    // TensorFloat-32 keeps 10 bits of a product: hidden states would no longer be float32's.
     let provider = ep::CUDA::default()
         .with_device_id(number)
+        // TensorFloat-32 keeps 10 bits of a product: hidden states would no longer be float32's.
         .with_tf32(false)
+        // Float16 encoders have float32 layer norms and softmax. Softmax is so in every kernel that `Attention` chooses among
+        // (contrib_ops/cuda/bert/attention_softmax.h; cuDNN's and the flash kernels accumulate in float32, as cuBLAS does in
+        // matrix products). `SkipLayerNormalization` added up in float16 unless it was told to be strict, until
+        // https://github.com/microsoft/onnxruntime/pull/28682, since when this option is ignored.
+        .with_skip_layer_norm_strict_mode(true)
+        // The largest batch comes first, so that what the arena takes then is what it needs; twice that would be no use.
+        .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
         .build()
         .error_on_failure();
     Ok(builder.with_execution_providers([provider])?)

@@ -11,7 +11,7 @@ use ort::value::{
 };
 
 use super::weights::Source;
-use super::{GraphError, INPUT_IDS, LENGTHS, POSITION_IDS};
+use super::{GraphError, INPUT_IDS, KEPT, LENGTHS, POSITION_IDS};
 use crate::encoder::ComputeDtype;
 
 /// ONNX Runtime's own operators.
@@ -27,7 +27,6 @@ const MASKED: f32 = -1e30;
 pub(crate) struct Builder {
     graph: Graph,
     dtype: ComputeDtype,
-    outputs: Vec<String>,
 }
 
 /// What a [`Builder::skip_norm`] gives, by name.
@@ -43,7 +42,6 @@ impl Builder {
         Ok(Self {
             graph: Graph::new()?,
             dtype,
-            outputs: Vec::new(),
         })
     }
 
@@ -232,26 +230,30 @@ impl Builder {
         self.node((ONNX_DOMAIN, "Cast"), name, &[value], to)
     }
 
-    /// Makes `value` an output, as float32.
-    pub(super) fn output(&mut self, value: &str) -> Result<(), GraphError> {
-        let output = self.float32(value)?;
-        self.outputs.push(output);
-        Ok(())
-    }
-
-    /// Declares inputs and outputs and closes the graph.
-    pub(super) fn finish(mut self, lengths: bool, hidden: usize) -> Result<Model, GraphError> {
+    /// Declares inputs and outputs and closes the graph: `layers` are float32 `[rows, width, hidden]`, `rows` the outputs
+    /// of [`Builder::rows`], if there are any.
+    pub(super) fn finish(
+        self,
+        lengths: bool,
+        hidden: usize,
+        layers: &[String],
+        rows: Option<Vec<Outlet>>,
+    ) -> Result<Model, GraphError> {
         let ids = |name| outlet(name, TensorElementType::Int32, &[-1, -1]);
+        let numbers = |name| outlet(name, TensorElementType::Int32, &[-1]);
         let mut inputs = vec![ids(INPUT_IDS), ids(POSITION_IDS)];
         if lengths {
-            inputs.push(outlet(LENGTHS, TensorElementType::Int32, &[-1]));
+            inputs.push(numbers(LENGTHS));
+        }
+        if rows.is_some() {
+            inputs.push(numbers(KEPT));
         }
         let shape = [-1, -1, i64::try_from(hidden).unwrap_or(-1)];
-        let outputs = std::mem::take(&mut self.outputs);
-        let outputs = outputs
+        let layers = layers
             .iter()
-            .map(|output| outlet(output, TensorElementType::Float32, &shape));
-        self.close(inputs, outputs.collect())
+            .map(|layer| outlet(layer, TensorElementType::Float32, &shape));
+        let outputs = layers.chain(rows.into_iter().flatten()).collect();
+        self.close(inputs, outputs)
     }
 
     /// Closes the graph with these inputs and outputs.
@@ -273,6 +275,10 @@ impl Builder {
 
 /// `TensorProto.FLOAT` of the ONNX format.
 pub(crate) const ONNX_FLOAT: i64 = 1;
+/// `TensorProto.FLOAT16`.
+pub(super) const ONNX_FLOAT16: i64 = 10;
+/// `TensorProto.BFLOAT16`.
+pub(super) const ONNX_BFLOAT16: i64 = 16;
 
 /// An input or output of a graph; -1 in its shape is any size. Sizes have no names: ONNX Runtime 1.31 gives the first
 /// name of a shape to all of them, and so takes different sizes for the same.

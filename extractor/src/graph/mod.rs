@@ -4,19 +4,22 @@
 //!
 //! Inputs are [`INPUT_IDS`] and [`POSITION_IDS`], int32 `[rows, width]`, and, unless the encoder is
 //! causal, [`LENGTHS`], int32 `[rows]`. Outputs are the selected hidden states, ascending,
-//! float32 `[rows, width, hidden]`.
+//! float32 `[rows, width, hidden]`, and on request rows of a store ([`ROWS`]).
 //!
 //! Operators: <https://onnx.ai/onnx/operators/> and, for the domain `com.microsoft`,
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md>.
 
 mod activation;
 mod builder;
+mod rows;
 mod weights;
 
+use cache::StoreDtype;
 use ort::editor::Model;
 use shared::exit::ExitStatus;
 
 pub(crate) use self::builder::{Builder, MICROSOFT, ONNX_FLOAT, outlet};
+pub use self::rows::{ABSOLUTE, KEPT, MAXIMUM, MINIMUM, ROWS, can_be_output};
 use self::weights::Source;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::encoder::ComputeDtype;
@@ -30,7 +33,7 @@ pub const POSITION_IDS: &str = "position_ids";
 pub const LENGTHS: &str = "lengths";
 
 /// Builds the graph of an encoder up to the last of `states`, with each of `states` (ascending) as
-/// an output. The weights are copied out of `checkpoint`.
+/// an output and, if `rows` names a number format, rows of a store in it. The weights are copied out of `checkpoint`.
 ///
 /// # Errors
 /// When a tensor is missing or has another shape, or ONNX Runtime refuses a part of the graph.
@@ -39,16 +42,23 @@ pub fn build(
     checkpoint: &Checkpoint,
     dtype: ComputeDtype,
     states: &[usize],
+    rows: Option<StoreDtype>,
 ) -> Result<Model, GraphError> {
     let mut graph = EncoderGraph {
         spec,
         checkpoint,
         builder: Builder::new(dtype)?,
     };
-    for state in graph.hidden_states(states)? {
-        graph.builder.output(&state)?;
-    }
-    graph.builder.finish(!spec.causal, spec.hidden)
+    let states = graph.hidden_states(states)?;
+    let mut builder = graph.builder;
+    let layers = states
+        .iter()
+        .map(|state| builder.float32(state))
+        .collect::<Result<Vec<_>, _>>()?;
+    let rows = rows
+        .map(|format| builder.rows(&layers, spec.hidden, format))
+        .transpose()?;
+    builder.finish(!spec.causal, spec.hidden, &layers, rows)
 }
 
 /// Adds an encoder to a graph that has values of the names [`INPUT_IDS`], [`POSITION_IDS`] and, unless the encoder is

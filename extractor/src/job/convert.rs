@@ -1,12 +1,13 @@
-//! From padded layers, `[rows, width, hidden]` each, to the store's rows, `[tokens, layers, hidden]`.
+//! From padded layers, `[rows, width, hidden]` each, to the store's rows, `[tokens, layers, hidden]`; and which tokens of a
+//! batch those are, where a GPU does it.
 
 use cache::rows::{self, Overflow};
 use cache::{Manifest, Part, PartStatistics, SplitTables};
 use rayon::prelude::*;
 
-use super::JobError;
+use super::{JobError, token_range};
 use crate::batch::Batch;
-use crate::encoder::HiddenStates;
+use crate::encoder::{self, EncoderError, GraphRows, HiddenStates};
 
 /// Fewer tokens than this are not worth another thread.
 const MIN_TOKENS: usize = 64;
@@ -14,13 +15,30 @@ const MIN_TOKENS: usize = 64;
 /// The rows of one batch, in the store's number format.
 #[derive(Default)]
 pub(super) struct Rows {
-    /// First token in the split and number of tokens of each piece, in the order of `bytes`.
+    /// First token in the split and number of tokens of each piece, in the order of the rows.
     pub(super) pieces: Vec<(u64, usize)>,
-    /// `[tokens, layers, hidden]`.
-    pub(super) bytes: Vec<u8>,
+    /// `[tokens, layers, hidden]`, if they were made here.
+    own: Vec<u8>,
+    /// Those that a graph made.
+    made: Option<GraphRows>,
 }
 
 impl Rows {
+    /// The rows, `[tokens, layers, hidden]`.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.made.as_ref().map_or(&self.own, GraphRows::bytes)
+    }
+
+    /// Takes rows that a graph made.
+    pub(super) fn set(&mut self, rows: GraphRows) {
+        self.made = Some(rows);
+    }
+
+    /// Gives back what a graph's rows take, which is not ours to use again.
+    pub(super) fn clear(&mut self) {
+        self.made = None;
+    }
+
     pub(super) fn tokens(&self) -> u64 {
         self.pieces.iter().map(|&(_, tokens)| tokens as u64).sum()
     }
@@ -34,6 +52,7 @@ struct Place {
 }
 
 /// Converts the batches of one part.
+#[derive(Clone, Copy)]
 pub(super) struct Converter<'a> {
     manifest: &'a Manifest,
     table: &'a SplitTables,
@@ -55,25 +74,47 @@ impl<'a> Converter<'a> {
         }
     }
 
+    /// The encoder's batch.
+    pub(super) fn padded(&self, batch: &Batch) -> Result<encoder::Batch, EncoderError> {
+        let ids: Vec<&[u32]> = batch
+            .sequences
+            .iter()
+            .map(|&sequence| &self.table.input_ids[token_range(&self.table.offsets, sequence)])
+            .collect();
+        encoder::Batch::padded_to(batch.width, &ids)
+    }
+
+    /// Positions of the batch that are no token's.
+    pub(super) fn padding(&self, batch: &Batch) -> u64 {
+        batch.padding(&self.table.offsets)
+    }
+
+    /// Where in the padded batch the tokens stand that belong to the part, row by row.
+    pub(super) fn kept(&self, batch: &Batch, out: &mut Rows) -> Vec<i32> {
+        let flat = |place: Place| place.row * batch.width + place.token;
+        self.places(batch, out)
+            .into_iter()
+            .map(|place| i32::try_from(flat(place)).unwrap_or(i32::MAX))
+            .collect()
+    }
+
     /// Fills `out` with the tokens of `batch` that belong to the part and counts their values.
     pub(super) fn rows(
         &self,
         batch: &Batch,
         hidden: &HiddenStates<'_>,
         out: &mut Rows,
-        statistics: &mut PartStatistics,
-    ) -> Result<(), JobError> {
-        out.pieces.clear();
+    ) -> Result<PartStatistics, JobError> {
         let places = self.places(batch, out);
+        out.clear();
         let row_bytes = self.manifest.row_bytes();
-        out.bytes.resize(places.len() * row_bytes, 0);
+        out.own.resize(places.len() * row_bytes, 0);
         let layers = self.manifest.layers.len();
         let states = Layers {
             width: batch.width,
             values: (0..layers).map(|layer| hidden.layer(layer)).collect(),
         };
-        let counted = out
-            .bytes
+        out.own
             .par_chunks_exact_mut(row_bytes)
             .zip(&places)
             .with_min_len(MIN_TOKENS)
@@ -91,13 +132,12 @@ impl<'a> Converter<'a> {
                     left.merge(&right);
                     Ok(left)
                 },
-            )?;
-        statistics.merge(&counted);
-        Ok(())
+            )
     }
 
     /// Every token of the batch that lies in the part, sequence by sequence.
     fn places(&self, batch: &Batch, out: &mut Rows) -> Vec<Place> {
+        out.pieces.clear();
         let mut places = Vec::with_capacity(batch.sequences.len() * batch.width);
         for (row, &sequence) in batch.sequences.iter().enumerate() {
             let (begin, end) = (

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{CheckReport, Work};
+use crate::encoder::Encoder;
 use crate::plan::Counts;
 
 /// What an extraction would have to be given more of to be faster.
@@ -64,12 +65,41 @@ pub struct Summary {
     pub time: Time,
     /// What the time before the first batch went into.
     pub startup: Startup,
+    /// How the encoder was used.
+    pub setup: Setup,
     /// Most bytes of memory that the process had, if the system tells.
     pub peak_memory: Option<u64>,
     /// What limited the speed.
     pub limit: Limit,
     /// What the self-check compared.
     pub self_check: Option<CheckReport>,
+}
+
+/// How the encoder was used.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Setup {
+    /// Most tokens of a batch, padding included.
+    pub max_batch_tokens: usize,
+    /// Encoders that took turns.
+    pub lanes: usize,
+    /// Whether rows of the store came out of the graph.
+    pub rows_by_graph: bool,
+    /// Whether they did in pinned memory.
+    pub rows_pinned: bool,
+    /// Nodes that a GPU left to the processor; none where it is not known, or no GPU was used.
+    pub nodes_on_cpu: Option<Vec<String>>,
+}
+
+impl Setup {
+    /// What an encoder tells of itself.
+    #[must_use]
+    pub fn of(encoder: &Encoder) -> Self {
+        Self {
+            rows_by_graph: encoder.row_format().is_some(),
+            rows_pinned: encoder.rows_are_pinned(),
+            ..Self::default()
+        }
+    }
 }
 
 /// Seconds before anything is encoded.
@@ -131,6 +161,7 @@ impl Summary {
             outside_encoder_share: ratio(seconds - time.encoding, seconds),
             time,
             startup: Startup::default(),
+            setup: Setup::default(),
             peak_memory: None,
             limit,
             self_check: None,
@@ -167,6 +198,18 @@ impl Summary {
                     Limit::Encoder => "encoder",
                     Limit::Store => "store",
                 }
+            ));
+        }
+        if let Some(nodes) = self
+            .setup
+            .nodes_on_cpu
+            .as_deref()
+            .filter(|nodes| !nodes.is_empty())
+        {
+            lines.push(format!(
+                "processor  {} nodes of the encoder have no kernel for the GPU: {}",
+                nodes.len(),
+                nodes.join(", ")
             ));
         }
         if let Some(peak) = self.peak_memory {

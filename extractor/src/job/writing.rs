@@ -71,10 +71,11 @@ fn write(messages: &Receiver<Message>, spares: &Sender<Rows>) -> Result<Duration
         let started = Instant::now();
         match message {
             Message::Begin(begun) => part = Some(begun),
-            Message::Rows(rows) => {
+            Message::Rows(mut rows) => {
                 if let Some(part) = &mut part {
                     write_rows(part, &rows)?;
                 }
+                rows.clear();
                 // When nobody takes it back, the extraction is ending.
                 let _ = spares.send(rows);
             }
@@ -91,11 +92,12 @@ fn write(messages: &Receiver<Message>, spares: &Sender<Rows>) -> Result<Duration
 }
 
 fn write_rows(part: &mut PartWriter, rows: &Rows) -> Result<(), StoreError> {
-    let row_bytes = rows.bytes.len() / usize::try_from(rows.tokens()).unwrap_or(usize::MAX).max(1);
+    let bytes = rows.bytes();
+    let row_bytes = bytes.len() / usize::try_from(rows.tokens()).unwrap_or(usize::MAX).max(1);
     let mut at = 0;
     for &(first_token, tokens) in &rows.pieces {
         let end = at + tokens * row_bytes;
-        part.write(first_token, &rows.bytes[at..end])?;
+        part.write(first_token, &bytes[at..end])?;
         at = end;
     }
     Ok(())

@@ -141,6 +141,17 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Where the numbers of the tensor begin whose name ends so: a safetensors file is the length of a JSON header, the
+/// header, the data.
+pub(crate) fn begin_of(bytes: &[u8], ending: &str) -> usize {
+    let header = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let tensors: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let mut names = tensors.as_object().unwrap().keys();
+    let name = names.find(|name| name.ends_with(ending)).unwrap();
+    let begin = tensors[name]["data_offsets"][0].as_u64().unwrap();
+    8 + header + usize::try_from(begin).unwrap()
+}
+
 /// Every file below a folder, by its path relative to it.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();

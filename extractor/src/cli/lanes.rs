@@ -1,0 +1,428 @@
+//! Encoders made ready: how large batches are, how many encoders take turns, and whether the largest batch fits.
+//!
+//! A GPU's memory is known only when the encoder is in it, so this comes after loading. The largest batch there can be is then
+//! encoded once: what would fail in the third hour fails in the first minute, and says which number would do.
+
+use cache::SplitTables;
+use shared::exit::ExitStatus;
+use shared::terminal::Terminal;
+
+use super::error::CliError;
+use super::prepare::Prepared;
+use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS};
+use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions, Footprint};
+use crate::job::{Setup, bytes};
+use crate::plan::Tokens;
+
+/// Smallest batch that is tried where memory is short.
+const LEAST_TOKENS: usize = 256;
+/// Batches of this size keep most GPUs busy: a second encoder is not worth smaller ones.
+const WORTHWHILE_TOKENS: usize = 4096;
+/// Share of the free memory that batches may take, in per cent; libraries need some of their own, and estimates are that.
+const SHARE: u64 = 80;
+/// Batches of rows that wait for the disk or are written, beside those that lanes fill.
+const ROWS_WAITING: usize = 4;
+
+/// What was asked for, by options or by the store that is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// Most tokens of a batch.
+    pub(super) tokens: Option<usize>,
+    /// Whether it is the store that says so.
+    pub(super) by_store: bool,
+    /// Encoders that take turns.
+    pub(super) lanes: Option<usize>,
+}
+
+/// Encoders that are ready, and how they are to be used.
+pub(super) struct Ready {
+    pub(super) encoders: Vec<Encoder>,
+    pub(super) budget: Budget,
+    pub(super) setup: Setup,
+}
+
+/// Decides how `encoder` is used, loads others beside it, and has them encode the largest batch if they are on a GPU.
+pub(super) fn ready(
+    prepared: &Prepared,
+    encoder: Encoder,
+    tokens: &Tokens,
+    asked: Asked,
+    terminal: &Terminal,
+) -> Result<Ready, CliError> {
+    let on_gpu = encoder.provider() != "cpu";
+    let mut setup = Setup::of(&encoder);
+    let mut encoders = vec![encoder];
+    let chosen = if on_gpu {
+        on_a_gpu(prepared, &mut encoders, tokens, asked, &mut setup, terminal)?
+    } else {
+        // Profiled for a GPU that turned out not to be of use.
+        let _ = encoders[0].nodes_on_cpu();
+        Choice {
+            tokens: asked.tokens.unwrap_or_else(|| prepared.batch_tokens()),
+            lanes: asked.lanes.unwrap_or(1),
+        }
+    };
+    while !on_gpu && encoders.len() < chosen.lanes {
+        encoders.push(another(prepared)?);
+    }
+    setup.max_batch_tokens = chosen.tokens;
+    setup.lanes = encoders.len();
+    Ok(Ready {
+        budget: budget(&encoders[0], chosen.tokens),
+        encoders,
+        setup,
+    })
+}
+
+fn budget(encoder: &Encoder, tokens: usize) -> Budget {
+    let budget = Budget::new(tokens, encoder.provider());
+    match encoder.provider() {
+        "cpu" => budget,
+        _ => budget.bucketed(encoder.max_positions()),
+    }
+}
+
+/// One more encoder of the same kind.
+fn another(prepared: &Prepared) -> Result<Encoder, EncoderError> {
+    let options = EncoderOptions {
+        profile: false,
+        ..prepared.encoder.clone()
+    };
+    Encoder::load(&prepared.files, &options)
+}
+
+fn on_a_gpu(
+    prepared: &Prepared,
+    encoders: &mut Vec<Encoder>,
+    tokens: &Tokens,
+    asked: Asked,
+    setup: &mut Setup,
+    terminal: &Terminal,
+) -> Result<Choice, CliError> {
+    let encoder = &mut encoders[0];
+    let largest = Largest::of(&tokens.tables, budget(encoder, 0));
+    let room = Room {
+        free: encoder.free_memory().unwrap_or_else(|error| {
+            terminal.warn(error.to_string());
+            None
+        }),
+        weights: weights(prepared)?,
+        host: shared::resources::memory_limit().or_else(shared::resources::memory_available),
+        row_bytes: prepared.row_bytes() as u64,
+        width: largest.width,
+        footprint: encoder.footprint(prepared.encoder.dtype),
+    };
+    let mut chosen = room.choose(asked.tokens, asked.lanes);
+    let (fitting, failed) = fitting(chosen.tokens, |tokens| largest.encode(encoder, tokens))?;
+    if let Some(error) = failed {
+        if asked.tokens.is_some() {
+            return Err(does_not_fit(chosen.tokens, fitting, asked.by_store, &error));
+        }
+        terminal.status(format!(
+            "           batches of {} tokens do not fit the GPU's memory, those of {fitting} do",
+            chosen.tokens
+        ));
+        chosen = Choice {
+            tokens: fitting,
+            lanes: asked.lanes.unwrap_or(1),
+        };
+    }
+    setup.nodes_on_cpu = encoder.nodes_on_cpu().unwrap_or_else(|error| {
+        terminal.warn(format!(
+            "which nodes ran on the processor is not known: {error}"
+        ));
+        None
+    });
+    for node in setup.nodes_on_cpu.iter().flatten() {
+        terminal.warn(format!(
+            "no kernel for the GPU: {node} runs on the processor"
+        ));
+    }
+    while encoders.len() < chosen.lanes {
+        let more = another(prepared).and_then(|mut encoder| {
+            largest.encode(&mut encoder, chosen.tokens)?;
+            Ok(encoder)
+        });
+        match more {
+            Ok(encoder) => encoders.push(encoder),
+            Err(error) if error.is_want_of_memory() && asked.lanes.is_none() => {
+                terminal.status("           no memory for a second encoder: one alone");
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    terminal.status(format!(
+        "batches    {} tokens at most, {} encoders in turn, {} free on the GPU before the first",
+        chosen.tokens,
+        encoders.len(),
+        room.free.map_or_else(|| "unknown memory".to_owned(), bytes),
+    ));
+    Ok(chosen)
+}
+
+fn does_not_fit(tokens: usize, fitting: usize, by_store: bool, error: &EncoderError) -> CliError {
+    let hint = if by_store {
+        format!(
+            "the store was begun with that number: go on where it was begun, or begin anew with \
+             --overwrite --max-batch-tokens {fitting}"
+        )
+    } else {
+        format!("--max-batch-tokens {fitting} would fit")
+    };
+    CliError {
+        message: format!("a batch of {tokens} tokens does not fit the GPU's memory: {error}"),
+        hints: vec![hint],
+        status: ExitStatus::Machine,
+    }
+}
+
+/// Bytes of the weights, as they lie on the disk: about what they take once more on the card.
+fn weights(prepared: &Prepared) -> Result<u64, CliError> {
+    let mut bytes = 0;
+    for file in &prepared.files.weights {
+        bytes += fs_err::metadata(file)?.len();
+    }
+    Ok(bytes)
+}
+
+/// The first of `tokens`, half of it, a quarter, ... that `run` has memory for, and why the first of all did not fit.
+fn fitting(
+    tokens: usize,
+    mut run: impl FnMut(usize) -> Result<(), EncoderError>,
+) -> Result<(usize, Option<EncoderError>), EncoderError> {
+    let (mut tokens, mut first) = (tokens, None);
+    loop {
+        match run(tokens) {
+            Ok(()) => return Ok((tokens, first)),
+            Err(error) if error.is_want_of_memory() && tokens > LEAST_TOKENS => {
+                tokens = (tokens / 2).max(LEAST_TOKENS);
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(first.unwrap_or(error)),
+        }
+    }
+}
+
+/// The largest batch that a data set can give.
+struct Largest {
+    sequences: usize,
+    width: usize,
+}
+
+impl Largest {
+    fn of(tables: &[SplitTables], budget: Budget) -> Self {
+        let lengths = tables.iter().flat_map(|table| table.offsets.windows(2));
+        let longest = lengths.map(|pair| pair[1] - pair[0]).max().unwrap_or(1);
+        let sequences = tables.iter().map(|table| table.sentence_of.len());
+        Self {
+            sequences: sequences.max().unwrap_or(1).max(1),
+            width: budget
+                .width(usize::try_from(longest).unwrap_or(usize::MAX))
+                .max(1),
+        }
+    }
+
+    /// Encodes one of at most `tokens` tokens, and makes its rows if the graph does.
+    fn encode(&self, encoder: &mut Encoder, tokens: usize) -> Result<(), EncoderError> {
+        let rows = (tokens / self.width).clamp(1, self.sequences);
+        let batch = Batch::blank(rows, self.width);
+        if encoder.row_format().is_none() {
+            return encoder.encode(&batch).map(|_| ());
+        }
+        let positions = i32::try_from(rows * self.width).unwrap_or(i32::MAX);
+        let kept: Vec<i32> = (0..positions).collect();
+        encoder.encode_rows(&batch, &kept).map(|_| ())
+    }
+}
+
+/// What there is room for.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    /// Bytes free on the GPU with one encoder in it, if it tells.
+    free: Option<u64>,
+    /// What another encoder takes.
+    weights: u64,
+    /// Bytes that the job has beside the GPU, if known.
+    host: Option<u64>,
+    /// Bytes of a token in the store.
+    row_bytes: u64,
+    /// Positions of the widest row.
+    width: usize,
+    footprint: Footprint,
+}
+
+/// How encoders are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Choice {
+    /// Most tokens of a batch.
+    tokens: usize,
+    /// Encoders that take turns.
+    lanes: usize,
+}
+
+impl Room {
+    /// Two encoders if batches stay large enough, else one; and the largest batches that go with it.
+    fn choose(&self, tokens: Option<usize>, lanes: Option<usize>) -> Choice {
+        let lanes = lanes.unwrap_or_else(|| {
+            let enough = tokens.unwrap_or_else(|| WORTHWHILE_TOKENS.min(self.tokens(1)));
+            if self.free.is_some() && self.fitting(2) >= enough {
+                2
+            } else {
+                1
+            }
+        });
+        Choice {
+            tokens: tokens.unwrap_or_else(|| self.tokens(lanes)),
+            lanes,
+        }
+    }
+
+    /// The size of batches where so many encoders take turns: a power of two, so that cards that are nearly alike agree.
+    fn tokens(&self, lanes: usize) -> usize {
+        let fitting = self.fitting(lanes).clamp(LEAST_TOKENS, GPU_TOKENS);
+        1 << fitting.ilog2()
+    }
+
+    /// Tokens of a batch for which there is room.
+    fn fitting(&self, lanes: usize) -> usize {
+        let count = lanes as u64;
+        let on_card = self.free.map_or(CPU_TOKENS, |free| {
+            let batches = free.saturating_sub(self.weights * (count - 1)) / 100 * SHARE;
+            self.footprint.positions(batches / count, self.width)
+        });
+        let rows = self.row_bytes.max(1) * (lanes + ROWS_WAITING) as u64;
+        let on_host = self.host.map_or(usize::MAX, |host| {
+            usize::try_from(host / 2 / rows).unwrap_or(usize::MAX)
+        });
+        on_card.min(on_host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cache::StoreDtype;
+
+    use super::*;
+    use crate::encoder::ComputeDtype;
+
+    const GIGABYTE: u64 = 1 << 30;
+
+    /// bert-large in float16, stored so.
+    fn room(free: u64) -> Room {
+        Room {
+            free: Some(free),
+            weights: GIGABYTE,
+            host: Some(64 * GIGABYTE),
+            row_bytes: 25 * 1024 * 2,
+            width: 512,
+            footprint: Footprint {
+                layers: 25,
+                hidden: 1024,
+                intermediate: 4096,
+                heads: 16,
+                compute: ComputeDtype::F16,
+                rows: Some(StoreDtype::F16),
+            },
+        }
+    }
+
+    fn choice(tokens: usize, lanes: usize) -> Choice {
+        Choice { tokens, lanes }
+    }
+
+    #[test]
+    fn a_large_card_takes_two_encoders_and_a_small_one_smaller_batches() {
+        assert_eq!(room(130 * GIGABYTE).choose(None, None), choice(16384, 2));
+        assert_eq!(room(6 * GIGABYTE).choose(None, None), choice(4096, 2));
+        // Twice the weights would leave too little for batches that are worth it.
+        assert_eq!(room(3 * GIGABYTE).choose(None, None), choice(8192, 1));
+        assert_eq!(room(GIGABYTE / 16).choose(None, None), choice(256, 1));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_not_changed() {
+        let small = room(3 * GIGABYTE);
+        assert_eq!(small.choose(Some(9999), None), choice(9999, 1));
+        assert_eq!(small.choose(Some(1000), None), choice(1000, 2));
+        assert_eq!(small.choose(Some(1000), Some(1)), choice(1000, 1));
+        assert_eq!(small.choose(None, Some(2)), choice(2048, 2));
+    }
+
+    #[test]
+    fn rows_that_wait_for_the_disk_must_fit_as_well() {
+        let limited = Room {
+            host: Some(4 * GIGABYTE),
+            ..room(130 * GIGABYTE)
+        };
+        // Half of it for six batches of 50 KiB a token.
+        assert_eq!(limited.choose(None, None), choice(4096, 2));
+        let unknown = Room {
+            free: None,
+            ..room(0)
+        };
+        assert_eq!(unknown.choose(None, None), choice(CPU_TOKENS, 1));
+    }
+
+    fn want_of_memory() -> EncoderError {
+        EncoderError::Run {
+            rows: 1,
+            width: 1,
+            source: ort::Error::new("BFCArena: Failed to allocate memory for requested buffer"),
+        }
+    }
+
+    #[test]
+    fn batches_are_halved_until_one_fits() {
+        crate::encoder::runtime::session_builder(crate::encoder::runtime::Target::Cpu, 1).unwrap();
+        let mut tried = Vec::new();
+        let found = fitting(16384, |tokens| {
+            tried.push(tokens);
+            (tokens <= 4096).then_some(()).ok_or_else(want_of_memory)
+        });
+        let (tokens, failed) = found.unwrap();
+        assert_eq!((tokens, tried), (4096, vec![16384, 8192, 4096]));
+        let error = does_not_fit(16384, tokens, false, &failed.unwrap());
+        assert_eq!(error.hints, ["--max-batch-tokens 4096 would fit"]);
+        assert_eq!(error.status, ExitStatus::Machine);
+        // When nothing fits, the first reason is told.
+        assert!(fitting(1024, |_| Err(want_of_memory())).is_err());
+        // Another error is not a matter of size.
+        let mut count = 0;
+        let other = fitting(1024, |_| {
+            count += 1;
+            Err(EncoderError::HalfOnCpu)
+        });
+        assert!(other.is_err() && count == 1);
+    }
+
+    #[test]
+    fn the_largest_batch_runs_on_the_processor_too() {
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/toy-bert");
+        let files = crate::model::ModelFiles::in_folder(&folder).unwrap();
+        let options = EncoderOptions {
+            device: crate::encoder::Device::Cpu,
+            rows: crate::encoder::RowsOn::Graph(StoreDtype::F16),
+            profile: true,
+            ..EncoderOptions::default()
+        };
+        let mut encoder = Encoder::load(&files, &options).unwrap();
+        let largest = Largest {
+            sequences: 5,
+            width: 16,
+        };
+        largest.encode(&mut encoder, 64).unwrap();
+        let nodes = encoder.nodes_on_cpu().unwrap().unwrap();
+        assert!(
+            nodes.iter().any(|node| node.starts_with("Attention (")),
+            "{nodes:?}"
+        );
+        assert!(
+            nodes.iter().any(|node| node == "Concat (rows)"),
+            "{nodes:?}"
+        );
+        assert_eq!(encoder.nodes_on_cpu().unwrap(), None);
+        largest.encode(&mut encoder, 16).unwrap();
+    }
+}

@@ -1,0 +1,117 @@
+//! How much of a GPU's memory a batch takes, so that batches are as large as a card carries and no larger.
+
+use cache::StoreDtype;
+
+use super::{ComputeDtype, Encoder};
+
+/// Bytes of float32.
+const WIDE: u64 = 4;
+/// Vectors of the hidden size that a layer holds at once: query, key and value, each once more in another order, what is
+/// attended to, its projection, sum and norm.
+const VECTORS: u64 = 10;
+/// The score of each pair of tokens before and after softmax, where attention is not computed in one piece.
+const SCORES: u64 = 2;
+
+/// The sizes that a batch's memory depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// Hidden states that are kept.
+    pub layers: usize,
+    /// Size of a hidden state.
+    pub hidden: usize,
+    /// Inner size of the feed-forward block.
+    pub intermediate: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// What the encoder computes in.
+    pub compute: ComputeDtype,
+    /// Format of the rows that the graph makes, if it makes any.
+    pub rows: Option<StoreDtype>,
+}
+
+impl Footprint {
+    /// Bytes for each position of a batch of rows of `width` positions.
+    #[must_use]
+    pub fn position_bytes(&self, width: usize) -> u64 {
+        let compute = match self.compute {
+            ComputeDtype::F32 => 4,
+            ComputeDtype::F16 => 2,
+        };
+        let (hidden, layers) = (self.hidden as u64, self.layers as u64);
+        // Kept layers stay until the end of a run, in float32 as a graph gives them; rows are put together of pieces.
+        let rows = self.rows.map_or(0, |format| 2 * format.bytes() as u64);
+        let kept = layers * hidden * (WIDE + rows);
+        let working = VECTORS * hidden + 2 * self.intermediate as u64;
+        let scores = SCORES * self.heads as u64 * width as u64;
+        // Two layers' worth of float32, of the one that is being gathered.
+        kept + (working + scores) * compute + 2 * hidden * WIDE
+    }
+
+    /// Positions of the largest batch that `memory` bytes hold, in rows of `width`.
+    #[must_use]
+    pub fn positions(&self, memory: u64, width: usize) -> usize {
+        let fitting = memory / self.position_bytes(width).max(1);
+        usize::try_from(fitting).unwrap_or(usize::MAX)
+    }
+}
+
+impl Encoder {
+    /// What a batch takes of the memory of where it runs.
+    #[must_use]
+    pub fn footprint(&self, compute: ComputeDtype) -> Footprint {
+        Footprint {
+            layers: self.layers.len(),
+            hidden: self.shape.hidden,
+            intermediate: self.shape.intermediate,
+            heads: self.shape.heads,
+            compute,
+            rows: self.row_format(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// bert-large: 24 layers and the embeddings.
+    const LARGE: Footprint = Footprint {
+        layers: 25,
+        hidden: 1024,
+        intermediate: 4096,
+        heads: 16,
+        compute: ComputeDtype::F16,
+        rows: Some(StoreDtype::F16),
+    };
+
+    #[test]
+    fn a_position_of_bert_large_takes_what_its_parts_take() {
+        // Layers in float32, rows in float16 twice; 10 vectors and twice the inner size, and 16 heads' scores of 512
+        // positions twice, in float16; two vectors in float32.
+        let expected = 25 * 1024 * (4 + 2 * 2) + (10 * 1024 + 2 * 4096 + 2 * 16 * 512) * 2 + 8192;
+        assert_eq!(LARGE.position_bytes(512), expected);
+        let by_the_processor = Footprint {
+            rows: None,
+            ..LARGE
+        };
+        assert_eq!(
+            LARGE.position_bytes(512) - by_the_processor.position_bytes(512),
+            25 * 1024 * 4
+        );
+    }
+
+    #[test]
+    fn what_fits_is_as_much_as_fits() {
+        let position = LARGE.position_bytes(128);
+        assert_eq!(LARGE.positions(10 * position, 128), 10);
+        assert_eq!(LARGE.positions(10 * position - 1, 128), 9);
+        assert_eq!(LARGE.positions(0, 128), 0);
+        // Wider rows take more for each position, float32 more than float16.
+        assert!(LARGE.position_bytes(512) > position);
+        let wide = Footprint {
+            compute: ComputeDtype::F32,
+            ..LARGE
+        };
+        assert!(wide.position_bytes(128) > position);
+    }
+}

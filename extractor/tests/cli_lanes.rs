@@ -1,0 +1,134 @@
+//! How encoders are used makes no difference to what is stored: one or two of them in turn, rows made by the processor or
+//! by the graph, as on a GPU; and the size of batches, which does make one, stays with a store.
+
+#![allow(clippy::unwrap_used, reason = "a panic is the failure being reported")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Toy, begin_of, stderr, tree};
+use predicates::prelude::PredicateBooleanExt;
+use predicates::str::contains;
+use serde_json::Value;
+
+/// Many parts and batches of a few sentences.
+const SMALL: [&str; 4] = ["--part-bytes", "32000", "--max-batch-tokens", "64"];
+
+/// The summary and the files of an extraction with more options.
+fn extracted(toy: &Toy, root: &str, options: &[&str]) -> (Value, BTreeMap<String, Vec<u8>>) {
+    let root = toy.path().join(root);
+    let output = toy
+        .program()
+        .args(toy.arguments(&root))
+        .args(SMALL)
+        .args(options)
+        .arg("--json")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary = serde_json::from_slice(&output.stdout).unwrap();
+    (summary, tree(&root))
+}
+
+#[test]
+fn a_store_does_not_depend_on_how_many_encoders_take_turns() {
+    let toy = Toy::repeated(3);
+    let (summary, one) = extracted(&toy, "one", &[]);
+    assert_eq!(summary["setup"]["lanes"], 1);
+    assert_eq!(summary["setup"]["max_batch_tokens"], 64);
+    assert_eq!(summary["setup"]["rows_by_graph"], false);
+    assert!(summary["setup"]["nodes_on_cpu"].is_null());
+    for lanes in ["2", "3"] {
+        let (other, files) = extracted(&toy, lanes, &["--lanes", lanes]);
+        assert_eq!(other["setup"]["lanes"].to_string(), lanes);
+        assert_eq!(other["padding_share"], summary["padding_share"]);
+        assert_eq!(other["tokens_encoded"], summary["tokens_encoded"]);
+        assert_eq!(files, one, "{lanes} lanes");
+    }
+}
+
+#[test]
+fn a_store_does_not_depend_on_where_rows_are_made() {
+    let toy = Toy::new();
+    for format in ["f16", "bf16", "f32", "i8"] {
+        let own = ["--store-dtype", format];
+        let (summary, expected) = extracted(&toy, &format!("{format}-host"), &own);
+        let graph = ["--store-dtype", format, "--rows", "device", "--lanes", "2"];
+        let (other, files) = extracted(&toy, &format!("{format}-device"), &graph);
+        assert_eq!(other["setup"]["rows_by_graph"], format != "i8");
+        assert_eq!(other["setup"]["rows_pinned"], false);
+        assert_eq!(other["identity"], summary["identity"]);
+        let data = |files: &BTreeMap<String, Vec<u8>>| {
+            let mut files = files.clone();
+            // Sums of float32 values, taken in another order.
+            files.retain(|name, _| !name.ends_with("done.json"));
+            files
+        };
+        assert_eq!(data(&files), data(&expected), "{format}");
+        toy.program()
+            .arg("verify")
+            .arg(toy.path().join(format!("{format}-device")))
+            .assert()
+            .success();
+    }
+}
+
+#[test]
+fn a_value_too_large_for_the_store_is_named_wherever_rows_are_made() {
+    let toy = Toy::new();
+    let weights = toy.model().join("model.safetensors");
+    let mut bytes = fs_err::read(&weights).unwrap();
+    let begin = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
+    bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
+    fs_err::write(&weights, bytes).unwrap();
+    let said = |options: &[&str]| {
+        let output = toy.extract().args(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let said = stderr(&output);
+        let error = said.lines().find(|line| line.starts_with("error"));
+        error.unwrap().to_owned()
+    };
+    let by_host = said(&[]);
+    assert!(by_host.contains("is too large for float16"), "{by_host}");
+    assert_eq!(said(&["--rows", "device"]), by_host);
+    // Another batch may be first with two, but not another error.
+    let by_two = said(&["--rows", "device", "--lanes", "2"]);
+    assert_eq!(by_two, by_host);
+    toy.extract()
+        .args(["--rows", "device", "--store-dtype", "bf16"])
+        .assert()
+        .success();
+}
+
+#[test]
+fn a_store_is_finished_with_the_batches_it_was_begun_with() {
+    let toy = Toy::new();
+    toy.extract()
+        .args(["--max-batch-tokens", "64"])
+        .assert()
+        .success();
+    let before = tree(&toy.store());
+    toy.extract()
+        .assert()
+        .success()
+        .stderr(contains("nothing to do"));
+    toy.extract()
+        .args(["--max-batch-tokens", "65"])
+        .assert()
+        .code(1)
+        .stderr(contains("max_batch_tokens: stored 64, wanted 65"));
+    assert_eq!(before, tree(&toy.store()));
+    toy.extract()
+        .args(["--overwrite", "--json"])
+        .assert()
+        .success()
+        .stdout(contains("\"max_batch_tokens\":2048"));
+    for wrong in [["--lanes", "0"], ["--lanes", "9"], ["--rows", "gpu"]] {
+        toy.extract()
+            .args(wrong)
+            .assert()
+            .code(1)
+            .stderr(contains(wrong[0]).and(contains(wrong[1])));
+    }
+}
