@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Io, Store};
+use cache::{Io, Store, StoreDtype};
 use shared::dataset::{SplitName, Task};
 use shared::signals::StopFlag;
 use shared::terminal::{Terminal, Verbosity};
@@ -41,8 +41,8 @@ fn split(store: &Store, name: SplitName, place: Where) -> LabelledSplit<'_> {
         Where::Resident => {
             let mut bytes = 0;
             let resident = Resident::load(split.reader, Device::Cpu, |more| bytes += more);
-            // Three layers of eight float16 numbers.
-            assert_eq!(bytes, split.reader.tokens() as u64 * 48);
+            let row = split.reader.layout().row_bytes;
+            assert_eq!(bytes, split.reader.tokens() as u64 * row);
             Placement::Resident(Arc::new(resident.unwrap()))
         }
         Where::Streamed => Placement::Streamed(Stream::new(split.reader, Device::Cpu)),
@@ -155,10 +155,11 @@ fn assert_near(what: &str, got: &Path, expected: &Path) {
     }
 }
 
-fn toy(sentences: usize) -> (tempfile::TempDir, Store) {
+fn toy(sentences: usize, store_dtype: StoreDtype) -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let recipe = Recipe {
         sentences,
+        store_dtype,
         ..Recipe::default()
     };
     let path = build(folder.path(), &recipe);
@@ -168,14 +169,28 @@ fn toy(sentences: usize) -> (tempfile::TempDir, Store) {
 
 #[test]
 fn a_training_is_the_same_wherever_the_activations_are() {
-    let (folder, store) = toy(150);
-    for kind in [
-        "adapter",
-        "attention-fusion",
-        "scalar-mix",
-        "last",
-        "concat:0,2",
-    ] {
+    same_everywhere(
+        StoreDtype::F16,
+        &[
+            "adapter",
+            "attention-fusion",
+            "scalar-mix",
+            "last",
+            "concat:0,2",
+        ],
+    );
+}
+
+#[test]
+fn a_training_is_the_same_in_every_number_format() {
+    for dtype in [StoreDtype::F32, StoreDtype::Bf16, StoreDtype::I8] {
+        same_everywhere(dtype, &["adapter"]);
+    }
+}
+
+fn same_everywhere(dtype: StoreDtype, kinds: &[&str]) {
+    let (folder, store) = toy(150, dtype);
+    for kind in kinds {
         let runs = [planned(kind, settings(1, 1e-2))];
         for place in [Where::Store, Where::Resident, Where::Streamed] {
             let folder = folder.path().join(format!("{kind}-{place:?}"));
@@ -195,7 +210,7 @@ fn a_training_is_the_same_wherever_the_activations_are() {
 /// Seeds, learning rates and limits of norms in any combination, and a head of another shape among them.
 #[test]
 fn heads_as_one_are_trained_as_each_alone() {
-    let (folder, store) = toy(150);
+    let (folder, store) = toy(150, StoreDtype::F16);
     let mut runs: Vec<Planned> = [(1, 1e-2), (2, 1e-2), (2, 3e-3), (9, 1e-3)]
         .map(|(seed, rate)| planned("adapter", settings(seed, rate)))
         .into();
@@ -226,7 +241,7 @@ fn heads_as_one_are_trained_as_each_alone() {
 
 #[test]
 fn a_head_that_diverges_ends_alone() {
-    let (folder, store) = toy(100);
+    let (folder, store) = toy(100, StoreDtype::F16);
     let mut runs: Vec<Planned> = [1, 2, 3]
         .map(|seed| planned("adapter", settings(seed, 1e-2)))
         .into();
@@ -254,7 +269,7 @@ fn a_head_that_diverges_ends_alone() {
 
 #[test]
 fn heads_as_one_that_are_stopped_end_as_if_they_never_were() {
-    let (folder, store) = toy(150);
+    let (folder, store) = toy(150, StoreDtype::F16);
     let runs: Vec<Planned> = [1, 2]
         .map(|seed| planned("adapter", settings(seed, 1e-2)))
         .into();

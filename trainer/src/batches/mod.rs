@@ -79,6 +79,9 @@ pub enum LoadError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A device cannot take a whole split.
+    #[error("activations cannot be brought to the memory of the graphics card: libtorch: {0}")]
+    Device(tch::TchError),
     /// What was read makes no batch.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -91,6 +94,7 @@ impl LoadError {
         match self {
             Self::Store(error) => error.exit_status(),
             Self::Batch(error) => error.exit_status(),
+            Self::Device(_) => ExitStatus::Machine,
         }
     }
 }

@@ -34,9 +34,9 @@ const COPIED_AT_ONCE: usize = 1 << 20;
 /// Pinned buffers of a [`Stream`]: one is filled while the card reads the others.
 const BUFFERS: usize = 3;
 
-/// How many times a batch's activations, as float32, take room beside the store: the batches that are read ahead, and what
-/// the hungriest head, attention fusion, makes of one.
-const BATCHES: u64 = 12;
+/// How many times a batch's activations, as float32, take room beside the store: five batches that are read ahead, and what
+/// attention fusion, or many heads computed as one, make of one.
+const BATCHES: u64 = 24;
 
 /// Room for libtorch's kernels, the head and its optimiser.
 const WORKSPACE: u64 = 1 << 30;
@@ -107,18 +107,17 @@ impl Resident {
         let shape = Shape::of(reader);
         let tokens = reader.tokens();
         let at_once = (PIECE / shape.row_bytes().max(1)).clamp(1, tokens.max(1));
-        let torch = |error: TchError| LoadError::from(BatchError::from(error));
-        let rows = shape.empty(tokens, device).map_err(torch)?;
+        let rows = shape.empty(tokens, device).map_err(LoadError::Device)?;
         let buffer = shape.empty(at_once, Device::Cpu);
         let buffer = buffer
             .and_then(|buffer| pinned(&buffer, device))
-            .map_err(torch)?;
+            .map_err(LoadError::Device)?;
         for first in (0..tokens).step_by(at_once) {
             let end = tokens.min(first + at_once);
             let stored = reader.rows(first as u64..end as u64)?;
             let copied = fill(&buffer, std::slice::from_ref(&stored), end - first)
                 .and_then(|filled| narrow(&rows, first, end - first)?.f_copy_(&filled));
-            copied.map_err(torch)?;
+            copied.map_err(LoadError::Device)?;
             loaded(((end - first) * shape.row_bytes()) as u64);
         }
         Ok(Self {
@@ -279,12 +278,9 @@ mod tests {
     fn a_store_is_kept_where_it_fits_with_room_for_training() {
         let resident = 280_000 * 25 * 1024 * 2;
         let on = |gib: u64, batch_tokens| fits(resident, gib << 30, batch_tokens, 25, 1024);
-        assert!(on(139, 1_000) && on(24, 1_000) && on(16, 1_000));
-        assert!(
-            !on(14, 1_000),
-            "14.3 GB of activations and 2 GB to work with"
-        );
-        assert!(on(80, 32_000) && !on(40, 32_000), "a batch takes 3 GB");
+        assert!(on(139, 1_000) && on(24, 1_000) && on(17, 1_000));
+        assert!(!on(16, 1_000), "14.3 GB, and 3.5 GB to work with");
+        assert!(on(139, 32_000) && !on(80, 32_000), "a batch takes 3 GB");
         assert!(!fits(0, 1 << 60, u64::MAX, 25, 1024));
         assert!(fits(0, WORKSPACE, 0, 1, 1) && !fits(1, WORKSPACE, 0, 1, 1));
     }

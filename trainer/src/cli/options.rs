@@ -486,6 +486,30 @@ mod tests {
     }
 
     #[test]
+    fn only_deterministic_runs_ask_for_an_environment() {
+        let asked = |line: &str| {
+            parsed(line)
+                .unwrap()
+                .machine()
+                .map(MachineArgs::environment)
+        };
+        let variable = Some(("CUBLAS_WORKSPACE_CONFIG", ":4096:8"));
+        let train = "trainer --cache store --epochs 3";
+        assert_eq!(asked(train), Some(None));
+        assert_eq!(asked(&format!("{train} --deterministic")), Some(variable));
+        for job in [
+            "train --epochs 3",
+            "sweep --config file",
+            "eval --run r",
+            "predict --run r",
+        ] {
+            let line = format!("trainer {job} --cache store --deterministic");
+            assert_eq!(asked(&line), Some(variable), "{line}");
+        }
+        assert_eq!(asked("trainer compare one"), None);
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         for line in ["trainer --lr 0.1", "trainer train"] {
             let message = parsed(line).unwrap_err().to_string();

@@ -194,10 +194,12 @@ fn train_groups(
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for (order, members) in groups {
-            let hired = crew.hire(members.len());
+            // On a device the heads of a group are computed as one, and a group has the card's memory for itself.
+            let on_device = splits.train.is_on_device();
+            let hired = crew.hire(if on_device { usize::MAX } else { members.len() });
             let results = &results;
             scope.spawn(move || {
-                let workers = hired.count;
+                let workers = if on_device { 1 } else { hired.count };
                 let trained =
                     on_one_thread(|| train_group(order, members, splits, workers, terminal, stop));
                 drop(hired);

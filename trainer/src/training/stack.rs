@@ -21,7 +21,7 @@ use crate::optimiser::{self, Rates, Stacked};
 const STEPS_UNSEEN: usize = 32;
 
 /// Heads computed as one at most.
-const MOST_HEADS: usize = 64;
+const MOST_HEADS: usize = 16;
 
 /// Heads of one shape at the same step.
 pub(super) struct Stack<'m, 'a> {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cache::writer::{OpenMode, Opened, StoreWriter};
 use cache::{
-    DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest, ModelIdentity,
-    PartStatistics, SplitTables, StoreDtype,
+    DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LayerStatistics, LongPolicy, Manifest,
+    ModelIdentity, PartStatistics, SplitTables, StoreDtype,
 };
 use shared::dataset::{SplitName, Task};
 
@@ -29,6 +29,7 @@ pub(super) struct Recipe {
     pub(super) unlabelled: Option<SplitName>,
     /// Sentences of the test split end with a class that is nowhere else.
     pub(super) unseen_class: bool,
+    pub(super) store_dtype: StoreDtype,
 }
 
 impl Default for Recipe {
@@ -42,6 +43,7 @@ impl Default for Recipe {
             bare_word: false,
             unlabelled: None,
             unseen_class: false,
+            store_dtype: StoreDtype::F16,
         }
     }
 }
@@ -97,18 +99,24 @@ pub(super) fn build(root: &Path, recipe: &Recipe) -> PathBuf {
             .unwrap();
         let mut writing = writer.begin(&part).unwrap();
         let mut rows = Vec::new();
+        let dtype = recipe.store_dtype;
+        let mut vector = vec![0; dtype.vector_bytes(HIDDEN)];
         for token in part.tokens.clone() {
             let class = split.told[usize::try_from(token).unwrap()];
             for layer in 0..LAYERS {
-                for unit in 0..HIDDEN {
+                let mut values = [0.0; HIDDEN];
+                for (unit, value) in values.iter_mut().enumerate() {
                     // The middle layer says the class, the others say nothing.
                     let signal = if layer == 1 && Some(unit) == class {
                         2.0
                     } else {
                         0.0
                     };
-                    rows.extend(half::f16::from_f32(signal + 0.2 * random.noise()).to_le_bytes());
+                    *value = signal + 0.2 * random.noise();
                 }
+                let mut unused = LayerStatistics::default();
+                cache::rows::encode(dtype, layer, &values, &mut vector, &mut unused).unwrap();
+                rows.extend_from_slice(&vector);
             }
         }
         writing.write(part.tokens.start, &rows).unwrap();
@@ -265,7 +273,7 @@ fn manifest(recipe: &Recipe, tables: &[SplitTables]) -> Manifest {
         hidden: HIDDEN,
         compute_dtype: "float32".to_owned(),
         max_batch_tokens: 2048,
-        store_dtype: StoreDtype::F16,
+        store_dtype: recipe.store_dtype,
         codec: cache::Codec::None,
         provider: "test".to_owned(),
         chunk_tokens: 500,
