@@ -56,7 +56,7 @@ impl AttentionFusion {
         ];
         let layers = read.f_view([-1, shape[0], shape[1]])?;
         let normal = normalised(&layers, &shape, &self.weight, &self.bias, EPSILON)?;
-        let dropped = self.common.dropped(normal.f_flatten(-2, -1)?, dropout, 0)?;
+        let dropped = self.common.dropped(normal.f_flatten(-2, -1)?, dropout)?;
         let dropped = dropped.f_unflatten(-1, shape)?;
         let scores = if self.query.dim() == 1 {
             dropped.f_matmul(&self.query)?

@@ -232,40 +232,30 @@ impl Common {
         })
     }
 
-    /// Drops numbers of `[rows, columns]` in training; `place` tells the dropouts of a head apart.
-    fn dropped(
-        &self,
-        values: Tensor,
-        dropout: Option<&Dropout>,
-        place: u64,
-    ) -> Result<Tensor, HeadError> {
-        Ok(match self.mask(&values, dropout, place)? {
-            Some(mask) => values.f_mul(&mask)?,
+    /// Drops numbers of `[.., rows, columns]` in training, in the only place of a head.
+    fn dropped(&self, values: Tensor, dropout: Option<&Dropout>) -> Result<Tensor, HeadError> {
+        Ok(match self.masks(&values, dropout, 1)?.first() {
+            Some(mask) => values.f_mul(mask)?,
             None => values,
         })
     }
 
-    /// The factors of dropout for `[.., rows, columns]`; `None` where nothing is dropped.
-    fn mask(
+    /// The factors of dropout in so many `places` of a head, for `[.., rows, columns]`; none where nothing is dropped.
+    fn masks(
         &self,
         values: &Tensor,
         dropout: Option<&Dropout>,
-        place: u64,
-    ) -> Result<Option<Tensor>, HeadError> {
+        places: u64,
+    ) -> Result<Vec<Tensor>, HeadError> {
         let Some(dropout) = dropout.filter(|_| self.options.dropout > 0.0) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let sizes = values.size();
         let last = |back: usize| {
             let size = sizes.iter().rev().nth(back).copied();
             usize::try_from(size.unwrap_or(0)).unwrap_or(0)
         };
-        let shape = (last(1), last(0));
-        Ok(Some(dropout.mask(
-            place,
-            shape,
-            self.options.dropout,
-            self.device,
-        )?))
+        let sizes = (last(1), last(0));
+        Ok(dropout.masks(0..places, sizes, self.options.dropout, self.device)?)
     }
 }

@@ -50,6 +50,6 @@ impl Head for Probe {
         _: &Tokens<'_>,
         dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
-        self.common.dropped(read.shallow_clone(), dropout, 0)
+        self.common.dropped(read.shallow_clone(), dropout)
     }
 }

@@ -2,6 +2,8 @@
 //! drawn in turn, so that threads may ask in any order, a resumed run needs no saved generator, and a head
 //! trained beside others gets the numbers that it would get alone.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -66,19 +68,19 @@ impl Dropout {
         }
     }
 
-    /// A mask `[rows, columns]` of zeros, a share `dropped` of all, and of `1 / (1 - dropped)`; that of several heads is
-    /// `[heads, rows, columns]`. `place` tells the dropouts of one network apart. The share is met to 1 in 65,536. On every
-    /// device it is the same mask.
+    /// Masks `[rows, columns]` of zeros, a share `dropped` of all, and of `1 / (1 - dropped)`; those of several heads are
+    /// `[heads, rows, columns]`. `places` tells the dropouts of one network apart, which has a mask for each. The share is met
+    /// to 1 in 65,536. On every device the masks are the same.
     ///
     /// # Errors
     /// libtorch has no memory.
-    pub(crate) fn mask(
+    pub(crate) fn masks(
         &self,
-        place: u64,
+        places: Range<u64>,
         (rows, columns): (usize, usize),
         dropped: f64,
         device: Device,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Vec<Tensor>, TchError> {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -87,25 +89,35 @@ impl Dropout {
         let threshold = (dropped * 65_536.0).round() as u64;
         #[expect(clippy::cast_possible_truncation, reason = "about 1")]
         let kept = (1.0 / (1.0 - dropped)) as f32;
-        let of_head = |key: &u64| mix(key ^ place.wrapping_mul(SPREAD));
+        let of_place = |key: u64, place: u64| mix(key ^ place.wrapping_mul(SPREAD));
         let of_row =
             |key: u64, row: usize| mix(key.wrapping_add((row as u64).wrapping_mul(SPREAD)));
-        let keys: Vec<u64> = self.keys.iter().map(of_head).collect();
-        if let (&[key], Device::Cpu) = (keys.as_slice(), device) {
-            return memory::filled(&sizes(&[rows, columns]), device, |mask| {
-                mask.par_chunks_mut(columns.max(1))
-                    .with_min_len(16)
-                    .enumerate()
-                    .for_each(|(row, mask)| mask_row(of_row(key, row), threshold, kept, mask));
-            });
+        if let (&[key], Device::Cpu) = (self.keys.as_slice(), device) {
+            let of_place = |place| {
+                let key = of_place(key, place);
+                memory::filled(&sizes(&[rows, columns]), device, |mask| {
+                    mask.par_chunks_mut(columns.max(1))
+                        .with_min_len(16)
+                        .enumerate()
+                        .for_each(|(row, mask)| mask_row(of_row(key, row), threshold, kept, mask));
+                })
+            };
+            return places.map(of_place).collect();
         }
-        let every = |&key: &u64| (0..rows).map(move |row| of_row(key, row));
-        let every: Vec<u64> = keys.iter().flat_map(every).collect();
-        let mask = mask_by_tensors(&every, columns, threshold, kept, device)?;
-        if self.keys.len() == 1 {
-            return Ok(mask);
+        let mut keys = Vec::new();
+        for place in places.clone() {
+            for &key in &self.keys {
+                let key = of_place(key, place);
+                keys.extend((0..rows).map(|row| of_row(key, row)));
+            }
         }
-        mask.f_view([size(self.keys.len()), size(rows), size(columns)])
+        let masks = mask_by_tensors(&keys, columns, threshold, kept, device)?;
+        let places = i64::try_from(places.count()).unwrap_or(i64::MAX);
+        let masks = match self.keys.len() {
+            1 => masks.f_view([places, size(rows), size(columns)])?,
+            heads => masks.f_view([places, size(heads), size(rows), size(columns)])?,
+        };
+        masks.f_unbind(0)
     }
 }
 
@@ -172,10 +184,10 @@ mod tests {
     use super::*;
 
     fn mask(seed: u64, step: u64, place: u64, dropped: f64) -> Vec<f32> {
-        let mask = Dropout::at(seed, step)
-            .mask(place, (50, 301), dropped, Device::Cpu)
+        let masks = Dropout::at(seed, step)
+            .masks(place..place + 1, (50, 301), dropped, Device::Cpu)
             .unwrap();
-        memory::with_values(&mask, <[f32]>::to_vec).unwrap()
+        memory::with_values(&masks[0], <[f32]>::to_vec).unwrap()
     }
 
     #[test]
@@ -213,12 +225,17 @@ mod tests {
     fn tensors_make_the_same_masks() {
         let heads = [(1, 2), (7, 2), (1, 9)].map(|(seed, step)| Dropout::at(seed, step));
         for (columns, dropped) in [(301, 0.1), (8, 0.5), (2, 0.999), (4, 0.0)] {
-            let masks = Dropout::together(heads.clone());
-            let masks = masks.mask(1, (50, columns), dropped, Device::Cpu).unwrap();
-            assert_eq!(masks.size(), [3, 50, size(columns)]);
-            for (head, mask) in heads.iter().zip(masks.unbind(0)) {
-                let alone = head.mask(1, (50, columns), dropped, Device::Cpu).unwrap();
-                assert_eq!(alone, mask, "{columns} columns, {dropped} dropped");
+            let shape = (50, columns);
+            let together = Dropout::together(heads.clone());
+            let together = together.masks(0..2, shape, dropped, Device::Cpu).unwrap();
+            assert_eq!(together.len(), 2);
+            for (place, masks) in (0..).zip(together) {
+                assert_eq!(masks.size(), [3, 50, size(columns)]);
+                for (head, mask) in heads.iter().zip(masks.unbind(0)) {
+                    let places = place..place + 1;
+                    let alone = head.masks(places, shape, dropped, Device::Cpu).unwrap();
+                    assert_eq!(alone, [mask], "{columns} columns, {dropped} dropped");
+                }
             }
         }
     }

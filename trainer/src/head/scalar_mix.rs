@@ -55,6 +55,6 @@ impl Head for ScalarMix {
         dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
         let scale = self.scale.f_unsqueeze(-1)?;
-        self.common.dropped(read.f_mul(&scale)?, dropout, 0)
+        self.common.dropped(read.f_mul(&scale)?, dropout)
     }
 }

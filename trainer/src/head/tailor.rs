@@ -76,14 +76,20 @@ impl Tailor {
         let normal = normalised(read, &hidden, weight, bias, EPSILON)?;
         // Dropped numbers are zero and kept ones grow, so that it makes no difference whether ReLU comes before or after.
         let dense = self.dense.forward(&normal)?.f_relu()?;
-        let adjusted = match common.mask(&dense, dropout, 0)? {
-            Some(mask) => read.f_addcmul(&dense, &mask)?,
+        let places = 1 + u64::from(self.mixes_tokens());
+        let masks = common.masks(&dense, dropout, places)?;
+        let adjusted = match masks.first() {
+            Some(mask) => read.f_addcmul(&dense, mask)?,
             None => read.f_add(&dense)?,
         };
-        match &self.attention {
-            Some(attention) => attention.mix(&common.dropped(adjusted, dropout, 1)?, tokens),
-            None => Ok(adjusted),
-        }
+        let Some(attention) = &self.attention else {
+            return Ok(adjusted);
+        };
+        let dropped = match masks.get(1) {
+            Some(mask) => adjusted.f_mul(mask)?,
+            None => adjusted,
+        };
+        attention.mix(&dropped, tokens)
     }
 }
 
