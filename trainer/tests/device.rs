@@ -10,6 +10,7 @@
 mod store;
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -307,4 +308,30 @@ fn heads_as_one_that_are_stopped_end_as_if_they_never_were() {
             |folder: &Path| fs_err::read(folder.join(run).join("adapter.safetensors")).unwrap();
         assert_eq!(weights(&stopped), weights(&whole), "{stops} stops");
     }
+}
+
+/// cuBLAS looks for its variable when libtorch starts: the launcher sets it before, unless the user has.
+#[test]
+fn the_launcher_sets_what_deterministic_runs_need() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let launcher = folder.path().join("trainer");
+    fs_err::copy(assert_cmd::cargo::cargo_bin!("trainer"), &launcher).unwrap();
+    let program = folder.path().join("trainer-torch");
+    fs_err::write(&program, "#!/bin/sh\necho \"[$CUBLAS_WORKSPACE_CONFIG]\"\n").unwrap();
+    fs_err::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let said = |arguments: &[&str], set: Option<&str>| {
+        let mut command = Command::new(&launcher);
+        command.arg("doctor").args(arguments);
+        command.env("LIBTORCH", shared::native::torch().unwrap().folder);
+        match set {
+            Some(value) => command.env("CUBLAS_WORKSPACE_CONFIG", value),
+            None => command.env_remove("CUBLAS_WORKSPACE_CONFIG"),
+        };
+        let output = command.output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(said(&["--deterministic"], None), "[:4096:8]\n");
+    assert_eq!(said(&["--deterministic"], Some(":16:8")), "[:16:8]\n");
+    assert_eq!(said(&[], None), "[]\n");
 }
