@@ -67,14 +67,6 @@ fn launch(arguments: &[OsString], options: &Options) -> anyhow::Result<std::conv
     {
         command.env(variable, value);
     }
-    // libtorch's threads would otherwise spin while they have nothing to do, and take the cores from those that
-    // have: measured ten times slower on a machine that is shared.
-    if ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"]
-        .iter()
-        .all(|variable| std::env::var_os(variable).is_none())
-    {
-        command.env("OMP_WAIT_POLICY", "PASSIVE");
-    }
     // Every step frees what the next one needs again. Handed back to the system each time, it comes back as pages to
     // be cleared: measured a fifth of a training's time. glibc reads this once, when a program starts.
     let own = [

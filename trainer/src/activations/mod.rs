@@ -6,13 +6,15 @@
 pub mod device;
 pub mod kernels;
 pub mod memory;
+mod parts;
 mod widening;
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
 
 use cache::{Hidden, StoreDtype};
 use device::DeviceRows;
+pub use parts::Part;
 use shared::exit::ExitStatus;
 use tch::{TchError, Tensor};
 
@@ -36,8 +38,9 @@ pub struct Batch<'s> {
     dtype: StoreDtype,
     layers: usize,
     hidden: usize,
-    /// Over layers and over tokens, once a head has asked for them.
-    means: Mutex<Option<Means>>,
+    whole: Part,
+    /// None for rows on a device: there all are computed at once.
+    parts: Vec<Part>,
 }
 
 /// Means over the layers of each token `[tokens, hidden]`, and over the tokens of each sequence `[sequences, layers, hidden]`.
@@ -122,12 +125,13 @@ impl<'s> Batch<'s> {
         }
         Ok(Self {
             backing: Backing::Stored(sequences),
+            whole: Part::whole(&offsets, None),
+            parts: Part::cut(&offsets, None),
             offsets,
             pool: None,
             dtype,
             layers,
             hidden,
-            means: Mutex::new(None),
         })
     }
 
@@ -156,12 +160,13 @@ impl<'s> Batch<'s> {
         }
         Ok(Self {
             backing: Backing::Packed(bytes),
+            whole: Part::whole(&offsets, None),
+            parts: Part::cut(&offsets, None),
             offsets,
             pool: None,
             dtype,
             layers,
             hidden,
-            means: Mutex::new(None),
         })
     }
 
@@ -190,12 +195,13 @@ impl<'s> Batch<'s> {
         }
         Ok(Self {
             backing: Backing::Device(DeviceRows::new(rows, &offsets)?),
+            whole: Part::whole(&offsets, None),
+            parts: Vec::new(),
             offsets,
             pool: None,
             dtype,
             layers,
             hidden,
-            means: Mutex::new(None),
         })
     }
 
@@ -214,24 +220,28 @@ impl<'s> Batch<'s> {
                 pool,
             });
         }
+        self.whole = Part::whole(&self.offsets, Some(&pool));
+        if !self.parts.is_empty() {
+            self.parts = Part::cut(&self.offsets, Some(&pool));
+        }
         self.pool = Some(pool);
         Ok(self)
     }
 
-    /// The batch's means, which `compute` makes for the first head that asks: they depend on no parameter, so that all
-    /// heads that share the batch share them. Nobody writes to them.
-    pub(crate) fn means(
-        &self,
-        compute: impl FnOnce() -> Result<Means, TchError>,
-    ) -> Result<Means, TchError> {
-        let mut means = self.means.lock().unwrap_or_else(PoisonError::into_inner);
-        let (over_layers, over_tokens) = match means.take() {
-            Some(means) => means,
-            None => compute()?,
-        };
-        let shared = (over_layers.shallow_clone(), over_tokens.shallow_clone());
-        *means = Some((over_layers, over_tokens));
-        Ok(shared)
+    /// The batch as one part.
+    #[must_use]
+    pub const fn whole(&self) -> &Part {
+        &self.whole
+    }
+
+    /// The batch in parts that are computed by themselves.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        if self.parts.is_empty() {
+            std::slice::from_ref(&self.whole)
+        } else {
+            &self.parts
+        }
     }
 
     /// Number of sequences.
@@ -285,17 +295,25 @@ impl<'s> Batch<'s> {
         }
     }
 
-    /// Every token's row, `[layers, hidden]` little-endian; none for [`Self::device_rows`].
+    /// The row `[layers, hidden]` of each of these tokens, little-endian; none for [`Self::device_rows`].
     #[must_use]
-    pub fn rows(&self) -> Vec<&[u8]> {
+    pub(crate) fn rows_of(&self, tokens: &Range<usize>) -> Vec<&[u8]> {
         match &self.backing {
-            Backing::Stored(sequences) => sequences
-                .iter()
-                .flat_map(|sequence| (0..sequence.tokens()).map(|token| sequence.row(token)))
-                .collect(),
+            Backing::Stored(sequences) => {
+                let spans = self.offsets.windows(2).zip(sequences);
+                let overlapping =
+                    spans.filter(|(span, _)| span[0] < tokens.end && tokens.start < span[1]);
+                overlapping
+                    .flat_map(|(span, sequence)| {
+                        let (first, last) = (span[0].max(tokens.start), span[1].min(tokens.end));
+                        (first..last).map(move |token| sequence.row(token - span[0]))
+                    })
+                    .collect()
+            }
             Backing::Packed(bytes) => {
                 let row = (self.layers * self.dtype.vector_bytes(self.hidden)).max(1);
-                bytes.chunks_exact(row).collect()
+                let rows = bytes.chunks_exact(row);
+                rows.skip(tokens.start).take(tokens.len()).collect()
             }
             Backing::Device(_) => Vec::new(),
         }

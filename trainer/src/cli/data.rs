@@ -41,7 +41,8 @@ pub(super) fn device(
         ));
     }
     check_environment(options, device)?;
-    tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
+    // Threads compute the parts of a batch, each with libtorch on its own.
+    tch::set_num_threads(1);
     // Only the first call counts; a later one in the same process finds the pool made.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

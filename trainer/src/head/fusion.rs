@@ -95,7 +95,13 @@ impl Head for AttentionFusion {
 
     fn layer_attention(&self, batch: &Batch<'_>) -> Result<Option<Tensor>, HeadError> {
         tch::no_grad(|| {
-            let tokens = Tokens::of(batch, None, &self.common.options, self.common.device)?;
+            let tokens = Tokens::of(
+                batch,
+                batch.whole(),
+                None,
+                &self.common.options,
+                self.common.device,
+            )?;
             let all: Vec<usize> = (0..self.common.options.layers.len()).collect();
             Ok(Some(self.attend(&tokens.gathered(&all)?, None)?.1))
         })

@@ -105,7 +105,13 @@ pub trait Head: Send {
     fn layer_attention(&self, batch: &Batch<'_>) -> Result<Option<Tensor>, HeadError> {
         tch::no_grad(|| {
             let common = self.common();
-            match self.read(&Tokens::of(batch, None, &common.options, common.device)?)? {
+            match self.read(&Tokens::of(
+                batch,
+                batch.whole(),
+                None,
+                &common.options,
+                common.device,
+            )?)? {
                 Reading::Weighted(weights) => Ok(Some(weights)),
                 Reading::Layers(_) => Ok(None),
             }

@@ -49,6 +49,7 @@ pub(crate) fn uniform(seed: u64, purpose: u64, bound: f64, values: &mut [f32]) {
 #[derive(Debug, Clone)]
 pub struct Dropout {
     keys: Vec<u64>,
+    first_row: usize,
 }
 
 impl Dropout {
@@ -57,6 +58,16 @@ impl Dropout {
     pub fn at(seed: u64, step: u64) -> Self {
         Self {
             keys: vec![key(seed, step ^ (1 << 63))],
+            first_row: 0,
+        }
+    }
+
+    /// The dropout of a part of the batch, whose first row is number `row` of those computed on.
+    #[must_use]
+    pub(crate) fn from_row(&self, row: usize) -> Self {
+        Self {
+            keys: self.keys.clone(),
+            first_row: row,
         }
     }
 
@@ -65,6 +76,7 @@ impl Dropout {
     pub fn together(heads: impl IntoIterator<Item = Self>) -> Self {
         Self {
             keys: heads.into_iter().flat_map(|head| head.keys).collect(),
+            first_row: 0,
         }
     }
 
@@ -90,8 +102,10 @@ impl Dropout {
         #[expect(clippy::cast_possible_truncation, reason = "about 1")]
         let kept = (1.0 / (1.0 - dropped)) as f32;
         let of_place = |key: u64, place: u64| mix(key ^ place.wrapping_mul(SPREAD));
-        let of_row =
-            |key: u64, row: usize| mix(key.wrapping_add((row as u64).wrapping_mul(SPREAD)));
+        let of_row = |key: u64, row: usize| {
+            let row = (self.first_row + row) as u64;
+            mix(key.wrapping_add(row.wrapping_mul(SPREAD)))
+        };
         if let (&[key], Device::Cpu) = (self.keys.as_slice(), device) {
             let of_place = |place| {
                 let key = of_place(key, place);
@@ -238,6 +252,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_masks_of_parts_are_those_of_the_whole() {
+        let whole = mask(1, 2, 0, 0.3);
+        let part = Dropout::at(1, 2).from_row(20);
+        let part = part.masks(0..1, (30, 301), 0.3, Device::Cpu).unwrap();
+        let part = memory::with_values(&part[0], <[f32]>::to_vec).unwrap();
+        assert_eq!(whole[20 * 301..], part);
     }
 
     #[test]

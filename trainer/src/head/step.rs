@@ -4,30 +4,40 @@
 //! kernel from the sums to the weights of the layers, libtorch again from there to the parameters behind the weights. On
 //! a device the sums are libtorch's too, and nothing is cut.
 
+use rayon::prelude::*;
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::parameters::size;
 use super::tokens::indices;
 use super::{Dropout, Head, HeadError, Level, Losses, NO_LABEL, Reading, Tokens};
-use crate::activations::Batch;
 use crate::activations::memory::upload;
+use crate::activations::{Batch, Part};
 
 /// See [`Head::logits`].
 pub(super) fn logits<H: Head + ?Sized>(head: &H, batch: &Batch<'_>) -> Result<Tensor, HeadError> {
-    tch::no_grad(|| {
-        let common = head.common();
-        let tokens = Tokens::of(batch, None, &common.options, common.device)?;
-        let read = match head.read(&tokens)? {
-            Reading::Weighted(weights) => tokens.weighted_sums(&weights)?,
-            Reading::Layers(chosen) => tokens.gathered(&chosen)?,
-        };
-        let features = head.features(&read, &tokens, None)?;
-        let features = match common.options.level {
-            Level::Token => features,
-            Level::Sequence => sentence_means(&features, batch)?,
-        };
-        Ok(common.classifier.forward(&features)?)
-    })
+    let parts = in_parts(head, batch, |head, part| {
+        tch::no_grad(|| logits_of(head, batch, part))
+    })?;
+    Ok(Tensor::f_cat(&parts, -2)?)
+}
+
+fn logits_of<H: Head + ?Sized>(
+    head: &H,
+    batch: &Batch<'_>,
+    part: &Part,
+) -> Result<Tensor, HeadError> {
+    let common = head.common();
+    let tokens = Tokens::of(batch, part, None, &common.options, common.device)?;
+    let read = match head.read(&tokens)? {
+        Reading::Weighted(weights) => tokens.weighted_sums(&weights)?,
+        Reading::Layers(chosen) => tokens.gathered(&chosen)?,
+    };
+    let features = head.features(&read, &tokens, None)?;
+    let features = match common.options.level {
+        Level::Token => features,
+        Level::Sequence => sentence_means(&features, batch, part)?,
+    };
+    Ok(common.classifier.forward(&features)?)
 }
 
 /// See [`Head::losses_and_gradients`].
@@ -37,20 +47,65 @@ pub(super) fn losses_and_gradients<H: Head + ?Sized>(
     targets: &[i64],
     dropout: Option<&Dropout>,
 ) -> Result<Losses, HeadError> {
-    let common = head.common();
-    let labelled = labelled(head, batch, targets)?;
-    let parameters: Vec<&Tensor> = common.parameters.iter().map(|(_, tensor)| tensor).collect();
-    if labelled.is_empty() {
-        return Ok(Losses {
-            loss: Tensor::f_zeros(common.classifier.heads(), (Kind::Float, common.device))?,
-            gradients: parameters.iter().map(|_| None).collect(),
-        });
-    }
+    check(head, batch, targets)?;
+    let labels = count(targets);
+    let parts = in_parts(head, batch, |head, part| {
+        let rows = match head.options().level {
+            Level::Token => part.tokens(),
+            Level::Sequence => part.sentences(),
+        };
+        let before = if only_labelled(head) {
+            count(&targets[..rows.start])
+        } else {
+            part.tokens().start
+        };
+        let dropout = dropout.map(|dropout| dropout.from_row(before));
+        let targets = (&targets[rows.clone()], labels);
+        of_part(head, batch, part, targets, dropout.as_ref())
+    })?;
+    let mut parts = parts.into_iter();
+    let Some(first) = parts.next() else {
+        return no_losses(head);
+    };
+    parts.try_fold(first, |mut sum, part| {
+        sum.loss = sum.loss.f_add(&part.loss)?;
+        for (sum, gradient) in sum.gradients.iter_mut().zip(part.gradients) {
+            match (sum.as_mut(), gradient) {
+                (Some(sum), Some(gradient)) => _ = sum.f_add_(&gradient)?,
+                (None, gradient) => *sum = gradient,
+                (Some(_), None) => {}
+            }
+        }
+        Ok(sum)
+    })
+}
 
-    // Tokens without a label take part only where the others look at them.
-    let only_labelled = common.options.level == Level::Token && !head.mixes_tokens();
+/// Where there is nothing to learn from.
+fn no_losses<H: Head + ?Sized>(head: &H) -> Result<Losses, HeadError> {
+    let common = head.common();
+    Ok(Losses {
+        loss: Tensor::f_zeros(common.classifier.heads(), (Kind::Float, common.device))?,
+        gradients: common.parameters.iter().map(|_| None).collect(),
+    })
+}
+
+/// What a part adds to the mean loss over so many `labels` of the batch, and its gradients.
+fn of_part<H: Head + ?Sized>(
+    head: &H,
+    batch: &Batch<'_>,
+    part: &Part,
+    (targets, labels): (&[i64], usize),
+    dropout: Option<&Dropout>,
+) -> Result<Losses, HeadError> {
+    let common = head.common();
+    let labelled = labelled(targets);
+    if labelled.is_empty() {
+        return no_losses(head);
+    }
+    let parameters: Vec<&Tensor> = common.parameters.iter().map(|(_, tensor)| tensor).collect();
+    let only_labelled = only_labelled(head);
     let computed = only_labelled.then_some(labelled.as_slice());
-    let tokens = Tokens::of(batch, computed, &common.options, common.device)?;
+    let tokens = Tokens::of(batch, part, computed, &common.options, common.device)?;
     let reading = head.read(&tokens)?;
     // On a device autograd reaches through the sums.
     let cut = match &reading {
@@ -68,7 +123,7 @@ pub(super) fn losses_and_gradients<H: Head + ?Sized>(
     let features = head.features(&read, &tokens, dropout)?;
     let features = match common.options.level {
         Level::Token => features,
-        Level::Sequence => sentence_means(&features, batch)?,
+        Level::Sequence => sentence_means(&features, batch, part)?,
     };
     // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
     let (features, places) = if only_labelled {
@@ -92,7 +147,7 @@ pub(super) fn losses_and_gradients<H: Head + ?Sized>(
     };
     let classes = upload(&classes, common.device)?;
     let logits = common.classifier.forward(&features)?;
-    let loss = cross_entropy(&logits, &classes, size(labelled.len()))?;
+    let loss = cross_entropy(&logits, &classes, size(labels))?;
 
     let mut gradients = backward(&loss.f_sum(Kind::Float)?, &parameters, cut.map(|_| &read))?;
     if let Some(weights) = cut
@@ -110,17 +165,13 @@ pub(super) fn losses_and_gradients<H: Head + ?Sized>(
     Ok(Losses { loss, gradients })
 }
 
-/// The mean cross-entropy of logits `[rows, classes]` over those of the classes `[rows]` that are labels, so many; that of each
-/// head `[heads]` for logits `[heads, rows, classes]`.
+/// The cross-entropy of logits `[rows, classes]`, summed up over those of the classes `[rows]` that are labels and divided
+/// by `labels`; that of each head `[heads]` for logits `[heads, rows, classes]`.
 fn cross_entropy(logits: &Tensor, classes: &Tensor, labels: i64) -> Result<Tensor, TchError> {
     let &[heads, rows, _] = logits.size().as_slice() else {
-        return logits.f_cross_entropy_loss::<&Tensor>(
-            classes,
-            None,
-            Reduction::Mean,
-            NO_LABEL,
-            0.0,
-        );
+        return logits
+            .f_cross_entropy_loss::<&Tensor>(classes, None, Reduction::Sum, NO_LABEL, 0.0)?
+            .f_div_scalar(labels);
     };
     let losses = logits.f_flatten(0, 1)?.f_cross_entropy_loss::<&Tensor>(
         &classes.f_repeat([heads])?,
@@ -134,17 +185,48 @@ fn cross_entropy(logits: &Tensor, classes: &Tensor, labels: i64) -> Result<Tenso
         .f_div_scalar(labels)
 }
 
-/// The places of targets that are labels, all checked.
-fn labelled<H: Head + ?Sized>(
+/// Computes the parts of a batch, at the same time where there are threads for it; results are in their order.
+fn in_parts<H: Head + ?Sized, R: Send>(
     head: &H,
     batch: &Batch<'_>,
-    targets: &[i64],
-) -> Result<Vec<usize>, HeadError> {
+    compute: impl Fn(&H, &Part) -> Result<R, HeadError> + Sync,
+) -> Result<Vec<R>, HeadError> {
+    if let [whole] = batch.parts() {
+        return Ok(vec![compute(head, whole)?]);
+    }
+    let head = Read(head);
+    let parts = batch.parts().par_iter();
+    parts.map(|part| compute(head.get(), part)).collect()
+}
+
+/// A head that several threads read.
+struct Read<'h, H: ?Sized>(&'h H);
+
+#[expect(
+    unsafe_code,
+    reason = "tensors are not marked as readable from several threads, though they are"
+)]
+// SAFETY: while parts are computed nobody writes to a parameter: the optimiser's step borrows the head anew, after all
+// of them have ended. libtorch counts references atomically, its operations read their inputs from any thread, and its
+// autograd allows graphs over the same leaves in several threads (gradients are returned, not gathered in the leaves).
+unsafe impl<H: Head + ?Sized> Sync for Read<'_, H> {}
+
+impl<'h, H: ?Sized> Read<'h, H> {
+    const fn get(&self) -> &'h H {
+        self.0
+    }
+}
+
+/// Whether tokens without a label need not be computed: where the others do not look at them.
+fn only_labelled<H: Head + ?Sized>(head: &H) -> bool {
+    head.options().level == Level::Token && !head.mixes_tokens()
+}
+
+/// Refuses targets that do not fit head and batch.
+fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Result<(), HeadError> {
     let expected = match head.options().level {
         Level::Token => batch.tokens(),
-        Level::Sequence => batch.pool().map_or(batch.sequences(), |pool| {
-            pool.last().map_or(0, |last| last + 1)
-        }),
+        Level::Sequence => batch.whole().sentences().len(),
     };
     if targets.len() != expected {
         return Err(HeadError::Targets {
@@ -156,12 +238,22 @@ fn labelled<H: Head + ?Sized>(
     let wrong = targets
         .iter()
         .find(|target| **target != NO_LABEL && !(0..size(classes)).contains(*target));
-    if let Some(&got) = wrong {
-        return Err(HeadError::Class { got, classes });
+    match wrong {
+        Some(&got) => Err(HeadError::Class { got, classes }),
+        None => Ok(()),
     }
-    Ok((0..targets.len())
+}
+
+/// How many targets are labels.
+fn count(targets: &[i64]) -> usize {
+    targets.iter().filter(|target| **target != NO_LABEL).count()
+}
+
+/// The places of targets that are labels.
+fn labelled(targets: &[i64]) -> Vec<usize> {
+    (0..targets.len())
         .filter(|&place| targets[place] != NO_LABEL)
-        .collect())
+        .collect()
 }
 
 /// Gradients of a scalar by `parameters`, and by `more` after them.
@@ -179,22 +271,22 @@ fn backward(
 }
 
 /// Mean features `[sentences, width]` of each sentence's tokens.
-fn sentence_means(features: &Tensor, batch: &Batch<'_>) -> Result<Tensor, TchError> {
+fn sentence_means(features: &Tensor, batch: &Batch<'_>, part: &Part) -> Result<Tensor, TchError> {
     if let Some(rows) = batch.device_rows() {
         return rows.layout().sentence_means(features, batch.pool());
     }
     let device: Device = features.device();
     let own: Vec<usize>;
-    let pool = if let Some(pool) = batch.pool() {
+    let pool = if let Some(pool) = part.pool() {
         pool
     } else {
-        own = (0..batch.sequences()).collect();
+        own = (0..part.sequences()).collect();
         &own
     };
     let sentences = pool.last().map_or(0, |last| last + 1);
     let mut counts = vec![0_f32; sentences];
-    let mut sentence_of = Vec::with_capacity(batch.tokens());
-    for (&sentence, pair) in pool.iter().zip(batch.offsets().windows(2)) {
+    let mut sentence_of = Vec::with_capacity(part.tokens().len());
+    for (&sentence, pair) in pool.iter().zip(part.offsets().windows(2)) {
         for _ in pair[0]..pair[1] {
             sentence_of.push(size(sentence));
             counts[sentence] += 1.0;

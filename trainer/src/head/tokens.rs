@@ -1,4 +1,4 @@
-//! The part of a batch that a head computes on: all its tokens, or those alone whose class counts.
+//! What a head computes on: the tokens of a part of a batch, or those alone whose class counts.
 
 use tch::{Device, TchError, Tensor};
 
@@ -6,11 +6,12 @@ use super::parameters::{size, sizes};
 use super::{HeadError, HeadOptions};
 use crate::activations::device::{DeviceRows, Layout};
 use crate::activations::memory::upload;
-use crate::activations::{Batch, Means, kernels, memory};
+use crate::activations::{Batch, Means, Part, kernels, memory};
 
-/// Tokens of a batch, in its order.
+/// Tokens of a part of a batch, in its order.
 pub struct Tokens<'b> {
     batch: &'b Batch<'b>,
+    part: &'b Part,
     source: Source<'b>,
     device: Device,
 }
@@ -19,9 +20,9 @@ pub struct Tokens<'b> {
 enum Source<'b> {
     /// In main memory.
     Host {
-        /// The rows of all tokens of the batch.
+        /// The rows of all tokens of the part.
         every: Vec<&'b [u8]>,
-        /// The rows of the tokens computed on, if not all of them, and their places in the batch.
+        /// The rows of the tokens computed on, if not all of them, and their places in the part.
         some: Option<(Vec<&'b [u8]>, Vec<usize>)>,
     },
     /// On a device; the places of the tokens computed on, if not all of them.
@@ -32,9 +33,10 @@ enum Source<'b> {
 }
 
 impl<'b> Tokens<'b> {
-    /// All tokens of `batch`, or those at `places`.
+    /// All tokens of a part of `batch`, or those at `places` of the part.
     pub(crate) fn of(
         batch: &'b Batch<'b>,
+        part: &'b Part,
         places: Option<&[usize]>,
         options: &HeadOptions,
         device: Device,
@@ -54,11 +56,12 @@ impl<'b> Tokens<'b> {
             };
             return Ok(Self {
                 batch,
+                part,
                 source: Source::Device { rows, some },
                 device: rows.device(),
             });
         }
-        let every = batch.rows();
+        let every = batch.rows_of(part.tokens());
         let some = places.map(|places| {
             (
                 places.iter().map(|&place| every[place]).collect(),
@@ -67,6 +70,7 @@ impl<'b> Tokens<'b> {
         });
         Ok(Self {
             batch,
+            part,
             source: Source::Host { every, some },
             device,
         })
@@ -78,7 +82,7 @@ impl<'b> Tokens<'b> {
             Source::Host { every, some } => some.as_ref().map_or(every, |(rows, _)| rows).len(),
             Source::Device { some, .. } => some
                 .as_ref()
-                .map_or(self.batch.tokens(), |(_, count)| *count),
+                .map_or(self.part.tokens().len(), |(_, count)| *count),
         }
     }
 
@@ -98,7 +102,7 @@ impl<'b> Tokens<'b> {
         }
     }
 
-    /// Of values of all tokens of the batch `[.., tokens, width]`, those of the tokens computed on.
+    /// Of values of all tokens of the part `[.., tokens, width]`, those of the tokens computed on.
     pub(crate) fn picked(&self, values: Tensor) -> Result<Tensor, TchError> {
         match &self.source {
             Source::Host {
@@ -120,12 +124,12 @@ impl<'b> Tokens<'b> {
 
     /// The first token of every sequence, and one past the last; all tokens are computed on.
     pub(crate) fn offsets(&self) -> &[usize] {
-        self.batch.offsets()
+        self.part.offsets()
     }
 
     /// The sequence of every token computed on, `[tokens]`.
     pub(crate) fn sequence_of(&self) -> Vec<i64> {
-        let pairs = (0_i64..).zip(self.batch.offsets().windows(2));
+        let pairs = (0_i64..).zip(self.part.offsets().windows(2));
         let every: Vec<i64> = pairs
             .flat_map(|(index, pair)| std::iter::repeat_n(index, pair[1] - pair[0]))
             .collect();
@@ -138,10 +142,10 @@ impl<'b> Tokens<'b> {
         }
     }
 
-    /// The mean over layers of every token of the batch `[tokens, hidden]`, and over each sequence's tokens of
+    /// The mean over layers of every token of the part `[tokens, hidden]`, and over each sequence's tokens of
     /// every layer `[sequences, layers, hidden]`.
     pub(crate) fn means(&self) -> Result<Means, TchError> {
-        self.batch.means(|| match &self.source {
+        self.part.means(|| match &self.source {
             Source::Host { every, .. } => self.means_of_rows(every),
             Source::Device { rows, .. } => rows.means(),
         })
@@ -150,12 +154,12 @@ impl<'b> Tokens<'b> {
     fn means_of_rows(&self, every: &[&[u8]]) -> Result<Means, TchError> {
         let (tokens, layers, hidden) = (every.len(), self.batch.layers(), self.batch.hidden());
         let mut over_tokens = None;
-        let shape = sizes(&[self.batch.sequences(), layers, hidden]);
+        let shape = sizes(&[self.part.sequences(), layers, hidden]);
         let over_layers = memory::filled(&sizes(&[tokens, hidden]), Device::Cpu, |over_layers| {
             over_tokens = Some(memory::filled(&shape, self.device, |over_tokens| {
                 kernels::means(
                     every,
-                    self.batch.offsets(),
+                    self.part.offsets(),
                     self.batch.dtype(),
                     over_layers,
                     over_tokens,
