@@ -4,6 +4,8 @@
 //! kernel from the sums to the weights of the layers, libtorch again from there to the parameters behind the weights. On
 //! a device the sums are libtorch's too, and nothing is cut.
 
+use std::cell::Cell;
+
 use rayon::prelude::*;
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
@@ -192,11 +194,25 @@ fn in_parts<H: Head + ?Sized, R: Send>(
     compute: impl Fn(&H, &Part) -> Result<R, HeadError> + Sync,
 ) -> Result<Vec<R>, HeadError> {
     if let [whole] = batch.parts() {
+        alone();
         return Ok(vec![compute(head, whole)?]);
     }
     let head = Read(head);
     let parts = batch.parts().par_iter();
-    parts.map(|part| compute(head.get(), part)).collect()
+    let of_part = |part| {
+        alone();
+        compute(head.get(), part)
+    };
+    parts.map(of_part).collect()
+}
+
+/// Lets libtorch compute on the calling thread alone. Its number of threads belongs to the thread that sets it: another
+/// one's products would call up a team of their own.
+fn alone() {
+    thread_local!(static SET: Cell<bool> = const { Cell::new(false) });
+    if !SET.replace(true) {
+        tch::set_num_threads(1);
+    }
 }
 
 /// A head that several threads read.

@@ -224,3 +224,77 @@ fn fresh_parameters_start_as_pytorchs_do() {
         }
     }
 }
+
+/// The inputs after each other and again, as one batch of many parts.
+fn long(times: usize) -> Input {
+    let mut long = Input::all().swap_remove(0);
+    let (rows, offsets, targets, sentence_targets) = (
+        long.rows.clone(),
+        long.offsets.clone(),
+        long.targets.clone(),
+        long.sentence_targets.clone(),
+    );
+    for _ in 1..times {
+        let last = long.offsets[long.offsets.len() - 1];
+        long.rows.extend(&rows);
+        long.offsets
+            .extend(offsets[1..].iter().map(|offset| last + offset));
+        long.targets.extend(&targets);
+        long.sentence_targets.extend(&sentence_targets);
+    }
+    long
+}
+
+#[test]
+fn a_batch_of_many_parts_is_the_same_on_any_number_of_threads() {
+    let input = long(20);
+    assert!(input.batch().parts().len() > 2);
+    for name in HEADS {
+        let (head, _) = started(name);
+        let targets = input.targets(head.options().level);
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            // The head goes to the pool's thread and back: it is not for several at once.
+            let (batch, mut head) = (input.batch(), Some(started(name).0));
+            let result = pool.build().unwrap().install(|| {
+                let head = head.take().unwrap();
+                let dropout = Some(Dropout::at(4, 2));
+                let result = head.loss_and_gradients(&batch, targets, dropout).unwrap();
+                (result.loss, result.gradients, head.logits(&batch).unwrap())
+            });
+            result
+        };
+        let (loss, gradients, logits) = on(1);
+        for threads in [2, 3] {
+            let other = on(threads);
+            assert_eq!((loss, &logits), (other.0, &other.2), "{name}");
+            assert!(gradients == other.1, "{name}: gradients");
+        }
+    }
+}
+
+#[test]
+fn the_parts_of_a_batch_add_up_to_the_whole() {
+    let (one, many) = (&Input::all()[0], long(20));
+    for name in HEADS {
+        let (head, _) = started(name);
+        let of = |input: &Input| {
+            let targets = input.targets(head.options().level);
+            head.loss_and_gradients(&input.batch(), targets, None)
+                .unwrap()
+        };
+        // The same twenty times over has the same mean.
+        let (one, many) = (of(one), of(&many));
+        assert!((one.loss - many.loss).abs() < 1e-5 * one.loss, "{name}");
+        for ((parameter, _), (one, many)) in head
+            .parameters()
+            .iter()
+            .zip(one.gradients.iter().zip(&many.gradients))
+        {
+            match (one, many) {
+                (Some(one), Some(many)) => assert_close(parameter, many, one),
+                (one, many) => assert!(one.is_none() && many.is_none(), "{name}: {parameter}"),
+            }
+        }
+    }
+}
