@@ -64,7 +64,7 @@ impl Dropout {
 
     /// The dropout of a part of the batch, whose first row is number `row` of those computed on.
     #[must_use]
-    pub(crate) fn from_row(&self, row: usize) -> Self {
+    pub(crate) fn starting_at(&self, row: usize) -> Self {
         Self {
             keys: self.keys.clone(),
             first_row: row,
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn the_masks_of_parts_are_those_of_the_whole() {
         let whole = mask(1, 2, 0, 0.3);
-        let part = Dropout::at(1, 2).from_row(20);
+        let part = Dropout::at(1, 2).starting_at(20);
         let part = part.masks(0..1, (30, 301), 0.3, Device::Cpu).unwrap();
         let part = memory::with_values(&part[0], <[f32]>::to_vec).unwrap();
         assert_eq!(whole[20 * 301..], part);

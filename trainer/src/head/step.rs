@@ -61,7 +61,7 @@ pub(super) fn losses_and_gradients<H: Head + ?Sized>(
         } else {
             part.tokens().start
         };
-        let dropout = dropout.map(|dropout| dropout.from_row(before));
+        let dropout = dropout.map(|dropout| dropout.starting_at(before));
         let targets = (&targets[rows.clone()], labels);
         of_part(head, batch, part, targets, dropout.as_ref())
     })?;
