@@ -256,13 +256,12 @@ fn a_batch_of_many_parts_is_the_same_on_any_number_of_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             // The head goes to the pool's thread and back: it is not for several at once.
             let (batch, mut head) = (input.batch(), Some(started(name).0));
-            let result = pool.build().unwrap().install(|| {
+            pool.build().unwrap().install(|| {
                 let head = head.take().unwrap();
                 let dropout = Some(Dropout::at(4, 2));
                 let result = head.loss_and_gradients(&batch, targets, dropout).unwrap();
                 (result.loss, result.gradients, head.logits(&batch).unwrap())
-            });
-            result
+            })
         };
         let (loss, gradients, logits) = on(1);
         for threads in [2, 3] {
