@@ -21,6 +21,7 @@ use shared::terminal::{Terminal, Verbosity};
 use store::{Recipe, build};
 use tch::Device;
 use trainer::batches::{BatchSize, LabelledSplit, Placement, Resident, Stream};
+use trainer::evaluation;
 use trainer::head::{self, AnyHead, HeadKind, HeadOptions};
 use trainer::metrics::{self, Event};
 use trainer::run::{self, Config, Existing, Settings};
@@ -238,6 +239,43 @@ fn heads_as_one_are_trained_as_each_alone() {
         let what = format!("run {place}");
         assert_near(&what, &together.join(place.to_string()), &alone.join("0"));
     }
+}
+
+#[test]
+fn heads_as_one_predict_what_each_predicts_alone() {
+    let (_folder, store) = toy(100, StoreDtype::F16);
+    let kinds = [
+        "adapter",
+        "last",
+        "adapter",
+        "attention-fusion",
+        "adapter",
+        "last",
+    ];
+    let heads = kinds.iter().zip(1..).map(|(kind, seed)| {
+        let (options, _) = planned(kind, settings(seed, 1e-2));
+        head::build(&options, Device::Cpu, seed).unwrap()
+    });
+    let mut heads: Vec<Box<AnyHead>> = heads.collect();
+    let of = |place| split(&store, SplitName::Validation, place);
+    let size = BatchSize::Sentences(7);
+    let all = heads.iter_mut().map(AsMut::as_mut).collect();
+    let (on_device, never) = (of(Where::Resident), StopFlag::default());
+    let together = evaluation::predict_all(all, &on_device, size, 1, &never).unwrap();
+    assert_eq!(together.len(), kinds.len());
+    let stored = of(Where::Store);
+    let mut different = Vec::new();
+    for (together, head) in together.into_iter().zip(&mut heads) {
+        let (together, alone) = (
+            together.unwrap(),
+            evaluation::predict(head.as_mut(), &stored, size).unwrap(),
+        );
+        assert_eq!(together.labels(&stored), alone.labels(&stored));
+        assert!((together.loss - alone.loss).abs() < 1e-5 * alone.loss);
+        different.push(together.loss);
+    }
+    different.dedup();
+    assert_eq!(different.len(), kinds.len(), "each head has its own");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use shared::signals::StopFlag;
 use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
-use crate::head::{AnyHead, HeadError};
+use crate::head::{self, AnyHead, HeadError};
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
 pub(crate) use scores::or_outside;
@@ -28,6 +28,14 @@ pub enum EvaluationError {
     /// The head fails.
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// Heads that are computed as one fail as one.
+    #[error("{why}")]
+    OfAll {
+        /// What failed.
+        why: String,
+        /// Who is to mend it.
+        status: ExitStatus,
+    },
     /// A tensor cannot be read.
     #[error("the head's output cannot be read: {0}")]
     Tensor(#[from] tch::TchError),
@@ -40,6 +48,7 @@ impl EvaluationError {
         match self {
             Self::Load(error) => error.exit_status(),
             Self::Head(error) => error.exit_status(),
+            Self::OfAll { status, .. } => *status,
             Self::Tensor(_) => ExitStatus::Machine,
         }
     }
@@ -84,21 +93,36 @@ impl Predictions {
     }
 }
 
-/// A head on its way through a split.
+/// A head, or several computed as one, on the way through a split.
 struct Predicting<'h> {
-    head: &'h mut AnyHead,
+    heads: Heads<'h>,
+    /// Of each head.
+    results: Vec<Sums>,
+}
+
+enum Heads<'h> {
+    One(&'h mut AnyHead),
+    Several(Box<AnyHead>),
+}
+
+/// What a head has said so far.
+#[derive(Clone)]
+struct Sums {
     classes: Vec<usize>,
     loss: f64,
     labelled: u32,
 }
 
 impl<'h> Predicting<'h> {
-    fn begin(head: &'h mut AnyHead, split: &LabelledSplit<'_>) -> Self {
-        Self {
-            head,
+    fn begin(heads: Heads<'h>, count: usize, split: &LabelledSplit<'_>) -> Self {
+        let nothing = Sums {
             classes: vec![0; split.table.ids.len()],
             loss: 0.0,
             labelled: 0,
+        };
+        Self {
+            heads,
+            results: vec![nothing; count],
         }
     }
 
@@ -107,8 +131,23 @@ impl<'h> Predicting<'h> {
         split: &LabelledSplit<'_>,
         batch: &Prepared<'_>,
     ) -> Result<ControlFlow<()>, EvaluationError> {
+        let head = match &self.heads {
+            Heads::One(head) => &**head,
+            Heads::Several(head) => &**head,
+        };
+        let logits = values(&head.logits(&batch.activations)?)?;
+        let each = (logits.len() / self.results.len()).max(1);
+        for (result, logits) in self.results.iter_mut().zip(logits.chunks_exact(each)) {
+            result.take(split, batch, logits);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+impl Sums {
+    /// Adds the logits `[rows, classes]` of a batch.
+    fn take(&mut self, split: &LabelledSplit<'_>, batch: &Prepared<'_>, logits: &[f32]) {
         let classes = split.table.classes.len();
-        let logits = values(&self.head.logits(&batch.activations)?)?;
         let rows = batch
             .sentences
             .iter()
@@ -123,7 +162,6 @@ impl<'h> Predicting<'h> {
                 self.labelled += 1;
             }
         }
-        Ok(ControlFlow::Continue(()))
     }
 
     fn end(self) -> Predictions {
@@ -147,18 +185,13 @@ pub fn predict(
     split: &LabelledSplit<'_>,
     size: BatchSize,
 ) -> Result<Predictions, EvaluationError> {
-    let mut one = [Predicting::begin(head, split)];
-    let batches = in_order(split, size);
-    let ended = batches::share(split, &batches, 0, &mut one, 1, |one, batch| {
-        one.take(split, batch)
-    })?;
-    ended.into_iter().collect::<Result<(), _>>()?;
-    let [one] = one;
-    Ok(one.end())
+    let never = StopFlag::default();
+    let mut predicted = predict_all(vec![head], split, size, 1, &never)?;
+    predicted.remove(0)
 }
 
-/// Runs `heads` over the whole of `split`, which is read once, `workers` of them at the same time. Once `stop` is asked
-/// for, it ends early, and what it gives is of no use.
+/// Runs `heads` over the whole of `split`, which is read once, `workers` of them at the same time; on a device those of one
+/// shape are computed as one. Once `stop` is asked for, it ends early, and what it gives is of no use.
 ///
 /// # Errors
 /// When the store cannot be read; what fails in a head is its own.
@@ -169,8 +202,7 @@ pub fn predict_all(
     workers: usize,
     stop: &StopFlag,
 ) -> Result<Vec<Result<Predictions, EvaluationError>>, LoadError> {
-    let begin = |head| Predicting::begin(head, split);
-    let mut predicting: Vec<_> = heads.into_iter().map(begin).collect();
+    let (mut predicting, places) = grouped(heads, split);
     let batches = in_order(split, size);
     let ended = batches::share(
         split,
@@ -178,12 +210,57 @@ pub fn predict_all(
         0,
         &mut predicting,
         workers,
-        |one, batch| unless(stop, || one.take(split, batch)),
+        |group, batch| unless(stop, || group.take(split, batch)),
     )?;
-    let predictions = predicting.into_iter().map(Predicting::end).zip(ended);
-    Ok(predictions
-        .map(|(predictions, ended)| ended.map(|()| predictions))
-        .collect())
+    let mut predictions: Vec<_> = (0..places.iter().map(Vec::len).sum())
+        .map(|_| None)
+        .collect();
+    for ((group, ended), places) in predicting.into_iter().zip(ended).zip(&places) {
+        let of_all = |error: &EvaluationError| EvaluationError::OfAll {
+            why: error.to_string(),
+            status: error.exit_status(),
+        };
+        for (result, &place) in group.results.into_iter().zip(places) {
+            let ended = ended.as_ref().map_err(of_all);
+            predictions[place] = Some(ended.map(|()| result.end()));
+        }
+    }
+    Ok(predictions.into_iter().flatten().collect())
+}
+
+/// Heads alone, or those of one shape together where they are computed on a device; and their places in the list.
+fn grouped<'h>(
+    heads: Vec<&'h mut AnyHead>,
+    split: &LabelledSplit<'_>,
+) -> (Vec<Predicting<'h>>, Vec<Vec<usize>>) {
+    let mut groups: Vec<Vec<(usize, &'h mut AnyHead)>> = Vec::new();
+    for (place, head) in heads.into_iter().enumerate() {
+        let most = head.options().most_as_one();
+        let open = |group: &&mut Vec<(usize, &'h mut AnyHead)>| {
+            let same = |(_, other): &(usize, &'h mut AnyHead)| other.options() == head.options();
+            split.is_on_device() && group.len() < most && group.first().is_some_and(same)
+        };
+        match groups.iter_mut().find(open) {
+            Some(group) => group.push((place, head)),
+            None => groups.push(vec![(place, head)]),
+        }
+    }
+    let (mut predicting, mut places) = (Vec::new(), Vec::new());
+    for group in groups {
+        let members: Vec<&AnyHead> = group.iter().map(|(_, head)| &**head).collect();
+        let several = members.len() > 1;
+        if let Some(Ok(one)) = several.then(|| head::stacked(&members)) {
+            predicting.push(Predicting::begin(Heads::Several(one), group.len(), split));
+            places.push(group.into_iter().map(|(place, _)| place).collect());
+            continue;
+        }
+        // Heads that cannot be put together, for want of memory, are asked one after another.
+        for (place, head) in group {
+            predicting.push(Predicting::begin(Heads::One(head), 1, split));
+            places.push(vec![place]);
+        }
+    }
+    (predicting, places)
 }
 
 /// What a head makes of a batch, unless it is to stop.

@@ -197,6 +197,23 @@ pub fn build_stack(
     with(options, device, Builder::given(parameters, device))
 }
 
+/// Heads of one shape as one, with copies of their parameters.
+///
+/// # Errors
+/// No head, heads of different shapes, or libtorch has no memory.
+pub fn stacked(heads: &[&AnyHead]) -> Result<Box<AnyHead>, HeadError> {
+    let Some(first) = heads.first() else {
+        return Err(HeadError::Size("no head to be computed".to_owned()));
+    };
+    let mut parameters = Vec::new();
+    for (place, (name, _)) in first.parameters().iter().enumerate() {
+        let all = heads.iter().map(|head| &head.parameters()[place].1);
+        let all = tch::no_grad(|| Tensor::f_stack(&all.collect::<Vec<_>>(), 0))?;
+        parameters.push((name.clone(), all));
+    }
+    build_stack(first.options(), first.common().device, parameters)
+}
+
 fn with(
     options: &HeadOptions,
     device: Device,

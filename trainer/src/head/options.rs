@@ -185,6 +185,15 @@ impl HeadOptions {
         Ok(())
     }
 
+    /// How many heads of these options are computed as one on a device, at most. Attention fusion normalises all activations
+    /// anew for each head, which takes the memory of so many batches.
+    pub(crate) fn most_as_one(&self) -> usize {
+        match self.kind {
+            HeadKind::AttentionFusion => 1,
+            _ => 16,
+        }
+    }
+
     /// Where in the store an encoder's layer stands.
     pub(crate) fn column(&self, wanted: usize) -> Result<usize, HeadError> {
         let found = self.layers.iter().position(|&layer| layer == wanted);

@@ -14,14 +14,11 @@ use super::together::Member;
 use super::{Measured, TrainingError, labelled};
 use crate::activations::memory;
 use crate::batches::Prepared;
-use crate::head::{self, AnyHead, Dropout, HeadKind};
+use crate::head::{self, AnyHead, Dropout};
 use crate::optimiser::{self, Rates, Stacked};
 
 /// Steps between two looks at what they showed.
 const STEPS_UNSEEN: usize = 32;
-
-/// Heads computed as one at most.
-const MOST_HEADS: usize = 16;
 
 /// Heads of one shape at the same step.
 pub(super) struct Stack<'m, 'a> {
@@ -49,14 +46,13 @@ pub(super) fn alike<'m, 'a>(members: Vec<&'m mut Member<'a>>) -> Vec<Stack<'m, '
     let mut stacks: Vec<Stack<'m, 'a>> = Vec::new();
     for member in members {
         let own = &member.training;
-        // Attention fusion normalises all activations anew for each head, which takes the memory of so many batches.
-        let alone = own.head.options().kind == HeadKind::AttentionFusion;
+        let most = own.head.options().most_as_one();
         let open = |stack: &&mut Stack<'m, 'a>| {
             let same = |other: &&mut Member<'a>| {
                 other.training.head.options() == own.head.options()
                     && (stack.position, stack.step) == (own.state.position, own.state.step)
             };
-            !alone && stack.members.len() < MOST_HEADS && stack.members.first().is_some_and(same)
+            stack.members.len() < most && stack.members.first().is_some_and(same)
         };
         match stacks.iter_mut().find(open) {
             Some(stack) => stack.members.push(member),
