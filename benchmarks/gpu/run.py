@@ -27,8 +27,8 @@ SIZES = {
     "bert-large": dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
 }
 
-# Other ways to the same store, to see what each is worth: lanes and rows, docs/gpu.md.
-VARIANTS = {
+# Ways to the same store, docs/gpu.md.
+WAYS = {
     "one lane": ["--lanes", 1],
     "two lanes": ["--lanes", 2],
     "rows by the processor": ["--lanes", 1, "--rows", "host"],
@@ -200,12 +200,15 @@ def extraction(bench, name, dtype, model, data, *options):
     return {key: found[key] for key in keys}
 
 
-def variant(bench, name, dtype, model, data, *options):
-    """The same otherwise used; its store must be the same, and goes."""
-    found = extraction(bench, "variant", dtype, model, data, "--max-batch-tokens", bench.get(name, "setup")["max_batch_tokens"], *options)
-    digests = [hidden_states_digest(Path(store)) for store in (bench.get(name, "store"), found["store"])]
-    shutil.rmtree(bench.work / "cache-variant")
-    return {**found, "store": None, "same_bytes": digests[0] == digests[1]}
+def ways(bench, dtype, model, data):
+    """What lanes and rows made on the card are each worth, and whether they make the same store."""
+    found, digests = {}, set()
+    for what, options in WAYS.items():
+        one = extraction(bench, "way", dtype, model, data, "--max-batch-tokens", 8192, *options)
+        digests.add(hidden_states_digest(Path(one["store"])))
+        found[what] = {key: one[key] for key in ["tokens_per_second", "time", "setup"]}
+    shutil.rmtree(bench.work / "cache-way")
+    return {**found, "same_bytes": len(digests) == 1}
 
 
 def hidden_states_digest(store):
@@ -333,8 +336,9 @@ def main():
     bench = Bench(options)
     device, cuda = options.device, options.device != "cpu"
     bench.step("ceilings", lambda: ceilings(device))
-    data, few = bench.work / "data", bench.work / "few"
+    data, some, few = (bench.work / name for name in ["data", "some", "few"])
     sentences(data, options.tokens, 1)
+    sentences(some, min(options.tokens, 40_000), 3)
     sentences(few, min(options.tokens, 4_000), 2)
     pieces = tokenizer()
     for size in options.sizes:
@@ -346,8 +350,7 @@ def main():
         dtype = "f16" if cuda else "f32"
         main_step = f"{size}: extraction {dtype}"
         bench.step(main_step, lambda: extraction(bench, size, dtype, model, data))
-        for what, other in VARIANTS.items():
-            bench.step(f"{main_step}, {what}", lambda: variant(bench, main_step, dtype, model, data, *other))
+        bench.step(f"{size}: ways to one store", lambda: ways(bench, dtype, model, some))
         if cuda:
             bench.step(f"{size}: extraction f32", lambda: extraction(bench, size + "-f32", "f32", model, data))
         store = bench.get(main_step, "store")

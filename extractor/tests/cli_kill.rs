@@ -143,9 +143,21 @@ fn killed_shares_end_with_the_same_bytes() {
 }
 
 #[test]
+fn encoders_in_turn_that_are_killed_end_with_the_same_bytes() {
+    // Two parts are in work when the border between them is passed.
+    println!("{}", kill_shares(2, &["--lanes", "2", "--rows", "device"]));
+}
+
+#[test]
 fn a_signal_stops_between_batches_and_says_so() {
+    stopped(&[]);
+    stopped(&["--lanes", "2"]);
+}
+
+/// Stops an extraction by a signal and goes on with it.
+fn stopped(extra: &[&str]) {
     let toy = Toy::repeated(60);
-    let child = start(&toy, "stopped", &[]);
+    let child = start(&toy, "stopped", extra);
     let waiting = Instant::now();
     while !store(&toy, "stopped").join("progress").exists() {
         assert!(
@@ -166,7 +178,7 @@ fn a_signal_stops_between_batches_and_says_so() {
     assert_eq!(code, Some(75), "{message}");
     assert!(message.contains("run the same command again"), "{message}");
     assert!(!store(&toy, "stopped").join("done.json").exists());
-    assert_eq!(finish(start(&toy, "stopped", &[])).0, Some(0));
+    assert_eq!(finish(start(&toy, "stopped", extra)).0, Some(0));
     assert_eq!(finish(start(&toy, "whole", &[])).0, Some(0));
     assert_eq!(differing(&toy, "whole", "stopped"), Vec::<String>::new());
 }

@@ -90,9 +90,11 @@ fn or_on_cpu<T>(
     }
 }
 
-/// Whether the kernel has an NVIDIA driver loaded.
+/// Whether there is an NVIDIA driver: in the kernel, given to a container as a device, or below Windows.
 pub(crate) fn has_gpu() -> bool {
-    Path::new("/proc/driver/nvidia/version").exists()
+    ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"]
+        .iter()
+        .any(|path| Path::new(path).exists())
 }
 
 /// Makes sure that a session on this GPU can be made.
