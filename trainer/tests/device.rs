@@ -9,6 +9,7 @@
 #[path = "cli/store.rs"]
 mod store;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use std::time::Duration;
 
 use cache::{Io, Store, StoreDtype};
 use shared::dataset::{SplitName, Task};
+use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
 use shared::terminal::{Terminal, Verbosity};
 use store::{Recipe, build};
 use tch::Device;
-use trainer::batches::{BatchSize, LabelledSplit, Placement, Resident, Stream};
+use trainer::batches::{self, BatchSize, LabelledSplit, LoadError, Placement, Resident, Stream};
 use trainer::evaluation;
 use trainer::head::{self, AnyHead, HeadKind, HeadOptions};
 use trainer::metrics::{self, Event};
@@ -41,10 +43,12 @@ fn split(store: &Store, name: SplitName, place: Where) -> LabelledSplit<'_> {
     let placement = match place {
         Where::Store => Placement::Stored,
         Where::Resident => {
-            let mut bytes = 0;
-            let resident = Resident::load(split.reader, Device::Cpu, |more| bytes += more);
-            let row = split.reader.layout().row_bytes;
-            assert_eq!(bytes, split.reader.tokens() as u64 * row);
+            let (mut tokens, mut pieces) = (0, 0);
+            let resident = Resident::load(split.reader, Device::Cpu, |loaded| {
+                tokens += loaded;
+                pieces += 1;
+            });
+            assert_eq!((tokens, pieces), (split.reader.tokens() as u64, 4));
             Placement::Resident(Arc::new(resident.unwrap()))
         }
         Where::Streamed => Placement::Streamed(Stream::new(split.reader, Device::Cpu)),
@@ -238,6 +242,32 @@ fn heads_as_one_are_trained_as_each_alone() {
         assert!(matches!(done.as_slice(), [Ok(Outcome::Done)]));
         let what = format!("run {place}");
         assert_near(&what, &together.join(place.to_string()), &alone.join("0"));
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_found_on_the_way_to_a_device() {
+    let (_folder, store) = toy(150, StoreDtype::F16);
+    let file = store.path().join("train/hidden_states/c.0.0.0");
+    let mut bytes = fs_err::read(&file).unwrap();
+    bytes[1000] ^= 4;
+    fs_err::write(&file, bytes).unwrap();
+    for io in [Io::Mmap, Io::Read, Io::Ram] {
+        let store = Store::open(store.path(), io).unwrap();
+        let reader = store.split(SplitName::Train).unwrap();
+        let told = Resident::load(reader, Device::Cpu, |_| ()).unwrap_err();
+        assert_eq!(told.exit_status(), ExitStatus::Machine);
+        assert!(
+            told.to_string().contains("train/hidden_states/c.0.0.0"),
+            "{told}"
+        );
+        let split = split(&store, SplitName::Train, Where::Streamed);
+        let batches = [vec![0], vec![1]];
+        let taken = batches::share(&split, &batches, 0, &mut [()], 1, |(), _| {
+            Ok::<_, LoadError>(ControlFlow::Continue(()))
+        });
+        let told = taken.unwrap_err().to_string();
+        assert!(told.contains("sentence 1 of train"), "{told}");
     }
 }
 

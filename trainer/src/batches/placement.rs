@@ -1,6 +1,7 @@
 //! Where heads find the activations of a split: in the store, for heads on the CPU; else in the memory of a graphics card,
 //! all of them at once if there is room, or batch by batch as they are needed.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,8 +26,12 @@ pub enum Placement {
     Streamed(Stream),
 }
 
-/// Bytes of a split that are brought to a device at once.
-const PIECE: usize = 64 << 20;
+/// Bytes of a split that are brought to a device at once, at most; a small one goes in so many pieces at least.
+const PIECE: usize = 256 << 20;
+const PIECES: usize = 4;
+
+/// Parts of a piece that are read and checked side by side.
+const PARTS: usize = 32;
 
 /// Bytes that a thread copies at once.
 const COPIED_AT_ONCE: usize = 1 << 20;
@@ -95,7 +100,7 @@ pub struct Resident {
 }
 
 impl Resident {
-    /// Brings all activations of a split to `device`, checked as the store was opened; `loaded` hears of every piece's bytes.
+    /// Brings all activations of a split to `device`, checked as the store was opened; `loaded` hears of every piece's tokens.
     ///
     /// # Errors
     /// The store cannot be read, or the device has no room.
@@ -106,7 +111,8 @@ impl Resident {
     ) -> Result<Self, LoadError> {
         let shape = Shape::of(reader);
         let tokens = reader.tokens();
-        let at_once = (PIECE / shape.row_bytes().max(1)).clamp(1, tokens.max(1));
+        let at_once = PIECE / shape.row_bytes().max(1);
+        let at_once = at_once.min(tokens.div_ceil(PIECES)).max(1);
         let rows = shape.empty(tokens, device).map_err(LoadError::Device)?;
         let buffer = shape.empty(at_once, Device::Cpu);
         let buffer = buffer
@@ -114,11 +120,14 @@ impl Resident {
             .map_err(LoadError::Device)?;
         for first in (0..tokens).step_by(at_once) {
             let end = tokens.min(first + at_once);
-            let stored = reader.rows(first as u64..end as u64)?;
-            let copied = fill(&buffer, std::slice::from_ref(&stored), end - first)
+            let part = (end - first).div_ceil(PARTS);
+            let parts = (first..end).into_par_iter().step_by(part);
+            let parts = parts.map(|first| reader.rows(first as u64..end.min(first + part) as u64));
+            let stored: Vec<Hidden<'_>> = parts.collect::<Result<_, _>>()?;
+            let copied = fill(&buffer, &stored, end - first)
                 .and_then(|filled| narrow(&rows, first, end - first)?.f_copy_(&filled));
             copied.map_err(LoadError::Device)?;
-            loaded(((end - first) * shape.row_bytes()) as u64);
+            loaded((end - first) as u64);
         }
         Ok(Self {
             rows: Shared::new(rows),
@@ -237,6 +246,17 @@ fn fill(buffer: &Tensor, sequences: &[Hidden<'_>], rows: usize) -> Result<Tensor
 fn narrow(rows: &Tensor, first: usize, count: usize) -> Result<Tensor, TchError> {
     let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
     rows.f_narrow(0, number(first), number(count))
+}
+
+/// As `config.json` has it.
+impl fmt::Display for Placement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Stored => "in the store",
+            Self::Resident(_) => "in the device's memory",
+            Self::Streamed(_) => "brought to the device",
+        })
+    }
 }
 
 impl Placement {

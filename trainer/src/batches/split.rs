@@ -127,6 +127,12 @@ impl<'s> LabelledSplit<'s> {
         Self { placement, ..self }
     }
 
+    /// Where heads find the activations.
+    #[must_use]
+    pub const fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
     /// Whether heads find the activations on a device.
     #[must_use]
     pub const fn is_on_device(&self) -> bool {

@@ -55,10 +55,10 @@ impl Places {
             };
             let readers = RESIDENT.iter().filter_map(|&split| source.split(split));
             let readers: Vec<&SplitReader> = readers.collect();
-            let bytes = readers.iter().map(|reader| reader.layout().bytes()).sum();
-            let progress = terminal.progress("Loading", bytes, "bytes");
+            let tokens = readers.iter().map(|reader| reader.tokens() as u64).sum();
+            let progress = terminal.progress("Loading", tokens, "tokens");
             for reader in readers {
-                let resident = Resident::load(reader, device, |bytes| progress.inc(bytes))?;
+                let resident = Resident::load(reader, device, |tokens| progress.inc(tokens))?;
                 places.resident.insert(reader.name(), Arc::new(resident));
             }
             progress.finish();

@@ -79,6 +79,11 @@ pub(super) fn config(
     config
         .environment
         .insert("threads".to_owned(), threads.to_string());
+    if train.is_on_device() {
+        config
+            .environment
+            .insert("activations".to_owned(), train.placement().to_string());
+    }
     config.environment.insert(
         "libtorch".to_owned(),
         shared::native::LIBTORCH_VERSION.to_owned(),
