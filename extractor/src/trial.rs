@@ -29,7 +29,7 @@ pub struct Trial {
 }
 
 /// Encodes some batches of the largest of `tables`, of at most so many tokens, with a model of the shape that `config` states
-/// and [`LAYERS`] layers, and scales that up to the first `layers` layers. None where there is nothing to encode.
+/// and two layers, and scales that up to the first `layers` layers. None where there is nothing to encode.
 ///
 /// # Errors
 /// When the configuration cannot be used, or when ONNX Runtime or the device is not available.

@@ -38,12 +38,15 @@ impl Footprint {
             ComputeDtype::F16 => 2,
         };
         let (hidden, layers) = (self.hidden as u64, self.layers as u64);
-        // Kept layers stay until the end of a run, in float32 as a graph gives them; rows are put together of pieces.
-        let rows = self.rows.map_or(0, |format| 2 * format.bytes() as u64);
+        // Kept layers stay until the end of a run, in float32 as a graph gives them. Rows are made then: of each layer what
+        // is stored, in float32 and in the store's format, and then all of it in one piece.
+        let rows = self
+            .rows
+            .map_or(0, |format| WIDE + 2 * format.bytes() as u64);
         let kept = layers * hidden * (WIDE + rows);
         let working = VECTORS * hidden + 2 * self.intermediate as u64;
         let scores = SCORES * self.heads as u64 * width as u64;
-        // Two layers' worth of float32, of the one that is being gathered.
+        // Two vectors of float32, of the layer whose statistics are taken.
         kept + (working + scores) * compute + 2 * hidden * WIDE
     }
 
@@ -86,9 +89,10 @@ mod tests {
 
     #[test]
     fn a_position_of_bert_large_takes_what_its_parts_take() {
-        // Layers in float32, rows in float16 twice; 10 vectors and twice the inner size, and 16 heads' scores of 512
+        // Layers in float32, rows in float32 and twice in float16; 10 vectors and twice the inner size, and 16 heads' scores of 512
         // positions twice, in float16; two vectors in float32.
-        let expected = 25 * 1024 * (4 + 2 * 2) + (10 * 1024 + 2 * 4096 + 2 * 16 * 512) * 2 + 8192;
+        let expected =
+            25 * 1024 * (4 + 4 + 2 * 2) + (10 * 1024 + 2 * 4096 + 2 * 16 * 512) * 2 + 8192;
         assert_eq!(LARGE.position_bytes(512), expected);
         let by_the_processor = Footprint {
             rows: None,
@@ -96,7 +100,7 @@ mod tests {
         };
         assert_eq!(
             LARGE.position_bytes(512) - by_the_processor.position_bytes(512),
-            25 * 1024 * 4
+            25 * 1024 * 8
         );
     }
 

@@ -75,6 +75,9 @@ pub struct Summary {
     pub self_check: Option<CheckReport>,
 }
 
+/// Nodes that are told by name to a person.
+const NAMED: usize = 4;
+
 /// How the encoder was used.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Setup {
@@ -99,6 +102,25 @@ impl Setup {
             rows_pinned: encoder.rows_are_pinned(),
             ..Self::default()
         }
+    }
+
+    /// The nodes that a GPU left to the processor, the first of them by name; none if there are none.
+    #[must_use]
+    pub fn on_the_processor(&self) -> Option<String> {
+        let nodes = self
+            .nodes_on_cpu
+            .as_deref()
+            .filter(|nodes| !nodes.is_empty())?;
+        let named = &nodes[..nodes.len().min(NAMED)];
+        let rest = match nodes.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!(
+            "{} nodes of the encoder have no kernel for the GPU: {}{rest}",
+            nodes.len(),
+            named.join(", ")
+        ))
     }
 }
 
@@ -200,17 +222,8 @@ impl Summary {
                 }
             ));
         }
-        if let Some(nodes) = self
-            .setup
-            .nodes_on_cpu
-            .as_deref()
-            .filter(|nodes| !nodes.is_empty())
-        {
-            lines.push(format!(
-                "processor  {} nodes of the encoder have no kernel for the GPU: {}",
-                nodes.len(),
-                nodes.join(", ")
-            ));
+        if let Some(nodes) = self.setup.on_the_processor() {
+            lines.push(format!("processor  {nodes}"));
         }
         if let Some(peak) = self.peak_memory {
             lines.push(format!("memory     {} at most", bytes(peak)));
