@@ -3,10 +3,15 @@
 //! heads' own parameters and their optimisers' state become views into these matrices: whoever saves or scores a
 //! head finds it up to date.
 
+use std::collections::BTreeMap;
+
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Adam, AdamOptions, Update};
 use crate::activations::memory::upload;
+
+/// Numbers, 128 bytes, at a multiple of which cuBLAS reads a matrix at its best.
+const EVEN: i64 = 32;
 
 /// One of the heads.
 pub struct Member<'a> {
@@ -33,8 +38,12 @@ pub struct Stacked {
     weights: Tensor,
     mean: Tensor,
     square: Tensor,
+    /// Zeros that make up the even width, `[heads, ..]`.
+    filler: Tensor,
     heads: i64,
     parts: Vec<Part>,
+    /// Places of the parameters that are learned, in the order of their columns.
+    learned: Vec<usize>,
     /// Of each head.
     steps: Vec<u64>,
     options: Vec<AdamOptions>,
@@ -71,7 +80,7 @@ impl Stacked {
         is_idle: impl Fn(&str) -> bool,
     ) -> Result<Self, TchError> {
         tch::no_grad(|| {
-            let stacked = Self::gather(members, is_idle)?;
+            let stacked = Self::room_for(members, is_idle)?;
             for (head, member) in (0_i64..).zip(members) {
                 stacked.adopt(head, member)?;
             }
@@ -79,72 +88,72 @@ impl Stacked {
         })
     }
 
-    fn gather(
-        members: &mut [Member<'_>],
-        is_idle: impl Fn(&str) -> bool,
-    ) -> Result<Self, TchError> {
-        let first_of_all = members
-            .first()
-            .map_or(&[] as &[_], |member| member.parameters);
-        let (mut parts, mut learned, mut numbers) = (Vec::new(), Vec::new(), 0);
-        for (place, (name, tensor)) in first_of_all.iter().enumerate() {
-            let (name, shape) = (name.clone(), tensor.size());
-            let count: i64 = shape.iter().product();
-            let place = if is_idle(&name) {
-                let all = members.iter().map(|member| &member.parameters[place].1);
-                Place::Idle(Tensor::f_stack(&all.collect::<Vec<_>>(), 0)?)
-            } else {
-                learned.push(place);
-                numbers += count;
-                Place::Columns(numbers - count)
-            };
-            parts.push(Part { name, shape, place });
+    /// Room for the parameters: those of even sizes first, so that products of matrices find them at even addresses.
+    fn room_for(members: &[Member<'_>], is_idle: impl Fn(&str) -> bool) -> Result<Self, TchError> {
+        let parameters = members.first().map_or(&[] as &[_], |one| one.parameters);
+        let mut learned: Vec<usize> = (0..parameters.len())
+            .filter(|&place| !is_idle(&parameters[place].0))
+            .collect();
+        let numbers = |place: usize| i64::try_from(parameters[place].1.numel()).unwrap_or(i64::MAX);
+        learned.sort_by_key(|&place| numbers(place) % EVEN != 0);
+        let mut width = 0;
+        let mut columns = BTreeMap::new();
+        for &place in &learned {
+            columns.insert(place, width);
+            width += numbers(place);
         }
-        let (mut weights, mut mean, mut square) = (Vec::new(), Vec::new(), Vec::new());
-        for member in &mut *members {
-            for &place in &learned {
-                let parameter = member.parameters[place].1.f_detach()?;
-                let moments = member.optimiser.moments_of(place, &parameter)?;
-                mean.push(moments.mean.f_flatten(0, -1)?);
-                square.push(moments.square.f_flatten(0, -1)?);
-                weights.push(parameter.f_flatten(0, -1)?);
-            }
+        let mut parts = Vec::new();
+        for (place, (name, tensor)) in parameters.iter().enumerate() {
+            let all = members.iter().map(|member| &member.parameters[place].1);
+            parts.push(Part {
+                name: name.clone(),
+                shape: tensor.size(),
+                place: match columns.get(&place) {
+                    Some(&first) => Place::Columns(first),
+                    None => Place::Idle(Tensor::f_stack(&all.collect::<Vec<_>>(), 0)?),
+                },
+            });
         }
         let heads = i64::try_from(members.len()).unwrap_or(i64::MAX);
-        let matrix = |rows: &[Tensor]| Tensor::f_cat(rows, 0)?.f_view([heads, numbers]);
+        let device = parameters
+            .first()
+            .map_or(Device::Cpu, |(_, one)| one.device());
+        let zeros = |columns: i64| Tensor::f_zeros([heads, columns], (Kind::Float, device));
+        let even = (width + EVEN - 1) / EVEN * EVEN;
         Ok(Self {
-            weights: matrix(&weights)?,
-            mean: matrix(&mean)?,
-            square: matrix(&square)?,
+            weights: zeros(even)?,
+            mean: zeros(even)?,
+            square: zeros(even)?,
+            filler: zeros(even - width)?,
             heads,
             parts,
-            steps: members
-                .iter()
-                .map(|member| member.optimiser.steps())
-                .collect(),
-            options: members
-                .iter()
-                .map(|member| member.optimiser.options)
-                .collect(),
+            learned,
+            steps: members.iter().map(|one| one.optimiser.steps()).collect(),
+            options: members.iter().map(|one| one.optimiser.options).collect(),
         })
     }
 
-    /// Makes a head's parameters and state views into the matrices.
+    /// Takes in a head's parameters and state, and makes them views into the matrices.
     fn adopt(&self, head: i64, member: &mut Member<'_>) -> Result<(), TchError> {
-        let parameters = self.parts.iter().zip(member.parameters).enumerate();
-        for (place, (part, (_, parameter))) in parameters {
+        for &place in &self.learned {
+            let part = &self.parts[place];
             let Place::Columns(first) = part.place else {
                 continue;
             };
-            let own = |matrix: &Tensor| {
+            let moved = |values: &Tensor, matrix: &Tensor| {
                 let row = matrix.f_select(0, head)?;
-                row.f_narrow(0, first, part.numbers())?
-                    .f_view(part.shape.as_slice())
+                let columns = row.f_narrow(0, first, part.numbers())?;
+                let mut own = columns.f_view(part.shape.as_slice())?;
+                own.f_copy_(values)?;
+                Ok::<_, TchError>(own)
             };
+            let parameter = &member.parameters[place].1;
+            let weights = moved(&parameter.f_detach()?, &self.weights)?;
             // Another handle to the same tensor, which the head's layers hold too.
-            parameter.shallow_clone().f_set_data(&own(&self.weights)?)?;
+            parameter.shallow_clone().f_set_data(&weights)?;
             let moments = member.optimiser.moments_of(place, parameter)?;
-            (moments.mean, moments.square) = (own(&self.mean)?, own(&self.square)?);
+            moments.mean = moved(&moments.mean, &self.mean)?;
+            moments.square = moved(&moments.square, &self.square)?;
         }
         Ok(())
     }
@@ -185,18 +194,15 @@ impl Stacked {
         rates: &[Rates],
     ) -> Result<Tensor, TchError> {
         tch::no_grad(|| {
-            let device = self.weights.device();
             let mut rows = Vec::new();
-            for (part, gradient) in self.parts.iter().zip(gradients) {
-                if let Place::Idle(_) = part.place {
-                    continue;
-                }
-                let shape = [self.heads, part.numbers()];
-                rows.push(match gradient {
+            for &place in &self.learned {
+                let shape = [self.heads, self.parts[place].numbers()];
+                rows.push(match &gradients[place] {
                     Some(gradient) => gradient.f_reshape(shape)?,
-                    None => Tensor::f_zeros(shape, (Kind::Float, device))?,
+                    None => Tensor::f_zeros(shape, (Kind::Float, self.device()))?,
                 });
             }
+            rows.push(self.filler.shallow_clone());
             let mut gradient = Tensor::f_cat(&rows, 1)?;
             let [rest1, rest2, kept, size, correction, epsilon, limit] = self.columns(rates)?;
             let norms = gradient.f_norm_scalaropt_dim(2.0, [1], true)?;

@@ -38,7 +38,7 @@ impl Member<'_> {
 /// Who takes a batch: a head, or several that are computed as one.
 enum Taker<'m, 'a> {
     One(&'m mut Member<'a>),
-    Several(Stack<'m, 'a>),
+    Several(Box<Stack<'m, 'a>>),
 }
 
 impl<'m, 'a> Taker<'m, 'a> {
@@ -46,7 +46,7 @@ impl<'m, 'a> Taker<'m, 'a> {
         if on_device {
             stack::alike(members)
                 .into_iter()
-                .map(Self::Several)
+                .map(|stack| Self::Several(Box::new(stack)))
                 .collect()
         } else {
             members.into_iter().map(Self::One).collect()
