@@ -247,6 +247,7 @@ def training(bench, store, epochs, name, *options):
         "epoch_s": median(event["seconds"] for event in later),
         "tokens_per_second": median(event["tokens_per_second"] for event in later),
         "f1": found["scores"]["validation"]["value"],
+        "activations": json.loads((runs / name / "config.json").read_text())["environment"].get("activations"),
         "wall": found["wall"],
     }
 
