@@ -78,9 +78,12 @@ fn count(source: &str) -> usize {
             let words: Vec<&str> = line.split_whitespace().collect();
             let keyword =
                 |word: &str| word.trim_start_matches(|c: char| !c.is_alphabetic()) == "unsafe";
+            let opens = |word: &str| {
+                ["{", "fn", "extern"].contains(&word) || word == "impl" || word.starts_with("impl<")
+            };
             words
                 .windows(2)
-                .filter(|pair| keyword(pair[0]) && ["{", "fn", "impl", "extern"].contains(&pair[1]))
+                .filter(|pair| keyword(pair[0]) && opens(pair[1]))
                 .count()
         })
         .sum()
