@@ -102,8 +102,8 @@ pub struct MachineArgs {
     /// Threads on the CPU [default: what the job may use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Graphics card: the same numbers in every run on the same kind of card; the CPU always gives the same numbers with
-    /// the same number of threads
+    /// Graphics card: the same numbers in every run on the same kind of card; the CPU always gives the same
+    /// numbers
     #[arg(long)]
     pub deterministic: bool,
 }
