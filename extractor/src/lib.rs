@@ -10,6 +10,7 @@ pub mod encoder;
 pub mod export;
 pub mod family;
 pub mod graph;
+mod guard;
 pub mod head;
 pub mod hub;
 pub mod job;

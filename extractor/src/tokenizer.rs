@@ -13,6 +13,8 @@ use shared::exit::ExitStatus;
 use thiserror::Error;
 use tokenizers::InputSequence;
 
+use crate::guard::guarded;
+
 /// Why a tokenizer cannot be had or a sentence cannot be cut.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -91,7 +93,9 @@ impl Tokenizer {
             reason: format!("no tokenizer that is understood: {reason}"),
         };
         let bytes = serde_json::to_vec(&json).map_err(|error| malformed(error.into()))?;
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(malformed)?;
+        let inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))
+            .map_err(|reason| malformed(reason.into()))?
+            .map_err(malformed)?;
         let (prefix, suffix) = special_tokens(&inner).map_err(malformed)?;
         Ok(Self {
             inner,
@@ -113,10 +117,12 @@ impl Tokenizer {
             words: words.iter().take(8).map(|&word| word.to_owned()).collect(),
             reason,
         };
-        let encoding = self
-            .inner
-            .encode_char_offsets(InputSequence::from(words), false)
-            .map_err(|error| fail(error.to_string()))?;
+        let encoding = guarded(|| {
+            self.inner
+                .encode_char_offsets(InputSequence::from(words), false)
+        })
+        .map_err(fail)?
+        .map_err(|error| fail(error.to_string()))?;
         let word_ids = encoding
             .get_word_ids()
             .iter()

@@ -7,7 +7,6 @@
 mod cells;
 mod error;
 pub mod features;
-mod guard;
 mod read;
 mod schema;
 pub(crate) mod splits;

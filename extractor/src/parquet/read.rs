@@ -7,9 +7,9 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use shared::dataset::Sentences;
 
 use super::cells::{Cell, CellError, Cells};
-use super::guard::guarded;
 use super::schema::{self, Choice, ColumnInfo, Kind, Wishes};
 use super::{Classes, ParquetError, features};
+use crate::guard::guarded;
 
 /// The key of the metadata that Python's `datasets` writes.
 const FEATURES_KEY: &str = "huggingface";

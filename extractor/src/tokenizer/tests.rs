@@ -151,3 +151,20 @@ fn what_is_wrong_in_a_folder_is_named() {
     fs_err::write(folder.path().join("tokenizer.json"), "{\"model\": 3}").unwrap();
     assert!(message(&folder).contains("tokenizer.json: no tokenizer that is understood"));
 }
+
+/// Found by fuzzing: the crate's normalizer panics on a table that is no base64.
+#[test]
+fn a_definition_on_which_the_crate_panics_is_an_error() {
+    let folder = copy("toy-bert", &[]);
+    let path = folder.path().join("tokenizer.json");
+    let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+    json["normalizer"] =
+        serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "no base 64" });
+    fs_err::write(&path, json.to_string()).unwrap();
+    let error = Tokenizer::in_folder(folder.path()).err().unwrap();
+    let said = error.to_string();
+    assert!(
+        said.contains("tokenizer.json") && said.contains("damaged") && said.contains("Precompiled"),
+        "{said}"
+    );
+}

@@ -1,5 +1,5 @@
-//! The `parquet` crate means to give errors for damaged files, but some of its assertions still panic on them.
-//! Bad input is no bug of ours: such a panic becomes an error like any other, and prints nothing.
+//! The crates `parquet` and `tokenizers` mean to give errors for damaged files, but some of their assertions still panic
+//! on them. Bad input is no bug of ours: such a panic becomes an error like any other, and prints nothing.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// What `read` returns, or what it panicked with. What `read` changed before that must not be used.
-pub(super) fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let hook = take_hook();
