@@ -94,7 +94,8 @@ pub(crate) fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
     build_packages(project, &["extractor", "trainer"], "release")
 }
 
-/// Builds the programs of some packages and tells where cargo put them: the target folder may be elsewhere.
+/// Builds the programs of some packages, or of all if none is named (with the features that the tests build them with), and
+/// tells where cargo put them: the target folder may be elsewhere.
 pub(crate) fn build_packages(
     project: &Project,
     packages: &[&str],
@@ -107,6 +108,9 @@ pub(crate) fn build_packages(
         "--locked",
         "--message-format=json-render-diagnostics",
     ]);
+    if packages.is_empty() {
+        command.arg("--workspace");
+    }
     for package in packages {
         command.args(["--package", package]);
     }

@@ -22,7 +22,7 @@ pub(crate) fn run(project: &Project, terminal: &Terminal) -> Result<ExitCode> {
     })?;
     let encoder = steps.step("encoder", || example::encoder(project, terminal))?;
     let programs = steps.step("build the programs", || {
-        demo::build_packages(project, &["extractor", "trainer"], "dev")
+        demo::build_packages(project, &[], "dev")
     })?;
     let folder = programs
         .get("extractor")

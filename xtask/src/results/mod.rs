@@ -64,6 +64,9 @@ pub(crate) struct ResultsOptions {
     /// Leave out PyTorch.
     #[arg(long)]
     no_python: bool,
+    /// Seeds of PyTorch's adapter, which takes ten times as long as all else together.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    python_seeds: usize,
 }
 
 /// Programs and folders.
@@ -71,6 +74,7 @@ struct Place<'a> {
     project: &'a Project,
     programs: BTreeMap<String, PathBuf>,
     python: Option<PathBuf>,
+    python_seeds: usize,
     work: PathBuf,
 }
 
@@ -102,6 +106,7 @@ pub(crate) fn run(
         project,
         programs,
         python,
+        python_seeds: options.python_seeds,
         work,
     };
     let mut sets = Vec::new();
@@ -172,7 +177,9 @@ impl Place<'_> {
         let (epochs, seeds) = self.settings(&swept)?;
         let pytorch = seeds
             .iter()
-            .map(|seed| self.pytorch(set, &store, task, epochs, *seed));
+            .enumerate()
+            .filter(|(place, seed)| *place < self.python_seeds || self.kept(set, **seed).is_file())
+            .map(|(_, seed)| self.pytorch(set, &store, task, epochs, *seed));
         let pytorch: Vec<Value> = pytorch
             .collect::<Result<Vec<_>>>()?
             .into_iter()
@@ -214,6 +221,11 @@ impl Place<'_> {
         Ok((epochs, seeds))
     }
 
+    /// Where the result of PyTorch's adapter is kept.
+    fn kept(&self, set: &str, seed: u64) -> PathBuf {
+        self.work.join(format!("pytorch/{set}-{seed}.json"))
+    }
+
     /// PyTorch's adapter with one seed; nothing without Python.
     fn pytorch(
         &self,
@@ -226,7 +238,7 @@ impl Place<'_> {
         let Some(python) = &self.python else {
             return Ok(None);
         };
-        let kept = self.work.join(format!("pytorch/{set}-{seed}.json"));
+        let kept = self.kept(set, seed);
         if !kept.is_file() {
             let mut script = Command::new(python);
             script.arg(

@@ -15,17 +15,15 @@ pub(super) fn markdown(results: &Value) -> String {
         .filter_map(|head| head["head"].as_str())
         .collect();
     let encoder = results["encoder"].as_str().unwrap_or_default();
-    let (epochs, seeds) = sets.first().map_or((0, 0), |set| {
-        (
-            set["epochs"].as_u64().unwrap_or(0),
-            set["seeds"].as_array().map_or(0, Vec::len),
-        )
-    });
+    let seeds = sets
+        .first()
+        .and_then(|set| set["seeds"].as_array())
+        .map_or(0, Vec::len);
     let mut page = format!(
         "# Heads on real data\n\n\
          Frozen `{encoder}`, activations stored once as float16. Each number is the mean over {seeds} seeds ± the standard\n\
          deviation of the sample, on the test split, in per cent: F1 of spans for `ner`, accuracy for `pos` and `sequence`.\n\
-         {epochs} epochs, the best one on the validation split, otherwise the default settings (`benchmarks/heads.toml`).\n\
+         The best epoch on the validation split, otherwise the default settings (`benchmarks/heads.toml`).\n\
          Written by `cargo xtask results`.\n\n"
     );
     row(
@@ -35,6 +33,12 @@ pub(super) fn markdown(results: &Value) -> String {
             .map(|set| format!("{} ({})", text(&set["set"]), text(&set["task"]))),
     );
     row(&mut page, "---", sets.iter().map(|_| "---".to_owned()));
+    let number = |value: &Value| value.as_u64().unwrap_or(0).to_string();
+    row(
+        &mut page,
+        "epochs",
+        sets.iter().map(|set| number(&set["epochs"])),
+    );
     for (place, head) in heads.iter().enumerate() {
         row(
             &mut page,
@@ -43,42 +47,7 @@ pub(super) fn markdown(results: &Value) -> String {
                 .map(|set| spread(&set["heads"][place]["scores"]["test"])),
         );
     }
-    let pytorch: Vec<Option<(f64, String)>> = sets.iter().map(|set| of_pytorch(set)).collect();
-    if pytorch.iter().any(Option::is_some) {
-        let told = pytorch.iter().map(|one| {
-            one.as_ref()
-                .map_or("-".to_owned(), |(_, told)| told.clone())
-        });
-        row(&mut page, "adapter in PyTorch, same activations", told);
-        let apart = pytorch.iter().zip(&sets).map(|(one, set)| {
-            let own = set["heads"][0]["scores"]["test"]["mean"].as_f64();
-            let apart = one
-                .as_ref()
-                .zip(own)
-                .map(|((mean, _), own)| 100.0 * (own - mean));
-            (
-                apart,
-                apart.map_or("-".to_owned(), |apart| format!("{apart:+.2}")),
-            )
-        });
-        let apart: Vec<_> = apart.collect();
-        row(
-            &mut page,
-            "adapter here less PyTorch's",
-            apart.iter().map(|(_, told)| told.clone()),
-        );
-        let known: Vec<f64> = apart.iter().filter_map(|(apart, _)| *apart).collect();
-        #[expect(clippy::cast_precision_loss, reason = "a few data sets")]
-        let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
-        let _ = write!(
-            page,
-            "\nThe PyTorch adapter is written apart from this project's, reads the store with zarr-python, trains on padded\n\
-             batches and counts spans with seqeval (`benchmarks/pytorch/train_store.py`). Start weights and order are its own,\n\
-             so single runs differ; on average over the data sets it is {:.2} points {}.\n",
-            mean.abs(),
-            if mean >= 0.0 { "below" } else { "above" },
-        );
-    }
+    against_pytorch(&mut page, &sets);
     let _ = write!(
         page,
         "\n## More than luck?\n\n\
@@ -100,6 +69,52 @@ pub(super) fn markdown(results: &Value) -> String {
         );
     }
     page
+}
+
+/// The rows of the same adapter in PyTorch, and how far it is away.
+fn against_pytorch(page: &mut String, sets: &[&Value]) {
+    let pytorch: Vec<Option<(f64, String)>> = sets.iter().map(|set| of_pytorch(set)).collect();
+    if pytorch.iter().any(Option::is_some) {
+        let told = pytorch.iter().map(|one| {
+            one.as_ref()
+                .map_or("-".to_owned(), |(_, told)| told.clone())
+        });
+        row(page, "adapter in PyTorch, same activations", told);
+        let runs = |set: &&Value| set["pytorch_adapter"].as_array().map_or(0, Vec::len);
+        row(
+            page,
+            "seeds of PyTorch",
+            sets.iter().map(|set| runs(set).to_string()),
+        );
+        let apart = pytorch.iter().zip(sets).map(|(one, set)| {
+            let own = set["heads"][0]["scores"]["test"]["mean"].as_f64();
+            let apart = one
+                .as_ref()
+                .zip(own)
+                .map(|((mean, _), own)| 100.0 * (own - mean));
+            (
+                apart,
+                apart.map_or("-".to_owned(), |apart| format!("{apart:+.2}")),
+            )
+        });
+        let apart: Vec<_> = apart.collect();
+        row(
+            page,
+            "adapter here less PyTorch's",
+            apart.iter().map(|(_, told)| told.clone()),
+        );
+        let known: Vec<f64> = apart.iter().filter_map(|(apart, _)| *apart).collect();
+        #[expect(clippy::cast_precision_loss, reason = "a few data sets")]
+        let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
+        let _ = write!(
+            page,
+            "\nThe PyTorch adapter is written apart from this project's, reads the store with zarr-python, trains on padded\n\
+             batches and counts spans with seqeval (`benchmarks/pytorch/train_store.py`). Start weights and order are its own,\n\
+             so single runs differ; on average over the data sets it is {:.2} points {}.\n",
+            mean.abs(),
+            if mean >= 0.0 { "below" } else { "above" },
+        );
+    }
 }
 
 fn row(page: &mut String, first: &str, cells: impl Iterator<Item = String>) {
@@ -162,6 +177,8 @@ mod tests {
         let page = markdown(&results);
         for line in [
             "| head | news (ner) |",
+            "| epochs | 3 |",
+            "| seeds of PyTorch | 2 |",
             "| adapter | 50.00 ± 1.00 |",
             "| last | 25.00 ± 1.00 |",
             "| adapter in PyTorch, same activations | 48.00 ± 1.41 |",
