@@ -170,8 +170,11 @@ impl Place<'_> {
         let swept = said(&mut sweep)?;
 
         let mut compare = demo::program(self.project, &self.programs, "trainer")?;
-        compare.arg("compare").arg(self.work.join("runs").join(set));
-        compare.args(["--json", "--quiet"]);
+        // In the order of the heads: the others are compared with the first.
+        compare.args(["compare", "--json", "--quiet"]);
+        let groups = swept["groups"].as_array().into_iter().flatten();
+        let runs = groups.flat_map(|group| group["runs"].as_array().into_iter().flatten());
+        compare.args(runs.filter_map(|run| run["folder"].as_str()));
         let compared = said(&mut compare)?;
 
         let (epochs, seeds) = self.settings(&swept)?;

@@ -60,12 +60,11 @@ pub(super) fn markdown(results: &Value) -> String {
         sets.iter().map(|set| text(&set["set"]).to_owned()),
     );
     row(&mut page, "---", sets.iter().map(|_| "---".to_owned()));
-    for (place, head) in heads.iter().skip(1).enumerate() {
+    for head in heads.iter().skip(1) {
         row(
             &mut page,
             head,
-            sets.iter()
-                .map(|set| difference(&set["differences"][place]["found"])),
+            sets.iter().map(|set| difference(set, heads[0], head)),
         );
     }
     page
@@ -149,7 +148,11 @@ fn of_pytorch(set: &Value) -> Option<(f64, String)> {
     (count > 0.0).then(|| (mean, self::spread(&spread)))
 }
 
-fn difference(found: &Value) -> String {
+/// What `one` has more than `other` on a data set.
+fn difference(set: &Value, one: &str, other: &str) -> String {
+    let mut all = set["differences"].as_array().into_iter().flatten();
+    let found = all.find(|found| found["one"] == one && found["other"] == other);
+    let found = found.map_or(&Value::Null, |found| &found["found"]);
     let (Some(difference), Some(p)) = (found["difference"].as_f64(), found["p"].as_f64()) else {
         return "-".to_owned();
     };
@@ -171,7 +174,7 @@ mod tests {
         let results = serde_json::json!({ "encoder": "toy", "sets": [{
             "set": "news", "task": "ner", "epochs": 3, "seeds": [0, 1],
             "heads": [{ "head": "adapter", "scores": score(0.5) }, { "head": "last", "scores": score(0.25) }],
-            "differences": [{ "found": { "difference": 0.25, "p": 0.0001 } }],
+            "differences": [{ "one": "adapter", "other": "last", "found": { "difference": 0.25, "p": 0.0001 } }],
             "pytorch_adapter": [{ "test": 0.47 }, { "test": 0.49 }],
         }]});
         let page = markdown(&results);
