@@ -223,7 +223,11 @@ impl StoreWriter {
                 identity,
                 splits,
             };
-            write_atomic(done_path(path), &metadata::pretty(&done)).map_err(StoreError::io)?;
+            match write_atomic(done_path(path), &metadata::pretty(&done)) {
+                // Who was faster has swept our file away with the other temporary ones; theirs says the same.
+                Err(_) if done_path(path).exists() => {}
+                written => written.map_err(StoreError::io)?,
+            }
         }
         tidy(path, &self.target.manifest)?;
         Ok(true)
