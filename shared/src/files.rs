@@ -96,7 +96,10 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// A name beside `path` that nobody else writes to: two hosts may share the folder and the process number.
-fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// `path` ends in no file name.
+pub fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

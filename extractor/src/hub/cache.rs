@@ -10,8 +10,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use shared::files::temporary_beside;
 
 use super::{HubError, HubOptions, names};
 
@@ -172,7 +173,6 @@ impl Repository {
 
     /// Makes `name` of the snapshot the blob `digest`, in one step: another process may be reading it at this moment.
     pub(super) fn link(&self, commit: &str, name: &str, digest: &str) -> io::Result<PathBuf> {
-        static LINKS: AtomicU64 = AtomicU64::new(0);
         let pointer = self.snapshot(commit).join(name);
         let folder = pointer.parent().unwrap_or(&pointer);
         fs_err::create_dir_all(folder)?;
@@ -182,8 +182,7 @@ impl Repository {
         if fs_err::read_link(&pointer).is_ok_and(|found| found == target) {
             return Ok(pointer);
         }
-        let number = LINKS.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!(".{}-{number}.tmp", std::process::id()));
+        let temporary = temporary_beside(&pointer)?;
         if std::os::unix::fs::symlink(&target, &temporary).is_err() {
             // A file system without links.
             fs_err::copy(self.blob(digest), &temporary)?;
