@@ -2,6 +2,7 @@
 //! the machine around them. Nothing in here knows an encoder, a store or a tensor.
 
 pub mod accuracy;
+pub mod classes;
 pub mod dataset;
 pub mod exit;
 pub mod files;

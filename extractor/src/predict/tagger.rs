@@ -7,6 +7,7 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
 use rayon::prelude::*;
+use shared::classes::largest;
 
 use super::{Mismatch, PredictError, Sentence};
 use crate::batch::{Budget, batches};
@@ -344,17 +345,6 @@ pub fn save(
     Ok(tokenizer)
 }
 
-/// The class with the largest logit, the first of equal ones.
-fn largest(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (class, &logit) in logits.iter().enumerate() {
-        if logit > logits[best] {
-            best = class;
-        }
-    }
-    best
-}
-
 /// The softmax of one logit.
 fn probability(logits: &[f32], class: usize) -> f32 {
     let sum: f32 = logits
@@ -369,8 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_equal_logits_is_taken() {
-        assert_eq!(largest(&[0.0, 2.0, 2.0, -1.0]), 1);
+    fn probabilities_are_those_of_the_softmax() {
         assert!((probability(&[0.0, 0.0], 0) - 0.5).abs() < 1e-6);
         assert!((probability(&[1.0, 3.0], 1) - 0.880_797).abs() < 1e-6);
     }

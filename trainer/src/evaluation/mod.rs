@@ -7,6 +7,7 @@ mod scores;
 use std::ops::ControlFlow;
 
 use cache::LabelLevel;
+use shared::classes::largest;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
 use tch::{Kind, Tensor};
@@ -294,17 +295,6 @@ fn cross_entropy(logits: &[f32], target: usize) -> f64 {
     sum.ln() + highest - f64::from(logits[target])
 }
 
-/// The class with the largest logit, the first of equal ones.
-fn largest(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (class, &logit) in logits.iter().enumerate() {
-        if logit > logits[best] {
-            best = class;
-        }
-    }
-    best
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,11 +304,5 @@ mod tests {
         // Computed with torch.nn.functional.cross_entropy.
         assert!((cross_entropy(&[1.0, 2.0, 3.0], 0) - 2.407_605_964).abs() < 1e-7);
         assert!((cross_entropy(&[1000.0, 0.0], 0)).abs() < 1e-12);
-    }
-
-    #[test]
-    fn equal_logits_give_the_first_class() {
-        assert_eq!(largest(&[0.5, 0.7, 0.7]), 1);
-        assert_eq!(largest(&[f32::NAN, 0.7]), 0);
     }
 }
