@@ -115,13 +115,7 @@ impl Input {
     }
 
     fn batch(&self) -> Batch<'_> {
-        Batch::packed(
-            self.rows.as_slice(),
-            self.offsets.clone(),
-            self.shape,
-            self.dtype,
-        )
-        .unwrap()
+        Batch::packed(self.rows.as_slice(), &self.offsets, self.shape, self.dtype).unwrap()
     }
 
     fn targets(&self, level: Level) -> &[i64] {

@@ -31,13 +31,10 @@ pub enum Backing<'s> {
 /// The tokens of some sequences, one after another, without padding.
 pub struct Batch<'s> {
     backing: Backing<'s>,
-    /// Token `offsets[i]..offsets[i + 1]` are sequence `i`'s; `[sequences + 1]`.
-    offsets: Vec<usize>,
-    /// The sentence of each sequence, ascending from 0 without gaps, where a sentence is classified as a whole.
-    pool: Option<Vec<usize>>,
     dtype: StoreDtype,
     layers: usize,
     hidden: usize,
+    /// Where sequences and sentences are.
     whole: Part,
     /// None for rows on a device: there all are computed at once.
     parts: Vec<Part>,
@@ -124,14 +121,13 @@ impl<'s> Batch<'s> {
             offsets.push(offsets[offsets.len() - 1] + sequence.tokens());
         }
         Ok(Self {
-            backing: Backing::Stored(sequences),
-            whole: Part::whole(&offsets, None),
             parts: Part::cut(&offsets, None),
-            offsets,
-            pool: None,
-            dtype,
-            layers,
-            hidden,
+            ..Self::uncut(
+                Backing::Stored(sequences),
+                &offsets,
+                (layers, hidden),
+                dtype,
+            )
         })
     }
 
@@ -141,7 +137,7 @@ impl<'s> Batch<'s> {
     /// No sequence, or bytes that do not fit the offsets.
     pub fn packed(
         bytes: impl Into<Cow<'s, [u8]>>,
-        offsets: Vec<usize>,
+        offsets: &[usize],
         (layers, hidden): (usize, usize),
         dtype: StoreDtype,
     ) -> Result<Self, BatchError> {
@@ -159,14 +155,8 @@ impl<'s> Batch<'s> {
             });
         }
         Ok(Self {
-            backing: Backing::Packed(bytes),
-            whole: Part::whole(&offsets, None),
-            parts: Part::cut(&offsets, None),
-            offsets,
-            pool: None,
-            dtype,
-            layers,
-            hidden,
+            parts: Part::cut(offsets, None),
+            ..Self::uncut(Backing::Packed(bytes), offsets, (layers, hidden), dtype)
         })
     }
 
@@ -176,7 +166,7 @@ impl<'s> Batch<'s> {
     /// No sequence, rows that do not fit the offsets, or libtorch has no memory.
     pub fn on_device(
         rows: Tensor,
-        offsets: Vec<usize>,
+        offsets: &[usize],
         dtype: StoreDtype,
     ) -> Result<Self, BatchError> {
         let (tokens, layers, hidden) = rows.size3()?;
@@ -193,16 +183,24 @@ impl<'s> Batch<'s> {
                 row,
             });
         }
-        Ok(Self {
-            backing: Backing::Device(DeviceRows::new(rows, &offsets)?),
-            whole: Part::whole(&offsets, None),
+        let backing = Backing::Device(DeviceRows::new(rows, offsets)?);
+        Ok(Self::uncut(backing, offsets, (layers, hidden), dtype))
+    }
+
+    fn uncut(
+        backing: Backing<'s>,
+        offsets: &[usize],
+        (layers, hidden): (usize, usize),
+        dtype: StoreDtype,
+    ) -> Self {
+        Self {
+            backing,
+            whole: Part::whole(offsets, None),
             parts: Vec::new(),
-            offsets,
-            pool: None,
             dtype,
             layers,
             hidden,
-        })
+        }
     }
 
     /// Classify sentences, not tokens: `pool[i]` is the sentence of sequence `i`, several where a sentence was split.
@@ -220,11 +218,10 @@ impl<'s> Batch<'s> {
                 pool,
             });
         }
-        self.whole = Part::whole(&self.offsets, Some(&pool));
         if !self.parts.is_empty() {
-            self.parts = Part::cut(&self.offsets, Some(&pool));
+            self.parts = Part::cut(self.offsets(), Some(&pool));
         }
-        self.pool = Some(pool);
+        self.whole = Part::whole(self.offsets(), Some(&pool));
         Ok(self)
     }
 
@@ -247,25 +244,25 @@ impl<'s> Batch<'s> {
     /// Number of sequences.
     #[must_use]
     pub fn sequences(&self) -> usize {
-        self.offsets.len() - 1
+        self.whole.sequences()
     }
 
     /// Number of tokens of all sequences.
     #[must_use]
     pub fn tokens(&self) -> usize {
-        self.offsets[self.offsets.len() - 1]
+        self.whole.tokens().end
     }
 
     /// Token `offsets()[i]..offsets()[i + 1]` are sequence `i`'s.
     #[must_use]
     pub fn offsets(&self) -> &[usize] {
-        &self.offsets
+        self.whole.offsets()
     }
 
     /// The sentence of each sequence, where sentences are classified.
     #[must_use]
     pub fn pool(&self) -> Option<&[usize]> {
-        self.pool.as_deref()
+        self.whole.pool()
     }
 
     /// Number format of the rows.
@@ -300,7 +297,7 @@ impl<'s> Batch<'s> {
     pub(crate) fn rows_of(&self, tokens: &Range<usize>) -> Vec<&[u8]> {
         match &self.backing {
             Backing::Stored(sequences) => {
-                let spans = self.offsets.windows(2).zip(sequences);
+                let spans = self.offsets().windows(2).zip(sequences);
                 let overlapping =
                     spans.filter(|(span, _)| span[0] < tokens.end && tokens.start < span[1]);
                 overlapping

@@ -21,9 +21,9 @@ pub struct Part {
     tokens: Range<usize>,
     /// Sentences in the batch, where these are classified.
     sentences: Range<usize>,
-    /// As [`super::Batch::offsets`], of this part alone.
+    /// Token `offsets[i]..offsets[i + 1]` of the part are its sequence `i`'s; `[sequences + 1]`.
     offsets: Vec<usize>,
-    /// As [`super::Batch::pool`], of this part alone.
+    /// The sentence of each sequence, ascending from 0 without gaps, where a sentence is classified as a whole.
     pool: Option<Vec<usize>>,
     /// Over layers and over tokens, once a head has asked for them.
     means: Mutex<Option<Means>>,

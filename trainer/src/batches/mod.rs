@@ -144,7 +144,7 @@ fn prepare<'s>(
                 let count = usize::try_from(tokens.end - tokens.start).unwrap_or(usize::MAX);
                 offsets.push(offsets[offsets.len() - 1] + count);
             }
-            Batch::on_device(rows, offsets, split.reader.layout().dtype)?
+            Batch::on_device(rows, &offsets, split.reader.layout().dtype)?
         }
     };
     if split.table.level == LabelLevel::Sentence {

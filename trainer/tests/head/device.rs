@@ -25,7 +25,7 @@ fn on_device(input: &Input) -> Batch<'static> {
     let tokens = *input.offsets.last().unwrap();
     let shape = [tokens, layers, hidden].map(|size| size as i64);
     let rows = Tensor::from_data_size(&input.rows, &shape, kind).to_kind(Kind::Float);
-    Batch::on_device(rows, input.offsets.clone(), input.dtype).unwrap()
+    Batch::on_device(rows, &input.offsets, input.dtype).unwrap()
 }
 
 fn assert_near(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
@@ -127,12 +127,7 @@ fn windows_and_empty_sequences_are_the_same_on_a_device() {
     for name in ["scalar-mix-sequence", "adapter-sequence"] {
         let (head, _) = started(name);
         let pooled = |batch: Batch<'static>| batch.with_pool(pool.clone()).unwrap();
-        let host = Batch::packed(
-            input.rows.clone(),
-            input.offsets.clone(),
-            input.shape,
-            input.dtype,
-        );
+        let host = Batch::packed(input.rows.clone(), &input.offsets, input.shape, input.dtype);
         let targets = &input.sentence_targets[..11];
         let (device, host) = (pooled(on_device(input)), pooled(host.unwrap()));
         assert_same(name, &*head, &device, &host, targets);
@@ -170,10 +165,10 @@ fn what_does_not_fit_is_refused() {
         vec![1, 3],
         vec![0, 2, 1, 3],
     ] {
-        let refused = Batch::on_device(rows(), offsets.clone(), StoreDtype::F16);
+        let refused = Batch::on_device(rows(), &offsets, StoreDtype::F16);
         assert!(refused.is_err(), "{offsets:?}");
     }
-    assert!(Batch::on_device(rows(), vec![0, 3], StoreDtype::F16).is_ok());
+    assert!(Batch::on_device(rows(), &[0, 3], StoreDtype::F16).is_ok());
 }
 
 /// Three heads of one shape, of different seeds.

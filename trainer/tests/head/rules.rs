@@ -58,7 +58,7 @@ fn sequences_do_not_see_each_other() {
         for (sequence, pair) in input.offsets.windows(2).enumerate() {
             let bytes = &input.rows[pair[0] * row..pair[1] * row];
             let alone =
-                Batch::packed(bytes, vec![0, pair[1] - pair[0]], input.shape, input.dtype).unwrap();
+                Batch::packed(bytes, &[0, pair[1] - pair[0]], input.shape, input.dtype).unwrap();
             let own = match head.options().level {
                 Level::Token => together.narrow(0, pair[0] as i64, (pair[1] - pair[0]) as i64),
                 Level::Sequence => together.narrow(0, sequence as i64, 1),
@@ -83,7 +83,7 @@ fn windows_of_a_sentence_are_pooled_together() {
         .unwrap();
     let mut offsets = input.offsets.clone();
     offsets.remove(2);
-    let whole = Batch::packed(input.rows.as_slice(), offsets, input.shape, input.dtype).unwrap();
+    let whole = Batch::packed(input.rows.as_slice(), &offsets, input.shape, input.dtype).unwrap();
     assert_close("pooled", &pooled, &head.logits(&whole).unwrap());
     for bad in [
         vec![0; 3],
@@ -116,7 +116,7 @@ fn a_sequence_without_tokens_does_no_harm() {
         let mut offsets = input.offsets.clone();
         offsets.insert(3, offsets[3]);
         let batch =
-            Batch::packed(input.rows.as_slice(), offsets, input.shape, input.dtype).unwrap();
+            Batch::packed(input.rows.as_slice(), &offsets, input.shape, input.dtype).unwrap();
         let mut targets = input.targets(head.options().level).to_vec();
         if head.options().level == Level::Sequence {
             targets.insert(3, NO_LABEL);
@@ -158,13 +158,8 @@ fn what_does_not_fit_is_said() {
         HeadError::Class { got: 5, classes: 5 }
     ));
 
-    let two_layers = Batch::packed(
-        vec![0; 2 * 2 * 32 * 4],
-        vec![0, 2],
-        (2, 32),
-        StoreDtype::F32,
-    )
-    .unwrap();
+    let two_layers =
+        Batch::packed(vec![0; 2 * 2 * 32 * 4], &[0, 2], (2, 32), StoreDtype::F32).unwrap();
     let error = head.logits(&two_layers).unwrap_err();
     assert!(
         error.to_string().contains("[4 layers, 32 hidden]"),
@@ -174,8 +169,8 @@ fn what_does_not_fit_is_said() {
     let options = HeadOptions::new(HeadKind::Layer(4), vec![0, 3, 6, 9], 32, 5);
     let error = head::build(&options, Device::Cpu, 1).err().unwrap();
     assert!(error.to_string().contains("layer 4"), "{error}");
-    assert!(Batch::packed(vec![0; 5], vec![0, 2], (2, 32), StoreDtype::F32).is_err());
-    assert!(Batch::packed(vec![], vec![0], (2, 32), StoreDtype::F32).is_err());
+    assert!(Batch::packed(vec![0; 5], &[0, 2], (2, 32), StoreDtype::F32).is_err());
+    assert!(Batch::packed(vec![], &[0], (2, 32), StoreDtype::F32).is_err());
 }
 
 #[test]
