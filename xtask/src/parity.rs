@@ -7,7 +7,7 @@ use shared::terminal::Terminal;
 
 use crate::example;
 use crate::project::Project;
-use crate::python::{self, Python};
+use crate::python;
 use crate::setup::{self, SetupOptions};
 use crate::steps::{self, Steps};
 use crate::test::{TORCH_VARIABLE, ZARR_VARIABLE, cargo_test};
@@ -36,10 +36,7 @@ pub(crate) fn run(
         "Python environment with PyTorch (about 3 GB to fetch)",
         || {
             let folder = project.downloads().join("python-torch");
-            match python::made(&folder, &REQUIREMENTS) {
-                Some(python) => Ok(python),
-                None => Python::find()?.environment(project, &folder, &REQUIREMENTS, terminal),
-            }
+            python::with_packages(project, &folder, &REQUIREMENTS, terminal)
         },
     )?;
     terminal.status("\n[4/4] tests, with the comparisons");

@@ -28,6 +28,19 @@ pub(crate) struct Python {
     pub(crate) version: (u32, u32),
 }
 
+/// The Python of the environment `folder` with these packages, made if it is not there.
+pub(crate) fn with_packages(
+    project: &Project,
+    folder: &Path,
+    requirements: &[&str],
+    terminal: &Terminal,
+) -> Result<PathBuf> {
+    match made(folder, requirements) {
+        Some(python) => Ok(python),
+        None => Python::find()?.environment(project, folder, requirements, terminal),
+    }
+}
+
 impl Python {
     /// Finds Python and checks that pip answers.
     pub(crate) fn find() -> Result<Self> {

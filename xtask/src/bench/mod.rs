@@ -25,7 +25,7 @@ use self::log::Log;
 use crate::demo;
 use crate::example;
 use crate::project::Project;
-use crate::python::{self, Python};
+use crate::python;
 use crate::setup::{self, SetupOptions};
 use crate::steps::{self, Steps};
 
@@ -77,10 +77,11 @@ pub(crate) fn run(
         setup::run(project, SetupOptions::default(), terminal)
     })?;
     let python = steps.step("Python environment with PyTorch", || {
-        match &options.python {
-            Some(python) => Ok(python.clone()),
-            None => environment(project, terminal),
+        if let Some(python) = &options.python {
+            return Ok(python.clone());
         }
+        let folder = project.downloads().join("python-bench");
+        python::with_packages(project, &folder, &REQUIREMENTS, terminal)
     })?;
     let minilm = steps.step("encoder", || example::encoder(project, terminal))?;
     let programs = steps.step("build the programs", || demo::build(project))?;
@@ -139,14 +140,6 @@ pub(crate) fn run(
     })?;
     terminal.status(format!("\n{}", project.shown(&out.join("README.md"))));
     Ok(ExitCode::SUCCESS)
-}
-
-fn environment(project: &Project, terminal: &Terminal) -> Result<PathBuf> {
-    let folder = project.downloads().join("python-bench");
-    match python::made(&folder, &REQUIREMENTS) {
-        Some(python) => Ok(python),
-        None => Python::find()?.environment(project, &folder, &REQUIREMENTS, terminal),
-    }
 }
 
 impl Place<'_> {

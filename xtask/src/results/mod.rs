@@ -17,7 +17,7 @@ use shared::terminal::Terminal;
 use crate::demo;
 use crate::example;
 use crate::project::Project;
-use crate::python::{self, Python};
+use crate::python;
 use crate::setup::{self, SetupOptions};
 use crate::steps::{self, Steps};
 
@@ -92,7 +92,10 @@ pub(crate) fn run(
         match (&options.python, options.no_python) {
             (_, true) => Ok(None),
             (Some(python), false) => Ok(Some(python.clone())),
-            (None, false) => environment(project, terminal).map(Some),
+            (None, false) => {
+                let folder = project.downloads().join("python-results");
+                python::with_packages(project, &folder, &REQUIREMENTS, terminal).map(Some)
+            }
         }
     })?;
     let encoder = steps.step("encoder", || match &options.model_dir {
@@ -124,14 +127,6 @@ pub(crate) fn run(
     write_atomic(&page, table::markdown(&results).as_bytes())?;
     terminal.status(format!("\n{}", project.shown(&page)));
     Ok(ExitCode::SUCCESS)
-}
-
-fn environment(project: &Project, terminal: &Terminal) -> Result<PathBuf> {
-    let folder = project.downloads().join("python-results");
-    match python::made(&folder, &REQUIREMENTS) {
-        Some(python) => Ok(python),
-        None => Python::find()?.environment(project, &folder, &REQUIREMENTS, terminal),
-    }
 }
 
 fn name(path: &Path) -> String {
