@@ -78,6 +78,24 @@ until sinfo -h -o %t 2> /dev/null | grep -q idle; do
 done
 echo "Slurm $(slurmctld -V | cut -d' ' -f2) is up"
 
+# What is requeued, Slurm lets wait for two minutes; here it need not.
+at_once() {
+    squeue -h -t PD -o '%i %r' | while read -r job reason; do
+        [ "$reason" != BeginTime ] || scontrol update "JobId=$job" StartTime=now 2> /dev/null || true
+    done
+}
+# `wait_until SECONDS WHAT COMMAND`: until the command succeeds.
+wait_until() {
+    local waited=0
+    until eval "$3"; do
+        at_once
+        sleep 1
+        waited=$((waited + 1))
+        [ "$waited" -lt "$1" ] || { squeue; echo "$2" >&2; exit 1; }
+    done
+}
+all_ended() { [ -z "$(squeue -h)" ]; }
+
 # Small parts, so that there is a middle to be interrupted in.
 export EXTRACTOR_PART_BYTES=2000000 EXTRACTOR_FILE_BYTES=1000000 EXTRACTOR_CHUNK_BYTES=200000 EXTRACTOR_DEVICE=cpu TRAINER_DEVICE=cpu
 extractor --model "$model" --dataset "$dataset" --out "$work/alone" --threads 1 --quiet
@@ -97,12 +115,7 @@ echo "requeued task 1, cancelled task 2 after $(records) parts"
 again=$(EXTRACTOR_SHARD=2/4 sbatch --parsable --array=2 "$here/extract.sbatch")
 scontrol update "JobId=$training" "Dependency=afterany:$array,afterok:$again"
 
-waited=0
-while [ -n "$(squeue -h)" ]; do
-    sleep 1
-    waited=$((waited + 1))
-    [ "$waited" -lt 300 ] || { squeue; echo "the jobs did not end" >&2; exit 1; }
-done
+wait_until 300 "the jobs did not end" all_ended
 diff -r "$work/alone" "$work/cache"
 echo "the array's store is byte-identical to that of one process"
 grep -q "restart 1" "extract-${array}_1.log"
@@ -111,22 +124,20 @@ echo "task 1 told of its restart"
 [ -s "$work/runs/adapter/report.html" ]
 echo "the dependent job trained a head"
 
-# A time limit: TERM a while before it, exit 75, requeued, ended as if nothing had been.
+# Told to stop, as by a preemption: exit 75, requeued, ended as if nothing had been. Meanwhile a training that takes for ever
+# runs into its time limit of a minute, which it hears of before.
 seeds=$(EPOCHS=20 sbatch --parsable "$here/seeds.sbatch")
-waited=0
-until [ -s "$work/runs/seed-1/last/state.json" ]; do
-    sleep 0.2
-    waited=$((waited + 1))
-    [ "$waited" -lt 600 ] || { echo "seed 1 did not begin" >&2; exit 1; }
-done
+limited=$(EPOCHS=100000 sbatch --parsable --array=9 --time=1 --signal=TERM@10 "$here/seeds.sbatch")
+wait_until 120 "seed 1 did not begin" '[ -s "$work/runs/seed-1/last/state.json" ]'
 scancel --signal=TERM "${seeds}_1"
-waited=0
-while [ -n "$(squeue -h)" ]; do
-    sleep 1
-    waited=$((waited + 1))
-    [ "$waited" -lt 300 ] || { squeue; echo "the seeds did not end" >&2; exit 1; }
-done
-for seed in 1 2 3; do [ -s "$work/runs/seed-$seed/report.html" ]; done
+trained() { [ -s "$work/runs/seed-1/report.html" ] && [ -s "$work/runs/seed-2/report.html" ] && [ -s "$work/runs/seed-3/report.html" ]; }
+wait_until 300 "the seeds did not end" trained
 grep -q "restart 1" "seeds-${seeds}_1.log"
 echo "three seeds, one of them told to stop and requeued, are trained"
+wait_until 300 "the time limit did not come" 'grep -q "restart 2" "seeds-${limited}_9.log"'
+scancel "$limited"
+wait_until 60 "the training without end did not end" all_ended
+grep -E "restart|Going on|Stopped" "seeds-${limited}_9.log"
+if grep "TIME LIMIT" "seeds-${limited}_9.log"; then echo "Slurm ended it before it had stopped" >&2; exit 1; fi
+echo "a training went on after its time limit, twice"
 echo "Slurm: all passed"

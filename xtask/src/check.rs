@@ -1,6 +1,6 @@
 //! What a change must pass besides the tests.
 
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Result;
 use shared::terminal::Terminal;
@@ -9,15 +9,19 @@ use crate::project::Project;
 use crate::setup::{self, SetupOptions};
 use crate::steps::{self, Steps};
 
+/// The fuzz targets are a workspace of their own.
+const FUZZING: &str = "benchmarks/fuzz/Cargo.toml";
+
 /// Runs all checks, cheapest first, and stops at the first that fails.
 pub(crate) fn run(project: &Project, terminal: &Terminal) -> Result<ExitCode> {
     setup::run(project, SetupOptions::default(), terminal)?;
     let mut steps = Steps::new(4, terminal);
     steps.step("format", || {
-        steps::run(
-            "cargo fmt",
-            &mut project.cargo(&["fmt", "--all", "--check"]),
-        )
+        for workspace in ["Cargo.toml", FUZZING] {
+            let fmt = ["fmt", "--all", "--check", "--manifest-path", workspace];
+            steps::run("cargo fmt", &mut project.cargo(&fmt))?;
+        }
+        Ok(())
     })?;
     steps.step("lints", || {
         let clippy = [
@@ -42,17 +46,25 @@ pub(crate) fn run(project: &Project, terminal: &Terminal) -> Result<ExitCode> {
         steps::run("cargo doc", doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     steps.step("licences and advisories", || {
-        let installed = project
-            .cargo(&["deny", "--version"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if !installed.is_ok_and(|status| status.success()) {
+        if !silent(&mut project.cargo(&["deny", "--version"])) {
             terminal
                 .warn("skipped: cargo-deny is not installed (cargo install --locked cargo-deny)");
             return Ok(());
         }
-        steps::run("cargo deny", &mut project.cargo(&["deny", "check"]))
+        let rules = ["deny", "check", "licenses", "bans", "sources"];
+        steps::run("cargo deny", &mut project.cargo(&rules))?;
+        if !silent(&mut project.cargo(&["deny", "fetch", "db"])) {
+            terminal.warn("skipped: the database of advisories cannot be had here");
+            return Ok(());
+        }
+        let advisories = ["deny", "check", "--disable-fetch", "advisories"];
+        steps::run("cargo deny", &mut project.cargo(&advisories))
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command that may fail and has nothing to say.
+fn silent(command: &mut Command) -> bool {
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }

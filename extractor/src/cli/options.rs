@@ -32,7 +32,7 @@ pub(super) struct InputOptions {
     #[command(flatten)]
     pub(super) data: DataOptions,
 
-    /// Root folder of the stores; this one becomes ROOT/<model>--<dataset>.zarr.
+    /// Root folder of the stores; this one becomes ROOT/MODEL--DATASET.zarr.
     #[arg(
         long,
         value_name = "ROOT",
