@@ -94,8 +94,8 @@ pub(crate) fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
     build_packages(project, &["extractor", "trainer"], "release")
 }
 
-/// Builds the programs of some packages, or of all if none is named (with the features that the tests build them with), and
-/// tells where cargo put them: the target folder may be elsewhere.
+/// Builds the programs of some packages, or of all if none is named (then with the tests, so that these have nothing left to
+/// compile), and tells where cargo put them: the target folder may be elsewhere.
 pub(crate) fn build_packages(
     project: &Project,
     packages: &[&str],
@@ -109,7 +109,7 @@ pub(crate) fn build_packages(
         "--message-format=json-render-diagnostics",
     ]);
     if packages.is_empty() {
-        command.arg("--workspace");
+        command.args(["--workspace", "--tests"]);
     }
     for package in packages {
         command.args(["--package", package]);
