@@ -16,6 +16,7 @@ pub(crate) mod runtime;
 use std::path::Path;
 
 use ort::session::Session;
+use ort::session::builder::SessionBuilder;
 
 use self::batch::Feeds;
 pub use self::batch::{Batch, HiddenStates};
@@ -107,21 +108,49 @@ impl Encoder {
         checkpoint: impl Fn() -> Result<Checkpoint, EncoderError>,
     ) -> Result<Self, EncoderError> {
         let (session, target, notes) = runtime::on_device(options, |target, builder| {
-            // The files are unmapped before the session lays the weights out anew.
-            let rows = options.rows.format(target != Target::Cpu);
-            let model = graph::build(spec, &checkpoint()?, options.dtype, &layers, rows)?;
-            model
-                .into_session(&builder)
-                .map_err(|source| EncoderError::Session {
-                    provider: target.name(),
-                    source,
-                })
+            Self::session(spec, &layers, options, &checkpoint, (target, builder))
         })?;
+        Ok(Self::around(
+            session,
+            spec,
+            layers,
+            options,
+            (target, notes),
+        ))
+    }
+
+    /// The graph, with a processor to run it.
+    fn session(
+        spec: &EncoderSpec,
+        layers: &[usize],
+        options: &EncoderOptions,
+        checkpoint: impl Fn() -> Result<Checkpoint, EncoderError>,
+        (target, builder): (Target, SessionBuilder),
+    ) -> Result<Session, EncoderError> {
+        // The files are unmapped before the session lays the weights out anew.
+        let rows = options.rows.format(target != Target::Cpu);
+        let model = graph::build(spec, &checkpoint()?, options.dtype, layers, rows)?;
+        model
+            .into_session(&builder)
+            .map_err(|source| EncoderError::Session {
+                provider: target.name(),
+                source,
+            })
+    }
+
+    /// The encoder that a session of [`Self::session`] is.
+    fn around(
+        session: Session,
+        spec: &EncoderSpec,
+        layers: Vec<usize>,
+        options: &EncoderOptions,
+        (target, notes): (Target, Vec<String>),
+    ) -> Self {
         let rows = options
             .rows
             .format(target != Target::Cpu)
             .map(|format| RowMaker::new(&session, target, format));
-        Ok(Self {
+        Self {
             outputs: session
                 .outputs()
                 .iter()
@@ -147,7 +176,7 @@ impl Encoder {
             rows,
             profiled: options.profile,
             notes,
-        })
+        }
     }
 
     /// The selected layers, ascending; 0 is the embedding output.
@@ -239,5 +268,86 @@ impl Encoder {
             &self.outputs,
             [batch.rows, batch.width, self.shape.hidden],
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is the failure being reported")]
+
+    use cache::StoreDtype;
+
+    use super::*;
+
+    const SEQUENCES: [&[u32]; 2] = [&[2, 7, 8, 9, 30, 31, 32, 3], &[2, 11, 3]];
+
+    /// In float16 on the CPU, which only a test wants: ONNX Runtime puts casts around what has no kernel there.
+    fn in_half(folder: &Path, rows: RowsOn) -> Encoder {
+        let files = ModelFiles::in_folder(folder).unwrap();
+        let spec = EncoderSpec::from_config(&Config::read(&files.config).unwrap()).unwrap();
+        let layers: Vec<usize> = (0..spec.states()).collect();
+        let options = EncoderOptions {
+            dtype: ComputeDtype::F16,
+            rows,
+            ..EncoderOptions::default()
+        };
+        let cpu = (
+            Target::Cpu,
+            runtime::session_builder(Target::Cpu, 1).unwrap(),
+        );
+        let checkpoint = || Ok(Checkpoint::open(&files.weights)?);
+        let session = Encoder::session(&spec, &layers, &options, checkpoint, cpu).unwrap();
+        let on_cpu = (Target::Cpu, Vec::new());
+        Encoder::around(session, &spec, layers, &options, on_cpu)
+    }
+
+    fn hidden_states(encoder: &mut Encoder) -> Vec<Vec<f32>> {
+        let batch = Batch::padded(&SEQUENCES).unwrap();
+        let (layers, hidden) = (encoder.layers().len(), encoder.hidden());
+        let states = encoder.encode(&batch).unwrap();
+        let tokens = SEQUENCES.iter().enumerate().flat_map(|(row, sequence)| {
+            (0..sequence.len()).map(move |token| (row * batch.width + token) * hidden)
+        });
+        let tokens: Vec<usize> = tokens.collect();
+        let of_layer = |layer| {
+            let values = states.layer(layer);
+            let of_tokens = tokens.iter().flat_map(|&at| &values[at..at + hidden]);
+            of_tokens.copied().collect()
+        };
+        (0..layers).map(of_layer).collect()
+    }
+
+    #[test]
+    fn float16_is_float32_but_for_rounding() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints");
+        let mut compared = 0;
+        for entry in fs_err::read_dir(fixtures).unwrap() {
+            let folder = entry.unwrap().path();
+            let options = EncoderOptions {
+                device: Device::Cpu,
+                threads: 1,
+                ..EncoderOptions::default()
+            };
+            let files = ModelFiles::in_folder(&folder).unwrap();
+            let exact = hidden_states(&mut Encoder::load(&files, &options).unwrap());
+            let half = hidden_states(&mut in_half(&folder, RowsOn::Host));
+            let mut largest = (0.0_f32, 0.0_f32);
+            for (exact, half) in exact.iter().flatten().zip(half.iter().flatten()) {
+                assert!(half.is_finite(), "{}", folder.display());
+                largest = (
+                    largest.0.max((exact - half).abs()),
+                    largest.1.max(exact.abs()),
+                );
+            }
+            assert!(largest.0 > 0.0, "{} computes in float32", folder.display());
+            assert!(
+                largest.0 < 0.01 * largest.1,
+                "{}: {largest:?}",
+                folder.display()
+            );
+            in_half(&folder, RowsOn::Graph(StoreDtype::F16));
+            compared += 1;
+        }
+        assert!(compared >= 22, "the fixtures are there");
     }
 }
