@@ -93,10 +93,13 @@ impl Tokenizer {
             reason: format!("no tokenizer that is understood: {reason}"),
         };
         let bytes = serde_json::to_vec(&json).map_err(|error| malformed(error.into()))?;
-        let inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))
-            .map_err(|reason| malformed(reason.into()))?
-            .map_err(malformed)?;
-        let (prefix, suffix) = special_tokens(&inner).map_err(malformed)?;
+        let (inner, (prefix, suffix)) = guarded(|| {
+            let inner = tokenizers::Tokenizer::from_bytes(bytes)?;
+            let special = special_tokens(&inner)?;
+            Ok((inner, special))
+        })
+        .map_err(|reason| malformed(reason.into()))?
+        .map_err(malformed)?;
         Ok(Self {
             inner,
             prefix,

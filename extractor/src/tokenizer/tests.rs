@@ -152,19 +152,28 @@ fn what_is_wrong_in_a_folder_is_named() {
     assert!(message(&folder).contains("tokenizer.json: no tokenizer that is understood"));
 }
 
-/// Found by fuzzing: the crate's normalizer panics on a table that is no base64.
+/// Found by fuzzing: the crate panics on a normalizer's table that is no base64, and on a template that names a special token
+/// which it does not define.
 #[test]
 fn a_definition_on_which_the_crate_panics_is_an_error() {
-    let folder = copy("toy-bert", &[]);
-    let path = folder.path().join("tokenizer.json");
-    let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
-    json["normalizer"] =
-        serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "no base 64" });
-    fs_err::write(&path, json.to_string()).unwrap();
-    let error = Tokenizer::in_folder(folder.path()).err().unwrap();
-    let said = error.to_string();
-    assert!(
-        said.contains("tokenizer.json") && said.contains("damaged") && said.contains("Precompiled"),
-        "{said}"
-    );
+    let table = serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "no base 64" });
+    let template = serde_json::json!({
+        "type": "TemplateProcessing",
+        "single": [{ "SpecialToken": { "id": "[CLS]", "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }],
+        "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "Sequence": { "id": "B", "type_id": 0 } }],
+        "special_tokens": { "[CSL]": { "id": "[CLS]", "ids": [2], "tokens": ["[CLS]"] } },
+    });
+    for (part, value) in [("normalizer", table), ("post_processor", template)] {
+        let folder = copy("toy-bert", &[]);
+        let path = folder.path().join("tokenizer.json");
+        let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+        json[part] = value;
+        fs_err::write(&path, json.to_string()).unwrap();
+        let error = Tokenizer::in_folder(folder.path()).err().unwrap();
+        let said = error.to_string();
+        assert!(
+            said.contains("tokenizer.json") && said.contains("damaged"),
+            "{part}: {said}"
+        );
+    }
 }
