@@ -73,6 +73,9 @@ pub struct SubWords {
     pub offsets: Vec<(usize, usize)>,
 }
 
+/// Four times the largest vocabulary that is known, at least.
+const MOST_IDS: usize = 1 << 22;
+
 /// A checkpoint's tokenizer, padding and truncation switched off.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -100,12 +103,19 @@ impl Tokenizer {
         })
         .map_err(|reason| malformed(reason.into()))?
         .map_err(malformed)?;
-        Ok(Self {
+        let tokenizer = Self {
             inner,
             prefix,
             suffix,
             digest,
-        })
+        };
+        // The crate goes through all ids up to the largest, present or not.
+        let ids = tokenizer.vocabulary();
+        if ids > MOST_IDS {
+            let reason = format!("ids up to {}; expected less than {MOST_IDS}", ids - 1);
+            return Err(malformed(reason.into()));
+        }
+        Ok(tokenizer)
     }
 
     /// Cuts the words of a sentence into sub-words.

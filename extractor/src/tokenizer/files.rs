@@ -346,9 +346,12 @@ fn added_token(id: u64, content: &str, special: bool, stated: Option<&Value>) ->
 /// (`add_prefix_space=True` in `transformers`).
 fn lead_words_with_space(json: &mut Value) {
     let first = if json["pre_tokenizer"]["type"] == "Sequence" {
-        &mut json["pre_tokenizer"]["pretokenizers"][0]
+        "/pre_tokenizer/pretokenizers/0"
     } else {
-        &mut json["pre_tokenizer"]
+        "/pre_tokenizer"
+    };
+    let Some(first) = json.pointer_mut(first) else {
+        return;
     };
     if first["type"] != "ByteLevel" {
         return;

@@ -152,6 +152,47 @@ fn what_is_wrong_in_a_folder_is_named() {
     assert!(message(&folder).contains("tokenizer.json: no tokenizer that is understood"));
 }
 
+/// Found by fuzzing: a sequence of pre-tokenizers that are not there.
+#[test]
+fn a_sequence_of_nothing_is_an_error() {
+    for sequence in [
+        serde_json::json!({ "type": "Sequence" }),
+        serde_json::json!({ "type": "Sequence", "pretokenizers": 3 }),
+    ] {
+        let folder = copy("toy-bert", &[]);
+        let path = folder.path().join("tokenizer.json");
+        let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+        json["pre_tokenizer"] = sequence;
+        fs_err::write(&path, json.to_string()).unwrap();
+        let error = Tokenizer::in_folder(folder.path())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("tokenizer.json: no tokenizer that is understood"),
+            "{error}"
+        );
+    }
+}
+
+/// Found by fuzzing: an id of thousands of millions, up to which the crate writes one after the other.
+#[test]
+fn an_id_that_no_vocabulary_has_is_an_error() {
+    let folder = copy("toy-bert", &[]);
+    let path = folder.path().join("tokenizer.json");
+    let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+    json["model"]["vocab"]["far"] = serde_json::json!(4_000_000_000_u32);
+    fs_err::write(&path, json.to_string()).unwrap();
+    let error = Tokenizer::in_folder(folder.path())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("tokenizer.json") && error.contains("ids up to 4000000000"),
+        "{error}"
+    );
+}
+
 /// Found by fuzzing: the crate panics on a normalizer's table that is no base64, and on a template that names a special token
 /// which it does not define.
 #[test]
