@@ -4,9 +4,11 @@
 //! value, need no more, and it compiles in half the time. A file says how large its parts are; that is checked
 //! against the memory there is before any of it is taken.
 
+mod bytes;
 mod cells;
 mod error;
 pub mod features;
+mod header;
 mod read;
 mod schema;
 pub(crate) mod splits;

@@ -1,11 +1,13 @@
 //! One file: its columns chosen, its row groups read one after the other into sentences.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use shared::dataset::Sentences;
 
+use super::bytes::FileBytes;
 use super::cells::{Cell, CellError, Cells};
 use super::schema::{self, Choice, ColumnInfo, Kind, Wishes};
 use super::{Classes, ParquetError, features};
@@ -30,7 +32,7 @@ pub(super) enum Labels {
 /// An open file.
 pub(super) struct File<'a> {
     path: &'a Path,
-    reader: SerializedFileReader<std::fs::File>,
+    reader: SerializedFileReader<FileBytes>,
     classes: Classes,
     columns: Vec<ColumnInfo>,
 }
@@ -52,13 +54,18 @@ impl Choice {
 impl<'a> File<'a> {
     /// Opens a file; `other_classes` are declared beside it.
     pub(super) fn open(path: &'a Path, other_classes: &Classes) -> Result<Self, ParquetError> {
+        let damaged = |reason: String| ParquetError::File {
+            path: path.to_owned(),
+            reason,
+        };
         let file = fs_err::File::open(path)?.into_file();
-        let reader = guarded(|| SerializedFileReader::new(file))
+        let bytes = FileBytes::new(file).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => damaged(error.to_string()),
+            _ => error.into(),
+        })?;
+        let reader = guarded(|| SerializedFileReader::new(bytes))
             .and_then(|reader| reader.map_err(|error| error.to_string()))
-            .map_err(|reason| ParquetError::File {
-                path: path.to_owned(),
-                reason,
-            })?;
+            .map_err(damaged)?;
         let metadata = reader.metadata().file_metadata();
         let features = metadata
             .key_value_metadata()
