@@ -9,12 +9,15 @@
 )]
 
 mod common;
+#[path = "../../cache/tests/store/moments.rs"]
+mod moments;
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Toy, program, tree};
+use moments::Chance;
 
 /// Small chunks, files and parts, so that a toy store has many; small batches, so that it takes a while.
 const SMALL: [&str; 8] = [
@@ -69,19 +72,6 @@ fn differing(left: &Toy, one: &str, other: &str) -> Vec<String> {
 fn kills() -> usize {
     let kills = std::env::var("STORE_KILLS").ok();
     kills.and_then(|kills| kills.parse().ok()).unwrap_or(6)
-}
-
-/// Numbers below 1 that look random and are the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        f64::from((self.0 >> 40) as u32) / f64::from(1 << 24)
-    }
 }
 
 /// Starts `count` shares again and again, in any order and at once, and kills them at any moment, the first and the

@@ -15,6 +15,8 @@
 mod common;
 #[path = "../../cache/tests/store/faulty.rs"]
 mod faulty;
+#[path = "../../cache/tests/store/moments.rs"]
+mod moments;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use common::{Toy, program, tree};
 use faulty::{FaultyStorage, chosen, scratch};
+use moments::{Chance, armed};
 
 /// From signal to exit; what `docs/cluster.md` promises for the example.
 const BOUND: Duration = Duration::from_secs(10);
@@ -58,31 +61,6 @@ fn one_error(said: &str) {
     assert_eq!(errors.count(), 1, "{said}");
 }
 
-/// Waits until the process has taken TERM into its own hands; before that it has not begun.
-fn armed(child: &Child) {
-    let status = format!("/proc/{}/status", child.id());
-    let begun = Instant::now();
-    loop {
-        let text = fs_err::read_to_string(&status).unwrap();
-        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = caught.map_or(0, |bits| u64::from_str_radix(bits.trim(), 16).unwrap());
-        // Bit 14 is signal 15.
-        if caught & (1 << 14) != 0 {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(1), "{text}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Numbers below 1 that look random and are the same in every run.
-fn chance(state: &mut u64) -> f64 {
-    *state = state
-        .wrapping_mul(6_364_136_223_846_793_005)
-        .wrapping_add(1_442_695_040_888_963_407);
-    f64::from((*state >> 40) as u32) / f64::from(1 << 24)
-}
-
 #[test]
 fn told_to_stop_at_any_moment_it_stops_in_time_and_goes_on() {
     let signals: usize = std::env::var("STORE_KILLS")
@@ -93,12 +71,12 @@ fn told_to_stop_at_any_moment_it_stops_in_time_and_goes_on() {
     let (whole, root) = (toy.path().join("whole"), toy.path().join("cache"));
     let begun = Instant::now();
     assert_eq!(run(command(&toy, &whole)), (Some(0), String::new()));
-    let (duration, mut state) = (begun.elapsed(), 7);
+    let (duration, mut chance) = (begun.elapsed(), Chance(7));
     let (mut stopped, mut completed, mut longest) = (0, 0, Duration::ZERO);
     while stopped < signals {
         let child = command(&toy, &root).spawn().unwrap();
         armed(&child);
-        std::thread::sleep(duration.mul_f64(chance(&mut state) * 0.7));
+        std::thread::sleep(duration.mul_f64(chance.next() * 0.7));
         let signal = ["TERM", "INT", "USR1", "USR2"][stopped % 4];
         let sent = Instant::now();
         let kill = Command::new("kill")

@@ -13,6 +13,8 @@
 
 #[path = "../../cache/tests/store/faulty.rs"]
 mod faulty;
+#[path = "../../cache/tests/store/moments.rs"]
+mod moments;
 #[path = "cli/place.rs"]
 mod place;
 #[path = "cli/store.rs"]
@@ -22,6 +24,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use faulty::{FaultyStorage, chosen, scratch};
+use moments::{Chance, armed};
 use place::{Place, told};
 use store::Recipe;
 
@@ -119,11 +122,12 @@ impl Victim {
 
     /// Sends signals at moments that chance chooses until so many met it at work.
     fn disturb(&self, signals: &[&str], status: Option<i32>) {
-        let (mut met, mut ended, mut longest, mut state) = (0, 0, Duration::ZERO, 11);
+        let (mut met, mut ended, mut longest) = (0, 0, Duration::ZERO);
+        let mut chance = Chance(11);
         while met < moments() {
             let mut child = self.start();
             armed(&child);
-            std::thread::sleep(self.duration.mul_f64(chance(&mut state)));
+            std::thread::sleep(self.duration.mul_f64(chance.next()));
             if child.try_wait().unwrap().is_some() {
                 ended += 1;
                 self.end();
@@ -155,32 +159,6 @@ impl Victim {
             signals.join(", ")
         );
     }
-}
-
-/// Waits until the launcher has taken TERM into its own hands, or holds it for the trainer.
-fn armed(child: &Child) {
-    let begun = Instant::now();
-    loop {
-        let text = fs_err::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let bits = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.map_or(0, |bits| u64::from_str_radix(bits.trim(), 16).unwrap())
-        };
-        // Bit 14 is signal 15.
-        if (bits("SigBlk:") | bits("SigCgt:")) & (1 << 14) != 0 {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(1), "{text}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Numbers below 1 that look random and are the same in every run.
-fn chance(state: &mut u64) -> f64 {
-    *state = state
-        .wrapping_mul(6_364_136_223_846_793_005)
-        .wrapping_add(1_442_695_040_888_963_407);
-    f64::from(u32::try_from(*state >> 40).unwrap()) / f64::from(1 << 24)
 }
 
 #[test]
