@@ -26,6 +26,8 @@ def read(path):
 
 def rates(cases, out):
     names = [name for name in cases if "/extract/" in name or "/train/" in name]
+    if not names:
+        return
     figure, axis = plt.subplots(figsize=(8, 0.32 * len(names) + 1.2))
     values = [cases[name]["tokens"] / cases[name]["seconds"] for name in names]
     colours = [OURS if name.endswith("ours") else THEIRS for name in names]
@@ -40,6 +42,8 @@ def rates(cases, out):
 
 
 def scaling(cases, out):
+    if not any(name.startswith("scale/") for name in cases):
+        return
     figure, (time, memory) = plt.subplots(1, 2, figsize=(8, 3))
     for what, colour in [("extract", OURS), ("train", "#c46a1b")]:
         rows = sorted((name, one) for name, one in cases.items() if name.startswith("scale/") and name.endswith(what))

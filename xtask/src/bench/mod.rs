@@ -15,12 +15,12 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use fs_err as fs;
 use shared::terminal::Terminal;
 
-use self::cases::{Place, Size};
+use self::cases::{Case, Place, Size};
 use self::log::Log;
 use crate::demo;
 use crate::example;
@@ -119,13 +119,10 @@ pub(crate) fn run(
             &sentences,
             options.words / 16,
         )?);
+        let cases = chosen(cases, options.only.as_deref())?;
         for round in 1..=options.rounds {
             for case in &cases {
-                let wanted = options
-                    .only
-                    .as_ref()
-                    .is_none_or(|text| case.name.contains(text.as_str()));
-                if wanted && !log.has(&case.name, round) {
+                if !log.has(&case.name, round) {
                     terminal.status(format!("round {round}: {}", case.name));
                     log.add(&case.name, round, case.run()?)?;
                 }
@@ -140,6 +137,23 @@ pub(crate) fn run(
     })?;
     terminal.status(format!("\n{}", project.shown(&out.join("README.md"))));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The cases whose name contains `text`.
+fn chosen<'a>(cases: Vec<Case<'a>>, text: Option<&str>) -> Result<Vec<Case<'a>>> {
+    let Some(text) = text else {
+        return Ok(cases);
+    };
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        cases.into_iter().partition(|case| case.name.contains(text));
+    if wanted.is_empty() {
+        let names: Vec<&str> = others.iter().map(|case| case.name.as_str()).collect();
+        bail!(
+            "--only {text}: no case's name has that in it; the cases are\n  {}",
+            names.join("\n  ")
+        );
+    }
+    Ok(wanted)
 }
 
 impl Place<'_> {

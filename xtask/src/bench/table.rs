@@ -234,5 +234,13 @@ fn rates(text: &mut String, log: &Log) {
             memory / 1e6
         );
     }
-    text.push_str("\n![rates](rates.png)\n\n![scaling](scaling.png)\n");
+    for (plot, parts) in [
+        ("rates", ["/extract/", "/train/"]),
+        ("scaling", ["scale/"; 2]),
+    ] {
+        let drawn = |name: &str| parts.iter().any(|part| name.contains(part));
+        if log.names().any(drawn) {
+            let _ = writeln!(text, "\n![{plot}]({plot}.png)");
+        }
+    }
 }
