@@ -104,7 +104,9 @@ echo "one process wrote $(find "$work/alone" -name 'c.*.0.0' | wc -l) files"
 cd "$work/jobs"
 export MODEL=$model DATASET=$dataset OUT=$work/cache RUNS=$work/runs EPOCHS=3 EXTRACTOR_THREADS=1
 array=$(sbatch --parsable "$here/extract.sbatch")
-training=$(sbatch --parsable --dependency="afterok:$array" --cpus-per-task=1 "$here/train.sbatch")
+# The node has a disk of its own, as some clusters say in this variable.
+mkdir "$work/node"
+training=$(SLURM_TMPDIR=$work/node sbatch --parsable --dependency="afterok:$array" --cpus-per-task=1 "$here/train.sbatch")
 records() { find "$work/cache" -path '*/progress/*.json' 2> /dev/null | wc -l; }
 until [ "$(records)" -ge 2 ]; do sleep 0.1; done
 scontrol requeue "${array}_1"
@@ -122,7 +124,8 @@ grep -q "restart 1" "extract-${array}_1.log"
 echo "task 1 told of its restart"
 [ -s "$work/runs/adapter/adapter.safetensors" ]
 [ -s "$work/runs/adapter/report.html" ]
-echo "the dependent job trained a head"
+grep -q "^Store $work/node/cache/" "train-$training.log"
+echo "the dependent job copied the store to its node and trained a head"
 
 # Told to stop, as by a preemption: exit 75, requeued, ended as if nothing had been. Meanwhile a training that takes for ever
 # runs into its time limit of a minute, which it hears of before.
