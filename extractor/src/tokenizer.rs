@@ -81,6 +81,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     prefix: Vec<u32>,
     suffix: Vec<u32>,
+    /// One more than the largest id.
+    vocabulary: usize,
     digest: String,
 }
 
@@ -103,19 +105,23 @@ impl Tokenizer {
         })
         .map_err(|reason| malformed(reason.into()))?
         .map_err(malformed)?;
-        let tokenizer = Self {
+        let ids = inner.get_vocab(true);
+        let vocabulary = ids.values().max().map_or(0, |&id| id as usize + 1);
+        // The crate goes through all ids up to the largest, present or not.
+        if vocabulary > MOST_IDS {
+            let reason = format!(
+                "ids up to {}; expected less than {MOST_IDS}",
+                vocabulary - 1
+            );
+            return Err(malformed(reason.into()));
+        }
+        Ok(Self {
             inner,
             prefix,
             suffix,
+            vocabulary,
             digest,
-        };
-        // The crate goes through all ids up to the largest, present or not.
-        let ids = tokenizer.vocabulary();
-        if ids > MOST_IDS {
-            let reason = format!("ids up to {}; expected less than {MOST_IDS}", ids - 1);
-            return Err(malformed(reason.into()));
-        }
-        Ok(tokenizer)
+        })
     }
 
     /// Cuts the words of a sentence into sub-words.
@@ -188,8 +194,7 @@ impl Tokenizer {
     /// One more than the largest id in the vocabulary, added tokens included.
     #[must_use]
     pub fn vocabulary(&self) -> usize {
-        let ids = self.inner.get_vocab(true);
-        ids.values().max().map_or(0, |&id| id as usize + 1)
+        self.vocabulary
     }
 }
 
