@@ -152,6 +152,17 @@ fn what_is_wrong_in_a_folder_is_named() {
     assert!(message(&folder).contains("tokenizer.json: no tokenizer that is understood"));
 }
 
+/// What is said of a `tokenizer.json` after an edit.
+fn refused(edit: impl FnOnce(&mut Value)) -> String {
+    let folder = copy("toy-bert", &[]);
+    let path = folder.path().join("tokenizer.json");
+    let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+    edit(&mut json);
+    fs_err::write(&path, json.to_string()).unwrap();
+    let error = Tokenizer::in_folder(folder.path()).err().unwrap();
+    error.to_string()
+}
+
 /// Found by fuzzing: a sequence of pre-tokenizers that are not there.
 #[test]
 fn a_sequence_of_nothing_is_an_error() {
@@ -159,18 +170,10 @@ fn a_sequence_of_nothing_is_an_error() {
         serde_json::json!({ "type": "Sequence" }),
         serde_json::json!({ "type": "Sequence", "pretokenizers": 3 }),
     ] {
-        let folder = copy("toy-bert", &[]);
-        let path = folder.path().join("tokenizer.json");
-        let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
-        json["pre_tokenizer"] = sequence;
-        fs_err::write(&path, json.to_string()).unwrap();
-        let error = Tokenizer::in_folder(folder.path())
-            .err()
-            .unwrap()
-            .to_string();
+        let said = refused(|json| json["pre_tokenizer"] = sequence);
         assert!(
-            error.contains("tokenizer.json: no tokenizer that is understood"),
-            "{error}"
+            said.contains("tokenizer.json: no tokenizer that is understood"),
+            "{said}"
         );
     }
 }
@@ -178,18 +181,11 @@ fn a_sequence_of_nothing_is_an_error() {
 /// Found by fuzzing: an id of thousands of millions, up to which the crate writes one after the other.
 #[test]
 fn an_id_that_no_vocabulary_has_is_an_error() {
-    let folder = copy("toy-bert", &[]);
-    let path = folder.path().join("tokenizer.json");
-    let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
-    json["model"]["vocab"]["far"] = serde_json::json!(4_000_000_000_u32);
-    fs_err::write(&path, json.to_string()).unwrap();
-    let error = Tokenizer::in_folder(folder.path())
-        .err()
-        .unwrap()
-        .to_string();
+    let far = serde_json::json!(4_000_000_000_u32);
+    let said = refused(|json| json["model"]["vocab"]["far"] = far);
     assert!(
-        error.contains("tokenizer.json") && error.contains("ids up to 4000000000"),
-        "{error}"
+        said.contains("tokenizer.json") && said.contains("ids up to 4000000000"),
+        "{said}"
     );
 }
 
@@ -204,16 +200,13 @@ fn a_definition_on_which_the_crate_panics_is_an_error() {
         "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "Sequence": { "id": "B", "type_id": 0 } }],
         "special_tokens": { "[CSL]": { "id": "[CLS]", "ids": [2], "tokens": ["[CLS]"] } },
     });
-    for (part, value) in [("normalizer", table), ("post_processor", template)] {
-        let folder = copy("toy-bert", &[]);
-        let path = folder.path().join("tokenizer.json");
-        let mut json: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
-        json[part] = value;
-        fs_err::write(&path, json.to_string()).unwrap();
-        let error = Tokenizer::in_folder(folder.path()).err().unwrap();
-        let said = error.to_string();
+    for (part, value, panic) in [
+        ("normalizer", table, "Precompiled"),
+        ("post_processor", template, "no entry"),
+    ] {
+        let said = refused(|json| json[part] = value);
         assert!(
-            said.contains("tokenizer.json") && said.contains("damaged"),
+            said.contains("tokenizer.json") && said.contains("damaged") && said.contains(panic),
             "{part}: {said}"
         );
     }
