@@ -13,6 +13,7 @@ compile_error!(
 mod chunks;
 mod codec;
 mod column;
+mod crc;
 mod dtype;
 mod error;
 mod hidden;

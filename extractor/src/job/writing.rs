@@ -1,4 +1,5 @@
-//! The thread that writes the store while the encoder runs.
+//! The threads that fill the store while the encoder runs: one writes rows, and one seals the parts that have all of theirs,
+//! so that neither the encoder nor the next part's rows wait for a disk to sync.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -11,6 +12,9 @@ use super::convert::Rows;
 
 /// Batches that may wait for the disk: with the one being written and the one being filled, four are in memory.
 const WAITING: usize = 2;
+
+/// Parts that may wait to be sealed while another one is: their files are open.
+const WAITING_PARTS: usize = 1;
 
 /// What the writing thread is told.
 pub(super) enum Message {
@@ -35,7 +39,7 @@ impl<'scope> Writing<'scope> {
     pub(super) fn start(scope: &'scope Scope<'scope, '_>) -> Self {
         let (messages, received) = sync_channel(WAITING);
         let (returned, spares) = channel();
-        let thread = scope.spawn(move || write(&received, &returned));
+        let thread = scope.spawn(move || write_and_seal(received, &returned));
         Self {
             messages,
             spares,
@@ -54,7 +58,7 @@ impl<'scope> Writing<'scope> {
         self.spares.try_recv().unwrap_or_default()
     }
 
-    /// Waits for the thread to write what it was given; how long it was busy.
+    /// Waits until what was handed over is written and sealed; how long that took, both threads' time added.
     pub(super) fn end(self) -> Result<Duration, JobError> {
         drop(self.messages);
         match self.thread.join() {
@@ -64,35 +68,75 @@ impl<'scope> Writing<'scope> {
     }
 }
 
-fn write(messages: &Receiver<Message>, spares: &Sender<Rows>) -> Result<Duration, StoreError> {
+/// A part that has all its rows, and the statistics of them.
+type Whole = (Box<PartWriter>, PartStatistics);
+
+fn write_and_seal(
+    messages: Receiver<Message>,
+    spares: &Sender<Rows>,
+) -> Result<Duration, StoreError> {
+    std::thread::scope(|scope| {
+        let (whole, received) = sync_channel(WAITING_PARTS);
+        let sealing = scope.spawn(move || seal(&received));
+        let written = write(messages, spares, &whole, &sealing);
+        drop(whole);
+        match sealing.join() {
+            // Of two errors, the one of the part that was written first.
+            Ok(sealed) => Ok(sealed? + written?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Writes until there are no more messages, or a part could not be sealed.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "whoever sends messages must learn that nobody takes them, before a part is sealed"
+)]
+fn write(
+    messages: Receiver<Message>,
+    spares: &Sender<Rows>,
+    whole: &SyncSender<Whole>,
+    sealing: &ScopedJoinHandle<'_, Result<Duration, StoreError>>,
+) -> Result<Duration, StoreError> {
     let mut busy = Duration::ZERO;
     let mut part: Option<Box<PartWriter>> = None;
-    for message in messages {
-        let started = Instant::now();
+    for message in &messages {
+        // It ends before its time only with an error.
+        if sealing.is_finished() {
+            break;
+        }
         match message {
             Message::Begin(begun) => part = Some(begun),
             Message::Rows(mut rows) => {
+                let started = Instant::now();
                 if let Some(part) = &mut part {
                     write_rows(part, &rows)?;
                 }
+                busy += started.elapsed();
                 rows.clear();
                 // When nobody takes it back, the extraction is ending.
                 let _ = spares.send(rows);
             }
             Message::Finish(statistics) => {
-                if let Some(part) = part.take() {
-                    part.finish(&statistics)?;
+                let whole_part = part.take().map(|part| (part, statistics));
+                if whole_part.is_some_and(|part| whole.send(part).is_err()) {
+                    break;
                 }
             }
             Message::Drop => part = None,
         }
-        busy += started.elapsed();
     }
     Ok(busy)
 }
 
+/// Rows that came off a graphics card come faster than one thread writes, and the processor has nothing else to do; where it
+/// is the encoder, one thread is enough and takes nothing away from it.
 fn write_rows(part: &mut PartWriter, rows: &Rows) -> Result<(), StoreError> {
     let bytes = rows.bytes();
+    if rows.are_made_by_graph() {
+        return part.write_pieces(&rows.pieces, bytes);
+    }
     let row_bytes = bytes.len() / usize::try_from(rows.tokens()).unwrap_or(usize::MAX).max(1);
     let mut at = 0;
     for &(first_token, tokens) in &rows.pieces {
@@ -101,4 +145,15 @@ fn write_rows(part: &mut PartWriter, rows: &Rows) -> Result<(), StoreError> {
         at = end;
     }
     Ok(())
+}
+
+/// Seals parts in the order in which they come, until there are no more or one cannot be sealed.
+fn seal(parts: &Receiver<Whole>) -> Result<Duration, StoreError> {
+    let mut busy = Duration::ZERO;
+    for (part, statistics) in parts {
+        let started = Instant::now();
+        part.finish(&statistics)?;
+        busy += started.elapsed();
+    }
+    Ok(busy)
 }
