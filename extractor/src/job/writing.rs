@@ -157,3 +157,102 @@ fn seal(parts: &Receiver<Whole>) -> Result<Duration, StoreError> {
     }
     Ok(busy)
 }
+
+#[cfg(test)]
+mod tests {
+    use cache::{OpenMode, Opened, SplitTables, StoreWriter};
+    use serde_json::json;
+    use shared::dataset::SplitName;
+
+    use super::*;
+
+    /// A store of two parts of 4 tokens, of 4 bytes each.
+    fn store(folder: &std::path::Path) -> StoreWriter {
+        let table = SplitTables {
+            name: SplitName::Train,
+            offsets: vec![0, 4, 8],
+            sentence_of: vec![0, 1],
+            input_ids: vec![1; 8],
+            word_ids: vec![-1; 8],
+            words: vec![Vec::new(); 2],
+            labels: Vec::new(),
+        };
+        let manifest = json!({
+            "format_version": cache::FORMAT_VERSION,
+            "model": {
+                "id": "m", "revision": null, "weights_digest": "", "family": "bert", "layers_in_model": 1,
+            },
+            "tokenizer_digest": "",
+            "dataset": { "id": "d", "digest": "", "task": "pos", "scheme": null },
+            "splits": { "train": table.size() },
+            "max_length": 8, "long": "split", "long_sentences": 0,
+            "layers": [0], "hidden": 2, "compute_dtype": "float32", "max_batch_tokens": 8,
+            "store_dtype": "float16", "codec": "none", "provider": "cpu",
+            "chunk_tokens": 2, "file_tokens": 2, "part_files": 2, "versions": {},
+        });
+        let manifest = serde_json::from_value(manifest).unwrap();
+        match StoreWriter::open(folder, &manifest, &[table], OpenMode::Resume).unwrap() {
+            Opened::Writer(writer) => writer,
+            Opened::Complete(_) => panic!("it is complete already"),
+        }
+    }
+
+    fn begin(store: &StoreWriter, part: usize) -> Message {
+        Message::Begin(Box::new(store.begin(&store.parts()[part]).unwrap()))
+    }
+
+    fn rows(first: u64) -> Message {
+        let mut rows = Rows::default();
+        rows.pieces.push((first, 4));
+        rows.fill(&[7; 16]);
+        Message::Rows(rows)
+    }
+
+    #[test]
+    fn parts_are_written_and_sealed_and_one_that_is_dropped_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        std::thread::scope(|scope| {
+            let writing = Writing::start(scope);
+            for (part, is_whole) in [(0, true), (1, false)] {
+                writing.send(begin(&store, part)).unwrap();
+                writing.send(rows(4 * part as u64)).unwrap();
+                let end = Message::Finish(PartStatistics::new(1));
+                let end = if is_whole { end } else { Message::Drop };
+                writing.send(end).unwrap();
+            }
+            writing.end().unwrap();
+        });
+        let done: Vec<bool> = store
+            .parts()
+            .iter()
+            .map(|part| store.is_done(part))
+            .collect();
+        assert_eq!(done, [true, false]);
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_sealed_stops_the_writing_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        std::thread::scope(|scope| {
+            let writing = Writing::start(scope);
+            writing.send(begin(&store, 0)).unwrap();
+            writing
+                .send(Message::Finish(PartStatistics::new(1)))
+                .unwrap();
+            writing.send(begin(&store, 1)).unwrap();
+            // Until the thread learns of it.
+            while writing.send(rows(4)).is_ok() {}
+            let error = writing.end().unwrap_err();
+            assert!(
+                error.to_string().contains("token 0 was never written"),
+                "{error}"
+            );
+        });
+        assert!(
+            store.begin(&store.parts()[1]).is_ok(),
+            "its claim is given back"
+        );
+    }
+}
