@@ -60,6 +60,16 @@ pub(crate) fn devices(choice: &DeviceChoice) -> Result<(Device, Vec<Device>), En
         DeviceChoice::Gpus(numbers) => numbers.clone(),
         DeviceChoice::AllGpus => (0..gpus()?).collect(),
     };
+    // One alone is looked for when it is opened.
+    if numbers.len() > 1 {
+        let there = gpus()?;
+        if let Some(&number) = numbers.iter().find(|&&number| number >= there) {
+            return Err(EncoderError::Device {
+                device: Device::Cuda(number).to_string(),
+                reason: no_such_gpu(there),
+            });
+        }
+    }
     let mut devices = numbers.into_iter().map(Device::Cuda);
     Ok((devices.next().unwrap_or(Device::Cuda(0)), devices.collect()))
 }
