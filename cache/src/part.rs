@@ -113,7 +113,8 @@ impl PartWriter {
     /// over its edges.
     ///
     /// # Errors
-    /// [`StoreError::Rows`] for a broken row, [`StoreError::Io`] when the disk fails.
+    /// [`StoreError::Rows`] for a broken row, [`StoreError::Io`] when the disk fails: a full one does
+    /// with the first row of a file, which takes the space of all.
     pub fn write(&mut self, first_token: u64, rows: &[u8]) -> Result<(), StoreError> {
         let row_bytes = self.layout.row_bytes;
         let bytes = rows.len() as u64;

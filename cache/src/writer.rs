@@ -172,11 +172,11 @@ impl StoreWriter {
         self.layout(part.split).is_some_and(record) || done_path(&self.target.path).exists()
     }
 
-    /// Begins a part: claims it and reserves its space on the disk.
+    /// Begins a part: claims it. Its files take their space on the disk as rows come.
     ///
     /// # Errors
     /// [`StoreError::Owned`] if another process writes it, [`StoreError::AlreadyDone`] if another process has
-    /// finished it, [`StoreError::Io`] (a full disk shows here).
+    /// finished it, [`StoreError::Io`].
     pub fn begin(&self, part: &Part) -> Result<PartWriter, StoreError> {
         let Some(layout) = self.layout(part.split) else {
             return Err(StoreError::Rows {
