@@ -15,6 +15,7 @@ mod python;
 mod results;
 mod runtimes;
 mod setup;
+mod shape;
 mod sizes;
 mod slurm;
 mod steps;
