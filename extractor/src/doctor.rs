@@ -10,6 +10,7 @@ use shared::native;
 use shared::resources;
 use shared::terminal::Terminal;
 
+use crate::encoder::runtime;
 use crate::job::bytes;
 
 /// Prints libraries, devices, threads, memory and file system on stdout; fails when ONNX Runtime is not usable.
@@ -21,6 +22,9 @@ pub fn run(out: Option<&Path>, terminal: &Terminal) -> ExitStatus {
         Ok(library) => {
             line("ONNX Runtime", onnxruntime(&library));
             line("CUDA kernels", cuda_kernels(&library));
+            if library.with_file_name(runtime::CUDA_PROVIDER).exists() {
+                line("CUDA libraries", cuda_libraries());
+            }
             true
         }
         Err(error) => {
@@ -55,7 +59,7 @@ fn onnxruntime(library: &Path) -> String {
 }
 
 fn cuda_kernels(library: &Path) -> String {
-    let provider = library.with_file_name("libonnxruntime_providers_cuda.so");
+    let provider = library.with_file_name(runtime::CUDA_PROVIDER);
     if provider.exists() {
         return format!("at {}", provider.display());
     }
@@ -63,37 +67,17 @@ fn cuda_kernels(library: &Path) -> String {
         .to_owned()
 }
 
+/// What ONNX Runtime opens on a GPU, some of it no earlier than at its first run.
+fn cuda_libraries() -> String {
+    match runtime::cuda_libraries() {
+        Ok(found) => found,
+        Err(missing) => format!("{missing}: --device auto is the CPU"),
+    }
+}
+
 fn gpu() -> String {
-    let Ok(driver) = fs_err::read_to_string("/proc/driver/nvidia/version") else {
-        return "no NVIDIA driver is loaded: --device auto is the CPU".to_owned();
-    };
-    let driver = driver.lines().next().unwrap_or_default().trim().to_owned();
-    let names = fs_err::read_dir("/proc/driver/nvidia/gpus")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|gpu| {
-            let text = fs_err::read_to_string(gpu.path().join("information")).ok()?;
-            Some(
-                text.lines()
-                    .find_map(|line| line.strip_prefix("Model:"))?
-                    .trim()
-                    .to_owned(),
-            )
-        });
-    let names: Vec<String> = names.collect();
-    let visible = std::env::var("CUDA_VISIBLE_DEVICES").map_or_else(
-        |_| String::new(),
-        |list| format!("; CUDA_VISIBLE_DEVICES={list}"),
-    );
-    format!(
-        "{} ({driver}{visible})",
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
-    )
+    shared::gpu::description()
+        .unwrap_or_else(|| "no NVIDIA driver is loaded: --device auto is the CPU".to_owned())
 }
 
 fn threads() -> String {

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use extractor::checkpoint::CheckpointError;
-use extractor::encoder::{Encoder, EncoderError, EncoderOptions};
+use extractor::encoder::{ComputeDtype, Encoder, EncoderError, EncoderOptions};
 use extractor::model::ModelFiles;
 use serde_json::Value;
 use shared::exit::ExitStatus;
@@ -285,5 +285,9 @@ fn exported_graphs_that_lack_something() {
 fn errors_of_the_machine_are_told_apart() {
     let error = EncoderError::from(CheckpointError::from(std::io::Error::other("disk")));
     assert_eq!(error.exit_status(), ExitStatus::Machine);
-    assert_eq!(EncoderError::HalfOnCpu.exit_status(), ExitStatus::User);
+    let dtype = ComputeDtype::F16;
+    assert_eq!(
+        EncoderError::HalfOnCpu { dtype }.exit_status(),
+        ExitStatus::User
+    );
 }

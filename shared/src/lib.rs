@@ -4,8 +4,10 @@
 pub mod accuracy;
 pub mod classes;
 pub mod dataset;
+pub mod device;
 pub mod exit;
 pub mod files;
+pub mod gpu;
 pub mod labels;
 pub mod native;
 pub mod resources;

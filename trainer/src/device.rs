@@ -110,10 +110,7 @@ pub fn open(choice: DeviceChoice, cuda_library: Option<&Path>) -> Result<Opened,
 
 /// Looks for a driver first: opening two gigabytes of CUDA libraries in vain takes seconds.
 fn driver() -> Result<(), String> {
-    let driver = ["/dev/nvidiactl", "/dev/dxg"]
-        .iter()
-        .any(|device| Path::new(device).exists());
-    if driver {
+    if shared::gpu::has_driver() {
         Ok(())
     } else {
         Err("this machine has no NVIDIA driver".to_owned())

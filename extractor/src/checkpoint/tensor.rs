@@ -50,6 +50,15 @@ impl Element for f16 {
     }
 }
 
+impl Element for bf16 {
+    fn from_f32(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    fn to_f32(self) -> f32 {
+        Self::to_f32(self)
+    }
+}
+
 /// A view of a tensor in a mapped file. Its pages are given back when it is dropped.
 pub struct Tensor<'checkpoint> {
     file: Option<&'checkpoint MappedFile>,

@@ -35,10 +35,10 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     check_weights(&prepared)?;
     let mut startup = Startup::default();
     let digest = timed(&mut startup.digest, || prepared.files.weights_digest())?;
-    let asked = asked(options, &mut prepared, &path);
+    let stored = begun(options, &path);
+    let asked = asked(options, &mut prepared, stored.as_ref());
     let mut manifest = prepared.manifest(digest)?;
-    if !options.input.overwrite && is_finished(&path, &manifest, prepared.encoder.device, terminal)?
-    {
+    if !options.input.overwrite && is_finished(&path, &manifest, &prepared, terminal)? {
         return finished(&path, options, terminal);
     }
 
@@ -48,13 +48,20 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     check_space(&path, &prepared, &tokens)?;
     check_batches(&prepared, &tokens)?;
     let encoder = load(&mut prepared, &tokens, &mut startup.loading, terminal)?;
-    encoder.provider().clone_into(&mut manifest.provider);
     let Ready {
         mut encoders,
         budget,
         setup,
     } = ready(&prepared, encoder, &tokens, asked, terminal)?;
+    encoders[0].provider().clone_into(&mut manifest.provider);
     manifest.max_batch_tokens = budget.tokens;
+    let on_gpu = manifest.provider != "cpu";
+    manifest.part_files = stored
+        .filter(|_| prepared.part_bytes.is_none())
+        .map_or_else(
+            || prepared.part_files(on_gpu, budget.tokens),
+            |stored| stored.part_files,
+        );
 
     let writer = match open(&path, &manifest, &tokens, options.input.overwrite)? {
         Opened::Writer(writer) => writer,
@@ -96,18 +103,21 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     Ok(ExitStatus::Success)
 }
 
+/// The manifest of the store that was begun, if it is to be finished.
+fn begun(options: &ExtractOptions, path: &Path) -> Option<Manifest> {
+    let found = cache::inspect::inspect(path).ok()?;
+    // One without a part is begun anew if anything else is wanted; but on a GPU, where sizes are chosen, another process
+    // may have begun it just now.
+    let counts = found.complete || found.parts_done > 0 || found.manifest.provider != "cpu";
+    (counts && !options.input.overwrite).then_some(found.manifest)
+}
+
 /// What is asked for of the encoder. Rounding depends on the size of batches, so a store that is there is finished with its own
 /// unless another is asked for.
-fn asked(options: &ExtractOptions, prepared: &mut Prepared, path: &Path) -> Asked {
-    let stored = || {
-        let found = cache::inspect::inspect(path).ok()?;
-        // One without a part is begun anew if anything else is wanted; but on a GPU, where the size is chosen, another
-        // process may have begun it just now.
-        let counts = found.complete || found.parts_done > 0 || found.manifest.provider != "cpu";
-        (counts && !options.input.overwrite).then_some(found.manifest.max_batch_tokens)
-    };
+fn asked(options: &ExtractOptions, prepared: &mut Prepared, stored: Option<&Manifest>) -> Asked {
     let by_store = prepared.max_batch_tokens.is_none();
-    prepared.max_batch_tokens = prepared.max_batch_tokens.or_else(stored);
+    let stored = stored.map(|manifest| manifest.max_batch_tokens);
+    prepared.max_batch_tokens = prepared.max_batch_tokens.or(stored);
     Asked {
         tokens: prepared.max_batch_tokens,
         by_store,
@@ -119,7 +129,7 @@ fn asked(options: &ExtractOptions, prepared: &mut Prepared, path: &Path) -> Aske
 fn is_finished(
     path: &Path,
     wanted: &Manifest,
-    device: Device,
+    prepared: &Prepared,
     terminal: &Terminal,
 ) -> Result<bool, CliError> {
     let store = match Store::open(path, Io::Read) {
@@ -133,8 +143,11 @@ fn is_finished(
     // Sizes follow from what is compared anyway; `auto` takes what there is, and what there is is done.
     wanted.splits.clone_from(&stored.splits);
     wanted.long_sentences = stored.long_sentences;
-    if device == Device::Auto {
+    if prepared.encoder.device == Device::Auto {
         wanted.provider.clone_from(&stored.provider);
+    }
+    if prepared.part_bytes.is_none() {
+        wanted.part_files = stored.part_files;
     }
     let is_version = |difference: &FieldDifference| difference.field.starts_with("versions.");
     let (versions, differences): (Vec<_>, Vec<_>) = stored

@@ -10,7 +10,7 @@ use shared::terminal::Terminal;
 use super::error::CliError;
 use super::prepare::Prepared;
 use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS};
-use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions, Footprint};
+use crate::encoder::{Batch, Device, Encoder, EncoderError, EncoderOptions, Footprint, runtime};
 use crate::job::{Setup, bytes};
 use crate::plan::Tokens;
 
@@ -42,33 +42,68 @@ pub(super) struct Ready {
 }
 
 /// Decides how `encoder` is used, loads others beside it, and has them encode the largest batch if they are on a GPU.
+/// A GPU that turns out not to run the encoder at all is left for the CPU if the choice was ours.
 pub(super) fn ready(
     prepared: &Prepared,
-    encoder: Encoder,
+    mut encoder: Encoder,
     tokens: &Tokens,
     asked: Asked,
     terminal: &Terminal,
 ) -> Result<Ready, CliError> {
-    let on_gpu = encoder.provider() != "cpu";
+    if encoder.provider() == "cpu" {
+        return on_the_cpu(prepared, encoder, asked);
+    }
+    let options = &prepared.encoder;
+    if let Err(error) = runs(&mut encoder) {
+        if options.device != Device::Auto || options.dtype.needs_gpu() {
+            return Err(error.into());
+        }
+        terminal.warn(format!("there is a GPU, but the CPU is used: {error}"));
+        let on_cpu = EncoderOptions {
+            device: Device::Cpu,
+            profile: false,
+            ..options.clone()
+        };
+        let encoder = Encoder::load(&prepared.files, &on_cpu)?;
+        return on_the_cpu(prepared, encoder, asked);
+    }
     let mut setup = Setup::of(&encoder);
     let mut encoders = vec![encoder];
-    let chosen = if on_gpu {
-        on_a_gpu(prepared, &mut encoders, tokens, asked, &mut setup, terminal)?
-    } else {
-        // Profiled for a GPU that turned out not to be of use.
-        let _ = encoders[0].nodes_on_cpu();
-        Choice {
-            tokens: asked.tokens.unwrap_or_else(|| prepared.batch_tokens()),
-            lanes: asked.lanes.unwrap_or(1),
-        }
-    };
-    while !on_gpu && encoders.len() < chosen.lanes {
-        encoders.push(another(prepared)?);
-    }
+    let chosen = on_gpus(prepared, &mut encoders, tokens, asked, &mut setup, terminal)?;
     setup.max_batch_tokens = chosen.tokens;
     setup.lanes = encoders.len();
     Ok(Ready {
         budget: budget(&encoders[0], chosen.tokens),
+        encoders,
+        setup,
+    })
+}
+
+/// Whether an encoder runs at all: some libraries and kernels are looked for no earlier.
+fn runs(encoder: &mut Encoder) -> Result<(), EncoderError> {
+    let least = Largest {
+        sequences: 1,
+        width: 1,
+    };
+    match least.encode(encoder, 1) {
+        // What is short of memory is told with the size that fits.
+        Err(error) if !error.is_want_of_memory() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn on_the_cpu(prepared: &Prepared, mut encoder: Encoder, asked: Asked) -> Result<Ready, CliError> {
+    // Profiled for a GPU that turned out not to be of use.
+    let _ = encoder.nodes_on_cpu();
+    let mut setup = Setup::of(&encoder);
+    let mut encoders = vec![encoder];
+    while encoders.len() < asked.lanes.unwrap_or(1) {
+        encoders.push(another(prepared, Device::Cpu)?);
+    }
+    setup.max_batch_tokens = asked.tokens.unwrap_or_else(|| prepared.batch_tokens());
+    setup.lanes = encoders.len();
+    Ok(Ready {
+        budget: budget(&encoders[0], setup.max_batch_tokens),
         encoders,
         setup,
     })
@@ -83,15 +118,16 @@ fn budget(encoder: &Encoder, tokens: usize) -> Budget {
 }
 
 /// One more encoder of the same kind.
-fn another(prepared: &Prepared) -> Result<Encoder, EncoderError> {
+fn another(prepared: &Prepared, device: Device) -> Result<Encoder, EncoderError> {
     let options = EncoderOptions {
+        device,
         profile: false,
         ..prepared.encoder.clone()
     };
     Encoder::load(&prepared.files, &options)
 }
 
-fn on_a_gpu(
+fn on_gpus(
     prepared: &Prepared,
     encoders: &mut Vec<Encoder>,
     tokens: &Tokens,
@@ -101,17 +137,8 @@ fn on_a_gpu(
 ) -> Result<Choice, CliError> {
     let encoder = &mut encoders[0];
     let largest = Largest::of(&tokens.tables, budget(encoder, 0));
-    let room = Room {
-        free: encoder.free_memory().unwrap_or_else(|error| {
-            terminal.warn(error.to_string());
-            None
-        }),
-        weights: weights(prepared)?,
-        host: shared::resources::memory_limit().or_else(shared::resources::memory_available),
-        row_bytes: prepared.row_bytes() as u64,
-        width: largest.width,
-        footprint: encoder.footprint(prepared.encoder.dtype),
-    };
+    let room = room(prepared, encoder, largest.width, terminal)?;
+    check_countable(room, asked)?;
     let mut chosen = room.choose(asked.tokens, asked.lanes);
     let (fitting, failed) = fitting(chosen.tokens, |tokens| largest.encode(encoder, tokens))?;
     if let Some(error) = failed {
@@ -128,35 +155,111 @@ fn on_a_gpu(
         };
     }
     setup.nodes_on_cpu = encoder.nodes_on_cpu().unwrap_or_else(|error| {
-        terminal.warn(format!(
-            "which nodes ran on the processor is not known: {error}"
-        ));
+        terminal.warn(format!("which nodes ran on the CPU is not known: {error}"));
         None
     });
     if let Some(nodes) = setup.on_the_processor() {
         terminal.warn(nodes);
     }
-    while encoders.len() < chosen.lanes {
-        let more = another(prepared).and_then(|mut encoder| {
-            largest.encode(&mut encoder, chosen.tokens)?;
-            Ok(encoder)
-        });
-        match more {
-            Ok(encoder) => encoders.push(encoder),
-            Err(error) if error.is_want_of_memory() && asked.lanes.is_none() => {
-                terminal.status("           no memory for a second encoder: one alone");
-                break;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    load_others(prepared, encoders, (&largest, chosen), asked, terminal)?;
+    setup.devices = encoders.iter().map(Encoder::device).collect();
+    setup.devices.sort();
+    setup.devices.dedup();
     terminal.status(format!(
-        "batches    {} tokens at most, {} encoders in turn, {} free on the GPU before the first",
+        "batches    {} tokens at most, {} encoders in turn on {}, {} free on the GPU before the first",
         chosen.tokens,
         encoders.len(),
+        setup.devices.join(", "),
         room.free.map_or_else(|| "unknown memory".to_owned(), bytes),
     ));
     Ok(chosen)
+}
+
+/// Loads the encoders beside the first, on all GPUs, and has each encode the largest batch. Batches are dealt out in turn, so
+/// that the first ones of all GPUs come before the second ones.
+fn load_others(
+    prepared: &Prepared,
+    encoders: &mut Vec<Encoder>,
+    (largest, chosen): (&Largest, Choice),
+    asked: Asked,
+    terminal: &Terminal,
+) -> Result<(), CliError> {
+    // `auto` has become the first GPU.
+    let first = match prepared.encoder.device {
+        Device::Auto => Device::Cuda(0),
+        device => device,
+    };
+    for lane in 0..chosen.lanes {
+        for &device in std::iter::once(&first).chain(&prepared.more_gpus) {
+            if lane == 0 && device == first {
+                continue;
+            }
+            let more = another(prepared, device).and_then(|mut encoder| {
+                largest.encode(&mut encoder, chosen.tokens)?;
+                Ok(encoder)
+            });
+            match more {
+                Ok(encoder) => encoders.push(encoder),
+                Err(error) if error.is_want_of_memory() && lane > 0 && asked.lanes.is_none() => {
+                    terminal.status(format!(
+                        "           no memory for a second encoder on {device}"
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What there is room for: on the GPU that has least, if there are several.
+fn room(
+    prepared: &Prepared,
+    encoder: &Encoder,
+    width: usize,
+    terminal: &Terminal,
+) -> Result<Room, CliError> {
+    let weights = weights(prepared)?;
+    let mut free = encoder.free_memory().unwrap_or_else(|error| {
+        terminal.warn(error.to_string());
+        None
+    });
+    for &device in &prepared.more_gpus {
+        let Device::Cuda(number) = device else {
+            continue;
+        };
+        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        let other = runtime::free_memory(number)?.saturating_sub(weights);
+        free = free.map(|free| free.min(other));
+    }
+    Ok(Room {
+        free,
+        weights,
+        host: shared::resources::memory_limit().or_else(shared::resources::memory_available),
+        gpus: 1 + prepared.more_gpus.len(),
+        row_bytes: prepared.row_bytes() as u64,
+        width,
+        footprint: encoder.footprint(prepared.encoder.dtype),
+    })
+}
+
+/// Refuses batches whose tensors have more elements than a GPU counts.
+fn check_countable(room: Room, asked: Asked) -> Result<(), CliError> {
+    let most = room.footprint.countable_positions(room.width);
+    let Some(tokens) = asked.tokens.filter(|&tokens| tokens > most) else {
+        return Ok(());
+    };
+    let Footprint { layers, hidden, .. } = room.footprint;
+    Err(CliError::usage(
+        format!(
+            "--max-batch-tokens {tokens} is too large: ONNX Runtime's CUDA kernels count the numbers of a tensor in 32 bits, and              {layers} layers of {hidden} numbers a token pass that"
+        ),
+        if asked.by_store {
+            "the store was begun with that number: begin anew with --overwrite".to_owned()
+        } else {
+            format!("--max-batch-tokens {most} is the most for this encoder")
+        },
+    ))
 }
 
 fn does_not_fit(tokens: usize, fitting: usize, by_store: bool, error: &EncoderError) -> CliError {
@@ -243,6 +346,8 @@ struct Room {
     weights: u64,
     /// Bytes that the job has beside the GPU, if known.
     host: Option<u64>,
+    /// GPUs that are used.
+    gpus: usize,
     /// Bytes of a token in the store.
     row_bytes: u64,
     /// Positions of the widest row.
@@ -278,7 +383,11 @@ impl Room {
 
     /// The size of batches where so many encoders take turns: a power of two, so that cards that are nearly alike agree.
     fn tokens(&self, lanes: usize) -> usize {
-        let fitting = self.fitting(lanes).clamp(LEAST_TOKENS, GPU_TOKENS);
+        let most = self
+            .footprint
+            .countable_positions(self.width)
+            .clamp(LEAST_TOKENS, GPU_TOKENS);
+        let fitting = self.fitting(lanes).clamp(LEAST_TOKENS, most);
         1 << fitting.ilog2()
     }
 
@@ -289,7 +398,7 @@ impl Room {
             let batches = free.saturating_sub(self.weights * (count - 1)) / 100 * SHARE;
             self.footprint.positions(batches / count, self.width)
         });
-        let rows = self.row_bytes.max(1) * (lanes + ROWS_WAITING) as u64;
+        let rows = self.row_bytes.max(1) * (lanes * self.gpus + ROWS_WAITING) as u64;
         let on_host = self.host.map_or(usize::MAX, |host| {
             usize::try_from(host / 2 / rows).unwrap_or(usize::MAX)
         });

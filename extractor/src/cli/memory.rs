@@ -6,7 +6,7 @@ use shared::exit::ExitStatus;
 
 use super::error::CliError;
 use super::prepare::Prepared;
-use crate::encoder::{Device, runtime};
+use crate::encoder::Device;
 use crate::job::bytes;
 use crate::plan::Tokens;
 
@@ -88,7 +88,7 @@ fn too_little(what: &str, needed: u64, limit: u64, hints: Vec<String>) -> CliErr
 fn weights(prepared: &Prepared) -> Result<Option<u64>, CliError> {
     let on_cpu = match prepared.encoder.device {
         Device::Cpu => true,
-        Device::Auto => !runtime::has_gpu(),
+        Device::Auto => !shared::gpu::has_driver(),
         Device::Cuda(_) => false,
     };
     if !on_cpu || prepared.files.onnx_file().is_some() {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use cache::{ByteLimits, Codec, LongPolicy, StoreDtype};
 use clap::{Args, ValueEnum};
 use shared::dataset::{Column, Format, SplitName, Task};
+use shared::device::DeviceChoice;
 
-use crate::encoder::{ComputeDtype, Device, LayerSelection, RowsOn};
+use crate::encoder::{ComputeDtype, LayerSelection, RowsOn};
 
 /// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.
 #[derive(Debug, Args)]
@@ -74,9 +75,15 @@ pub(super) struct InputOptions {
     /// Bytes of a file, at most.
     #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().file, env = "EXTRACTOR_FILE_BYTES", help_heading = "Store")]
     pub(super) file_bytes: u64,
-    /// Bytes of a part, at most: what a killed run loses of its work.
-    #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().part, env = "EXTRACTOR_PART_BYTES", help_heading = "Store")]
-    pub(super) part_bytes: u64,
+    /// Bytes of a part, at most: what a killed run loses of its work. 512000000 on a CPU by default; on a GPU the rows of 32
+    /// full batches, at most 16000000000.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "EXTRACTOR_PART_BYTES",
+        help_heading = "Store"
+    )]
+    pub(super) part_bytes: Option<u64>,
     /// Begin anew where a store of that name exists.
     #[arg(long, env = "EXTRACTOR_OVERWRITE", help_heading = "Store")]
     pub(super) overwrite: bool,
@@ -98,7 +105,7 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) long: LongPolicy,
-    /// Number format of weights and arithmetic; f16 needs a GPU.
+    /// Number format of weights and arithmetic; f16 and bf16 need a GPU.
     #[arg(
         long,
         value_enum,
@@ -107,14 +114,14 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) dtype: ComputeDtype,
-    /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
+    /// auto, cpu, cuda, cuda:N, or several GPUs as cuda:N,M or cuda:all; cuda never falls back to the CPU.
     #[arg(
         long,
         default_value = "auto",
         env = "EXTRACTOR_DEVICE",
         help_heading = "Encoding"
     )]
-    pub(super) device: Device,
+    pub(super) device: DeviceChoice,
     /// Most tokens of a batch, padding included: 2048 on a CPU by default, on a GPU what its free memory holds, up to
     /// 16384. Rounding depends on it, so a store is finished with the number it was begun with.
     #[arg(

@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
+use shared::device::DeviceChoice;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};
 
 use super::error::CliError;
-use crate::batch::CPU_TOKENS;
-use crate::encoder::{ComputeDtype, Device, EncoderOptions, LayerSelection};
+use crate::encoder::{ComputeDtype, EncoderOptions, LayerSelection, runtime};
 use crate::head::{Level, Run};
 use crate::hub::model::Need;
 use crate::hub::{self, HubOptions};
@@ -82,7 +82,7 @@ pub(super) struct PredictOptions {
         help_heading = "Text"
     )]
     output_format: OutputFormat,
-    /// Number format of the encoder's weights and arithmetic; f16 needs a GPU. The head computes in f32.
+    /// Number format of the encoder's weights and arithmetic; f16 and bf16 need a GPU. The head computes in f32.
     #[arg(
         long,
         value_enum,
@@ -98,10 +98,15 @@ pub(super) struct PredictOptions {
         env = "EXTRACTOR_DEVICE",
         help_heading = "Machine"
     )]
-    device: Device,
-    /// Most tokens of a batch, padding included.
-    #[arg(long, value_name = "N", default_value_t = CPU_TOKENS, env = "EXTRACTOR_MAX_BATCH_TOKENS", help_heading = "Machine")]
-    max_batch_tokens: usize,
+    device: DeviceChoice,
+    /// Most tokens of a batch, padding included: 2048 on a CPU by default, 16384 on a GPU, or what its memory holds.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EXTRACTOR_MAX_BATCH_TOKENS",
+        help_heading = "Machine"
+    )]
+    max_batch_tokens: Option<usize>,
     /// Threads; the job's share of the machine by default.
     #[arg(
         long,
@@ -129,7 +134,7 @@ impl PredictOptions {
 
 pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
     let stop = shared::signals::install()?;
-    if options.max_batch_tokens == 0 {
+    if options.max_batch_tokens == Some(0) {
         return Err(CliError::usage(
             "--max-batch-tokens 0 leaves no room for a token",
             "give at least 1",
@@ -141,8 +146,15 @@ pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitS
     // The input is opened before the encoder is loaded: a wrong name shows at once.
     let mut stream = input.open()?;
     let files = encoder(&options.head, &run, terminal, &stop)?;
+    let (device, others) = runtime::devices(&options.device)?;
+    if !others.is_empty() {
+        return Err(CliError::usage(
+            format!("--device {}: predict uses one GPU", options.device),
+            "give one, or divide the text among several runs",
+        ));
+    }
     let encoder = EncoderOptions {
-        device: options.device,
+        device,
         threads: options.threads.unwrap_or_else(shared::resources::threads),
         layers: LayerSelection::all(),
         dtype: options.dtype,
@@ -171,7 +183,7 @@ pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitS
         .map(|bytes| terminal.progress("labelling", bytes, "bytes"));
     let mut done = Done::default();
     loop {
-        let sentences = stream.next(&stop)?;
+        let sentences = stream.next(tagger.portion(), &stop)?;
         if sentences.is_empty() {
             break;
         }

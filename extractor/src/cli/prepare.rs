@@ -11,7 +11,7 @@ use shared::terminal::Terminal;
 use super::error::CliError;
 use super::options::InputOptions;
 use super::source;
-use crate::batch::CPU_TOKENS;
+use crate::batch::{CPU_TOKENS, GPU_PART_BATCHES, GPU_PART_BYTES};
 use crate::encoder::{Device, Encoder, EncoderOptions, runtime};
 use crate::family::{Config, EncoderSpec};
 use crate::hub::model::Need;
@@ -62,6 +62,8 @@ pub(super) struct Prepared {
     pub(super) dataset: Dataset,
     pub(super) limits: Limits,
     pub(super) encoder: EncoderOptions,
+    /// GPUs beside that of `encoder` which take a share of the batches.
+    pub(super) more_gpus: Vec<Device>,
     /// Most tokens of a batch, if it was said.
     pub(super) max_batch_tokens: Option<usize>,
     /// Where the store goes; none when no root was given.
@@ -70,6 +72,8 @@ pub(super) struct Prepared {
     store_dtype: cache::StoreDtype,
     codec: cache::Codec,
     bytes: ByteLimits,
+    /// Bytes of a part, if they were said.
+    pub(super) part_bytes: Option<u64>,
 }
 
 impl Prepared {
@@ -88,17 +92,18 @@ impl Prepared {
         }
         let files = source::model(options, need, terminal, stop)?;
         let threads = options.threads.unwrap_or_else(shared::resources::threads);
+        let (device, more_gpus) = runtime::devices(&options.device)?;
         let encoder = EncoderOptions {
-            device: options.device,
+            device,
             threads,
             layers: options.layers.clone(),
             dtype: options.dtype,
             rows: options.rows.on(options.store_dtype),
             // So that nodes without a kernel for the GPU show.
-            profile: match options.device {
+            profile: match device {
                 Device::Cpu => false,
                 Device::Cuda(_) => true,
-                Device::Auto => runtime::has_gpu(),
+                Device::Auto => shared::gpu::has_driver(),
             },
         };
         let shape = Shape::of(&files, &encoder)?;
@@ -146,7 +151,9 @@ impl Prepared {
         let bytes = ByteLimits {
             chunk: options.chunk_bytes,
             file: options.file_bytes,
-            part: options.part_bytes,
+            part: options
+                .part_bytes
+                .unwrap_or_else(|| ByteLimits::default().part),
         };
         Ok(Self {
             files,
@@ -155,13 +162,25 @@ impl Prepared {
             dataset,
             limits,
             encoder,
+            more_gpus,
             max_batch_tokens,
             store,
             layers,
             store_dtype,
             codec: options.compression,
             bytes,
+            part_bytes: options.part_bytes,
         })
+    }
+
+    /// Files of a part where batches have at most `batch_tokens` tokens: on a GPU parts are larger, unless their size was said.
+    pub(super) fn part_files(&self, on_gpu: bool, batch_tokens: usize) -> u64 {
+        let mut bytes = self.bytes;
+        if on_gpu && self.part_bytes.is_none() {
+            let rows = GPU_PART_BATCHES * batch_tokens as u64 * self.row_bytes() as u64;
+            bytes.part = rows.clamp(bytes.part, GPU_PART_BYTES);
+        }
+        bytes.units(self.row_bytes()).part_files
     }
 
     /// The manifest of the store; the sizes of the splits, the count of long sentences and where the encoder really runs are still missing.

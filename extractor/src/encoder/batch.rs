@@ -4,8 +4,11 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use ort::session::{SessionInputValue, SessionOutputs};
-use ort::value::{PrimitiveTensorElementType, Tensor, TensorValueType};
+use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorElementType};
+use rayon::prelude::*;
 
 use super::EncoderError;
 use crate::family::Positions;
@@ -193,10 +196,23 @@ fn built_inputs(
     if lengths {
         inputs.push((
             crate::graph::LENGTHS.into(),
-            tensor([batch.rows], batch.lengths.clone())?,
+            tensor([3 * batch.rows + 2], lengths_and_offsets(batch)?)?,
         ));
     }
     Ok(inputs)
+}
+
+/// What [`crate::graph::LENGTHS`] is: tokens of each row, then twice where rows begin and the last one ends.
+fn lengths_and_offsets(batch: &Batch) -> Result<Vec<i32>, EncoderError> {
+    let too_large = |_| EncoderError::Batch {
+        problem: "it has more positions than fit 31 bits".to_owned(),
+    };
+    let offsets = (0..=batch.rows)
+        .map(|row| i32::try_from(row * batch.width).map_err(too_large))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok([&batch.lengths, &offsets, &offsets]
+        .map(Vec::as_slice)
+        .concat())
 }
 
 /// Exporters write ids as int64.
@@ -256,8 +272,52 @@ where
 
 /// The hidden states of one batch, alive until the encoder runs again.
 pub struct HiddenStates<'encoder> {
-    layers: Vec<Tensor<f32>>,
+    layers: Vec<Layer>,
     encoder: PhantomData<&'encoder mut ()>,
+}
+
+/// One layer as float32, `[rows, width, hidden]`.
+enum Layer {
+    /// As the graph gave it.
+    Given(Tensor<f32>),
+    /// Widened from float16 or bfloat16.
+    Widened(Vec<f32>),
+}
+
+/// Numbers that one thread widens at a time.
+const WIDENED_AT_ONCE: usize = 1 << 16;
+
+impl Layer {
+    /// From an output of a graph; none if it holds no floating-point numbers of up to 32 bits.
+    fn of(value: DynValue) -> ort::Result<Option<Self>> {
+        Ok(Some(match value.dtype().tensor_type() {
+            Some(TensorElementType::Float32) => Self::Given(value.downcast()?),
+            Some(TensorElementType::Float16) => {
+                let (_, half) = value.try_extract_tensor::<f16>()?;
+                Self::widened(half, HalfFloatSliceExt::convert_to_f32_slice)
+            }
+            Some(TensorElementType::Bfloat16) => {
+                let (_, half) = value.try_extract_tensor::<bf16>()?;
+                Self::widened(half, HalfFloatSliceExt::convert_to_f32_slice)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn widened<T: Sync>(half: &[T], convert: impl Fn(&[T], &mut [f32]) + Sync) -> Self {
+        let mut wide = vec![0.0; half.len()];
+        half.par_chunks(WIDENED_AT_ONCE)
+            .zip(wide.par_chunks_mut(WIDENED_AT_ONCE))
+            .for_each(|(from, to)| convert(from, to));
+        Self::Widened(wide)
+    }
+
+    fn values(&self) -> &[f32] {
+        match self {
+            Self::Given(tensor) => tensor.extract_tensor().1,
+            Self::Widened(values) => values,
+        }
+    }
 }
 
 impl<'encoder> HiddenStates<'encoder> {
@@ -267,6 +327,7 @@ impl<'encoder> HiddenStates<'encoder> {
         names: &[String],
         shape: [usize; 3],
     ) -> Result<Self, EncoderError> {
+        let failed = |source| EncoderError::Runtime { source };
         let mut layers = Vec::with_capacity(names.len());
         for name in names {
             let mismatch = |got| EncoderError::OutputShape {
@@ -275,10 +336,10 @@ impl<'encoder> HiddenStates<'encoder> {
                 got,
             };
             let value = outputs.remove(name).ok_or_else(|| mismatch(Vec::new()))?;
-            let tensor = value
-                .downcast::<TensorValueType<f32>>()
-                .map_err(|source| EncoderError::Runtime { source })?;
-            let got = tensor.shape().to_vec();
+            let got = value
+                .dtype()
+                .tensor_shape()
+                .map_or_else(Vec::new, |shape| shape.to_vec());
             if !got
                 .iter()
                 .map(|&size| usize::try_from(size).ok())
@@ -286,7 +347,12 @@ impl<'encoder> HiddenStates<'encoder> {
             {
                 return Err(mismatch(got));
             }
-            layers.push(tensor);
+            let kind = value.dtype().to_string();
+            let layer = Layer::of(value).map_err(failed)?;
+            layers.push(layer.ok_or_else(|| EncoderError::OutputType {
+                name: name.clone(),
+                got: kind,
+            })?);
         }
         Ok(Self {
             layers,
@@ -300,6 +366,6 @@ impl<'encoder> HiddenStates<'encoder> {
     /// When `index` is not below the number of selected layers.
     #[must_use]
     pub fn layer(&self, index: usize) -> &[f32] {
-        self.layers[index].extract_tensor().1
+        self.layers[index].values()
     }
 }

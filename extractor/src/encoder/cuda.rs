@@ -9,6 +9,12 @@ use libloading::Library;
 /// The library, as ONNX Runtime's CUDA kernels load it: for CUDA 13, or 12 in an ONNX Runtime of the user's own.
 const LIBRARIES: [&str; 2] = ["libcudart.so.13", "libcudart.so.12"];
 
+/// The versions of CUDA that these are of, and the cuFFT that belongs to each.
+const VERSIONS: [u32; 2] = [13, 12];
+const CUFFT: [&str; 2] = ["libcufft.so.12", "libcufft.so.11"];
+/// cuDNN 9 is for both.
+const CUDNN: &str = "libcudnn.so.9";
+
 type GetDeviceCount = unsafe extern "C" fn(*mut c_int) -> c_int;
 type SetDevice = unsafe extern "C" fn(c_int) -> c_int;
 type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> c_int;
@@ -20,6 +26,8 @@ pub(crate) struct Cuda {
     set_device: SetDevice,
     mem_get_info: MemGetInfo,
     get_error_string: GetErrorString,
+    /// Its place in [`LIBRARIES`].
+    index: usize,
     /// What the functions are from.
     _library: Library,
 }
@@ -28,8 +36,8 @@ impl Cuda {
     /// Opens the library; best after [`super::runtime::target`], which has opened it from where the CUDA libraries lie.
     pub(crate) fn open() -> Result<Self, String> {
         let mut reason = String::new();
-        for name in LIBRARIES {
-            match Self::open_as(name) {
+        for (index, name) in LIBRARIES.into_iter().enumerate() {
+            match Self::open_as(name, index) {
                 Ok(cuda) => return Ok(cuda),
                 // What it says itself is only that it failed.
                 Err(error) => {
@@ -42,7 +50,7 @@ impl Cuda {
         Err(format!("NVIDIA's runtime library is missing: {reason}"))
     }
 
-    fn open_as(name: &str) -> Result<Self, libloading::Error> {
+    fn open_as(name: &str, index: usize) -> Result<Self, libloading::Error> {
         #[expect(
             unsafe_code,
             reason = "a library that may not be there cannot be linked"
@@ -56,9 +64,20 @@ impl Cuda {
                 set_device: *library.get(b"cudaSetDevice\0")?,
                 mem_get_info: *library.get(b"cudaMemGetInfo\0")?,
                 get_error_string: *library.get(b"cudaGetErrorString\0")?,
+                index,
                 _library: library,
             })
         }
+    }
+
+    /// The major version of CUDA that the library is of.
+    pub(crate) const fn version(&self) -> u32 {
+        VERSIONS[self.index]
+    }
+
+    /// The libraries that ONNX Runtime's CUDA kernels open when they first run: what each is, and its file.
+    pub(crate) const fn opened_at_first_run(&self) -> [(&'static str, &'static str); 2] {
+        [("cuDNN", CUDNN), ("cuFFT", CUFFT[self.index])]
     }
 
     /// How many GPUs this process may use.
@@ -116,11 +135,11 @@ mod tests {
         let library = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../lib/nvidia/cu13/lib")
             .join(super::LIBRARIES[0]);
-        if !library.exists() || super::super::runtime::has_gpu() {
+        if !library.exists() || shared::gpu::has_driver() {
             println!("skipped: no NVIDIA library here, or a GPU as well");
             return;
         }
-        let cuda = Cuda::open_as(library.to_str().unwrap()).unwrap();
+        let cuda = Cuda::open_as(library.to_str().unwrap(), 0).unwrap();
         for answer in [
             cuda.devices().map(|count| count as u64),
             cuda.free_memory(0),

@@ -2,7 +2,7 @@
 
 use shared::exit::ExitStatus;
 
-use super::LayerSelectionError;
+use super::{ComputeDtype, LayerSelectionError};
 use crate::checkpoint::CheckpointError;
 use crate::family::FamilyError;
 use crate::graph::GraphError;
@@ -36,10 +36,10 @@ pub enum EncoderError {
         reason: String,
     },
     /// A session could not be made of the graph.
-    #[error("ONNX Runtime cannot run this model on {provider}: {source}")]
+    #[error("ONNX Runtime cannot run this model on {device}: {source}")]
     Session {
-        /// Where it should run.
-        provider: &'static str,
+        /// Where it should run, `cpu` or `cuda:0`.
+        device: String,
         /// What ONNX Runtime said.
         source: ort::Error,
     },
@@ -54,16 +54,23 @@ pub enum EncoderError {
         /// Why it is not to be had.
         reason: String,
     },
-    /// float16 arithmetic on the CPU.
+    /// float16 or bfloat16 arithmetic on the CPU.
     #[error(
-        "--dtype f16 computes in float16, which only CUDA does fast: use --device cuda or --dtype f32"
+        "--dtype {} computes in {dtype}, which only CUDA does fast: use --device cuda or --dtype f32",
+        .dtype.option()
     )]
-    HalfOnCpu,
-    /// float16 of a graph whose precision is fixed.
+    HalfOnCpu {
+        /// What was asked for.
+        dtype: ComputeDtype,
+    },
+    /// Another number format for a graph whose format is fixed.
     #[error(
-        "--dtype f16 does not apply to {file}: an exported graph runs in the precision it was exported in"
+        "--dtype {} does not apply to {file}: an exported graph runs in the precision it was exported in",
+        .dtype.option()
     )]
     HalfOfOnnxFile {
+        /// What was asked for.
+        dtype: ComputeDtype,
         /// The exported graph.
         file: String,
     },
@@ -112,11 +119,21 @@ pub enum EncoderError {
         /// What came out.
         got: Vec<i64>,
     },
+    /// An output that holds no floating-point numbers.
+    #[error("the graph's output {name} is {got}, expected float32, float16 or bfloat16")]
+    OutputType {
+        /// The output.
+        name: String,
+        /// What came out.
+        got: String,
+    },
     /// A run that failed.
     #[error(
-        "encoding a batch of [{rows}, {width}] tokens failed: {source}; if memory ran out, lower --max-batch-tokens"
+        "encoding a batch of [{rows}, {width}] tokens on {device} failed: {source}; if memory ran out, lower --max-batch-tokens"
     )]
     Run {
+        /// Where it ran, `cpu` or `cuda:0`.
+        device: String,
         /// Sequences of the batch.
         rows: usize,
         /// Tokens of the longest.
@@ -125,7 +142,9 @@ pub enum EncoderError {
         source: ort::Error,
     },
     /// Memory for a batch's rows is not to be had.
-    #[error("no memory for the rows of {rows} tokens: {source}; lower --max-batch-tokens")]
+    #[error(
+        "no memory for the rows of {rows} tokens and their statistics: {source}; lower --max-batch-tokens"
+    )]
     Memory {
         /// Tokens of the batch.
         rows: usize,

@@ -6,6 +6,8 @@ use super::{ComputeDtype, Encoder};
 
 /// Bytes of float32.
 const WIDE: u64 = 4;
+/// Most elements of a tensor.
+const ELEMENTS: usize = i32::MAX as usize;
 /// Vectors of the hidden size that a layer holds at once: query, key and value, each once more in another order, what is
 /// attended to, its projection, sum and norm.
 const VECTORS: u64 = 10;
@@ -33,21 +35,32 @@ impl Footprint {
     /// Bytes for each position of a batch of rows of `width` positions.
     #[must_use]
     pub fn position_bytes(&self, width: usize) -> u64 {
-        let compute = match self.compute {
-            ComputeDtype::F32 => 4,
-            ComputeDtype::F16 => 2,
-        };
+        let compute = self.compute.bytes() as u64;
         let (hidden, layers) = (self.hidden as u64, self.layers as u64);
-        // Kept layers stay until the end of a run, in float32 as a graph gives them. Rows are made then: of each layer what
-        // is stored, in float32 and in the store's format, and then all of it in one piece.
-        let rows = self
-            .rows
-            .map_or(0, |format| WIDE + 2 * format.bytes() as u64);
-        let kept = layers * hidden * (WIDE + rows);
+        // Kept layers stay until the end of a run. Rows are made then: all layers side by side, the tokens of them that are
+        // stored, and these in float32 and in the store's format where the encoder computes in another.
+        let rows = self.rows.map_or(0, |format| {
+            let wide = if compute == WIDE { 0 } else { WIDE };
+            2 * compute + wide + format.bytes() as u64
+        });
+        let kept = layers * hidden * (compute + rows);
         let working = VECTORS * hidden + 2 * self.intermediate as u64;
         let scores = SCORES * self.heads as u64 * width as u64;
-        // Two vectors of float32, of the layer whose statistics are taken.
-        kept + (working + scores) * compute + 2 * hidden * WIDE
+        kept + (working + scores) * compute
+    }
+
+    /// Positions of the largest batch in rows of `width` whose tensors a GPU can count: ONNX Runtime's CUDA kernels (`Concat`
+    /// and `Gather` among them) number the elements of a tensor in 32 bits with a sign.
+    #[must_use]
+    pub fn countable_positions(&self, width: usize) -> usize {
+        let layers = if self.rows.is_some() { self.layers } else { 1 };
+        let sizes = [
+            layers * self.hidden,
+            3 * self.hidden,
+            self.intermediate,
+            self.heads * width,
+        ];
+        ELEMENTS / sizes.into_iter().max().unwrap_or(1).max(1)
     }
 
     /// Positions of the largest batch that `memory` bytes hold, in rows of `width`.
@@ -89,10 +102,9 @@ mod tests {
 
     #[test]
     fn a_position_of_bert_large_takes_what_its_parts_take() {
-        // Layers in float32, rows in float32 and twice in float16; 10 vectors and twice the inner size, and 16 heads' scores of 512
-        // positions twice, in float16; two vectors in float32.
-        let expected =
-            25 * 1024 * (4 + 4 + 2 * 2) + (10 * 1024 + 2 * 4096 + 2 * 16 * 512) * 2 + 8192;
+        // Layers three times and rows once in float16, and once in float32; 10 vectors and twice the inner size, and 16
+        // heads' scores of 512 positions twice, in float16.
+        let expected = 25 * 1024 * (3 * 2 + 2 + 4) + (10 * 1024 + 2 * 4096 + 2 * 16 * 512) * 2;
         assert_eq!(LARGE.position_bytes(512), expected);
         let by_the_processor = Footprint {
             rows: None,
@@ -100,7 +112,27 @@ mod tests {
         };
         assert_eq!(
             LARGE.position_bytes(512) - by_the_processor.position_bytes(512),
-            25 * 1024 * 8
+            25 * 1024 * 10
+        );
+    }
+
+    #[test]
+    fn no_tensor_of_a_batch_has_more_elements_than_a_gpu_counts() {
+        // All layers of a position side by side.
+        assert_eq!(LARGE.countable_positions(512), 83886);
+        assert_eq!(((1 << 31) - 1) / (25 * 1024), 83886);
+        let by_the_processor = Footprint {
+            rows: None,
+            ..LARGE
+        };
+        // The scores of all pairs, then the inner layer of the feed-forward block.
+        assert_eq!(
+            by_the_processor.countable_positions(512),
+            (1 << 31) / (16 * 512) - 1
+        );
+        assert_eq!(
+            by_the_processor.countable_positions(8),
+            (1 << 31) / 4096 - 1
         );
     }
 

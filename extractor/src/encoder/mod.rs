@@ -3,6 +3,7 @@
 //! here and one that somebody exported, CPU and GPU, look the same to it.
 
 mod batch;
+mod block;
 pub(crate) mod cuda;
 mod error;
 mod footprint;
@@ -133,7 +134,7 @@ impl Encoder {
         model
             .into_session(&builder)
             .map_err(|source| EncoderError::Session {
-                provider: target.name(),
+                device: target.to_string(),
                 source,
             })
     }
@@ -215,19 +216,21 @@ impl Encoder {
         self.target.name()
     }
 
+    /// Where the graph runs, with its number: `cpu` or `cuda:0`.
+    #[must_use]
+    pub fn device(&self) -> String {
+        self.target.to_string()
+    }
+
     /// Free memory of the GPU that the encoder runs on; none on the CPU.
     ///
     /// # Errors
     /// When NVIDIA's library does not tell.
     pub fn free_memory(&self) -> Result<Option<u64>, EncoderError> {
-        let Target::Cuda(number) = self.target else {
-            return Ok(None);
-        };
-        let free = cuda::Cuda::open().and_then(|cuda| cuda.free_memory(number));
-        free.map(Some).map_err(|reason| EncoderError::Device {
-            device: format!("cuda:{number}"),
-            reason,
-        })
+        match self.target {
+            Target::Cpu => Ok(None),
+            Target::Cuda(number) => runtime::free_memory(number).map(Some),
+        }
     }
 
     /// The model's family, as `model_type` names it.
@@ -259,6 +262,7 @@ impl Encoder {
             .session
             .run(inputs)
             .map_err(|source| EncoderError::Run {
+                device: self.target.to_string(),
                 rows: batch.rows,
                 width: batch.width,
                 source,

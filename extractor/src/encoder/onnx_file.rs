@@ -36,8 +36,9 @@ pub(super) fn load(
     file: &Path,
     options: &EncoderOptions,
 ) -> Result<Encoder, EncoderError> {
-    if options.dtype == ComputeDtype::F16 {
+    if options.dtype != ComputeDtype::F32 {
         return Err(EncoderError::HalfOfOnnxFile {
+            dtype: options.dtype,
             file: file.display().to_string(),
         });
     }
@@ -45,7 +46,7 @@ pub(super) fn load(
         builder
             .commit_from_file(file)
             .map_err(|source| EncoderError::Session {
-                provider: target.name(),
+                device: target.to_string(),
                 source,
             })
     })?;

@@ -1,21 +1,30 @@
-//! Rows of a store that the graph made: in memory that a GPU writes to by itself, and in the store's number format, so that
-//! the processor passes them on as they are.
+//! Rows of a store that the graph made: in memory that a GPU copies to by itself, and in the store's number format, so that
+//! the CPU passes them on as they are.
+//!
+//! ONNX Runtime counts memory of its `CUDA_PINNED` allocator as GPU memory (since 1.23) and would copy an output that is bound
+//! there onto itself. So the pinned memory of a batch is one block of bytes, and the outputs are tensors of ordinary memory that
+//! lie in it: copies then go from the GPU straight into pinned memory.
 
 use cache::{PartStatistics, StoreDtype};
-use half::{bf16, f16};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{OutputSelector, RunOptions, Session};
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorValueType};
+use ort::value::{Tensor, TensorElementType};
 
 use super::batch::tensor;
+use super::block::Block;
 use super::runtime::Target;
 use super::{Batch, Encoder, EncoderError};
-use crate::graph::{ABSOLUTE, KEPT, MAXIMUM, MINIMUM, ROWS};
+use crate::graph::{KEPT, ROWS, STATISTICS};
+
+/// What is known of each vector: minimum, maximum, sum of absolute values.
+const KNOWN: usize = 3;
+/// Statistics begin at a multiple of this many bytes.
+const EVEN: usize = 64;
 
 /// What an encoder needs to have its graph make rows.
 pub(super) struct RowMaker {
     pub(super) format: StoreDtype,
-    /// Of pinned memory on CUDA, which the card writes to without a detour; it is never paged out.
+    /// Of pinned memory on CUDA, which is never paged out, so that the GPU copies to it without a detour.
     allocator: Allocator,
     /// Whether it is.
     pub(super) pinned: bool,
@@ -25,7 +34,7 @@ impl RowMaker {
     pub(super) fn new(session: &Session, target: Target, format: StoreDtype) -> Self {
         let pinned = match target {
             Target::Cpu => None,
-            // ONNX Runtime before 1.23 had one for all cards, number 0.
+            // ONNX Runtime before 1.23 had one for all GPUs, number 0.
             Target::Cuda(number) => [number, 0]
                 .into_iter()
                 .find_map(|number| pinned(session, number)),
@@ -52,33 +61,38 @@ fn pinned(session: &Session, number: i32) -> Option<Allocator> {
 pub struct GraphRows {
     format: StoreDtype,
     hidden: usize,
-    values: Values,
-    /// Smallest, largest and sum of the absolute values of each vector, each `[tokens, layers]`.
-    known: [Tensor<f32>; 3],
+    layers: usize,
+    tokens: usize,
+    /// The rows, then from the next even place on minimum, maximum and sum of absolute values of each vector, float32
+    /// `[3, tokens, layers]`.
+    block: Block,
 }
 
 impl GraphRows {
     /// The rows, little-endian, as the store keeps them.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        match &self.values {
-            Values::F16(tensor) => bytemuck::cast_slice(tensor.extract_tensor().1),
-            Values::Bf16(tensor) => bytemuck::cast_slice(tensor.extract_tensor().1),
-            Values::F32(tensor) => bytemuck::cast_slice(tensor.extract_tensor().1),
-        }
+        &self.block.bytes()[..self.row_bytes()]
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.tokens * self.layers * self.hidden * self.format.bytes()
     }
 
     /// Statistics of the values before they were rounded; none if one of them is not finite or does not fit the format.
     #[must_use]
     pub fn statistics(&self) -> Option<PartStatistics> {
-        let [minimum, maximum, absolute] =
-            [0, 1, 2].map(|index| self.known[index].extract_tensor());
-        let layers = usize::try_from(minimum.0[1]).unwrap_or(0);
-        let mut statistics = PartStatistics::new(layers);
+        let vectors = self.tokens * self.layers;
+        let first = self.row_bytes().next_multiple_of(EVEN);
+        let bytes = &self.block.bytes()[first..first + KNOWN * vectors * size_of::<f32>()];
+        let known: &[f32] = bytemuck::cast_slice(bytes);
+        let (minimum, rest) = known.split_at(vectors);
+        let (maximum, absolute) = rest.split_at(vectors);
+        let mut statistics = PartStatistics::new(self.layers);
         for (at, ((&minimum, &maximum), &absolute)) in
-            minimum.1.iter().zip(maximum.1).zip(absolute.1).enumerate()
+            minimum.iter().zip(maximum).zip(absolute).enumerate()
         {
-            let layer = &mut statistics.layers[at % layers];
+            let layer = &mut statistics.layers[at % self.layers];
             let range = [minimum, maximum];
             if !cache::rows::count(self.format, self.hidden, range, absolute, layer) {
                 return None;
@@ -112,84 +126,67 @@ impl Encoder {
             let problem = "its graph makes no rows".to_owned();
             return Err(EncoderError::Batch { problem });
         };
-        let (format, hidden, layers) = (maker.format, self.shape.hidden, self.layers.len());
         let failed = |source| EncoderError::Runtime { source };
         let mut inputs = self.feeds.inputs(batch)?;
         inputs.push((KEPT.into(), tensor([kept.len()], kept.to_vec())?));
-        let counts = [kept.len(), layers];
-        let mut selected = OutputSelector::no_default()
-            .with(ROWS)
-            .preallocate(ROWS, maker.values([kept.len(), layers * hidden])?);
-        for name in [MINIMUM, MAXIMUM, ABSOLUTE] {
-            let known = Tensor::<f32>::new(&maker.allocator, counts).map_err(failed)?;
-            selected = selected.with(name).preallocate(name, known);
-        }
-        // Not an `IoBinding`: binding inputs would wait for everything that runs on the card, other sessions included.
-        let options = RunOptions::new().map_err(failed)?.with_outputs(selected);
+        let mut rows = maker.room(kept.len(), self.layers.len(), self.shape.hidden)?;
+        let outputs = rows.outputs().map_err(failed)?;
+        // Not an `IoBinding`: binding inputs would wait for everything that runs on the GPU, other sessions included.
+        let options = RunOptions::new().map_err(failed)?.with_outputs(outputs);
         let run = self.session.run_with_options(inputs, &options);
-        let mut outputs = run.map_err(|source| EncoderError::Run {
+        // The outputs themselves are views of the block that the rows are in.
+        drop(run.map_err(|source| EncoderError::Run {
+            device: self.target.to_string(),
             rows: batch.rows,
             width: batch.width,
             source,
-        })?;
-        let mut output = |name: &str| {
-            let missing = || EncoderError::Runtime {
-                source: ort::Error::new(format!("there is no output {name}")),
-            };
-            outputs.remove(name).ok_or_else(missing)
-        };
-        Ok(GraphRows {
-            format,
-            hidden,
-            values: Values::of(format, output(ROWS)?).map_err(failed)?,
-            known: [
-                output(MINIMUM)?.downcast().map_err(failed)?,
-                output(MAXIMUM)?.downcast().map_err(failed)?,
-                output(ABSOLUTE)?.downcast().map_err(failed)?,
-            ],
-        })
-    }
-}
-
-/// A tensor of one of the formats that graphs make.
-enum Values {
-    F16(Tensor<f16>),
-    Bf16(Tensor<bf16>),
-    F32(Tensor<f32>),
-}
-
-impl Values {
-    fn of(format: StoreDtype, value: DynValue) -> ort::Result<Self> {
-        Ok(match format {
-            StoreDtype::F16 => Self::F16(value.downcast::<TensorValueType<f16>>()?),
-            StoreDtype::Bf16 => Self::Bf16(value.downcast::<TensorValueType<bf16>>()?),
-            StoreDtype::F32 | StoreDtype::I8 => {
-                Self::F32(value.downcast::<TensorValueType<f32>>()?)
-            }
-        })
+        })?);
+        Ok(rows)
     }
 }
 
 impl RowMaker {
-    /// Memory for rows of this shape.
-    fn values(&self, shape: [usize; 2]) -> Result<DynValue, EncoderError> {
-        match self.format {
-            StoreDtype::F16 => self.memory::<f16>(shape),
-            StoreDtype::Bf16 => self.memory::<bf16>(shape),
-            StoreDtype::F32 | StoreDtype::I8 => self.memory::<f32>(shape),
-        }
+    /// Memory for the rows of so many tokens and their statistics.
+    fn room(&self, tokens: usize, layers: usize, hidden: usize) -> Result<GraphRows, EncoderError> {
+        let rows = tokens * layers * hidden * self.format.bytes();
+        let statistics = KNOWN * tokens * layers * size_of::<f32>();
+        let bytes = rows.next_multiple_of(EVEN) + statistics;
+        let memory = Tensor::<u8>::new(&self.allocator, [bytes]);
+        let memory = memory.map_err(|source| EncoderError::Memory {
+            rows: tokens,
+            source,
+        })?;
+        Ok(GraphRows {
+            format: self.format,
+            hidden,
+            layers,
+            tokens,
+            block: Block::new(memory),
+        })
     }
+}
 
-    fn memory<T>(&self, shape: [usize; 2]) -> Result<DynValue, EncoderError>
-    where
-        T: PrimitiveTensorElementType + std::fmt::Debug,
-    {
-        let memory = Tensor::<T>::new(&self.allocator, shape);
-        Ok(memory
-            .map_err(|source| EncoderError::Memory {
-                rows: shape[0],
-                source,
-            })?
-            .into_dyn())
+impl GraphRows {
+    /// The graph's outputs, to be written to where they belong in the block.
+    fn outputs(&mut self) -> ort::Result<OutputSelector> {
+        let element = match self.format {
+            StoreDtype::F16 => TensorElementType::Float16,
+            StoreDtype::Bf16 => TensorElementType::Bfloat16,
+            StoreDtype::F32 | StoreDtype::I8 => TensorElementType::Float32,
+        };
+        let (rows, vectors) = (self.row_bytes(), self.tokens * self.layers);
+        let row = [self.tokens, self.layers * self.hidden];
+        let known = [KNOWN * vectors];
+        let first = rows.next_multiple_of(EVEN);
+        let last = first + KNOWN * vectors * size_of::<f32>();
+        let values = self.block.view(0..rows, &row, element)?;
+        let statistics = self
+            .block
+            .view(first..last, &known, TensorElementType::Float32)?;
+        Ok(OutputSelector::no_default()
+            .with(ROWS)
+            .preallocate(ROWS, values)
+            .with(STATISTICS)
+            .preallocate(STATISTICS, statistics))
     }
 }

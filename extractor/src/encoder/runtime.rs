@@ -1,20 +1,24 @@
 //! ONNX Runtime itself: found and loaded when the first encoder is, quiet, and
 //! told which processor to use.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use libloading::Library;
 use ort::environment::Environment;
 use ort::ep;
+use ort::ep::cuda::AttentionBackend;
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use shared::device::DeviceChoice;
 
 use super::cuda::Cuda;
-use super::{ComputeDtype, Device, EncoderError, EncoderOptions, placement};
+use super::{Device, EncoderError, EncoderOptions, placement};
 
 /// The library with ONNX Runtime's CUDA kernels; it lies beside `libonnxruntime.so`.
-const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
+pub(crate) const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 
 /// Where a session runs, once `auto` is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// The provider: `cpu` or `cuda`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -34,27 +39,63 @@ impl Target {
     }
 }
 
+impl fmt::Display for Target {
+    /// The device: `cpu`, `cuda:0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+/// The devices that a user's choice means: the first, and the GPUs beside it.
+///
+/// # Errors
+/// When all GPUs are wanted and they cannot be counted, or there is none.
+pub(crate) fn devices(choice: &DeviceChoice) -> Result<(Device, Vec<Device>), EncoderError> {
+    let numbers = match choice {
+        DeviceChoice::Auto => return Ok((Device::Auto, Vec::new())),
+        DeviceChoice::Cpu => return Ok((Device::Cpu, Vec::new())),
+        DeviceChoice::Gpus(numbers) => numbers.clone(),
+        DeviceChoice::AllGpus => (0..gpus()?).collect(),
+    };
+    // One alone is looked for when it is opened.
+    if numbers.len() > 1 {
+        let there = gpus()?;
+        if let Some(&number) = numbers.iter().find(|&&number| number >= there) {
+            return Err(EncoderError::Device {
+                device: Device::Cuda(number).to_string(),
+                reason: no_such_gpu(there),
+            });
+        }
+    }
+    let mut devices = numbers.into_iter().map(Device::Cuda);
+    Ok((devices.next().unwrap_or(Device::Cuda(0)), devices.collect()))
+}
+
 /// Decides where to run and tells what a user should know about the choice.
 pub(crate) fn target(options: &EncoderOptions) -> Result<(Target, Vec<String>), EncoderError> {
     let mut notes = Vec::new();
     let target = match options.device {
         Device::Cpu => Target::Cpu,
         Device::Cuda(number) => cuda(number)?,
-        Device::Auto if !has_gpu() => Target::Cpu,
+        Device::Auto if !shared::gpu::has_driver() => Target::Cpu,
         Device::Auto => cuda(0).unwrap_or_else(|error| {
             notes.push(format!("there is a GPU, but the CPU is used: {error}"));
             Target::Cpu
         }),
     };
-    if target == Target::Cpu && options.dtype == ComputeDtype::F16 {
-        return Err(EncoderError::HalfOnCpu);
+    if target == Target::Cpu && options.dtype.needs_gpu() {
+        let dtype = options.dtype;
+        return Err(EncoderError::HalfOnCpu { dtype });
     }
     Ok((target, notes))
 }
 
 /// Makes something of a session builder where the options say. What a GPU turns out not to run, `auto` makes for the CPU,
 /// with a note; a GPU that was asked for is an error.
-pub(super) fn on_device<T>(
+pub(crate) fn on_device<T>(
     options: &EncoderOptions,
     mut make: impl FnMut(Target, SessionBuilder) -> Result<T, EncoderError>,
 ) -> Result<(T, Target, Vec<String>), EncoderError> {
@@ -64,7 +105,7 @@ pub(super) fn on_device<T>(
         if options.profile {
             let profiled = builder.with_profiling(placement::profile_path());
             builder = profiled.map_err(|error| EncoderError::Session {
-                provider: target.name(),
+                device: target.to_string(),
                 source: error.into(),
             })?;
         }
@@ -78,9 +119,8 @@ fn or_on_cpu<T>(
     mut notes: Vec<String>,
     mut make: impl FnMut(Target) -> Result<T, EncoderError>,
 ) -> Result<(T, Target, Vec<String>), EncoderError> {
-    let can_change = options.device == Device::Auto
-        && target != Target::Cpu
-        && options.dtype != ComputeDtype::F16;
+    let can_change =
+        options.device == Device::Auto && target != Target::Cpu && !options.dtype.needs_gpu();
     match make(target) {
         Err(error @ EncoderError::Session { .. }) if can_change => {
             notes.push(format!("there is a GPU, but the CPU is used: {error}"));
@@ -90,39 +130,106 @@ fn or_on_cpu<T>(
     }
 }
 
-/// Whether there is an NVIDIA driver: in the kernel, given to a container as a device, or below Windows.
-pub(crate) fn has_gpu() -> bool {
-    ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"]
-        .iter()
-        .any(|path| Path::new(path).exists())
-}
-
-/// Makes sure that a session on this GPU can be made.
+/// Makes sure that a session on this GPU can be made, and that what it opens at its first run is there.
 fn cuda(number: usize) -> Result<Target, EncoderError> {
     let failed = |reason: String| EncoderError::Device {
         device: Device::Cuda(number).to_string(),
         reason,
     };
     let index = i32::try_from(number).map_err(|_| failed("there is no such GPU".to_owned()))?;
-    let library = shared::native::onnxruntime()?;
-    let provider = library.with_file_name(CUDA_PROVIDER);
-    if !provider.exists() {
-        let found = library.display();
-        return Err(failed(format!(
-            "{found} has no CUDA kernels beside it; `cargo xtask setup --cuda` fetches them"
-        )));
-    }
-    preload_cuda(&library);
-    // Where the library is not found under a name of these, the provider tells what it misses.
-    if let Ok(cuda) = Cuda::open() {
+    // Where the library is not found under a name of ours, the provider tells what it misses.
+    if let Some(cuda) = open_cuda().map_err(failed)? {
         let there = cuda.devices().map_err(failed)?;
         if number >= there {
             return Err(failed(no_such_gpu(there)));
+        }
+        if let Some(missing) = missing_libraries(&cuda) {
+            return Err(failed(missing));
         }
     }
     let target = Target::Cuda(index);
     session_builder(target, 1).map_err(|error| failed(error.to_string()))?;
     Ok(target)
+}
+
+/// How many GPUs this process may use.
+///
+/// # Errors
+/// When they cannot be counted, or none can be used at all.
+pub(crate) fn gpus() -> Result<usize, EncoderError> {
+    let count = || match open_cuda()? {
+        Some(cuda) => cuda.devices(),
+        None => Err("NVIDIA's runtime library is missing".to_owned()),
+    };
+    match count() {
+        Ok(0) => Err(no_such_gpu(0)),
+        counted => counted,
+    }
+    .map_err(|reason| EncoderError::Device {
+        device: "cuda".to_owned(),
+        reason,
+    })
+}
+
+/// Free bytes on a GPU.
+///
+/// # Errors
+/// When NVIDIA's library does not tell.
+pub(crate) fn free_memory(number: i32) -> Result<u64, EncoderError> {
+    let free = Cuda::open().and_then(|cuda| cuda.free_memory(number));
+    free.map_err(|reason| EncoderError::Device {
+        device: format!("cuda:{number}"),
+        reason,
+    })
+}
+
+/// NVIDIA's runtime library, after all CUDA libraries that lie beside ONNX Runtime were opened; none where it is not found.
+fn open_cuda() -> Result<Option<Cuda>, String> {
+    let library = shared::native::onnxruntime().map_err(|error| error.to_string())?;
+    if !library.with_file_name(CUDA_PROVIDER).exists() {
+        let found = library.display();
+        return Err(format!(
+            "{found} has no CUDA kernels beside it; `cargo xtask setup --cuda` fetches them"
+        ));
+    }
+    preload_cuda(&library);
+    Ok(Cuda::open().ok())
+}
+
+/// The libraries that ONNX Runtime opens no earlier than at its first run, and without which that run fails, in words; none if
+/// all are there.
+fn missing_libraries(cuda: &Cuda) -> Option<String> {
+    let missing: Vec<String> = cuda
+        .opened_at_first_run()
+        .into_iter()
+        .filter_map(|(what, file)| {
+            #[expect(unsafe_code, reason = "there is no other way to find out")]
+            // SAFETY: the same library that ONNX Runtime opens when it runs, with the same initialisers.
+            let opened = unsafe { Library::new(file) };
+            let error = opened.err()?;
+            let reason = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            Some(format!("{what} is missing: {reason}"))
+        })
+        .collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "{}; `cargo xtask setup --cuda` fetches it, a folder in LD_LIBRARY_PATH may have it",
+            missing.join("; ")
+        )
+    })
+}
+
+/// What CUDA libraries are found, in words, for `doctor`.
+pub(crate) fn cuda_libraries() -> Result<String, String> {
+    let cuda = open_cuda()?.ok_or_else(|| "NVIDIA's runtime library is missing".to_owned())?;
+    match missing_libraries(&cuda) {
+        Some(missing) => Err(missing),
+        None => Ok(format!(
+            "CUDA {}, cuDNN and cuFFT are found",
+            cuda.version()
+        )),
+    }
 }
 
 fn no_such_gpu(there: usize) -> String {
@@ -155,7 +262,7 @@ pub(crate) fn session_builder(
     threads: usize,
 ) -> Result<SessionBuilder, EncoderError> {
     configure(&environment()?, target, threads).map_err(|source| EncoderError::Session {
-        provider: target.name(),
+        device: target.to_string(),
         source,
     })
 }
@@ -182,6 +289,13 @@ fn configure(
         // matrix products). `SkipLayerNormalization` added up in float16 unless it was told to be strict, until
         // https://github.com/microsoft/onnxruntime/pull/28682, since when this option is ignored.
         .with_skip_layer_norm_strict_mode(true)
+        // On Hopper cuDNN's attention would be preferred, which builds a plan for each shape of a batch: 55 to 440 ms each
+        // (https://github.com/microsoft/onnxruntime/issues/29717).
+        .with_attention_backend(
+            AttentionBackend::FLASH_ATTENTION
+                | AttentionBackend::EFFICIENT_ATTENTION
+                | AttentionBackend::MATH,
+        )
         // The largest batch comes first, so that what the arena takes then is what it needs; twice that would be no use.
         .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
         .build()
@@ -214,6 +328,7 @@ fn environment() -> Result<Environment, EncoderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoder::ComputeDtype;
 
     /// What becomes of an encoder that the GPU does not run, and on which targets it was tried.
     fn without_gpu(options: &EncoderOptions) -> (Result<Vec<String>, EncoderError>, Vec<Target>) {
@@ -226,7 +341,7 @@ mod tests {
                 return Ok(());
             }
             Err(EncoderError::Session {
-                provider: target.name(),
+                device: target.to_string(),
                 source: ort::Error::new("out of memory"),
             })
         });
@@ -268,7 +383,9 @@ mod tests {
         let mut tried = 0;
         let made: Result<((), _, _), _> = or_on_cpu(&options, Target::Cuda(0), Vec::new(), |_| {
             tried += 1;
-            Err(EncoderError::HalfOnCpu)
+            Err(EncoderError::HalfOnCpu {
+                dtype: ComputeDtype::F16,
+            })
         });
         assert!(made.is_err() && tried == 1);
     }

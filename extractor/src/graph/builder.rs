@@ -1,7 +1,7 @@
 //! The operators that encoders are made of, one method each: it adds the node
 //! and its weights and gives back the name of the result.
 
-use half::f16;
+use half::{bf16, f16};
 use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
 use ort::memory::Allocator;
 use ort::operator::Attribute;
@@ -73,6 +73,7 @@ impl Builder {
         match self.dtype {
             ComputeDtype::F32 => self.add_tensor(&name, source.to_ort::<f32>()?)?,
             ComputeDtype::F16 => self.add_tensor(&name, source.to_ort::<f16>()?)?,
+            ComputeDtype::Bf16 => self.add_tensor(&name, source.to_ort::<bf16>()?)?,
         }
         Ok(name)
     }
@@ -82,6 +83,7 @@ impl Builder {
         match self.dtype {
             ComputeDtype::F32 => self.add_tensor(&name, scalar(value)?)?,
             ComputeDtype::F16 => self.add_tensor(&name, scalar(f16::from_f32(value))?)?,
+            ComputeDtype::Bf16 => self.add_tensor(&name, scalar(bf16::from_f32(value))?)?,
         }
         Ok(name)
     }
@@ -220,7 +222,9 @@ impl Builder {
     pub(crate) fn float32(&mut self, value: &str) -> Result<String, GraphError> {
         match self.dtype {
             ComputeDtype::F32 => Ok(value.to_owned()),
-            ComputeDtype::F16 => self.cast(&format!("{value}.float32"), value, ONNX_FLOAT),
+            ComputeDtype::F16 | ComputeDtype::Bf16 => {
+                self.cast(&format!("{value}.float32"), value, ONNX_FLOAT)
+            }
         }
     }
 
@@ -230,8 +234,17 @@ impl Builder {
         self.node((ONNX_DOMAIN, "Cast"), name, &[value], to)
     }
 
-    /// Declares inputs and outputs and closes the graph: `layers` are float32 `[rows, width, hidden]`, `rows` the outputs
-    /// of [`Builder::rows`], if there are any.
+    /// The number type that the encoder computes in, as the ONNX format numbers it.
+    pub(super) const fn element(&self) -> i64 {
+        match self.dtype {
+            ComputeDtype::F32 => ONNX_FLOAT,
+            ComputeDtype::F16 => ONNX_FLOAT16,
+            ComputeDtype::Bf16 => ONNX_BFLOAT16,
+        }
+    }
+
+    /// Declares inputs and outputs and closes the graph: `layers` are `[rows, width, hidden]` in the type that the encoder
+    /// computes in, `rows` the outputs of [`Builder::rows`], if there are any.
     pub(super) fn finish(
         self,
         lengths: bool,
@@ -249,9 +262,12 @@ impl Builder {
             inputs.push(numbers(KEPT));
         }
         let shape = [-1, -1, i64::try_from(hidden).unwrap_or(-1)];
-        let layers = layers
-            .iter()
-            .map(|layer| outlet(layer, TensorElementType::Float32, &shape));
+        let computed = match self.dtype {
+            ComputeDtype::F32 => TensorElementType::Float32,
+            ComputeDtype::F16 => TensorElementType::Float16,
+            ComputeDtype::Bf16 => TensorElementType::Bfloat16,
+        };
+        let layers = layers.iter().map(|layer| outlet(layer, computed, &shape));
         let outputs = layers.chain(rows.into_iter().flatten()).collect();
         self.close(inputs, outputs)
     }

@@ -3,8 +3,9 @@
 //! without a file.
 //!
 //! Inputs are [`INPUT_IDS`] and [`POSITION_IDS`], int32 `[rows, width]`, and, unless the encoder is
-//! causal, [`LENGTHS`], int32 `[rows]`. Outputs are the selected hidden states, ascending,
-//! float32 `[rows, width, hidden]`, and on request rows of a store ([`ROWS`]).
+//! causal, [`LENGTHS`], int32 `[3 * rows + 2]`. Outputs are the selected hidden states, ascending,
+//! `[rows, width, hidden]` in the number type that the encoder computes in, and on request rows of a
+//! store ([`ROWS`]).
 //!
 //! Operators: <https://onnx.ai/onnx/operators/> and, for the domain `com.microsoft`,
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md>.
@@ -19,7 +20,7 @@ use ort::editor::Model;
 use shared::exit::ExitStatus;
 
 pub(crate) use self::builder::{Builder, MICROSOFT, ONNX_FLOAT, outlet};
-pub use self::rows::{ABSOLUTE, KEPT, MAXIMUM, MINIMUM, ROWS, can_be_output};
+pub use self::rows::{KEPT, ROWS, STATISTICS, can_be_output};
 use self::weights::Source;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::encoder::ComputeDtype;
@@ -29,7 +30,9 @@ use crate::family::{AttentionNames, EncoderSpec, LinearLayout, NormPlacement};
 pub const INPUT_IDS: &str = "input_ids";
 /// Rows of the position table, int32 `[rows, width]`.
 pub const POSITION_IDS: &str = "position_ids";
-/// Tokens of each row, int32 `[rows]`.
+/// Where rows end, int32 `[3 * rows + 2]`: the tokens of each row `[rows]`, then twice where each row begins among all
+/// positions, and where the last one ends `[rows + 1]`. In this form `Attention` hands it to its memory-efficient kernel; told
+/// the tokens alone, it computes all scores of a row in float16 and bfloat16 too.
 pub const LENGTHS: &str = "lengths";
 
 /// Builds the graph of an encoder up to the last of `states`, with each of `states` (ascending) as
@@ -51,14 +54,10 @@ pub fn build(
     };
     let states = graph.hidden_states(states)?;
     let mut builder = graph.builder;
-    let layers = states
-        .iter()
-        .map(|state| builder.float32(state))
-        .collect::<Result<Vec<_>, _>>()?;
     let rows = rows
-        .map(|format| builder.rows(&layers, spec.hidden, format))
+        .map(|format| builder.rows(&states, spec.hidden, format))
         .transpose()?;
-    builder.finish(!spec.causal, spec.hidden, &layers, rows)
+    builder.finish(!spec.causal, spec.hidden, &states, rows)
 }
 
 /// Adds an encoder to a graph that has values of the names [`INPUT_IDS`], [`POSITION_IDS`] and, unless the encoder is

@@ -1,11 +1,13 @@
-//! Rows of a store as outputs of a graph, for encoders on a GPU: what leaves the card is then what is stored, in one
-//! piece, without padding, and the processor has nothing left to convert.
+//! Rows of a store as outputs of a graph, for encoders on a GPU: what leaves the GPU is what is stored, in one piece, without
+//! padding, and the CPU has nothing left to convert. A handful of operations for all layers together, because on a GPU each
+//! operation costs a launch.
 //!
 //! One more input, [`KEPT`], int32 `[tokens]`: which tokens are stored, each as `row * width + position`. Outputs beside the
-//! hidden states: [`ROWS`] in the store's number format, `[tokens, layers * hidden]`, and what is known of each vector
-//! before it was rounded, float32 `[tokens, layers]`: [`MINIMUM`], [`MAXIMUM`] and [`ABSOLUTE`], the sum of its values' sizes.
+//! hidden states: [`ROWS`] in the store's number format, `[tokens, layers * hidden]`, and [`STATISTICS`], float32
+//! `[3 * tokens * layers]`: of each vector, before it was rounded to that format, the minimum, then of each the maximum, then of
+//! each the sum of the absolute values.
 //!
-//! Sums are taken a vector at a time, as few values as float32 adds up exactly enough; the processor adds up the rest.
+//! Sums are taken a vector at a time, as few values as float32 adds up exactly enough; the CPU adds up the rest.
 
 use cache::StoreDtype;
 use ort::editor::ONNX_DOMAIN;
@@ -13,18 +15,14 @@ use ort::operator::Attribute;
 use ort::value::{Outlet, TensorElementType};
 
 use super::GraphError;
-use super::builder::{Builder, ONNX_BFLOAT16, ONNX_FLOAT16, outlet};
+use super::builder::{Builder, ONNX_BFLOAT16, ONNX_FLOAT, ONNX_FLOAT16, outlet};
 
 /// Tokens that are stored, int32 `[tokens]`.
 pub const KEPT: &str = "kept";
 /// Rows of the store, `[tokens, layers * hidden]`.
 pub const ROWS: &str = "rows";
-/// Smallest value of each vector, float32 `[tokens, layers]`.
-pub const MINIMUM: &str = "rows.minimum";
-/// Largest value of each vector, float32 `[tokens, layers]`.
-pub const MAXIMUM: &str = "rows.maximum";
-/// Sum of the absolute values of each vector, float32 `[tokens, layers]`.
-pub const ABSOLUTE: &str = "rows.absolute";
+/// Minimum, maximum and sum of absolute values of each vector, float32 `[3 * tokens * layers]`.
+pub const STATISTICS: &str = "rows.statistics";
 
 /// Whether rows of this format can be outputs: int8 vectors have a scale of their own, which no tensor holds.
 #[must_use]
@@ -33,52 +31,69 @@ pub const fn can_be_output(format: StoreDtype) -> bool {
 }
 
 impl Builder {
-    /// Adds the rows of `layers`, each float32 `[rows, width, hidden]`, and gives the outputs to declare.
+    /// Adds the rows of `layers`, each `[rows, width, hidden]`, and gives the outputs to declare.
     pub(super) fn rows(
         &mut self,
         layers: &[String],
         hidden: usize,
         format: StoreDtype,
     ) -> Result<Vec<Outlet>, GraphError> {
-        let size = i64::try_from(hidden).unwrap_or(i64::MAX);
-        let flat = self.integers("rows.flat", &[-1, size])?;
+        let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+        let all = self.concat("rows.layers", layers, 2)?;
+        let shape = self.integers("rows.positions.shape", &[-1, size(layers.len() * hidden)])?;
+        let positions = self.onnx("Reshape", "rows.positions", &[&all, &shape])?;
+
+        let stored = match format {
+            StoreDtype::F16 => ONNX_FLOAT16,
+            StoreDtype::Bf16 => ONNX_BFLOAT16,
+            StoreDtype::F32 | StoreDtype::I8 => ONNX_FLOAT,
+        };
+        let computed = self.element();
+        let name = |at: i64, otherwise: &'static str| if at == stored { ROWS } else { otherwise };
+        let kept = name(computed, "rows.kept");
+        let kept = self.onnx("Gather", kept, &[&positions, KEPT])?;
+        // As float32 for the statistics, and rounded from there: what the CPU would do.
+        let values = if computed == ONNX_FLOAT {
+            kept
+        } else {
+            self.cast(name(ONNX_FLOAT, "rows.values"), &kept, ONNX_FLOAT)?
+        };
+        if stored != computed && stored != ONNX_FLOAT {
+            self.cast(ROWS, &values, stored)?;
+        }
+
+        let shape = self.integers("rows.vectors.shape", &[-1, size(hidden)])?;
+        let vectors = self.onnx("Reshape", "rows.vectors", &[&values, &shape])?;
         let axis = self.integers("rows.axis", &[1])?;
-        let mut parts: [Vec<String>; 4] = Default::default();
-        for (index, layer) in layers.iter().enumerate() {
-            let step = |step: &str| format!("rows.{index}.{step}");
-            let onnx = |operator| (ONNX_DOMAIN, operator);
-            let all = self.node(onnx("Reshape"), &step("all"), &[layer, &flat], vec![])?;
-            let kept = self.node(onnx("Gather"), &step("kept"), &[&all, KEPT], vec![])?;
-            let sizes = self.node(onnx("Abs"), &step("sizes"), &[&kept], vec![])?;
-            for (part, (operator, values)) in parts[1..].iter_mut().zip([
-                ("ReduceMin", &kept),
-                ("ReduceMax", &kept),
-                ("ReduceSum", &sizes),
-            ]) {
-                part.push(self.node(onnx(operator), &step(operator), &[values, &axis], vec![])?);
+        let mut statistics = Vec::new();
+        for operator in ["ReduceMin", "ReduceMax", "ReduceL1"] {
+            let name = format!("rows.{operator}");
+            let flat = vec![Attribute::new("keepdims", 0_i64)?];
+            let inputs = [vectors.as_str(), &axis];
+            statistics.push(self.node((ONNX_DOMAIN, operator), &name, &inputs, flat)?);
+        }
+        self.concat(STATISTICS, &statistics, 0)?;
+        Ok(vec![
+            outlet(ROWS, element(format), &[-1, size(layers.len() * hidden)]),
+            outlet(STATISTICS, TensorElementType::Float32, &[-1]),
+        ])
+    }
+
+    /// An operator of the ONNX standard without attributes.
+    fn onnx(&mut self, operator: &str, name: &str, inputs: &[&str]) -> Result<String, GraphError> {
+        self.node((ONNX_DOMAIN, operator), name, inputs, vec![])
+    }
+
+    /// Values side by side along an axis; of one value, itself.
+    fn concat(&mut self, name: &str, values: &[String], axis: i64) -> Result<String, GraphError> {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        match values.as_slice() {
+            [only] => Ok((*only).to_owned()),
+            several => {
+                let axis = vec![Attribute::new("axis", axis)?];
+                self.node((ONNX_DOMAIN, "Concat"), name, several, axis)
             }
-            parts[0].push(match format {
-                StoreDtype::F16 => self.cast(&step("stored"), &kept, ONNX_FLOAT16)?,
-                StoreDtype::Bf16 => self.cast(&step("stored"), &kept, ONNX_BFLOAT16)?,
-                StoreDtype::F32 | StoreDtype::I8 => kept,
-            });
         }
-        let values = i64::try_from(layers.len() * hidden).unwrap_or(i64::MAX);
-        let counts = i64::try_from(layers.len()).unwrap_or(i64::MAX);
-        let outputs = [
-            (ROWS, element(format), values),
-            (MINIMUM, TensorElementType::Float32, counts),
-            (MAXIMUM, TensorElementType::Float32, counts),
-            (ABSOLUTE, TensorElementType::Float32, counts),
-        ];
-        let mut outlets = Vec::with_capacity(outputs.len());
-        for (part, (name, ty, width)) in parts.iter().zip(outputs) {
-            let part: Vec<&str> = part.iter().map(String::as_str).collect();
-            let beside = vec![Attribute::new("axis", 1_i64)?];
-            self.node((ONNX_DOMAIN, "Concat"), name, &part, beside)?;
-            outlets.push(outlet(name, ty, &[-1, width]));
-        }
-        Ok(outlets)
     }
 }
 

@@ -6,7 +6,7 @@
 //! classified. What is behind the mean over tokens there is linear, so that the logits of a sentence are the mean of
 //! those of its windows, weighted with their tokens.
 
-use ort::editor::Model;
+use ort::editor::{Model, ONNX_DOMAIN};
 use ort::operator::Attribute;
 use ort::value::TensorElementType;
 
@@ -100,10 +100,32 @@ fn encoder_inputs(nodes: &mut Nodes<'_>, spec: &EncoderSpec) -> Result<(), Graph
         }
     }
     if !spec.causal {
-        let flat = vec![Attribute::new("keepdims", 0_i64)?];
-        let lengths = nodes.by("ReduceSum", "tokens.lengths", ATTENTION_MASK, &[1], flat)?;
-        nodes.builder.cast(LENGTHS, &lengths, ONNX_INT32)?;
+        lengths(nodes)?;
     }
+    Ok(())
+}
+
+/// [`LENGTHS`] from the attention mask: tokens of each row, then twice where rows begin and the last one ends. Widths are
+/// counted as sums of ones, because a shape would have to be fetched from a GPU first.
+fn lengths(nodes: &mut Nodes<'_>) -> Result<(), GraphError> {
+    let flat = || Ok::<_, GraphError>(vec![Attribute::new("keepdims", 0_i64)?]);
+    let lengths = nodes.by("ReduceSum", "tokens.lengths", ATTENTION_MASK, &[1], flat()?)?;
+    let zero = nodes.builder.integers("tokens.zero", &[0])?;
+    let one = nodes.builder.integers("rows.one", &[1])?;
+    let zeros = nodes.apply("Mul", "rows.zeros", &[ATTENTION_MASK, &zero])?;
+    let ones = nodes.apply("Add", "rows.ones", &[&zeros, &one])?;
+    let widths = nodes.by("ReduceSum", "rows.widths", &ones, &[1], flat()?)?;
+    let first_axis = nodes.builder.integers("rows.first_axis", &[0])?;
+    let ends = nodes.apply("CumSum", "rows.ends", &[&widths, &first_axis])?;
+    let parts = [lengths.as_str(), &zero, &ends, &zero, &ends];
+    let beside = vec![Attribute::new("axis", 0_i64)?];
+    let all = nodes.builder.node(
+        (ONNX_DOMAIN, "Concat"),
+        "rows.lengths_and_offsets",
+        &parts,
+        beside,
+    )?;
+    nodes.builder.cast(LENGTHS, &all, ONNX_INT32)?;
     Ok(())
 }
 

@@ -146,6 +146,8 @@ fn tolerance(compute: ComputeDtype, store: StoreDtype, hidden: usize) -> f64 {
     let computing = match compute {
         ComputeDtype::F32 => 1e-4,
         ComputeDtype::F16 => 3e-2,
+        // Eight bits of a number where float16 has eleven.
+        ComputeDtype::Bf16 => 2e-1,
     };
     let storing = match store {
         StoreDtype::F32 => 0.0,

@@ -85,6 +85,8 @@ pub struct Setup {
     pub max_batch_tokens: usize,
     /// Encoders that took turns.
     pub lanes: usize,
+    /// The GPUs that they were on; empty on a CPU.
+    pub devices: Vec<String>,
     /// Whether rows of the store came out of the graph.
     pub rows_by_graph: bool,
     /// Whether they did in pinned memory.

@@ -16,9 +16,28 @@ use super::{PredictError, words};
 const LONGEST: usize = 1 << 20;
 /// Sentences that are read ahead.
 const AHEAD: usize = 256;
-/// Sentences, and words of sentences, that are labelled together.
-const SENTENCES: usize = 512;
-const WORDS: usize = 16_384;
+/// How much text is labelled together: sentences, and words of sentences, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion {
+    /// Sentences.
+    pub sentences: usize,
+    /// Words.
+    pub words: usize,
+}
+
+impl Portion {
+    /// Enough for the batches of a CPU.
+    pub const FOR_CPU: Self = Self {
+        sentences: 512,
+        words: 16_384,
+    };
+    /// Enough for several of the large batches of a GPU, so that sentences of similar length come together.
+    pub const FOR_GPU: Self = Self {
+        sentences: 8_192,
+        words: 131_072,
+    };
+}
+
 /// How long to wait for another sentence from a pipe, and how often to look whether a stop was asked for.
 const BURST: Duration = Duration::from_millis(10);
 const LOOK: Duration = Duration::from_millis(100);
@@ -150,13 +169,13 @@ impl Stream {
     ///
     /// # Errors
     /// When the input cannot be read further.
-    pub fn next(&mut self, stop: &StopFlag) -> Result<Vec<Sentence>, PredictError> {
+    pub fn next(&mut self, most: Portion, stop: &StopFlag) -> Result<Vec<Sentence>, PredictError> {
         let mut sentences = Vec::new();
         let mut words = 0;
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        while sentences.len() < SENTENCES && words < WORDS && !stop.stopped() {
+        while sentences.len() < most.sentences && words < most.words && !stop.stopped() {
             let answer = self.live && !sentences.is_empty();
             match self
                 .receiver
@@ -332,7 +351,7 @@ mod tests {
         let mut stream = input.open()?;
         let mut all = Vec::new();
         loop {
-            let sentences = stream.next(&StopFlag::default())?;
+            let sentences = stream.next(Portion::FOR_CPU, &StopFlag::default())?;
             if sentences.is_empty() {
                 return Ok(all);
             }
@@ -394,11 +413,19 @@ mod tests {
         };
         let mut stream = input.clone().open().unwrap();
         let stop = StopFlag::default();
-        assert_eq!(stream.next(&stop).unwrap().len(), 1);
-        let error = stream.next(&stop).unwrap_err().to_string();
+        assert_eq!(stream.next(Portion::FOR_CPU, &stop).unwrap().len(), 1);
+        let error = stream
+            .next(Portion::FOR_CPU, &stop)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("text:2: not UTF-8"), "{error}");
         fs_err::write(&path, "x".repeat(LONGEST + 1)).unwrap();
-        let error = input.open().unwrap().next(&stop).unwrap_err().to_string();
+        let error = input
+            .open()
+            .unwrap()
+            .next(Portion::FOR_CPU, &stop)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("longer than 1048576 bytes"), "{error}");
     }
 

@@ -10,7 +10,7 @@ mod tagger;
 mod words;
 
 pub use error::{Mismatch, PredictError};
-pub use input::{Input, InputFormat, Sentence, Stream};
+pub use input::{Input, InputFormat, Portion, Sentence, Stream};
 pub use output::{OutputFormat, Writer};
 pub use tagger::{Labels, Tagger, save};
 pub use words::words;

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use cache::LongPolicy;
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::Tensor;
 use rayon::prelude::*;
 use shared::classes::largest;
 
-use super::{Mismatch, PredictError, Sentence};
-use crate::batch::{Budget, batches};
+use super::{Mismatch, Portion, PredictError, Sentence};
+use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
 use crate::checkpoint::Checkpoint;
-use crate::encoder::{Batch, EncoderError, EncoderOptions, runtime};
+use crate::encoder::runtime::Target;
+use crate::encoder::{Batch, EncoderError, EncoderOptions, Footprint, runtime};
 use crate::family::{Config, EncoderSpec};
 use crate::graph::INPUT_IDS;
 use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run};
@@ -51,12 +52,19 @@ pub struct Tagger {
     max_length: usize,
     long: LongPolicy,
     budget: Budget,
-    provider: &'static str,
+    /// Whether the size of batches is ours to choose.
+    chosen: bool,
+    target: Target,
     notes: Vec<String>,
 }
 
+/// Smallest batch that is tried where memory is short.
+const LEAST_TOKENS: usize = 256;
+/// Share of a GPU's free memory that a batch may take, in per cent: the head needs about as much as the encoder.
+const SHARE: u64 = 40;
+
 impl Tagger {
-    /// Builds the graph and hands it to ONNX Runtime.
+    /// Builds the graph and hands it to ONNX Runtime. Batches have at most `max_batch_tokens` tokens, or what suits the device.
     ///
     /// # Errors
     /// When the encoder is not the one that the head was trained with, or one of them cannot be used.
@@ -64,37 +72,48 @@ impl Tagger {
         files: &ModelFiles,
         run: &Run,
         options: &EncoderOptions,
-        max_batch_tokens: usize,
+        max_batch_tokens: Option<usize>,
     ) -> Result<Self, PredictError> {
         let tokenizer = identified(files, run)?;
-        let (target, notes) = runtime::target(options)?;
-        let builder = runtime::session_builder(target, options.threads)?;
-        let (spec, model) = graph(files, run, options)?;
-        let session = model
-            .into_session(&builder)
-            .map_err(|source| EncoderError::Session {
-                provider: target.name(),
-                source,
-            })?;
-        Ok(Self {
+        let ((session, spec), target, notes) = runtime::on_device(options, |target, builder| {
+            session(files, run, options, (target, builder))
+        })?;
+        let max_length = run.store.max_length.min(spec.max_positions());
+        let mut tagger = Self {
             session,
             tokenizer,
             level: run.settings.level,
             classes: run.classes.len(),
             vocabulary: spec.vocabulary,
             max_positions: spec.max_positions(),
-            max_length: run.store.max_length.min(spec.max_positions()),
+            max_length,
             long: run.store.long,
-            budget: Budget::new(max_batch_tokens, target.name()),
-            provider: target.name(),
+            budget: Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), target.name()),
+            chosen: max_batch_tokens.is_none(),
+            target,
             notes,
-        })
+        };
+        if let Target::Cuda(number) = target {
+            let tokens = max_batch_tokens
+                .map_or_else(|| gpu_tokens(&spec, run, options, number, max_length), Ok)?;
+            tagger.budget = Budget::new(tokens, target.name()).bucketed(spec.max_positions());
+        }
+        Ok(tagger)
     }
 
     /// `cpu` or `cuda`.
     #[must_use]
     pub const fn provider(&self) -> &str {
-        self.provider
+        self.target.name()
+    }
+
+    /// How much text to label at a time.
+    #[must_use]
+    pub const fn portion(&self) -> Portion {
+        match self.target {
+            Target::Cpu => Portion::FOR_CPU,
+            Target::Cuda(_) => Portion::FOR_GPU,
+        }
     }
 
     /// What a user should know about how it was set up.
@@ -118,11 +137,34 @@ impl Tagger {
         for row in &rows {
             offsets.push(offsets[offsets.len() - 1] + row.ids.len() as u64);
         }
+        loop {
+            match self.labels_of(sentences, &rows, &offsets) {
+                Err(error) if self.can_halve(&error) => self.budget.tokens /= 2,
+                labels => return labels,
+            }
+        }
+    }
+
+    /// Whether a batch of half the size may help.
+    fn can_halve(&self, error: &PredictError) -> bool {
+        let PredictError::Encoder(error) = error else {
+            return false;
+        };
+        self.chosen && error.is_want_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
+    }
+
+    /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens of each begin.
+    fn labels_of(
+        &mut self,
+        sentences: &[Sentence],
+        rows: &[Row],
+        offsets: &[u64],
+    ) -> Result<Vec<Labels>, PredictError> {
         let mut labels = Gathered::new(sentences, self.level, self.classes);
-        for batch in batches(0..rows.len(), &offsets, self.budget) {
+        for batch in batches(0..rows.len(), offsets, self.budget) {
             let members: Vec<&Row> = batch.sequences.iter().map(|&row| &rows[row]).collect();
             let ids: Vec<&[u32]> = members.iter().map(|row| row.ids.as_slice()).collect();
-            let batch = Batch::padded(&ids)?;
+            let batch = Batch::padded_to(batch.width, &ids)?;
             batch.check(self.vocabulary, self.max_positions)?;
             let logits = self.logits(&batch)?;
             for (row, logits) in members
@@ -181,6 +223,7 @@ impl Tagger {
         };
         let run = self.session.run(inputs);
         let outputs = run.map_err(|source| EncoderError::Run {
+            device: self.target.to_string(),
             rows: batch.rows,
             width: batch.width,
             source,
@@ -290,6 +333,51 @@ fn identified(files: &ModelFiles, run: &Run) -> Result<Tokenizer, PredictError> 
     Ok(tokenizer)
 }
 
+/// A session of the graph of encoder and head. On a GPU a batch of one token is run: some of its libraries and kernels are looked
+/// for no earlier, and then there is still the CPU to go to.
+fn session(
+    files: &ModelFiles,
+    run: &Run,
+    options: &EncoderOptions,
+    (target, builder): (Target, SessionBuilder),
+) -> Result<(Session, EncoderSpec), EncoderError> {
+    let failed = |source| EncoderError::Session {
+        device: target.to_string(),
+        source,
+    };
+    let (spec, model) = graph(files, run, options)?;
+    let mut session = model.into_session(&builder).map_err(failed)?;
+    if target != Target::Cpu {
+        let one = |value: i64| Tensor::from_array(([1, 1], vec![value])).map_err(failed);
+        let inputs = ort::inputs! { INPUT_IDS => one(0)?, ATTENTION_MASK => one(1)? };
+        session.run(inputs).map_err(failed)?;
+    }
+    Ok((session, spec))
+}
+
+/// Most tokens of a batch on a GPU: as many as keep it busy, or as its free memory holds.
+fn gpu_tokens(
+    spec: &EncoderSpec,
+    run: &Run,
+    options: &EncoderOptions,
+    number: i32,
+    width: usize,
+) -> Result<usize, EncoderError> {
+    let footprint = Footprint {
+        layers: run.settings.read().map_or(1, |layers| layers.len()),
+        hidden: spec.hidden,
+        intermediate: spec.intermediate,
+        heads: spec.heads,
+        compute: options.dtype,
+        rows: None,
+    };
+    let free = runtime::free_memory(number)? / 100 * SHARE;
+    let fitting = footprint.positions(free, width);
+    Ok(fitting
+        .min(footprint.countable_positions(width))
+        .clamp(LEAST_TOKENS, GPU_TOKENS))
+}
+
 /// The graph of encoder and head; the encoder's files are unmapped again when this returns.
 fn graph(
     files: &ModelFiles,
@@ -323,7 +411,7 @@ pub fn save(
     let options = EncoderOptions::default();
     let provider = runtime::Target::Cpu;
     let failed = |source| EncoderError::Session {
-        provider: provider.name(),
+        device: provider.to_string(),
         source,
     };
     let configure = || -> ort::Result<_> {

@@ -29,13 +29,13 @@ const NO_ALLOCATION: Limit = Limit {
     most: 0.0,
     then: 0.0,
 };
-/// Rows made by the graph against rows made by the processor, for 25 layers.
+/// Rows made by the graph against rows made by the CPU, for 25 layers.
 const ROWS: &[Limit] = &[
     Limit {
         what: "operations a batch for rows and statistics",
         of: Counts::operations,
-        most: 60.0,
-        then: 60.0,
+        most: 30.0,
+        then: 8.0,
     },
     NO_ALLOCATION,
 ];

@@ -18,6 +18,7 @@ fn room(free: u64) -> Room {
         free: Some(free),
         weights: GIGABYTE,
         host: Some(64 * GIGABYTE),
+        gpus: 1,
         row_bytes: 25 * 1024 * 2,
         width: 512,
         footprint: Footprint {
@@ -70,6 +71,7 @@ fn rows_that_wait_for_the_disk_must_fit_as_well() {
 
 fn want_of_memory() -> EncoderError {
     EncoderError::Run {
+        device: "cuda:0".to_owned(),
         rows: 1,
         width: 1,
         source: ort::Error::new("BFCArena: Failed to allocate memory for requested buffer"),
@@ -95,7 +97,9 @@ fn batches_are_halved_until_one_fits() {
     let mut count = 0;
     let other = fitting(1024, |_| {
         count += 1;
-        Err(EncoderError::HalfOnCpu)
+        Err(EncoderError::HalfOnCpu {
+            dtype: ComputeDtype::F16,
+        })
     });
     assert!(other.is_err() && count == 1);
 }
@@ -130,7 +134,7 @@ fn taken_for_a_gpu(asked: Asked) -> (Result<Choice, CliError>, Vec<Encoder>, Set
     let tokens = prepared.tokens(&terminal).unwrap();
     let mut encoders = vec![prepared.load().unwrap()];
     let mut setup = Setup::of(&encoders[0]);
-    let chosen = on_a_gpu(
+    let chosen = on_gpus(
         &prepared,
         &mut encoders,
         &tokens,
@@ -159,11 +163,43 @@ fn the_largest_batch_comes_first_and_tells_where_its_nodes_ran() {
         "{said}"
     );
     let nodes = setup.nodes_on_cpu.unwrap();
-    for node in ["Attention (layer.0.attention)", "Concat (rows)"] {
+    for node in ["Attention (layer.0.attention)", "Concat (rows.layers)"] {
         assert!(nodes.iter().any(|found| found == node), "{nodes:?}");
     }
     // Nothing is profiled any more.
     assert_eq!(encoders[0].nodes_on_cpu().unwrap(), None);
+}
+
+#[test]
+fn batches_that_a_gpu_cannot_count_are_refused_with_the_number_that_fits() {
+    let room = room(130 * GIGABYTE);
+    let asked = |tokens, by_store| Asked {
+        tokens: Some(tokens),
+        by_store,
+        lanes: None,
+    };
+    assert!(check_countable(room, asked(83_886, false)).is_ok());
+    let error = check_countable(room, asked(83_887, false)).unwrap_err();
+    assert_eq!(error.status, ExitStatus::User);
+    assert!(
+        error.message.contains("25 layers of 1024 numbers"),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.hints,
+        ["--max-batch-tokens 83886 is the most for this encoder"]
+    );
+    let error = check_countable(room, asked(1 << 20, true)).unwrap_err();
+    assert!(error.hints[0].contains("--overwrite"), "{error:?}");
+    // What is chosen stays below it.
+    let wide = Room {
+        footprint: Footprint {
+            layers: 200,
+            ..room.footprint
+        },
+        ..room
+    };
+    assert_eq!(wide.choose(None, None), choice(8192, 2));
 }
 
 #[test]
