@@ -1,5 +1,5 @@
-//! Checkpoints of any shape, written where one is wanted: what costs time, memory or operations does not depend on the
-//! numbers in the weights, so none has to be fetched.
+//! Checkpoints of any shape, written where one is wanted: what costs time, memory or operations
+//! does not depend on the numbers in the weights, so none has to be fetched.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -145,7 +145,8 @@ impl Shape {
     }
 }
 
-/// An even number within 0.035 of zero, of the variance that these models begin with (xorshift, Marsaglia 2003).
+/// An even number within 0.035 of zero, of the variance that these models begin with (xorshift,
+/// Marsaglia 2003).
 fn random(state: &mut u32) -> f32 {
     *state ^= *state << 13;
     *state ^= *state >> 17;

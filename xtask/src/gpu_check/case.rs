@@ -1,4 +1,5 @@
-//! One case: programs run one after another in a folder of their own, with what they said and what the stand-in logged.
+//! One case: programs run one after another in a folder of their own, with what they said and what
+//! the stand-in logged.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

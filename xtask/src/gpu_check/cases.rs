@@ -1,4 +1,5 @@
-//! The cases: which programs are run with which options, and the limits of what a batch or a step may cost.
+//! The cases: which programs are run with which options, and the limits of what a batch or a step
+//! may cost.
 
 use anyhow::Result;
 
@@ -51,8 +52,9 @@ const EXTRACTION: &[Limit] = &[
 const WARM: &[Limit] = &[NO_ALLOCATION];
 /// Epochs that a training has more of.
 const EPOCHS: u32 = 40;
-/// libtorch keeps pinned blocks for later, and takes a new one when those of the size are still being copied from: a few
-/// more or less, as threads happen to run. Whoever asks for one a step or an epoch is found out.
+/// libtorch keeps pinned blocks for later, and takes a new one when those of the size are still
+/// being copied from: a few more or less, as threads happen to run. Whoever asks for one a step or
+/// an epoch is found out.
 const WARM_TRAINING: &[Limit] = &[Limit {
     what: "allocations an epoch",
     of: Counts::allocations,
@@ -108,7 +110,8 @@ fn trainer(inputs: &Inputs, store: &str, command: &str) -> Step {
     step.with("--no-progress")
 }
 
-/// Every family, arithmetic and row format; small batches, so that there are several shapes of them.
+/// Every family, arithmetic and row format; small batches, so that there are several shapes of
+/// them.
 fn extractions(inputs: &Inputs, offered: &Offered) -> Vec<Case> {
     let mut cases = Vec::new();
     for family in &inputs.families {

@@ -1,5 +1,6 @@
-//! What a batch or a step costs: the same case with little and with more to do, and the difference of what was counted.
-//! Start, warm-up, validation and end are in both, so that the difference is of the added batches or steps alone.
+//! What a batch or a step costs: the same case with little and with more to do, and the difference
+//! of what was counted. Start, warm-up, validation and end are in both, so that the difference is
+//! of the added batches or steps alone.
 
 use std::path::Path;
 
@@ -73,7 +74,8 @@ impl Counted {
 }
 
 impl Limit {
-    /// What a unit costs, from the counts of little and more, and of those to subtract where there are any.
+    /// What a unit costs, from the counts of little and more, and of those to subtract where there
+    /// are any.
     fn figure(&self, counts: &[Counts], units: u32) -> f64 {
         let added: Vec<f64> = counts
             .chunks(2)

@@ -119,7 +119,8 @@ fn listed(numbers: &BTreeMap<String, u64>) -> String {
     numbers.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// The GPUs on which a process took memory. A byte alone is a library's question whether a GPU answers.
+/// The GPUs on which a process took memory. A byte alone is a library's question whether a GPU
+/// answers.
 fn devices_of(log: &str) -> BTreeSet<usize> {
     let taken = |line: &str| {
         let fields: Vec<&str> = line.split('\t').skip(2).collect();

@@ -1,4 +1,5 @@
-//! What the programs offer, read from their `--help`: a number format or a head that is added is checked from then on.
+//! What the programs offer, read from their `--help`: a number format or a head that is added is
+//! checked from then on.
 
 use anyhow::{Context, Result, ensure};
 
@@ -89,7 +90,8 @@ fn values(section: &str) -> Vec<String> {
     section.lines().filter_map(value).collect()
 }
 
-/// The heads in a list such as `adapter, last, layer:N or concat:A,B,C`, of layers that every store has.
+/// The heads in a list such as `adapter, last, layer:N or concat:A,B,C`, of layers that every store
+/// has.
 fn heads(section: &str) -> Vec<String> {
     let listed = values(section);
     if !listed.is_empty() {

@@ -14,7 +14,8 @@ use crate::steps;
 
 /// The checkpoint that cases use which are not about families.
 pub(super) const USUAL: &str = "bert-plain";
-/// As many layers as bert-large has, each small: how many operations there are does not depend on their sizes.
+/// As many layers as bert-large has, each small: how many operations there are does not depend on
+/// their sizes.
 pub(super) const DEEP: &str = "24-layers";
 const DEEP_SHAPE: Shape = Shape {
     gpt2: false,
@@ -80,8 +81,8 @@ impl Inputs {
     }
 }
 
-/// Makes them in the folder where the cases work. The stores are made on the CPU, so that training is tried when
-/// extraction fails.
+/// Makes them in the folder where the cases work. The stores are made on the CPU, so that training
+/// is tried when extraction fails.
 pub(super) fn make(project: &Project, machine: &Machine, offered: &Offered) -> Result<Inputs> {
     let fixtures = project.root().join("extractor/tests/fixtures");
     let (models, data) = (machine.work.join("models"), machine.work.join("data"));
@@ -135,7 +136,8 @@ pub(super) fn make(project: &Project, machine: &Machine, offered: &Offered) -> R
     Ok(inputs)
 }
 
-/// The checkpoints of the tests that are one file: those of the same families in several are read by the same code.
+/// The checkpoints of the tests that are one file: those of the same families in several are read
+/// by the same code.
 fn families(checkpoints: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for folder in fs::read_dir(checkpoints)? {

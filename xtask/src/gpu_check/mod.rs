@@ -1,8 +1,11 @@
-//! `cargo xtask gpu-check`: the paths of both programs on a GPU, executed on a machine that has none.
+//! `cargo xtask gpu-check`: the paths of both programs on a GPU, executed on a machine that has
+//! none.
 //!
-//! The stand-in for NVIDIA's libraries lies outside the repository (`../shared/tools/cuda-stand-in`): under it run the real
-//! CUDA builds of ONNX Runtime and libtorch, and it logs each call and computes nothing. So a case shows that the programs
-//! get to their end, in which order they touch memory, and how much they ask of a GPU; never a number or a speed.
+//! The stand-in for NVIDIA's libraries lies outside the repository
+//! (`../shared/tools/cuda-stand-in`): under it run the real CUDA builds of ONNX Runtime and
+//! libtorch, and it logs each call and computes nothing. So a case shows that the programs get to
+//! their end, in which order they touch memory, and how much they ask of a GPU; never a number or a
+//! speed.
 
 mod case;
 mod cases;
@@ -33,7 +36,8 @@ use crate::steps::Steps;
 /// Where the stand-in is and what is run on it.
 #[derive(Debug, Args)]
 pub(crate) struct GpuCheckOptions {
-    /// Folder of the stand-in's scripts [default: ../shared/tools/cuda-stand-in, seen from the repository]
+    /// Folder of the stand-in's scripts [default: ../shared/tools/cuda-stand-in, seen from the
+    /// repository]
     #[arg(long, value_name = "DIR", env = "CUDA_STAND_IN")]
     stand_in: Option<PathBuf>,
     /// Where it is built, once: 0.8 GB to fetch, 1.3 GB to keep [default: .downloads/cuda-stand-in]

@@ -1,5 +1,6 @@
-//! The stand-in: where its scripts are, how it is built, and how a program is started on it. Only what the machine lacks
-//! (the scripts, the network, room on the disk) lets the check be skipped; everything else that goes wrong is a failure.
+//! The stand-in: where its scripts are, how it is built, and how a program is started on it. Only
+//! what the machine lacks (the scripts, the network, room on the disk) lets the check be skipped;
+//! everything else that goes wrong is a failure.
 
 use std::env;
 use std::fmt;
