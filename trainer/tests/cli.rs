@@ -7,6 +7,8 @@
 
 #[path = "cli/compare.rs"]
 mod compare;
+#[path = "cli/numbers.rs"]
+mod numbers;
 #[path = "cli/place.rs"]
 mod place;
 #[path = "cli/store.rs"]

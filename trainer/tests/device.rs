@@ -336,6 +336,36 @@ fn a_head_that_diverges_ends_alone() {
     assert_near("last", &with.join("2"), &without.join("1"));
 }
 
+/// One step an epoch, and weights that are a hundred thousand times as large each time: the validation comes to it first.
+#[test]
+fn a_head_whose_validation_loss_is_nan_ends_alone() {
+    let (folder, store) = toy(100, StoreDtype::F16);
+    let mut runs: Vec<Planned> = [1, 2]
+        .map(|seed| planned("layer:1", settings(seed, 1e-3)))
+        .into();
+    runs[1].1.weight_decay = 1e8;
+    for (options, settings) in &mut runs {
+        options.classifier_size = 0;
+        settings.epochs = 20;
+        settings.schedule = ScheduleKind::Constant;
+        settings.batch_size = BatchSize::Sentences(1000);
+    }
+    let done = train(
+        folder.path(),
+        &store,
+        Where::Resident,
+        &runs,
+        &StopFlag::default(),
+    );
+    assert!(matches!(done[0], Ok(Outcome::Done)), "{:?}", done[0]);
+    let Err(TrainingError::Diverged { what, epoch, .. }) = &done[1] else {
+        panic!("{:?}", done[1])
+    };
+    assert_eq!(*what, "validation loss");
+    let (steps, scores) = measured(&folder.path().join("1"));
+    assert_eq!((steps.len(), scores.len()), (*epoch, epoch - 1));
+}
+
 #[test]
 fn heads_as_one_that_are_stopped_end_as_if_they_never_were() {
     let (folder, store) = toy(150, StoreDtype::F16);

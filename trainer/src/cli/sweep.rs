@@ -271,7 +271,7 @@ fn train_group(
             }
         }
     }
-    if !finish::finish(endings, splits, workers, stop)? {
+    if !finish::finish(endings, splits, workers, terminal, stop)? {
         failures.extend(ended.into_iter().map(|place| (place, Failure::Stopped)));
     }
     Ok(failures)

@@ -11,6 +11,7 @@ use shared::signals::StopFlag;
 use super::{EvaluationError, in_order, unless, values};
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
 use crate::head::AnyHead;
+use crate::metrics::number;
 
 /// Mean attention over the layers of one group of tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,7 @@ pub struct AttentionRow {
     /// How many tokens it is the mean of.
     pub tokens: usize,
     /// One weight for each stored layer; they add up to 1.
+    #[serde(deserialize_with = "number::or_nans")]
     pub weights: Vec<f64>,
 }
 

@@ -4,6 +4,7 @@
 mod attention;
 mod scores;
 
+use std::fmt;
 use std::ops::ControlFlow;
 
 use cache::LabelLevel;
@@ -69,6 +70,33 @@ pub struct Predictions {
     classes: Vec<usize>,
     /// Mean cross-entropy over what is labelled, in nats.
     pub loss: f64,
+    /// Where that is NaN or infinite, the labels that make it so.
+    pub non_finite: Option<NonFinite>,
+}
+
+/// Labels whose cross-entropy is NaN or infinite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NonFinite {
+    /// How many.
+    pub count: u32,
+    /// Of how many labels of the split.
+    pub labels: u32,
+    /// The first sentence that has one, counted from 0.
+    pub sentence: usize,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            count,
+            labels,
+            sentence,
+        } = self;
+        write!(
+            formatter,
+            "for {count} of {labels} labels, the first in sentence {sentence}"
+        )
+    }
 }
 
 impl Predictions {
@@ -112,6 +140,8 @@ struct Sums {
     classes: Vec<usize>,
     loss: f64,
     labelled: u32,
+    /// Of those labelled, how many have a loss that is NaN or infinite, and the first sentence with one.
+    non_finite: Option<(u32, usize)>,
 }
 
 impl<'h> Predicting<'h> {
@@ -120,6 +150,7 @@ impl<'h> Predicting<'h> {
             classes: vec![0; split.table.ids.len()],
             loss: 0.0,
             labelled: 0,
+            non_finite: None,
         };
         Self {
             heads,
@@ -149,18 +180,24 @@ impl Sums {
     /// Adds the logits `[rows, classes]` of a batch.
     fn take(&mut self, split: &LabelledSplit<'_>, batch: &Prepared<'_>, logits: &[f32]) {
         let classes = split.table.classes.len();
-        let rows = batch
-            .sentences
-            .iter()
-            .flat_map(|&sentence| match split.table.level {
+        let rows = batch.sentences.iter().flat_map(|&sentence| {
+            let rows = match split.table.level {
                 LabelLevel::Token => split.tokens(sentence),
                 LabelLevel::Sentence => sentence..sentence + 1,
-            });
-        for ((logits, &target), row) in logits.chunks_exact(classes).zip(&batch.targets).zip(rows) {
+            };
+            rows.map(move |row| (sentence, row))
+        });
+        let logits = logits.chunks_exact(classes);
+        for ((logits, &target), (sentence, row)) in logits.zip(&batch.targets).zip(rows) {
             self.classes[row] = largest(logits);
             if let Ok(target) = usize::try_from(target) {
-                self.loss += cross_entropy(logits, target);
+                let loss = cross_entropy(logits, target);
+                self.loss += loss;
                 self.labelled += 1;
+                if !loss.is_finite() {
+                    let (count, first) = self.non_finite.unwrap_or((0, sentence));
+                    self.non_finite = Some((count + 1, first));
+                }
             }
         }
     }
@@ -173,6 +210,11 @@ impl Sums {
             } else {
                 self.loss / f64::from(self.labelled)
             },
+            non_finite: self.non_finite.map(|(count, sentence)| NonFinite {
+                count,
+                labels: self.labelled,
+                sentence,
+            }),
         }
     }
 }

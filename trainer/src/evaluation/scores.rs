@@ -9,6 +9,7 @@ use shared::dataset::Task;
 use shared::spans::{Averages, SpanScores};
 
 use crate::batches::UNLABELLED;
+use crate::metrics::number;
 
 /// More classes than this are left to the report.
 const TABLE: usize = 40;
@@ -19,10 +20,13 @@ pub struct ClassScore {
     /// The class or span type; `micro` and `macro` for all together.
     pub name: String,
     /// Share of the predicted ones that are right.
+    #[serde(deserialize_with = "number::or_nan")]
     pub precision: f64,
     /// Share of the gold ones that were found.
+    #[serde(deserialize_with = "number::or_nan")]
     pub recall: f64,
     /// Harmonic mean of the two.
+    #[serde(deserialize_with = "number::or_nan")]
     pub f1: f64,
     /// Gold ones.
     pub support: u64,
@@ -43,10 +47,13 @@ pub struct Scores {
     /// Name of the number that counts: `F1` or `accuracy`.
     pub metric: String,
     /// The number that counts, between 0 and 1.
+    #[serde(deserialize_with = "number::or_nan")]
     pub value: f64,
     /// Mean cross-entropy over the labelled tokens or sentences, in nats.
+    #[serde(deserialize_with = "number::or_nan")]
     pub loss: f64,
     /// Share of words or sentences whose label is right.
+    #[serde(deserialize_with = "number::or_nan")]
     pub accuracy: f64,
     /// Over all spans; over all words or sentences where there are no spans.
     pub micro: ClassScore,
