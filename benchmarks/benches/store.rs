@@ -5,7 +5,7 @@
 use benchmarks::Sample;
 use cache::{Io, Store, StoreDtype, verify};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 /// The shape of `MiniLM`, about 107 MB.
 fn sample() -> Sample {
