@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use cache::{FieldDifference, Manifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::dataset::Task;
 use shared::exit::ExitStatus;
 use shared::files::write_atomic;
+use shared::tasks::Task;
 
 use crate::batches::BatchSize;
 use crate::head::HeadOptions;

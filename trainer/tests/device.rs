@@ -16,9 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{Io, Store, StoreDtype};
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
+use shared::tasks::Task;
 use shared::terminal::{Terminal, Verbosity};
 use store::{Recipe, build};
 use tch::Device;

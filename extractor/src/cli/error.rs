@@ -98,7 +98,7 @@ from!(
     crate::plan::PlanError,
     crate::predict::PredictError,
     crate::tokenizer::TokenizerError,
-    shared::dataset::DatasetError,
+    shared::datasets::DatasetError,
     shared::native::NativeError,
 );
 

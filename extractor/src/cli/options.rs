@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use cache::{ByteLimits, Codec, LongPolicy, StoreDtype};
 use clap::{Args, ValueEnum};
-use shared::dataset::{Column, Format, SplitName, Task};
+use shared::datasets::{Column, Format, SplitName};
 use shared::device::DeviceChoice;
+use shared::tasks::Task;
 
 use crate::encoder::{ComputeDtype, LayerSelection, RowsOn};
 

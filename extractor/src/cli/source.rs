@@ -1,6 +1,6 @@
 //! What `--model` and `--dataset` name: a folder or a file on disk, else a name on the hub.
 
-use shared::dataset::{Dataset, Source};
+use shared::datasets::{Dataset, Source};
 use shared::signals::StopFlag;
 use shared::terminal::Terminal;
 

@@ -154,7 +154,7 @@ fn logits(
     );
     let mut value = match settings.level {
         Level::Token => features.to_owned(),
-        Level::Sequence => {
+        Level::Sentence => {
             let mean = nodes.apply("MatMul", "rows.mean", &[&rows.share, features])?;
             nodes.by("Squeeze", "rows.features", &mean, &[1], vec![])?
         }
@@ -174,7 +174,7 @@ fn close(builder: Builder, settings: &Settings) -> Result<Model, GraphError> {
     let classes = size(settings.classes);
     let shape: &[i64] = match settings.level {
         Level::Token => &[-1, -1, classes],
-        Level::Sequence => &[-1, classes],
+        Level::Sentence => &[-1, classes],
     };
     let logits = outlet(LOGITS, TensorElementType::Float32, shape);
     builder.close(vec![ids(INPUT_IDS), ids(ATTENTION_MASK)], vec![logits])

@@ -18,4 +18,5 @@ mod tests;
 pub use graph::{ATTENTION_MASK, LOGITS, build};
 pub use parameters::Parameters;
 pub use run::{Run, RunError};
-pub use settings::{HeadKind, Level, Settings};
+pub use settings::{HeadKind, Settings};
+pub use shared::tasks::Level;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use cache::Manifest;
 use serde::Deserialize;
-use shared::dataset::Task;
 use shared::exit::ExitStatus;
+use shared::tasks::Task;
 
 use super::{Parameters, Settings};
 use crate::checkpoint::CheckpointError;

@@ -1,6 +1,7 @@
 //! What a head's names, shapes and logits depend on, as `config.json` of a run says it.
 
 use serde::Deserialize;
+use shared::tasks::Level;
 
 /// Which head.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -45,16 +46,6 @@ impl TryFrom<String> for HeadKind {
     }
 }
 
-/// What gets a class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Every token.
-    Token,
-    /// Every sentence.
-    Sequence,
-}
-
 /// The `head` of `config.json`; what only training needs is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Settings {
@@ -77,6 +68,7 @@ pub struct Settings {
     /// Width of the classifier's inner layer; 0 for a single layer.
     pub classifier_size: usize,
     /// What gets a class.
+    #[serde(with = "shared::heads::level")]
     pub level: Level,
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use shared::dataset::{Column, Dataset, Source, SplitName};
+use shared::datasets::{Column, Dataset, Source, SplitName};
 
 use super::cache::{Kind, Repository};
 use super::client::Client;

@@ -16,7 +16,8 @@ pub(crate) mod splits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use shared::dataset::{Dataset, Sentences, Source, Split, SplitName};
+use shared::datasets::{Dataset, Sentences, Source, Split, SplitName};
+use shared::tasks::Level;
 
 pub use error::ParquetError;
 pub use features::Classes;
@@ -168,7 +169,7 @@ pub fn load(
     };
     let mut notes = BTreeSet::new();
     let mut parts = Vec::new();
-    let mut texts = false;
+    let mut level = Level::Token;
     let mut declared: Option<Vec<String>> = None;
     for (name, paths) in files {
         let mut sentences = Sentences::default();
@@ -176,7 +177,7 @@ pub fn load(
         for path in paths {
             let file = File::open(path, classes)?;
             let choice = file.choose(wishes)?;
-            texts = choice.labels_texts();
+            level = choice.level();
             notes.insert(format!(
                 "words are in column `{}`, labels in `{}`",
                 choice.tokens(),
@@ -206,7 +207,7 @@ pub fn load(
     Ok(Dataset::from_splits(
         id,
         source,
-        texts,
+        level,
         declared,
         parts,
         notes.into_iter().collect(),

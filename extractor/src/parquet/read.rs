@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use shared::dataset::Sentences;
+use shared::datasets::Sentences;
+use shared::tasks::Level;
 
 use super::bytes::FileBytes;
 use super::cells::{Cell, CellError, Cells};
@@ -38,8 +39,13 @@ pub(super) struct File<'a> {
 }
 
 impl Choice {
-    pub(super) fn labels_texts(&self) -> bool {
-        self.tokens.kind == Kind::Text
+    /// What has a label: each word, or each text.
+    pub(super) fn level(&self) -> Level {
+        if self.tokens.kind == Kind::Text {
+            Level::Sentence
+        } else {
+            Level::Token
+        }
     }
 
     pub(super) fn tokens(&self) -> &str {

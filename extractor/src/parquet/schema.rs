@@ -4,7 +4,8 @@ use std::path::Path;
 
 use parquet::basic::{LogicalType, Type as Physical};
 use parquet::schema::types::SchemaDescriptor;
-use shared::dataset::{Column, Task};
+use shared::datasets::Column;
+use shared::tasks::Task;
 
 use super::{Classes, ParquetError};
 
@@ -177,11 +178,9 @@ fn usual_tokens(lists: bool) -> &'static [&'static str] {
 
 fn usual_labels(task: Option<Task>, lists: bool) -> &'static [&'static str] {
     match task {
-        Some(Task::Ner) => &["ner_tags", "ner", "entities", "tags", "labels", "label"],
-        Some(Task::Pos) => &["upos", "pos_tags", "pos", "xpos", "tags", "labels", "label"],
-        Some(Task::Chunk) => &["chunk_tags", "chunk", "chunks", "tags", "labels", "label"],
+        Some(task) => task.description().label_columns,
         None if lists => &TAGS,
-        Some(Task::Sequence) | None => &LABELS,
+        None => &LABELS,
     }
 }
 

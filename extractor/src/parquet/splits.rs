@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 /// A file's place in a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use extractor::parquet::{Classes, Files, ParquetError, find, load};
-use shared::dataset::{Column, Dataset, Source, SplitName, Task};
+use shared::datasets::{Column, Dataset, Source, SplitName};
+use shared::tasks::Task;
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

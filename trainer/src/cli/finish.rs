@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::files::write_atomic;
 use shared::signals::StopFlag;
 use shared::terminal::Terminal;

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use cache::LabelLevel;
 use serde::{Deserialize, Serialize};
 use shared::signals::StopFlag;
+use shared::tasks::Level;
 
 use super::{EvaluationError, in_order, unless, values};
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
@@ -96,8 +96,8 @@ impl Attending<'_> {
                 self.kinds.add(kind(before, word), weights);
                 before = word;
                 let class = match split.table.level {
-                    LabelLevel::Token => i64::from(split.table.ids[token]),
-                    LabelLevel::Sentence => batch.targets[index],
+                    Level::Token => i64::from(split.table.ids[token]),
+                    Level::Sentence => batch.targets[index],
                 };
                 if let Ok(class) = usize::try_from(class) {
                     self.classes.add(class, weights);

@@ -7,18 +7,16 @@ mod scores;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use cache::LabelLevel;
-use shared::classes::largest;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
+use shared::tasks::Level;
 use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
 use crate::head::{self, AnyHead, HeadError};
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
-pub(crate) use scores::or_outside;
-pub use scores::{ClassScore, Confusion, Labelled, Scores, scored_by_spans};
+pub use scores::{ClassScore, Confusion, Labelled, Scores};
 
 /// Why a head cannot be run over a split.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +33,7 @@ pub enum EvaluationError {
     OfAll {
         /// What failed.
         why: String,
-        /// Who is to mend it.
+        /// The exit status that this error ends the program with.
         status: ExitStatus,
     },
     /// A tensor cannot be read.
@@ -44,7 +42,7 @@ pub enum EvaluationError {
 }
 
 impl EvaluationError {
-    /// Who is to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -101,7 +99,7 @@ impl fmt::Display for NonFinite {
 
 impl Predictions {
     /// The predicted label of each word (or of the sentence), sentence by sentence. A word that the encoder
-    /// never saw, because it has no sub-word or was cut off, is [`crate::batches::UNLABELLED`].
+    /// never saw, because it has no sub-word or was cut off, is [`UNLABELLED`](shared::tasks::UNLABELLED).
     #[must_use]
     pub fn labels<'s>(&self, split: &LabelledSplit<'s>) -> Vec<Vec<&'s str>> {
         let names = &split.table.classes;
@@ -180,16 +178,17 @@ impl Sums {
     /// Adds the logits `[rows, classes]` of a batch.
     fn take(&mut self, split: &LabelledSplit<'_>, batch: &Prepared<'_>, logits: &[f32]) {
         let classes = split.table.classes.len();
+        let decoding = split.table.task.description().decoding;
         let rows = batch.sentences.iter().flat_map(|&sentence| {
             let rows = match split.table.level {
-                LabelLevel::Token => split.tokens(sentence),
-                LabelLevel::Sentence => sentence..sentence + 1,
+                Level::Token => split.tokens(sentence),
+                Level::Sentence => sentence..sentence + 1,
             };
             rows.map(move |row| (sentence, row))
         });
         let logits = logits.chunks_exact(classes);
         for ((logits, &target), (sentence, row)) in logits.zip(&batch.targets).zip(rows) {
-            self.classes[row] = largest(logits);
+            self.classes[row] = decoding.class(logits);
             if let Ok(target) = usize::try_from(target) {
                 let loss = cross_entropy(logits, target);
                 self.loss += loss;

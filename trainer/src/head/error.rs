@@ -1,6 +1,7 @@
 //! What can be wrong with a head: options that do not fit the store, or a batch that does not fit the head.
 
 use shared::exit::ExitStatus;
+use shared::tasks::NO_TARGET;
 
 use crate::activations::BatchError;
 
@@ -52,7 +53,7 @@ pub enum HeadError {
         got: usize,
     },
     /// A target that is no class.
-    #[error("target {got} is none of the head's {classes} classes (-100 means: no label)")]
+    #[error("target {got} is none of the head's {classes} classes ({NO_TARGET} means: no label)")]
     Class {
         /// The target.
         got: i64,

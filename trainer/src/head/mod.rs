@@ -25,8 +25,9 @@ mod tokens;
 use std::collections::BTreeSet;
 
 pub use error::HeadError;
-pub use options::{HeadKind, HeadOptions, Level};
+pub use options::{HeadKind, HeadOptions};
 pub use random::Dropout;
+pub use shared::tasks::Level;
 use tch::{Device, Tensor};
 pub use tokens::Tokens;
 
@@ -35,7 +36,7 @@ use classifier::Classifier;
 use parameters::Builder;
 
 /// A target that says: no label here.
-pub const NO_LABEL: i64 = -100;
+pub use shared::tasks::NO_TARGET as NO_LABEL;
 
 /// Losses and gradients that may still be in the making on a device.
 pub struct Losses {

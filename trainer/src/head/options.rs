@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use shared::tasks::Level;
 
 use super::HeadError;
 
@@ -91,16 +92,6 @@ impl From<HeadKind> for String {
     }
 }
 
-/// What gets a class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Every token.
-    Token,
-    /// Every sentence: the mean of its tokens' features is classified.
-    Sequence,
-}
-
 /// Everything that a head's parameters' names and shapes depend on, and its dropout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadOptions {
@@ -124,7 +115,8 @@ pub struct HeadOptions {
     pub dropout: f64,
     /// Width of the classifier's inner layer; 0 for a single layer.
     pub classifier_size: usize,
-    /// What gets a class.
+    /// What gets a class: every token, or every sentence, by the mean of its tokens' features.
+    #[serde(with = "shared::heads::level")]
     pub level: Level,
 }
 

@@ -37,7 +37,7 @@ fn logits_of<H: Head + ?Sized>(
     let features = head.features(&read, &tokens, None)?;
     let features = match common.options.level {
         Level::Token => features,
-        Level::Sequence => sentence_means(&features, batch, part)?,
+        Level::Sentence => sentence_means(&features, batch, part)?,
     };
     Ok(common.classifier.forward(&features)?)
 }
@@ -54,7 +54,7 @@ pub(super) fn losses_and_gradients<H: Head + ?Sized>(
     let parts = in_parts(head, batch, |head, part| {
         let rows = match head.options().level {
             Level::Token => part.tokens(),
-            Level::Sequence => part.sentences(),
+            Level::Sentence => part.sentences(),
         };
         let before = if only_labelled(head) {
             count(&targets[..rows.start])
@@ -125,7 +125,7 @@ fn of_part<H: Head + ?Sized>(
     let features = head.features(&read, &tokens, dropout)?;
     let features = match common.options.level {
         Level::Token => features,
-        Level::Sequence => sentence_means(&features, batch, part)?,
+        Level::Sentence => sentence_means(&features, batch, part)?,
     };
     // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
     let (features, places) = if only_labelled {
@@ -242,7 +242,7 @@ fn only_labelled<H: Head + ?Sized>(head: &H) -> bool {
 fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Result<(), HeadError> {
     let expected = match head.options().level {
         Level::Token => batch.tokens(),
-        Level::Sequence => batch.whole().sentences().len(),
+        Level::Sentence => batch.whole().sentences().len(),
     };
     if targets.len() != expected {
         return Err(HeadError::Targets {

@@ -1,6 +1,6 @@
 //! Losses that are NaN or infinite, wherever they come from: trainings end with a word, and what is written can be read.
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 use crate::place::{Place, json, told};
 use crate::store::Recipe;

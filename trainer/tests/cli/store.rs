@@ -8,7 +8,8 @@ use cache::{
     DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LayerStatistics, LongPolicy, Manifest,
     ModelIdentity, PartStatistics, SplitTables, StoreDtype,
 };
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 
 const LAYERS: usize = 3;
 const HIDDEN: usize = 8;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use fs_err as fs;
 use serde_json::Value;
-use shared::dataset::Dataset;
+use shared::datasets::Dataset;
 
 use super::data;
 use super::log::Measurement;

@@ -14,7 +14,7 @@ mod layout;
 mod lines;
 mod sentences;
 mod source;
-mod task;
+mod split;
 
 use std::path::PathBuf;
 
@@ -25,9 +25,10 @@ pub use format::Format;
 pub use lines::{Line, Lines, is_blank};
 pub use sentences::{Sentence, Sentences};
 pub use source::{Column, Source};
-pub use task::{SplitName, Task};
+pub use split::SplitName;
 
-use crate::labels::Scheme;
+use crate::tasks::schemes::Scheme;
+use crate::tasks::{Level, Task};
 
 /// One split of a data set.
 #[derive(Debug, Clone)]
@@ -59,20 +60,20 @@ pub struct Dataset {
 
 impl Dataset {
     /// Puts a data set together from splits that something else than [`Source::load`] read; what `source` says of task
-    /// and seed holds. `texts` when there is one label a text, `declared` the classes in the order that the data state.
+    /// and seed holds. `level` says what has a label, `declared` are the classes in the order that the data state.
     ///
     /// # Errors
     /// [`DatasetError`] when the labels do not fit the task.
     pub fn from_splits(
         id: impl Into<String>,
         source: &Source,
-        texts: bool,
+        level: Level,
         declared: Option<Vec<String>>,
         mut splits: Vec<Split>,
         mut notes: Vec<String>,
     ) -> Result<Self, DatasetError> {
         notes.extend(holdout::fill(&mut splits, source.seed));
-        let mut dataset = interpret::dataset(id.into(), source.task, texts, splits, notes)?;
+        let mut dataset = interpret::dataset(id.into(), source.task, level, splits, notes)?;
         // Tags that another scheme's were turned into may be none of the declared ones.
         if let Some(declared) = declared
             && dataset.classes.iter().all(|class| declared.contains(class))

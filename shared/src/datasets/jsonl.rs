@@ -7,12 +7,23 @@ use serde_json::{Map, Value};
 use super::delimited::{LABEL_NAMES, TEXT_NAMES, add_text};
 use super::lines::{Line, Lines, is_blank};
 use super::source::LabelledFile;
-use super::{Column, DatasetError, LineError, Sentences, Source, Task};
+use super::{Column, DatasetError, LineError, Sentences, Source};
+use crate::tasks::{Level, Task};
 
 const TOKEN_NAMES: [&str; 4] = ["tokens", "words", "token", "word"];
-const NER_NAMES: [&str; 4] = ["ner_tags", "tags", "ner", "labels"];
-const POS_NAMES: [&str; 4] = ["pos_tags", "upos", "pos", "xpos"];
-const CHUNK_NAMES: [&str; 2] = ["chunk_tags", "chunks"];
+/// Names of the labels of words, where nobody said the task.
+const TAG_NAMES: [&str; 10] = [
+    "ner_tags",
+    "tags",
+    "ner",
+    "labels",
+    "pos_tags",
+    "upos",
+    "pos",
+    "xpos",
+    "chunk_tags",
+    "chunks",
+];
 
 /// A file of objects whose fields are known.
 #[derive(Debug)]
@@ -150,12 +161,12 @@ impl JsonLines {
 
 /// The names under which labels are looked for, best first.
 fn label_names(texts: bool, task: Option<Task>) -> Vec<&'static str> {
-    match task {
-        _ if texts => LABEL_NAMES.to_vec(),
-        Some(Task::Pos) => [POS_NAMES.as_slice(), &NER_NAMES].concat(),
-        Some(Task::Chunk) => [CHUNK_NAMES.as_slice(), &NER_NAMES].concat(),
-        _ => [NER_NAMES.as_slice(), &POS_NAMES, &CHUNK_NAMES].concat(),
+    if texts {
+        return LABEL_NAMES.to_vec();
     }
+    let own = task.filter(|task| task.labels_words());
+    let own = own.map_or(&[][..], |task| task.description().label_columns);
+    [own, &TAG_NAMES].concat()
 }
 
 fn parse(line: &Line<'_>) -> Result<Map<String, Value>, DatasetError> {
@@ -188,8 +199,12 @@ impl LabelledFile for JsonLines {
         (self.token.clone(), self.label.clone())
     }
 
-    fn labels_texts(&self) -> bool {
-        self.texts
+    fn level(&self) -> Level {
+        if self.texts {
+            Level::Sentence
+        } else {
+            Level::Token
+        }
     }
 
     fn read(&self, _notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::spans::{Averages, Counts, SpanScores, scores_ratio};
+use super::spans::{Averages, Counts, SpanScores, scores_ratio};
 
 /// Labels compared one by one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -19,13 +19,9 @@ impl LabelScores {
     /// Adds the labels of one sentence.
     pub fn add(&mut self, gold: &[&str], predicted: &[&str]) {
         for (gold, predicted) in gold.iter().zip(predicted) {
-            let right = u64::from(gold == predicted);
             self.total += 1;
-            self.correct += right;
-            let counts = self.classes.counts(gold);
-            counts.gold += 1;
-            counts.correct += right;
-            self.classes.counts(predicted).predicted += 1;
+            self.correct += u64::from(gold == predicted);
+            self.classes.add_label(gold, predicted);
         }
     }
 

@@ -10,7 +10,8 @@ use super::columns::ColumnFile;
 use super::delimited::Table;
 use super::discovery;
 use super::jsonl::JsonLines;
-use super::{Dataset, DatasetError, Format, Sentences, Split, SplitName, Task, holdout, interpret};
+use super::{Dataset, DatasetError, Format, Sentences, Split, SplitName, holdout, interpret};
+use crate::tasks::{Level, Task};
 
 /// A column, by its place or its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +64,8 @@ pub struct Source {
 pub(super) trait LabelledFile {
     /// The columns or fields of words and labels, equal in all files of a data set.
     fn columns(&self) -> (String, String);
-    /// Whether there is one label a text, not a word.
-    fn labels_texts(&self) -> bool;
+    /// What has a label: each word, or each text.
+    fn level(&self) -> Level;
     /// Reads all sentences, one at least; adds to `notes` what was guessed or left out and may surprise.
     fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError>;
 }
@@ -88,7 +89,7 @@ impl Source {
         let mut splits: Vec<Split> = Vec::new();
         let mut notes = Vec::new();
         let mut columns = None;
-        let mut texts = false;
+        let mut level = Level::Token;
         for (name, path) in found.files {
             let file = self.open(&path)?;
             let got = file.columns();
@@ -98,7 +99,7 @@ impl Source {
                 }
                 _ => columns = Some(got),
             }
-            texts = file.labels_texts();
+            level = file.level();
             let mut told = Vec::new();
             let sentences = file.read(&mut told)?;
             if sentences.lost_words() > 0 {
@@ -118,7 +119,7 @@ impl Source {
             });
         }
         notes.extend(holdout::fill(&mut splits, self.seed));
-        interpret::dataset(found.id, self.task, texts, splits, notes)
+        interpret::dataset(found.id, self.task, level, splits, notes)
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn LabelledFile>, DatasetError> {

@@ -11,6 +11,7 @@ use super::layout::{Layout, is_boundary};
 use super::lines::{Line, Lines, is_blank};
 use super::source::LabelledFile;
 use super::{DatasetError, Format, LineError, Sentences, Source};
+use crate::tasks::Level;
 
 /// A column file whose columns are known.
 #[derive(Debug)]
@@ -88,8 +89,8 @@ impl LabelledFile for ColumnFile {
         (self.layout.token.to_string(), self.layout.label.to_string())
     }
 
-    fn labels_texts(&self) -> bool {
-        false
+    fn level(&self) -> Level {
+        Level::Token
     }
 
     fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {

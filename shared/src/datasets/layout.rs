@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::lines::{Lines, is_blank};
-use super::{Column, DatasetError, Format, LineError, Source, Task};
-use crate::labels::is_span_tag;
+use super::{Column, DatasetError, Format, LineError, Source};
+use crate::tasks::Task;
+use crate::tasks::schemes::is_span_tag;
+use crate::tasks::spans::scores_ratio;
 
 /// So many lines of words are looked at.
 const SAMPLE: usize = 20_000;
@@ -330,7 +332,7 @@ impl Rows<'_> {
     fn share(&self, column: usize, is_so: impl Fn(&str) -> bool) -> f64 {
         let total = self.values(column).count() as u64;
         let so = self.values(column).filter(|value| is_so(value)).count() as u64;
-        crate::spans::scores_ratio(so, total)
+        scores_ratio(so, total)
     }
 
     /// Whether the first column counts the words of each sentence from 1; `8-9` and `8.1` may stand between.
@@ -368,18 +370,24 @@ impl Rows<'_> {
         let tags: Vec<usize> = candidates()
             .filter(|column| self.share(*column, is_span_tag) > 0.95)
             .collect();
-        let phrases = |column: &usize| {
-            self.values(*column)
-                .any(|tag| tag.ends_with("-NP") || tag.ends_with("-VP"))
+        let typical = |task: Task, column: usize| {
+            let mut labels = self.values(column);
+            labels.any(|label| task.is_typical(label))
         };
         let found = match task {
             _ if tags.is_empty() && self.columns == CONLLU.len() && id.is_some() => Some(3),
-            Some(Task::Pos) => candidates().rfind(|column| {
-                !tags.contains(column)
-                    && self.share(*column, |value| value != "-" && value != "_") > 0.5
-            }),
-            Some(Task::Chunk) => tags.iter().copied().find(phrases).or(tags.last().copied()),
-            _ => tags.last().copied(),
+            Some(task) if task.labels_words() && !task.has_spans() => {
+                candidates().rfind(|column| {
+                    !tags.contains(column)
+                        && self.share(*column, |value| value != "-" && value != "_") > 0.5
+                })
+            }
+            Some(task) => {
+                let mut tags = tags.iter().copied();
+                let last = tags.clone().next_back();
+                tags.find(|column| typical(task, *column)).or(last)
+            }
+            None => tags.last().copied(),
         };
         found.unwrap_or(last)
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 pub struct Sentence {
     /// The words.
     pub words: Vec<String>,
-    /// One label a word; for [`Task::Sequence`](super::Task::Sequence) exactly one.
+    /// One label a word; for tasks that label texts exactly one.
     pub labels: Vec<String>,
     /// The line of the file on which it begins, from 1.
     pub line: usize,

@@ -98,6 +98,14 @@ impl SpanScores {
         }
     }
 
+    /// Adds one label that is compared by itself.
+    pub(crate) fn add_label(&mut self, gold: &str, predicted: &str) {
+        let counts = self.counts(gold);
+        counts.gold += 1;
+        counts.correct += u64::from(gold == predicted);
+        self.counts(predicted).predicted += 1;
+    }
+
     /// The counts of one type, to be changed.
     pub(crate) fn counts(&mut self, kind: &str) -> &mut Counts {
         self.types.entry(kind.to_owned()).or_default()

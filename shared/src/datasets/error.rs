@@ -98,13 +98,21 @@ pub enum DatasetError {
         /// The columns of that one.
         expected: String,
     },
+    /// Labels that no task has.
+    #[error("{}: no task is known for labels of this kind ({found}); name one with --task", .path.display())]
+    NoTask {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
     /// A task that the labels do not fit.
     #[error("{}: the task {task} needs {needed}, but the file has {found}; choose another --task, or mend the labels", .path.display())]
     Task {
         /// The file.
         path: PathBuf,
         /// The task that was asked for.
-        task: super::Task,
+        task: crate::tasks::Task,
         /// What the task needs.
         needed: &'static str,
         /// What is there.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::lines::{Line, Lines};
 use super::source::LabelledFile;
-use super::{Column, DatasetError, Format, LineError, Sentences, Source, Task};
+use super::{Column, DatasetError, Format, LineError, Sentences, Source};
+use crate::tasks::{Level, Task};
 
 /// What headers and JSON objects call the text and its label.
 pub(super) const TEXT_NAMES: [&str; 8] = [
@@ -65,7 +66,8 @@ impl Table {
             .collect();
         let labelled = position(&names, source.label_column.as_ref(), &LABEL_NAMES).is_some();
         let texts = position(&names, source.token_column.as_ref(), &TEXT_NAMES).is_some();
-        Ok(source.task == Some(Task::Sequence) || (labelled && texts))
+        // A task that labels words was ruled out above.
+        Ok(source.task.is_some() || (labelled && texts))
     }
 
     pub(super) fn open(path: &Path, format: Format, source: &Source) -> Result<Self, DatasetError> {
@@ -143,8 +145,8 @@ impl LabelledFile for Table {
         )
     }
 
-    fn labels_texts(&self) -> bool {
-        true
+    fn level(&self) -> Level {
+        Level::Sentence
     }
 
     fn read(&self, _notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
