@@ -14,7 +14,6 @@ use shared::datasets::Dataset;
 use super::data;
 use super::log::Measurement;
 use super::measure::{self, Ran};
-use super::sweep;
 use crate::demo;
 use crate::project::Project;
 
@@ -65,6 +64,11 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     /// A script of the PyTorch side.
+    /// The folder of the data of one size, and of what is made of them.
+    pub(super) fn data(&self, size: Size) -> PathBuf {
+        self.work.join(format!("data-{size}"))
+    }
+
     pub(super) fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(self.project.root().join("benchmarks/pytorch").join(name));
@@ -135,7 +139,7 @@ pub(super) fn comparison<'a>(
     sentences: &Dataset,
     words: usize,
 ) -> Result<Vec<Case<'a>>> {
-    let folder = place.work.join(format!("data-{size}"));
+    let folder = place.data(size);
     data::write(sentences, words, &folder)?;
     let name = |what: &str| format!("{size}/{what}");
     let pytorch = |script: &'static str, arguments: &[&str]| {
@@ -185,7 +189,6 @@ pub(super) fn comparison<'a>(
     cases.push(Case::new(name("train/ours"), move || {
         training(place, &store, place.threads, EPOCHS)
     }));
-    cases.extend(sweep::cases(place, size, &folder));
     let (encoder, store) = (model.to_owned(), folder);
     cases.push(Case::new(name("job/ours"), move || {
         let extracted = extraction(place, &encoder, &store, place.threads)?;
