@@ -63,12 +63,12 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// A script of the PyTorch side.
     /// The folder of the data of one size, and of what is made of them.
     pub(super) fn data(&self, size: Size) -> PathBuf {
         self.work.join(format!("data-{size}"))
     }
 
+    /// A script of the PyTorch side.
     pub(super) fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(self.project.root().join("benchmarks/pytorch").join(name));
