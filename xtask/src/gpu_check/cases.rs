@@ -304,18 +304,15 @@ fn several_gpus(inputs: &Inputs, offered: &Offered) -> Vec<Case> {
     let train = trainer(inputs, "f16", "--epochs 1 --out runs --device cuda:1");
     let sweep = trainer(inputs, "f16", "sweep --out runs --device cuda:0,1")
         .path("--config", &inputs.heads);
-    let [extractor_takes, trainer_takes] = offered.several_gpus;
+    let both = Expected::DoneOn(&[0, 1]);
     let mut cases = vec![
         Case::new("extract on the second GPU", extraction("cuda:1")).expect(Expected::DoneOn(&[1])),
+        Case::new("extract on both GPUs", extraction("cuda:0,1")).expect(both.clone()),
+        Case::new("extract on all GPUs", extraction("cuda:all")).expect(both.clone()),
         Case::new("train on the second GPU", vec![train]).expect(Expected::DoneOn(&[1])),
     ];
-    if extractor_takes {
-        let both = Case::new("extract on two GPUs", extraction("cuda:0,1"));
-        cases.push(both.expect(Expected::DoneOn(&[0, 1])));
-    }
-    if trainer_takes {
-        let both = Case::new("sweep on two GPUs", vec![sweep]);
-        cases.push(both.expect(Expected::DoneOn(&[0, 1])));
+    if offered.sweep_on_several_gpus {
+        cases.push(Case::new("sweep on both GPUs", vec![sweep]).expect(both));
     }
     cases.into_iter().map(|case| case.gpus(2)).collect()
 }

@@ -14,31 +14,34 @@ pub(super) struct Offered {
     pub(super) store_dtypes: Vec<String>,
     /// Heads with their layers filled in.
     pub(super) heads: Vec<String>,
-    /// Whether each program takes several GPUs.
-    pub(super) several_gpus: [bool; 2],
+    /// Whether a sweep takes several GPUs.
+    pub(super) sweep_on_several_gpus: bool,
 }
 
 impl Offered {
     /// Asks the built programs.
     pub(super) fn ask(machine: &Machine) -> Result<Self> {
-        let [extractor, trainer] = [Program::Extractor, Program::Trainer].map(|program| {
-            let step = Step::new(program).with("--help");
+        let help = |program, command: &str| {
+            let step = Step::new(program).with(command).with("--help");
             let output = machine.command(&step, true).output()?;
             anyhow::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        });
-        Self::read(&extractor?, &trainer?)
+        };
+        Self::read(
+            &help(Program::Extractor, "")?,
+            &help(Program::Trainer, "")?,
+            &help(Program::Trainer, "sweep")?,
+        )
     }
 
-    fn read(extractor: &str, trainer: &str) -> Result<Self> {
+    fn read(extractor: &str, trainer: &str, sweep: &str) -> Result<Self> {
         let of = |help: &str, option: &str| {
             section(help, option).with_context(|| format!("--help has no {option}"))
         };
-        let several = |help: &str| of(help, "--device").map(|text| text.contains("0,1"));
         let offered = Self {
             dtypes: values(&of(extractor, "--dtype")?),
             store_dtypes: values(&of(extractor, "--store-dtype")?),
             heads: heads(&of(trainer, "--head")?),
-            several_gpus: [several(extractor)?, several(trainer)?],
+            sweep_on_several_gpus: of(sweep, "--device")?.contains("cuda:all"),
         };
         for (what, found, known) in [
             ("--dtype", &offered.dtypes, "f16"),
@@ -141,7 +144,11 @@ Encoding:
           f16, bf16]
 
       --device <DEVICE>
-          auto, cpu, cuda, cuda:N, cuda:0,1 or cuda:all
+          auto, cpu, cuda or cuda:N
+";
+    const SWEEP: &str = "
+Machine:
+      --device <DEVICE>  auto, cpu, cuda:N, or several GPUs as cuda:N,M or cuda:all [default: auto]
 ";
     const TRAINER: &str = "
 Head:
@@ -150,14 +157,11 @@ Head:
           concat:A,B,C
 
           [default: adapter]
-
-  -d, --device <DEVICE>
-          auto, cpu, cuda or cuda:N
 ";
 
     #[test]
     fn what_is_offered_is_read_from_the_help() {
-        let offered = Offered::read(EXTRACTOR, TRAINER).unwrap();
+        let offered = Offered::read(EXTRACTOR, TRAINER, SWEEP).unwrap();
         assert_eq!(offered.dtypes, ["f32", "f16", "bf16"]);
         assert_eq!(offered.store_dtypes, ["f16", "bf16", "i8"]);
         let heads = [
@@ -168,13 +172,17 @@ Head:
             "concat:0,1",
         ];
         assert_eq!(offered.heads, heads);
-        assert_eq!(offered.several_gpus, [true, false]);
+        assert!(offered.sweep_on_several_gpus);
     }
 
     #[test]
     fn help_that_cannot_be_read_is_an_error_and_not_a_check_of_nothing() {
-        let error = Offered::read(EXTRACTOR, &TRAINER.replace("adapter, ", "See below: "));
+        let error = Offered::read(
+            EXTRACTOR,
+            &TRAINER.replace("adapter, ", "See below: "),
+            SWEEP,
+        );
         assert!(error.unwrap_err().to_string().contains("--head"));
-        assert!(Offered::read(EXTRACTOR, "").is_err());
+        assert!(Offered::read(EXTRACTOR, "", SWEEP).is_err());
     }
 }
