@@ -1,8 +1,10 @@
-//! The CRC-32C of bytes whose pieces were checked one by one: rows of a chunk arrive in any order, and a piece is in the
-//! processor's cache only while it is written; reading a file again for its checksums would cost more than writing it.
+//! The CRC-32C of bytes whose pieces were checked one by one: rows of a chunk arrive in any order,
+//! and a piece is in the CPU's cache only while it is written; reading a file again for its
+//! checksums costs as much as writing it.
 //!
-//! A CRC is what is left of a polynomial over GF(2) when it is divided by another one. Bytes that follow multiply what stands
-//! before them by a power of x, and a table of powers makes that some ten multiplications, a fraction of a microsecond.
+//! A CRC is what is left of a polynomial over GF(2) when it is divided by another one. Bytes that
+//! follow multiply what stands before them by a power of x, and a table of powers makes that some
+//! ten multiplications, a fraction of a microsecond.
 
 /// The polynomial of CRC-32C without its highest term, the lowest bit being that of x^31.
 const POLYNOMIAL: u32 = 0x82f6_3b78;

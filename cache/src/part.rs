@@ -1,6 +1,8 @@
-//! Writing one part: rows in any order into temporary files, which get their checksums and their names at the end.
+//! Writing one part: rows in any order into temporary files, which get their checksums and their
+//! names at the end.
 //!
-//! Files are written, synced and named side by side. Which thread does what makes no difference to the bytes.
+//! Files are written, synced and named side by side. Which thread does what makes no difference to
+//! the bytes.
 
 mod draft;
 mod written;
@@ -19,11 +21,12 @@ use crate::record::{FileRecord, PartRecord, record_path};
 use crate::writer::{Target, is_temporary};
 use crate::{Part, PartStatistics, SplitLayout, StoreError};
 
-/// Files that are synced or named at once: a network file system takes its time for each, not for all.
+/// Files that are synced or named at once: a network file system takes its time for each, not for
+/// all.
 const SYNCED_AT_ONCE: usize = 16;
 
-/// Of the files that the process may have open, one in so many stays open for a part: parts are written while others are
-/// sealed, and there is more than a store to be open.
+/// Of the files that the process may have open, one in so many stays open for a part: parts are
+/// written while others are sealed, and there is more than a store to be open.
 const SHARE_OF_OPEN_FILES: u64 = 4;
 
 /// Writes the rows of one part. Dropped before [`PartWriter::finish`], it leaves nothing behind.
@@ -38,7 +41,8 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    /// Claims the part and sweeps what dead owners left of it. A file takes its space on the disk when its first row comes.
+    /// Claims the part and sweeps what dead owners left of it. A file takes its space on the disk
+    /// when its first row comes.
     pub(crate) fn begin(
         target: Arc<Target>,
         layout: SplitLayout,
@@ -72,7 +76,8 @@ impl PartWriter {
         &self.part
     }
 
-    /// Removes temporary files of the part's files: whoever wrote them is dead, or this process would not own them.
+    /// Removes temporary files of the part's files: whoever wrote them is dead, or this process
+    /// would not own them.
     fn sweep(&self) -> Result<(), StoreError> {
         let folder = self
             .target
@@ -103,8 +108,9 @@ impl PartWriter {
         }
     }
 
-    /// Writes consecutive rows `[n, layers, hidden]` in the store's number format, the first being token
-    /// `first_token` of the split. Rows outside the part are left out: a sequence may reach over its edges.
+    /// Writes consecutive rows `[n, layers, hidden]` in the store's number format, the first being
+    /// token `first_token` of the split. Rows outside the part are left out: a sequence may reach
+    /// over its edges.
     ///
     /// # Errors
     /// [`StoreError::Rows`] for a broken row, [`StoreError::Io`] when the disk fails.
@@ -114,18 +120,20 @@ impl PartWriter {
         if !bytes.is_multiple_of(row_bytes) {
             return Err(self.rows_error(format!("{bytes} bytes are no whole rows of {row_bytes}")));
         }
-        for (file, run) in self.runs(first_token, rows).collect::<Vec<_>>() {
+        for (file, run) in self.runs(first_token, rows) {
             self.files[file].write(&[run])?;
         }
         Ok(())
     }
 
-    /// Writes pieces of consecutive rows, each given by its first token and the number of its tokens; `rows` are those of all
-    /// pieces in that order, `[tokens, layers, hidden]`. Files are written side by side, by the threads of the pool that this
-    /// is called in ([`rayon`]'s global one outside of any).
+    /// Writes pieces of consecutive rows, each given by its first token and the number of its
+    /// tokens; `rows` are those of all pieces in that order, `[tokens, layers, hidden]`. Files are
+    /// written side by side, by the threads of the pool that this is called in ([`rayon`]'s global
+    /// one outside of any).
     ///
     /// # Errors
-    /// As [`Self::write`]; [`StoreError::Rows`] too if the pieces have more or fewer rows than there are.
+    /// As [`Self::write`]; [`StoreError::Rows`] too if the pieces have more or fewer rows than
+    /// there are.
     pub fn write_pieces(&mut self, pieces: &[(u64, usize)], rows: &[u8]) -> Result<(), StoreError> {
         let row_bytes = to_usize(self.layout.row_bytes);
         let bytes = pieces.iter().try_fold(0_usize, |bytes, &(_, tokens)| {
@@ -169,8 +177,8 @@ impl PartWriter {
     /// Checksums, index, sync, names and the done record, in this order.
     ///
     /// # Errors
-    /// [`StoreError::Rows`] if a token was never written, [`StoreError::OwnerLost`] if somebody took the part over,
-    /// [`StoreError::Io`] when the disk fails.
+    /// [`StoreError::Rows`] if a token was never written, [`StoreError::OwnerLost`] if somebody
+    /// took the part over, [`StoreError::Io`] when the disk fails.
     pub fn finish(mut self, statistics: &PartStatistics) -> Result<(), StoreError> {
         if let Some(token) = self.files.iter().find_map(Draft::missing) {
             return Err(self.rows_error(format!("token {token} was never written")));
@@ -222,8 +230,9 @@ fn files_open() -> u64 {
     open.map_or(u64::MAX, |open| (open / SHARE_OF_OPEN_FILES).max(1))
 }
 
-/// Does something that waits for the disk to all files, several at once, on threads of their own: those that compute have
-/// better to do. Where there are no threads to be had, the thread that calls does it all.
+/// Does something that waits for the disk to all files, several at once, on threads of their own:
+/// those that compute have better to do. Where there are no threads to be had, the thread that
+/// calls does it all.
 fn side_by_side(
     files: &mut [Draft],
     work: impl Fn(&mut Draft) -> Result<(), StoreError> + Sync,

@@ -1,7 +1,9 @@
-//! A file of a part before it has its name: made when its first row comes, sealed when its last one is there.
+//! A file of a part before it has its name: made when its first row comes, sealed when its last one
+//! is there.
 //!
-//! A file is written by one thread at a time, as the kernel lets only one write to it anyway; files of a part are written
-//! side by side. Rows get their checksum while they are at hand. Only chunks that are compressed are read again.
+//! A file is written by one thread at a time, as the kernel lets only one write to it anyway; files
+//! of a part are written side by side. Rows get their checksum while they are at hand. Only chunks
+//! that are compressed are read again.
 
 use std::fs::File;
 use std::ops::Range;
@@ -19,10 +21,11 @@ use crate::record::FileRecord;
 use crate::storage::named;
 use crate::{SplitLayout, StoreError, shard};
 
-/// Bytes that are checked and then written: they are still in the processor's cache the second time.
+/// Bytes that are checked and then written: they are still in the CPU's cache the second time.
 const AT_ONCE: usize = 1 << 18;
 
-/// Bytes of chunks that are compressed and checked side by side, and how many chunks: bounds of the memory it takes.
+/// Bytes of chunks that are compressed and checked side by side, and how many chunks: bounds of the
+/// memory it takes.
 const SEALED_AT_ONCE: u64 = 128_000_000;
 const MOST_AT_ONCE: u64 = 64;
 
@@ -41,7 +44,8 @@ pub(super) struct Draft {
     chunks: Vec<Written>,
 }
 
-/// A chunk as it is stored, its checksum after it; without the bytes that stand in the file already.
+/// A chunk as it is stored, its checksum after it; without the bytes that stand in the file
+/// already.
 struct Stored {
     bytes: Vec<u8>,
     length: u64,
@@ -49,7 +53,8 @@ struct Stored {
 }
 
 impl Draft {
-    /// File `number` of the store at `store`. `token` makes its temporary name one that nobody else takes.
+    /// File `number` of the store at `store`. `token` makes its temporary name one that nobody else
+    /// takes.
     pub(super) fn new(
         store: &Path,
         layout: SplitLayout,
@@ -147,8 +152,8 @@ impl Draft {
         Ok(file)
     }
 
-    /// Keeps the file for the next time, or closes it. What a disk fails to keep is told to those only who have the file open:
-    /// before it is closed, it is synced.
+    /// Keeps the file for the next time, or closes it. What a disk fails to keep is told to those
+    /// only who have the file open: before it is closed, it is synced.
     fn close(&mut self, file: File) -> Result<(), StoreError> {
         if self.stays_open {
             self.file = Some(file);
@@ -159,8 +164,8 @@ impl Draft {
 
     /// Compresses the chunks, puts the checksum after each of them and the index at the end.
     ///
-    /// Chunks become shorter where they lie: the slots of a draft are as long as a chunk can become, so that what
-    /// is written never reaches a chunk that is still to be read.
+    /// Chunks become shorter where they lie: the slots of a draft are as long as a chunk can
+    /// become, so that what is written never reaches a chunk that is still to be read.
     pub(super) fn seal(&mut self) -> Result<FileRecord, StoreError> {
         let file = self.open()?;
         let (layout, failed) = (self.layout, |error| named(&self.path, error));

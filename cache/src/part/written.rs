@@ -1,5 +1,5 @@
-//! Which rows of an inner chunk have been written, and the checksum of them: that of the chunk once they are all there,
-//! whatever the order they came in.
+//! Which rows of an inner chunk have been written, and the checksum of them: that of the chunk once
+//! they are all there, whatever the order they came in.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,8 @@ pub(super) struct Written {
     row_bytes: u64,
     /// By their first row. Those that meet are one piece, so that there are few.
     pieces: BTreeMap<u64, Piece>,
-    /// Whether the checksums are right. A row that was written twice is not known to be the first or the second.
+    /// Whether the checksums are right. A row that was written twice is not known to be the first
+    /// or the second.
     known: bool,
 }
 
@@ -65,8 +66,8 @@ impl Written {
         (there < rows).then_some(there)
     }
 
-    /// The checksum of `bytes` bytes of a chunk whose rows are all there, and zeros where it has fewer rows; none if only the
-    /// file can tell.
+    /// The checksum of `bytes` bytes of a chunk whose rows are all there, and zeros where it has
+    /// fewer rows; none if only the file can tell.
     pub(super) fn checksum(&self, bytes: u64) -> Option<u32> {
         let piece = self.pieces.get(&0).filter(|_| self.known)?;
         let zeros = bytes.checked_sub(piece.end * self.row_bytes)?;

@@ -1,5 +1,6 @@
-//! Rows that come in pieces: whatever their order and wherever they are cut, by whatever number of threads they are written,
-//! the files are those of rows that came in order. And a part takes neither a second reading nor a file handle a file.
+//! Rows that come in pieces: whatever their order and wherever they are cut, by whatever number of
+//! threads they are written, the files are those of rows that came in order. And a part takes
+//! neither a second reading nor a file handle a file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ struct Cuts {
 }
 
 impl Cuts {
-    /// First token and number of tokens of each piece, with whether its rows are wrong; those at the edges reach over.
+    /// First token and number of tokens of each piece, with whether its rows are wrong; those at
+    /// the edges reach over.
     fn pieces(self, part: &Part) -> Vec<(u64, u64, bool)> {
         let (mut at, mut cut, mut pieces) = (part.tokens.start.saturating_sub(3), 0, Vec::new());
         while at < part.tokens.end + 3 {

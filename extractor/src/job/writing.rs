@@ -1,5 +1,6 @@
-//! The threads that fill the store while the encoder runs: one writes rows, and one seals the parts that have all of theirs,
-//! so that neither the encoder nor the next part's rows wait for a disk to sync.
+//! The threads that fill the store while the encoder runs: one writes rows, and one seals the parts
+//! that have all of theirs, so that neither the encoder nor the next part's rows wait for a disk to
+//! sync.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -10,7 +11,8 @@ use cache::{PartStatistics, PartWriter, StoreError};
 use super::JobError;
 use super::convert::Rows;
 
-/// Batches that may wait for the disk: with the one being written and the one being filled, four are in memory.
+/// Batches that may wait for the disk: with the one being written and the one being filled, four
+/// are in memory.
 const WAITING: usize = 2;
 
 /// Parts that may wait to be sealed while another one is: their files are open.
@@ -47,8 +49,8 @@ impl<'scope> Writing<'scope> {
         }
     }
 
-    /// Hands a message over; waits while the thread is behind. Fails when the thread has ended, whose result
-    /// tells why.
+    /// Hands a message over; waits while the thread is behind. Fails when the thread has ended,
+    /// whose result tells why.
     pub(super) fn send(&self, message: Message) -> Result<(), JobError> {
         self.messages.send(message).map_err(|_| JobError::Thread)
     }
@@ -58,7 +60,8 @@ impl<'scope> Writing<'scope> {
         self.spares.try_recv().unwrap_or_default()
     }
 
-    /// Waits until what was handed over is written and sealed; how long that took, both threads' time added.
+    /// Waits until what was handed over is written and sealed; how long that took, both threads'
+    /// time added.
     pub(super) fn end(self) -> Result<Duration, JobError> {
         drop(self.messages);
         match self.thread.join() {
@@ -130,8 +133,8 @@ fn write(
     Ok(busy)
 }
 
-/// Rows that came off a graphics card come faster than one thread writes, and the processor has nothing else to do; where it
-/// is the encoder, one thread is enough and takes nothing away from it.
+/// Rows that a GPU made come faster than one thread writes, and the CPU has nothing else to do;
+/// where the CPU is the encoder, one thread is enough and takes nothing away from it.
 fn write_rows(part: &mut PartWriter, rows: &Rows) -> Result<(), StoreError> {
     let bytes = rows.bytes();
     if rows.are_made_by_graph() {
