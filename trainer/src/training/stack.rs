@@ -34,8 +34,9 @@ pub(super) struct Stack<'m, 'a> {
 
 /// A step whose losses and gradient norms are still on the device.
 struct Unseen {
-    /// Losses, then norms, `[2 * heads]`.
-    values: Tensor,
+    /// Those of each head, and the norms of its gradients, `[heads]` each.
+    losses: Tensor,
+    norms: Tensor,
     learning_rates: Vec<f64>,
     targets: u64,
     tokens: u64,
@@ -139,7 +140,7 @@ impl<'m, 'a> Stack<'m, 'a> {
         let rates: Vec<Rates> = rates.collect();
         let learned =
             head.losses_and_gradients(&batch.activations, &batch.targets, Some(dropout))?;
-        let losses = learned.loss.f_detach()?;
+        let losses = learned.loss.f_detach()?.f_view([-1])?;
         let norms = if targets > 0 {
             for member in &mut self.members {
                 member.training.optimiser.count_step();
@@ -149,7 +150,8 @@ impl<'m, 'a> Stack<'m, 'a> {
             losses.f_zeros_like()?
         };
         self.unseen.push(Unseen {
-            values: Tensor::f_cat(&[losses, norms], 0)?,
+            losses,
+            norms,
             learning_rates: rates.iter().map(|rates| rates.learning_rate).collect(),
             targets,
             tokens: batch.activations.tokens() as u64,
@@ -160,7 +162,8 @@ impl<'m, 'a> Stack<'m, 'a> {
     /// Fetches what the last steps showed and records it with each head. A head whose loss is no number ends alone.
     fn look(&mut self, progress: &Progress) -> Result<(), TchError> {
         let unseen = std::mem::take(&mut self.unseen);
-        let values: Vec<&Tensor> = unseen.iter().map(|step| &step.values).collect();
+        let values = unseen.iter().flat_map(|step| [&step.losses, &step.norms]);
+        let values: Vec<&Tensor> = values.collect();
         if values.is_empty() {
             return Ok(());
         }
