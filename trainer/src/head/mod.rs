@@ -26,6 +26,7 @@ use std::collections::BTreeSet;
 
 pub use error::HeadError;
 pub use options::{HeadKind, HeadOptions, Level};
+pub(crate) use random::Ahead;
 pub use random::Dropout;
 use tch::{Device, Tensor};
 pub use tokens::Tokens;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use shared::terminal::Progress;
@@ -14,7 +15,7 @@ use super::together::Member;
 use super::{Measured, TrainingError, labelled};
 use crate::activations::memory;
 use crate::batches::Prepared;
-use crate::head::{self, AnyHead, Dropout};
+use crate::head::{self, Ahead, AnyHead, Dropout};
 use crate::optimiser::{self, Rates, Stacked};
 
 /// Steps between two looks at what they showed.
@@ -25,6 +26,7 @@ pub(super) struct Stack<'m, 'a> {
     members: Vec<&'m mut Member<'a>>,
     /// Made at the first batch.
     built: Option<(Box<AnyHead>, Stacked)>,
+    ahead: Arc<Ahead>,
     /// The place of the next batch in the epoch, and its step.
     position: usize,
     step: u64,
@@ -62,10 +64,16 @@ pub(super) fn alike<'m, 'a>(members: Vec<&'m mut Member<'a>>) -> Vec<Stack<'m, '
                 step: own.state.step,
                 members: vec![member],
                 built: None,
+                ahead: Arc::new(Ahead::new(Vec::new())),
                 unseen: Vec::new(),
                 begun: Instant::now(),
             }),
         }
+    }
+    for stack in &mut stacks {
+        let members = stack.members.iter();
+        let seeds = members.map(|member| member.training.settings.seed);
+        stack.ahead = Arc::new(Ahead::new(seeds.collect()));
     }
     stacks
 }
@@ -127,8 +135,7 @@ impl<'m, 'a> Stack<'m, 'a> {
         };
         let targets = labelled(batch);
         let trainings = || self.members.iter().map(|member| &member.training);
-        let dropouts = trainings().map(|one| Dropout::at(one.settings.seed, self.step));
-        let dropout = Dropout::together(dropouts);
+        let dropout = Dropout::of(&self.ahead, self.step);
         let rates = trainings().map(|one| {
             let size = one.schedule.at(self.step);
             Rates {
