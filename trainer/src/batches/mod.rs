@@ -137,17 +137,9 @@ fn prepare<'s>(
         }
         split.targets(sentence, &mut targets);
     }
-    let mut activations = match split.placement.rows(split.reader, &sequences)? {
+    let mut activations = match split.placement.batch(split.reader, &sequences)? {
+        Some(batch) => batch,
         None => stored(split, &sequences)?,
-        Some(rows) => {
-            let mut offsets = vec![0];
-            for &sequence in &sequences {
-                let tokens = split.reader.tokens_of(sequence)?;
-                let count = usize::try_from(tokens.end - tokens.start).unwrap_or(usize::MAX);
-                offsets.push(offsets[offsets.len() - 1] + count);
-            }
-            Batch::on_device(rows, &offsets, split.reader.layout().dtype)?
-        }
     };
     if split.table.level == Level::Sentence {
         activations = activations.with_pool(pool)?;

@@ -67,7 +67,7 @@ impl Head for Adapter {
             let weights = self
                 .attention
                 .over_sequences(&query, &key, layout, layers)?;
-            return Ok(Reading::Weighted(tokens.picked(weights)?));
+            return Ok(Reading::Weighted(weights));
         }
         let query = self.query.forward(&tokens.picked(query)?)?;
         let sequence_of =
@@ -86,11 +86,14 @@ impl Head for Adapter {
         tokens: &Tokens<'_>,
         dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
-        match &self.tailor {
-            Some(tailor) => {
+        match (&self.tailor, tokens.layout()) {
+            (Some(tailor), Some(layout)) => {
+                tailor.forward_on_device(&self.common, read, layout, dropout)
+            }
+            (Some(tailor), None) => {
                 Ok(read.f_add(&tailor.forward(&self.common, read, tokens, dropout)?)?)
             }
-            None => Ok(read.shallow_clone()),
+            (None, _) => Ok(read.shallow_clone()),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Multi-head attention weights (Vaswani et al. 2017), averaged over the heads. The value and output projections
 //! of the PyTorch module are kept, so that weights move both ways, but the weights do not depend on them.
 
+mod device;
+
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, TchError, Tensor};
@@ -8,7 +10,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::HeadOptions;
 use super::parameters::{Builder, Start, linear, size};
 use super::tokens::indices;
-use crate::activations::device::{Layout, MASKED};
+use crate::activations::device::MASKED;
 
 /// The query and key projections of an attention block; of several heads where a dimension stands in front.
 pub(crate) struct Attention {
@@ -16,6 +18,8 @@ pub(crate) struct Attention {
     in_weight: Tensor,
     /// `[3 * size]`
     in_bias: Tensor,
+    /// See [`device::apart`].
+    apart: Tensor,
     size: i64,
     heads: i64,
 }
@@ -51,6 +55,7 @@ impl Attention {
         Ok(Self {
             in_weight,
             in_bias,
+            apart: device::apart(width, options.heads, builder.device())?,
             size: size(width),
             heads: size(options.heads),
         })
@@ -92,28 +97,6 @@ impl Attention {
         scores
             .f_softmax(1, Kind::Float)?
             .f_mean_dim([2].as_slice(), false, Kind::Float)
-    }
-
-    /// The same where the rows are on a device: `query [.., tokens, size]`, `key [.., sequences * keys, size]` to `[.., tokens,
-    /// keys]`. Queries are padded, a few numbers a token: repeated keys would have their gradients added up by atomics.
-    pub(crate) fn over_sequences(
-        &self,
-        query: &Tensor,
-        key: &Tensor,
-        layout: &Layout,
-        keys: i64,
-    ) -> Result<Tensor, TchError> {
-        let query = layout.pad(&(self.project(query, 0, 1)? * self.scale()))?;
-        let key = self.project(key, 1, 1)?;
-        let key = key.f_unflatten(-2, [layout.sequences(), keys])?;
-        let products = self
-            .by_head(&query)?
-            .f_matmul(&self.by_head(&key)?.f_transpose(-2, -1)?)?;
-        let weights =
-            products
-                .f_softmax(-1, Kind::Float)?
-                .f_mean_dim([-3].as_slice(), false, Kind::Float)?;
-        layout.pack(&weights)
     }
 
     /// `[.., places, size]` to `[.., heads, places, size / heads]`.

@@ -1,6 +1,6 @@
 //! From features to classes: two linear layers with nothing between them, as in the paper, or one.
 
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use super::parameters::{Builder, Linear, linear};
 
@@ -60,13 +60,20 @@ impl Classifier {
             return second.forward(&self.first.forward(features)?);
         }
         let weight = second.weight.f_matmul(&self.first.weight)?;
-        let bias = if second.weight.dim() == 2 {
-            second.weight.f_mv(&self.first.bias)?
+        if second.weight.dim() > 2 {
+            let (bias, first) = (
+                second.bias.f_unsqueeze(-1)?,
+                self.first.bias.f_unsqueeze(-1)?,
+            );
+            let bias = bias.f_baddbmm(&second.weight, &first, 1.0, 1.0)?;
+            return linear(features, &weight, &bias.f_squeeze_dim(-1)?);
+        }
+        let bias = if features.device() == Device::Cpu {
+            second.weight.f_mv(&self.first.bias)?.f_add(&second.bias)?
         } else {
-            let bias = self.first.bias.f_unsqueeze(-1)?;
-            second.weight.f_bmm(&bias)?.f_squeeze_dim(-1)?
+            second.bias.f_addmv(&second.weight, &self.first.bias)?
         };
-        linear(features, &weight, &bias.f_add(&second.bias)?)
+        linear(features, &weight, &bias)
     }
 }
 
@@ -77,8 +84,6 @@ impl Classifier {
     reason = "the numbers are small"
 )]
 mod tests {
-    use tch::Device;
-
     use super::*;
 
     #[test]

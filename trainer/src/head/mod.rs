@@ -26,6 +26,7 @@ use std::collections::BTreeSet;
 
 pub use error::HeadError;
 pub use options::{HeadKind, HeadOptions};
+pub(crate) use random::Ahead;
 pub use random::Dropout;
 pub use shared::tasks::Level;
 use tch::{Device, Tensor};
@@ -56,7 +57,8 @@ pub struct LossAndGradients {
 
 /// How a head gets from `[tokens, layers, hidden]` to one vector a token.
 pub enum Reading {
-    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from.
+    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from; on a
+    /// device the weights of all tokens, in main memory of those computed on.
     Weighted(Tensor),
     /// These layers (places in the store) side by side.
     Layers(Vec<usize>),
@@ -84,6 +86,7 @@ pub trait Head: Send {
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError>;
 
     /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read * hidden]`. `dropout` in training.
+    /// On a device, heads that mix tokens give them in padded places, `[sequences * longest, width]`.
     ///
     /// # Errors
     /// libtorch failed.
@@ -185,8 +188,8 @@ pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<Any
     with(options, device, Builder::new(seed, device))
 }
 
-/// Several heads of one shape as one, with parameters `[heads, ..]` under the names of a single head's. It computes on batches
-/// on a device alone.
+/// Several heads of one shape as one, with parameters `[heads, ..]` under the names of a single head's; or one, without that
+/// dimension. It computes on batches on a device alone.
 ///
 /// # Errors
 /// Parameters that are missing.

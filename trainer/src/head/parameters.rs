@@ -50,6 +50,11 @@ impl Builder {
         }
     }
 
+    /// Where the parameters are.
+    pub(crate) const fn device(&self) -> Device {
+        self.device
+    }
+
     /// Adds a parameter. What it starts as depends on the seed and its name alone.
     pub(crate) fn add(
         &mut self,

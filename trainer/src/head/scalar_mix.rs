@@ -43,7 +43,7 @@ impl Head for ScalarMix {
         let weights = self.weights.f_softmax(-1, Kind::Float)?.f_unsqueeze(-2)?;
         let mut shape = weights.size();
         if let [.., rows, _] = shape.as_mut_slice() {
-            *rows = size(tokens.len());
+            *rows = size(tokens.weighted());
         }
         Ok(Reading::Weighted(weights.f_expand(shape, false)?))
     }
