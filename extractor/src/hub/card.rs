@@ -7,8 +7,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use shared::datasets::parquet::Classes;
 
-use crate::parquet::Classes;
 
 #[derive(Debug, Deserialize)]
 struct Card {

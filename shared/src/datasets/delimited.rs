@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::lines::{Line, Lines};
-use super::source::LabelledFile;
+use super::format::LabelledFile;
 use super::{Column, DatasetError, Format, LineError, Sentences, Source};
 use crate::tasks::{Level, Task};
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::delimited::{LABEL_NAMES, TEXT_NAMES, add_text};
 use super::lines::{Line, Lines, is_blank};
-use super::source::LabelledFile;
+use super::format::LabelledFile;
 use super::{Column, DatasetError, LineError, Sentences, Source};
 use crate::tasks::{Level, Task};
 

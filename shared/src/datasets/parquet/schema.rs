@@ -4,8 +4,8 @@ use std::path::Path;
 
 use parquet::basic::{LogicalType, Type as Physical};
 use parquet::schema::types::SchemaDescriptor;
-use shared::datasets::Column;
-use shared::tasks::Task;
+use crate::datasets::Column;
+use crate::tasks::Task;
 
 use super::{Classes, ParquetError};
 
