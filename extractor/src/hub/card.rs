@@ -9,7 +9,6 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use shared::datasets::parquet::Classes;
 
-
 #[derive(Debug, Deserialize)]
 struct Card {
     #[serde(default)]

@@ -226,12 +226,14 @@ fn parquet_and_text_make_no_data_set_together() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("test.conll");
     fs_err::write(&text, "a O\n").unwrap();
-    let mut source = Source::default();
-    source.files = [
-        (SplitName::Train, fixture("conll-train.parquet")),
-        (SplitName::Test, text),
-    ]
-    .into();
+    let mut source = Source {
+        files: [
+            (SplitName::Train, fixture("conll-train.parquet")),
+            (SplitName::Test, text),
+        ]
+        .into(),
+        ..Source::default()
+    };
     let error = source.load().unwrap_err();
     assert!(matches!(&error, DatasetError::Mixed(path) if path.ends_with("conll-train.parquet")));
     // Whatever a file is called, a format that was named is believed.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use super::delimited::Table;
 use super::format::LabelledFile;
 use super::parquet::{self, Classes};
-use super::{Column, Dataset, DatasetError, Format, Split, SplitName, discovery, holdout, interpret};
+use super::{
+    Column, Dataset, DatasetError, Format, Split, SplitName, discovery, holdout, interpret,
+};
 use crate::tasks::{Level, Task};
 
 /// Where a data set is and what the user said about it; what was not said is found out.

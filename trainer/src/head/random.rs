@@ -7,7 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::parameters::{size, sizes};
+use super::sizes::{size, sizes};
 use crate::activations::memory::{self, upload};
 
 /// The factors of [`mix`].

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use parquet::basic::{LogicalType, Type as Physical};
-use parquet::schema::types::SchemaDescriptor;
 use crate::datasets::Column;
 use crate::tasks::Task;
+use parquet::basic::{LogicalType, Type as Physical};
+use parquet::schema::types::SchemaDescriptor;
 
 use super::{Classes, ParquetError};
 
