@@ -95,7 +95,7 @@ pub fn export(
 
 /// What a user of the graph has to know.
 fn describe(run: &Run) -> Value {
-    let level = shared::heads::level::name(run.settings.level);
+    let level = shared::heads::level::name(run.head.level);
     json!({
         "task": run.task,
         "level": level,

@@ -6,6 +6,7 @@ pub mod device;
 pub mod exit;
 pub mod files;
 pub mod gpu;
+pub mod guard;
 pub mod heads;
 pub mod native;
 pub mod resources;

@@ -39,7 +39,7 @@ fn text(name: &str, input: &[u8]) {
 pub(crate) fn parquet(input: &[u8]) {
     let (way, input) = way(input, 9);
     let source = wished(Source::new(file("train.parquet", input)), way);
-    if let Ok(Some(dataset)) = extractor::parquet::load_local(&source) {
+    if let Ok(dataset) = source.load() {
         use_up(&dataset);
     }
 }

@@ -94,7 +94,6 @@ from!(
     crate::job::JobError,
     crate::label::LabelError,
     crate::model::ModelError,
-    crate::parquet::ParquetError,
     crate::plan::PlanError,
     crate::predict::PredictError,
     crate::tokenizer::TokenizerError,

@@ -83,7 +83,7 @@ impl Tagger {
         let mut tagger = Self {
             session,
             tokenizer,
-            level: run.settings.level,
+            level: run.head.level,
             decoding: run.task.description().decoding,
             classes: run.classes.len(),
             vocabulary: spec.vocabulary,
@@ -369,7 +369,7 @@ fn gpu_tokens(
     width: usize,
 ) -> Result<usize, EncoderError> {
     let footprint = Footprint {
-        layers: run.settings.read().map_or(1, |layers| layers.len()),
+        layers: run.head.layers_read().map_or(1, |layers| layers.len()),
         hidden: spec.hidden,
         intermediate: spec.intermediate,
         heads: spec.heads,
@@ -395,7 +395,7 @@ fn graph(
         &spec,
         &checkpoint,
         options.dtype,
-        &run.settings,
+        &run.head,
         &run.parameters,
     )?;
     Ok((spec, model))

@@ -7,9 +7,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::format::LabelledFile;
 use super::layout::{Layout, is_boundary};
 use super::lines::{Line, Lines, is_blank};
-use super::source::LabelledFile;
 use super::{DatasetError, Format, LineError, Sentences, Source};
 use crate::tasks::Level;
 

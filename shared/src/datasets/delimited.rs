@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::format::LabelledFile;
 use super::lines::{Line, Lines};
-use super::source::LabelledFile;
 use super::{Column, DatasetError, Format, LineError, Sentences, Source};
 use crate::tasks::{Level, Task};
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::SplitName;
+use super::parquet::ParquetError;
 use crate::exit::ExitStatus;
 
 /// Why a data set cannot be read.
@@ -98,6 +99,12 @@ pub enum DatasetError {
         /// The columns of that one.
         expected: String,
     },
+    /// A parquet file cannot be read.
+    #[error(transparent)]
+    Parquet(#[from] ParquetError),
+    /// A parquet file among files of other formats.
+    #[error("{}: a data set is either all parquet or has none; write this file in the format of the others, or those as parquet", .0.display())]
+    Mixed(PathBuf),
     /// Labels that no task has.
     #[error("{}: no task is known for labels of this kind ({found}); name one with --task", .path.display())]
     NoTask {
@@ -121,11 +128,12 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
-    /// Data are the user's to mend; a disk that does not answer is the machine's.
+    /// The exit status that this error ends the program with: 1 for wrong data, 2 for a disk that fails.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Io(error) => ExitStatus::of_io(error),
+            Self::Parquet(error) => error.exit_status(),
             // Bytes that do not unpack are bad data, not a bad disk.
             Self::Read { source, .. }
                 if matches!(

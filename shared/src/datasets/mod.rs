@@ -12,6 +12,7 @@ mod interpret;
 mod jsonl;
 mod layout;
 mod lines;
+pub mod parquet;
 mod sentences;
 mod source;
 mod split;
@@ -21,10 +22,10 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 pub use error::{DatasetError, LineError};
-pub use format::Format;
+pub use format::{Column, Format};
 pub use lines::{Line, Lines, is_blank};
 pub use sentences::{Sentence, Sentences};
-pub use source::{Column, Source};
+pub use source::Source;
 pub use split::SplitName;
 
 use crate::tasks::schemes::Scheme;

@@ -1,45 +1,15 @@
 //! From a path to a data set: which files, in which format, with words and labels in which columns, for which task.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use super::columns::ColumnFile;
 use super::delimited::Table;
-use super::discovery;
-use super::jsonl::JsonLines;
-use super::{Dataset, DatasetError, Format, Sentences, Split, SplitName, holdout, interpret};
+use super::format::LabelledFile;
+use super::parquet::{self, Classes};
+use super::{
+    Column, Dataset, DatasetError, Format, Split, SplitName, discovery, holdout, interpret,
+};
 use crate::tasks::{Level, Task};
-
-/// A column, by its place or its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Column {
-    /// Counted from 0.
-    Index(usize),
-    /// As in the header, or the field's name; case does not matter.
-    Name(String),
-}
-
-impl FromStr for Column {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(text
-            .parse()
-            .map_or_else(|_| Self::Name(text.to_owned()), Self::Index))
-    }
-}
-
-impl fmt::Display for Column {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Index(index) => write!(formatter, "{index}"),
-            Self::Name(name) => formatter.write_str(name),
-        }
-    }
-}
 
 /// Where a data set is and what the user said about it; what was not said is found out.
 #[derive(Debug, Clone, Default)]
@@ -60,16 +30,6 @@ pub struct Source {
     pub seed: u64,
 }
 
-/// A file of one format, its columns found: what every format has to offer.
-pub(super) trait LabelledFile {
-    /// The columns or fields of words and labels, equal in all files of a data set.
-    fn columns(&self) -> (String, String);
-    /// What has a label: each word, or each text.
-    fn level(&self) -> Level;
-    /// Reads all sentences, one at least; adds to `notes` what was guessed or left out and may surprise.
-    fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError>;
-}
-
 impl Source {
     /// A data set at `path`, everything else to be found out.
     #[must_use]
@@ -85,6 +45,10 @@ impl Source {
     /// # Errors
     /// [`DatasetError`], for the first thing that cannot be right.
     pub fn load(&self) -> Result<Dataset, DatasetError> {
+        // One split may be in several files of parquet, which declare their classes: nothing of that is text.
+        if let Some(files) = self.parquet()? {
+            return parquet::load(&parquet::id(self), &files, self, &Classes::new());
+        }
         let found = discovery::find(&self.path, &self.files)?;
         let mut splits: Vec<Split> = Vec::new();
         let mut notes = Vec::new();
@@ -131,10 +95,15 @@ impl Source {
             Some(format) => format,
             None => Format::Columns,
         };
-        Ok(match format {
-            Format::Columns | Format::Conllu => Box::new(ColumnFile::open(path, format, self)?),
-            Format::Jsonl => Box::new(JsonLines::open(path, self)?),
-            Format::Csv | Format::Tsv => Box::new(Table::open(path, format, self)?),
+        format.open(path, self)
+    }
+
+    /// The parquet files, if that is what the data set is in.
+    fn parquet(&self) -> Result<Option<parquet::Files>, DatasetError> {
+        Ok(match self.format {
+            None => parquet::recognised(self)?,
+            Some(Format::Parquet) => Some(parquet::named(self)?),
+            Some(_) => None,
         })
     }
 }

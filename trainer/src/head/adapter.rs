@@ -1,10 +1,12 @@
 //! The adapter of Basirat (2024), *Efficient Structured Prediction with Transformer Encoders*, NEJLT 10(1): each
 //! token attends over the layers of its sentence, and a tailor adjusts what it found to the task.
 
+use shared::heads::adapter::Parameters;
 use tch::{Device, Tensor};
 
 use super::attention::Attention;
-use super::parameters::{Builder, Linear, size};
+use super::parameters::{Builder, Linear};
+use super::sizes::size;
 use super::tailor::Tailor;
 use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
 
@@ -23,22 +25,15 @@ impl Adapter {
         device: Device,
         mut builder: Builder,
     ) -> Result<Self, HeadError> {
-        let key = builder.linear(
-            "adapter.key_projector",
-            options.hidden,
-            options.attention_size,
-        )?;
-        let query = builder.linear(
-            "adapter.query_projector",
-            options.hidden,
-            options.attention_size,
-        )?;
-        let attention = Attention::new(&mut builder, "adapter.token_layer_attention", options)?;
-        let tailor = options
-            .tailor
-            .then(|| Tailor::new(&mut builder, options))
+        let parameters = Parameters::new(options);
+        let key = builder.linear(&parameters.key_projector)?;
+        let query = builder.linear(&parameters.query_projector)?;
+        let attention = Attention::new(&mut builder, &parameters.token_layer_attention)?;
+        let tailor = parameters.tailor.as_ref();
+        let tailor = tailor
+            .map(|tailor| Tailor::new(&mut builder, tailor))
             .transpose()?;
-        let common = Common::new(options, device, builder, options.hidden)?;
+        let common = Common::new(options, device, builder)?;
         Ok(Self {
             common,
             key,

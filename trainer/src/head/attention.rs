@@ -5,10 +5,11 @@ mod device;
 
 use std::collections::BTreeMap;
 
+use shared::heads::parameters;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::HeadOptions;
-use super::parameters::{Builder, Start, linear, size};
+use super::parameters::{Builder, linear};
+use super::sizes::size;
 use super::tokens::indices;
 use crate::activations::device::MASKED;
 
@@ -25,39 +26,22 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// `name.{in_proj_weight,in_proj_bias,out_proj.weight,out_proj.bias}`
+    /// Adds the parameters of an attention block.
     pub(crate) fn new(
         builder: &mut Builder,
-        name: &str,
-        options: &HeadOptions,
+        parameters: &parameters::Attention,
     ) -> Result<Self, TchError> {
-        let width = options.attention_size;
-        let in_weight = builder.add(
-            &format!("{name}.in_proj_weight"),
-            &[3 * width, width],
-            Start::Xavier,
-        )?;
-        let in_bias = builder.add(
-            &format!("{name}.in_proj_bias"),
-            &[3 * width],
-            Start::Constant(0.0),
-        )?;
-        builder.add_idle(
-            &format!("{name}.out_proj.weight"),
-            &[width, width],
-            Start::Xavier,
-        )?;
-        builder.add_idle(
-            &format!("{name}.out_proj.bias"),
-            &[width],
-            Start::Constant(0.0),
-        )?;
+        let in_weight = builder.add(&parameters.in_weight())?;
+        let in_bias = builder.add(&parameters.in_bias())?;
+        for idle in parameters.out_projection() {
+            drop(builder.add(&idle)?);
+        }
         Ok(Self {
             in_weight,
             in_bias,
-            apart: device::apart(width, options.heads, builder.device())?,
-            size: size(width),
-            heads: size(options.heads),
+            apart: device::apart(parameters.size, parameters.heads, builder.device())?,
+            size: size(parameters.size),
+            heads: size(parameters.heads),
         })
     }
 

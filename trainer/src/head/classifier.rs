@@ -1,5 +1,6 @@
 //! From features to classes: two linear layers with nothing between them, as in the paper, or one.
 
+use shared::heads::classifier::Parameters;
 use tch::{Device, TchError, Tensor};
 
 use super::parameters::{Builder, Linear, linear};
@@ -11,23 +12,13 @@ pub(crate) struct Classifier {
 }
 
 impl Classifier {
-    /// `classifier.pip.0 [inner, width]` and `classifier.pip.1 [classes, inner]`; the first alone, `[classes, width]`, for `inner` 0.
-    pub(crate) fn new(
-        builder: &mut Builder,
-        width: usize,
-        inner: usize,
-        classes: usize,
-    ) -> Result<Self, TchError> {
-        if inner == 0 {
-            return Ok(Self {
-                first: builder.linear("classifier.pip.0", width, classes)?,
-                second: None,
-            });
-        }
-        let first = builder.linear("classifier.pip.0", width, inner)?;
+    /// Adds the parameters of a classifier.
+    pub(crate) fn new(builder: &mut Builder, parameters: &Parameters) -> Result<Self, TchError> {
+        let first = builder.linear(&parameters.first)?;
+        let second = parameters.second.as_ref();
         Ok(Self {
             first,
-            second: Some(builder.linear("classifier.pip.1", inner, classes)?),
+            second: second.map(|second| builder.linear(second)).transpose()?,
         })
     }
 
@@ -89,7 +80,7 @@ mod tests {
     #[test]
     fn merged_or_not_the_logits_are_the_same() {
         let mut builder = Builder::new(1, Device::Cpu);
-        let classifier = Classifier::new(&mut builder, 40, 16, 3).unwrap();
+        let classifier = Classifier::new(&mut builder, &Parameters::with_sizes(40, 16, 3)).unwrap();
         let values: Vec<f32> = (0..4000)
             .map(|place| ((place * 29 % 83) as f32 - 41.0) / 20.0)
             .collect();

@@ -13,11 +13,11 @@ mod attention;
 mod classifier;
 mod error;
 mod fusion;
-mod options;
 mod parameters;
 mod probe;
 mod random;
 mod scalar_mix;
+mod sizes;
 mod step;
 mod tailor;
 mod tokens;
@@ -25,12 +25,14 @@ mod tokens;
 use std::collections::BTreeSet;
 
 pub use error::HeadError;
-pub use options::{HeadKind, HeadOptions};
 pub(crate) use random::Ahead;
 pub use random::Dropout;
+pub use shared::heads::{AdapterOptions, HeadKind, HeadOptions};
 pub use shared::tasks::Level;
 use tch::{Device, Tensor};
 pub use tokens::Tokens;
+
+use shared::heads::HeadOptionsError;
 
 use crate::activations::Batch;
 use classifier::Classifier;
@@ -207,7 +209,7 @@ pub fn build_stack(
 /// No head, heads of different shapes, or libtorch has no memory.
 pub fn stacked(heads: &[&AnyHead]) -> Result<Box<AnyHead>, HeadError> {
     let Some(first) = heads.first() else {
-        return Err(HeadError::Size("no head to be computed".to_owned()));
+        return Err(HeadOptionsError::Size("no head to be computed".to_owned()).into());
     };
     let mut parameters = Vec::new();
     for (place, (name, _)) in first.parameters().iter().enumerate() {
@@ -236,18 +238,11 @@ fn with(
 }
 
 impl Common {
-    /// Adds the classifier for features of this width, the last part of every head.
-    fn new(
-        options: &HeadOptions,
-        device: Device,
-        mut builder: Builder,
-        width: usize,
-    ) -> Result<Self, HeadError> {
+    /// Adds the classifier, the last part of every head.
+    fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
         let classifier = Classifier::new(
             &mut builder,
-            width,
-            options.classifier_size,
-            options.classes,
+            &shared::heads::classifier::Parameters::new(options),
         )?;
         let (parameters, idle) = builder.finish();
         Ok(Self {

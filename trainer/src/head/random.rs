@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::parameters::{size, sizes};
+use super::sizes::{size, sizes};
 use crate::activations::memory::{self, upload};
 pub(crate) use ahead::Ahead;
 

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use rayon::prelude::*;
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
-use super::parameters::size;
+use super::sizes::size;
 use super::tokens::indices;
 use super::{Dropout, Head, HeadError, Level, Losses, NO_LABEL, Reading, Tokens};
 use crate::activations::device::Layout;

@@ -1,14 +1,13 @@
 //! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a sentence.
 
+use shared::heads::adapter::{self, EPSILON};
 use tch::{TchError, Tensor};
 
 use super::attention::{Attention, Padding};
-use super::parameters::{Builder, Linear, Start, normalised, size};
-use super::{Common, Dropout, HeadError, HeadOptions, Tokens};
+use super::parameters::{Builder, Linear, normalised};
+use super::sizes::size;
+use super::{Common, Dropout, HeadError, Tokens};
 use crate::activations::device::Layout;
-
-/// Of the layer norm.
-const EPSILON: f64 = 1e-12;
 
 /// See the module.
 pub(super) struct Tailor {
@@ -24,32 +23,20 @@ struct TokenAttention {
 }
 
 impl Tailor {
-    pub(super) fn new(builder: &mut Builder, options: &HeadOptions) -> Result<Self, TchError> {
-        let (hidden, size) = (options.hidden, options.attention_size);
+    pub(super) fn new(
+        builder: &mut Builder,
+        parameters: &adapter::Tailor,
+    ) -> Result<Self, TchError> {
         let norm = Linear {
-            weight: builder.add(
-                "adapter.tailor.FF.0.weight",
-                &[hidden],
-                Start::Constant(1.0),
-            )?,
-            bias: builder.add("adapter.tailor.FF.0.bias", &[hidden], Start::Constant(0.0))?,
+            weight: builder.add(&parameters.norm.weight())?,
+            bias: builder.add(&parameters.norm.bias())?,
         };
-        let dense = builder.linear("adapter.tailor.FF.1", hidden, hidden)?;
+        let dense = builder.linear(&parameters.dense)?;
         let mut attention = None;
-        if options.tailor_attention {
-            let name = "adapter.tailor.tailor_query_dim_reducer";
-            let reducer = Linear {
-                weight: builder.add(&format!("{name}.weight"), &[size, hidden], Start::Xavier)?,
-                bias: builder.add(
-                    &format!("{name}.bias"),
-                    &[size],
-                    Start::Linear { inputs: hidden },
-                )?,
-            };
-            let own = Attention::new(builder, "adapter.tailor.self_attention", options)?;
+        if let Some(own) = &parameters.attention {
             attention = Some(TokenAttention {
-                reducer,
-                attention: own,
+                reducer: builder.linear(&own.reducer)?,
+                attention: Attention::new(builder, &own.attention)?,
             });
         }
         Ok(Self {
@@ -152,8 +139,8 @@ impl TokenAttention {
         Tensor::f_cat(&mixed, 0)
     }
 
-    /// The same, added to what was `read`, in padded places. One product for all sequences: on a GPU a call costs more than
-    /// the padding.
+    /// The same, added to what was `read`, in padded places. One product for all sequences: on a GPU
+    /// a call costs more than the padding.
     fn mix_padded(
         &self,
         read: &Tensor,
@@ -189,15 +176,16 @@ mod tests {
 
     use super::*;
     use crate::activations::Batch;
-    use crate::head::HeadKind;
+    use crate::head::{HeadKind, HeadOptions};
 
-    /// The way of a graphics card, taken on the CPU, gives the same.
+    /// What is done on a GPU, done on the CPU, gives the same.
     #[test]
     fn padded_and_by_sequence_agree() {
         let offsets = vec![0, 5, 6, 6, 19, 22, 30];
         let options = HeadOptions::new(HeadKind::Adapter, vec![0], 8, 2);
+        let parameters = adapter::Parameters::new(&options);
         let mut builder = Builder::new(1, Device::Cpu);
-        let tailor = Tailor::new(&mut builder, &options).unwrap();
+        let tailor = Tailor::new(&mut builder, &parameters.tailor.unwrap()).unwrap();
         let attention = tailor.attention.as_ref().unwrap();
         let rows = Tensor::zeros([30, 1, 8], (tch::Kind::Float, Device::Cpu));
         let batch = Batch::on_device(rows, &offsets, cache::StoreDtype::F32).unwrap();

@@ -2,7 +2,7 @@
 
 use tch::{Device, TchError, Tensor};
 
-use super::parameters::{size, sizes};
+use super::sizes::{size, sizes};
 use super::{HeadError, HeadOptions};
 use crate::activations::device::{DeviceRows, Layout};
 use crate::activations::memory::upload;

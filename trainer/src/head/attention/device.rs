@@ -6,7 +6,8 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::Attention;
 use crate::activations::device::Layout;
-use crate::head::parameters::{linear, size};
+use crate::head::parameters::linear;
+use crate::head::sizes::size;
 
 /// Takes queries `[.., size]` to those of each head, `[.., heads * size]`: scaled, and zeros where other heads have theirs.
 pub(super) fn apart(width: usize, heads: usize, device: Device) -> Result<Tensor, TchError> {

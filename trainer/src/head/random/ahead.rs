@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, TchError, Tensor};
 
 use super::{mask_by_tensors, of_place, of_row, of_step};
-use crate::head::parameters::size;
+use crate::head::sizes::size;
 
 /// Bytes of masks that are kept.
 const ROOM: usize = 64 << 20;

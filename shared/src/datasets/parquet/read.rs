@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::datasets::Sentences;
+use crate::tasks::Level;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use shared::datasets::Sentences;
-use shared::tasks::Level;
 
 use super::bytes::FileBytes;
 use super::cells::{Cell, CellError, Cells};
@@ -177,7 +177,7 @@ impl<'a> File<'a> {
         }
         // Pages, their values and our copy of them.
         let needed = bytes.unsigned_abs().saturating_mul(3);
-        let limit = shared::resources::memory_available().unwrap_or(u64::MAX);
+        let limit = crate::resources::memory_available().unwrap_or(u64::MAX);
         if needed <= limit {
             return Ok(());
         }

@@ -3,19 +3,20 @@
 
 use std::path::Path;
 
-use shared::datasets::SplitName;
+use crate::datasets::SplitName;
 
 /// A file's place in a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// The configuration: the folders above, `default` if there are none but `data`.
-    pub(crate) config: String,
+    pub config: String,
     /// The split by its own name, such as `train` or `validation_matched`.
-    pub(crate) split: String,
+    pub split: String,
 }
 
 /// The place of a parquet file by its relative path with `/`; none for other files.
-pub(crate) fn place(path: &str) -> Option<Place> {
+#[must_use]
+pub fn place(path: &str) -> Option<Place> {
     let (folders, file) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = file.strip_suffix(".parquet")?;
     let mut folders: Vec<&str> = folders
@@ -45,7 +46,8 @@ pub(crate) fn place(path: &str) -> Option<Place> {
 }
 
 /// The split that goes by a name, if it is one of the three.
-pub(crate) fn usual(name: &str) -> Option<SplitName> {
+#[must_use]
+pub fn usual(name: &str) -> Option<SplitName> {
     match name.to_ascii_lowercase().as_str() {
         "train" | "training" => Some(SplitName::Train),
         "validation" | "valid" | "val" | "dev" | "devel" | "development" => {

@@ -10,7 +10,10 @@ thread_local! {
 }
 
 /// What `read` returns, or what it panicked with. What `read` changed before that must not be used.
-pub(crate) fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
+///
+/// # Errors
+/// The message of the panic.
+pub fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let hook = take_hook();

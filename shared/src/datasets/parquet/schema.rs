@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use crate::datasets::Column;
+use crate::tasks::Task;
 use parquet::basic::{LogicalType, Type as Physical};
 use parquet::schema::types::SchemaDescriptor;
-use shared::datasets::Column;
-use shared::tasks::Task;
 
 use super::{Classes, ParquetError};
 

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use shared::datasets::DatasetError;
-use shared::exit::ExitStatus;
+use crate::exit::ExitStatus;
 
 /// Why a parquet file cannot be read as labelled text.
 #[derive(Debug, thiserror::Error)]
@@ -81,20 +80,16 @@ pub enum ParquetError {
         /// The folder.
         folder: PathBuf,
     },
-    /// The data set as a whole.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
     /// The file system.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
 impl ParquetError {
-    /// Who has to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Dataset(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
             _ => ExitStatus::User,
         }

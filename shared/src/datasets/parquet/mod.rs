@@ -11,13 +11,13 @@ pub mod features;
 mod header;
 mod read;
 mod schema;
-pub(crate) mod splits;
+pub mod splits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use shared::datasets::{Dataset, Sentences, Source, Split, SplitName};
-use shared::tasks::Level;
+use super::{Dataset, DatasetError, Sentences, Source, Split, SplitName};
+use crate::tasks::Level;
 
 pub use error::ParquetError;
 pub use features::Classes;
@@ -82,28 +82,32 @@ pub fn find(path: &Path) -> Result<Option<Files>, ParquetError> {
     }
 }
 
-/// Reads the files that `source` names, or its path, as parquet, whatever they are called.
+/// The parquet files of `source`, which is read as parquet whatever its files are called.
 ///
 /// # Errors
-/// [`ParquetError`], naming the file, and the row group, the row and the column where there is one.
-pub fn load_named(source: &Source) -> Result<Dataset, ParquetError> {
-    if source.files.is_empty() && source.path.is_file() {
-        let source = Source {
-            files: BTreeMap::from([(SplitName::Train, source.path.clone())]),
-            ..source.clone()
-        };
-        return load_named(&source);
+/// As [`find`], and when there is no parquet.
+pub(super) fn named(source: &Source) -> Result<Files, ParquetError> {
+    if !source.files.is_empty() {
+        return Ok(by_split(source));
     }
-    let files = match find(&source.path)? {
-        _ if !source.files.is_empty() => by_split(source),
-        Some(files) => files,
-        None => {
-            return Err(ParquetError::NoSplits {
-                folder: source.path.clone(),
-            });
-        }
-    };
-    load(&id_of(source), &files, source, &Classes::new())
+    if source.path.is_file() {
+        return Ok(Files::from([(SplitName::Train, vec![source.path.clone()])]));
+    }
+    find(&source.path)?.ok_or_else(|| ParquetError::NoSplits {
+        folder: source.path.clone(),
+    })
+}
+
+/// The parquet files of `source`, if all its files are called so.
+///
+/// # Errors
+/// As [`find`].
+pub(super) fn recognised(source: &Source) -> Result<Option<Files>, ParquetError> {
+    if source.files.is_empty() {
+        return find(&source.path);
+    }
+    let all = source.files.values().all(|path| is_parquet(path));
+    Ok(all.then(|| by_split(source)))
 }
 
 /// The files that `source` names.
@@ -113,28 +117,12 @@ fn by_split(source: &Source) -> Files {
 }
 
 /// What a data set on disk is called: as its path says, else as the folder of its first file.
-fn id_of(source: &Source) -> String {
+pub(super) fn id(source: &Source) -> String {
     let named = source.files.values().next().and_then(|path| path.parent());
     match named {
         Some(folder) if source.path.as_os_str().is_empty() => local_id(folder),
         _ => local_id(&source.path),
     }
-}
-
-/// Reads the data set that `source` names on disk, if it is parquet.
-///
-/// # Errors
-/// [`ParquetError`], naming the file, and the row group, the row and the column where there is one.
-pub fn load_local(source: &Source) -> Result<Option<Dataset>, ParquetError> {
-    let files = if source.files.is_empty() {
-        find(&source.path)?
-    } else if source.files.values().all(|path| is_parquet(path)) {
-        Some(by_split(source))
-    } else {
-        None
-    };
-    let Some(files) = files else { return Ok(None) };
-    load(&id_of(source), &files, source, &Classes::new()).map(Some)
 }
 
 /// A folder's name; a file's without its ending.
@@ -155,20 +143,41 @@ fn local_id(path: &Path) -> String {
 /// matter; `classes` are the names that something beside the files declares, for files that declare none.
 ///
 /// # Errors
-/// [`ParquetError`], naming the file, and the row group, the row and the column where there is one.
+/// [`DatasetError::Parquet`], naming the file, and the row group, the row and the column where there is one; other
+/// errors where the labels do not fit the task.
 pub fn load(
     id: &str,
     files: &Files,
     source: &Source,
     classes: &Classes,
-) -> Result<Dataset, ParquetError> {
+) -> Result<Dataset, DatasetError> {
+    let Contents {
+        splits,
+        level,
+        declared,
+        notes,
+    } = read(files, source, classes)?;
+    let notes = notes.into_iter().collect();
+    Dataset::from_splits(id, source, level, declared, splits, notes)
+}
+
+/// What a data set's files hold.
+struct Contents {
+    splits: Vec<Split>,
+    level: Level,
+    /// The names of the classes, if the files or something beside them declare them.
+    declared: Option<Vec<String>>,
+    notes: BTreeSet<String>,
+}
+
+fn read(files: &Files, source: &Source, classes: &Classes) -> Result<Contents, ParquetError> {
     let wishes = Wishes {
         task: source.task,
         token: source.token_column.as_ref(),
         label: source.label_column.as_ref(),
     };
     let mut notes = BTreeSet::new();
-    let mut parts = Vec::new();
+    let mut splits = Vec::new();
     let mut level = Level::Token;
     let mut declared: Option<Vec<String>> = None;
     for (name, paths) in files {
@@ -197,19 +206,17 @@ pub fn load(
             });
         }
         if !sentences.is_empty() {
-            parts.push(Split {
+            splits.push(Split {
                 name: *name,
                 path,
                 sentences,
             });
         }
     }
-    Ok(Dataset::from_splits(
-        id,
-        source,
+    Ok(Contents {
+        splits,
         level,
         declared,
-        parts,
-        notes.into_iter().collect(),
-    )?)
+        notes,
+    })
 }
