@@ -7,7 +7,7 @@ use std::path::Path;
 use benchmarks::Sample;
 use cache::{Io, Store, StoreDtype, verify};
 use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 /// The shape of `MiniLM`, about 107 MB.
 fn sample() -> Sample {

@@ -12,7 +12,8 @@ use cache::{
     ModelIdentity, OpenMode, Opened, PartStatistics, SplitTables, StoreDtype, StoreError,
     StoreWriter,
 };
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 
 /// Classes of the made-up task: as many as CoNLL-2003 has.
 pub const CLASSES: usize = 9;

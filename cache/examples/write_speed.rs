@@ -22,7 +22,7 @@ use cache::{
     ByteLimits, Manifest, OpenMode, Opened, PartStatistics, PartWriter, SplitTables, StoreWriter,
 };
 use serde_json::json;
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 /// Tokens, layers, width.
 const SHAPES: [[usize; 3]; 2] = [[20_000, 7, 384], [39_000, 25, 1024]];

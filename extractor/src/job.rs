@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use cache::{Manifest, Part, PartStatistics, PartWriter, SplitTables, StoreError, StoreWriter};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};

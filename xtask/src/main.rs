@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod example;
 mod fetch;
+mod gpu_check;
 mod installed;
 mod models;
 mod parity;
@@ -15,9 +16,11 @@ mod python;
 mod results;
 mod runtimes;
 mod setup;
+mod shape;
 mod sizes;
 mod slurm;
 mod steps;
+mod structure;
 mod test;
 mod unpack;
 mod wheels;
@@ -31,6 +34,7 @@ use shared::terminal::TerminalOptions;
 use crate::bench::BenchOptions;
 use crate::bundle::BundleOptions;
 use crate::fetch::CannotFetch;
+use crate::gpu_check::GpuCheckOptions;
 use crate::project::Project;
 use crate::results::ResultsOptions;
 use crate::setup::SetupOptions;
@@ -82,6 +86,8 @@ enum Command {
     Sizes,
     /// Run the job templates of benchmarks/slurm on a real Slurm of one machine (as root; Debian: slurm-wlm, munge).
     Slurm,
+    /// Run the GPU's paths on a machine without a GPU, under a stand-in for NVIDIA's libraries, where that is there.
+    GpuCheck(GpuCheckOptions),
     /// Compare with PyTorch and transformers: the same tests, with a large Python environment (about 6 GB).
     Parity {
         /// Arguments for `cargo test --locked`; without a package among them, all are tested.
@@ -110,6 +116,7 @@ fn main() -> ExitCode {
         Command::Results(options) => results::run(&project, &options, &terminal),
         Command::Sizes => sizes::run(&project, &terminal),
         Command::Slurm => slurm::run(&project, &terminal),
+        Command::GpuCheck(options) => gpu_check::run(&project, &options, &terminal),
         Command::Parity { arguments } => parity::run(&project, &arguments, &terminal),
     };
     done.unwrap_or_else(|error| {

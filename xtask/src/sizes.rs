@@ -2,66 +2,66 @@
 //! asked is how long it takes to start and how much memory it takes, which small checkpoints cannot tell.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use shared::terminal::Terminal;
 
 use crate::demo;
 use crate::project::Project;
 use crate::setup::{self, SetupOptions};
+use crate::shape::{Shape, Weights};
 use crate::steps;
 
 /// The heading of the section in `docs/models.md`.
 const HEADING: &str = "## True sizes";
 
 /// A shape that people use.
-struct Shape {
+struct Published {
     name: &'static str,
-    gpt2: bool,
-    vocabulary: usize,
-    positions: usize,
-    hidden: usize,
-    layers: usize,
-    heads: usize,
+    shape: Shape,
     /// Seconds that it may take to be ready; what is not promised is measured all the same.
     limit: Option<f64>,
 }
 
-const SHAPES: [Shape; 3] = [
-    Shape {
+const SHAPES: [Published; 3] = [
+    Published {
         name: "bert-base-cased",
-        gpt2: false,
-        vocabulary: 28_996,
-        positions: 512,
-        hidden: 768,
-        layers: 12,
-        heads: 12,
+        shape: Shape {
+            gpt2: false,
+            vocabulary: 28_996,
+            positions: 512,
+            hidden: 768,
+            layers: 12,
+            heads: 12,
+        },
         limit: Some(5.0),
     },
-    Shape {
+    Published {
         name: "bert-large-cased",
-        gpt2: false,
-        vocabulary: 28_996,
-        positions: 512,
-        hidden: 1024,
-        layers: 24,
-        heads: 16,
+        shape: Shape {
+            gpt2: false,
+            vocabulary: 28_996,
+            positions: 512,
+            hidden: 1024,
+            layers: 24,
+            heads: 16,
+        },
         limit: Some(15.0),
     },
-    Shape {
+    Published {
         name: "gpt2-medium",
-        gpt2: true,
-        vocabulary: 50_257,
-        positions: 1024,
-        hidden: 1024,
-        layers: 24,
-        heads: 16,
+        shape: Shape {
+            gpt2: true,
+            vocabulary: 50_257,
+            positions: 1024,
+            hidden: 1024,
+            layers: 24,
+            heads: 16,
+        },
         limit: None,
     },
 ];
@@ -91,17 +91,17 @@ pub(crate) fn measure(project: &Project, terminal: &Terminal) -> Result<String> 
         shared::resources::threads()
     );
     let mut broken = Vec::new();
-    for shape in SHAPES {
-        let measured = of_shape(project, &programs, &folder, &shape);
+    for published in SHAPES {
+        let measured = of_shape(project, &programs, &folder, &published);
         // Gigabytes that nobody wants to find there, whatever happened.
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
         let measured = measured?;
-        let row = measured.row(&shape);
+        let row = measured.row(&published);
         terminal.status(row.trim_end());
         text += &row;
-        broken.extend(measured.broken(&shape));
+        broken.extend(measured.broken(&published));
     }
     if broken.is_empty() {
         Ok(text)
@@ -146,7 +146,7 @@ impl Measured {
         self.weights * 13 / 10 + (1 << 30)
     }
 
-    fn row(&self, shape: &Shape) -> String {
+    fn row(&self, published: &Published) -> String {
         let Report {
             tokens_per_second,
             startup: Startup { digest, loading },
@@ -154,17 +154,17 @@ impl Measured {
         } = &self.report;
         format!(
             "| {} | {} | {digest:.1} s | {loading:.1} s | {} | {} | {tokens_per_second:.0} |\n",
-            shape.name,
+            published.name,
             gibibytes(self.weights),
             gibibytes(*peak_memory),
             gibibytes(self.allowed())
         )
     }
 
-    fn broken(&self, shape: &Shape) -> Vec<String> {
+    fn broken(&self, published: &Published) -> Vec<String> {
         let mut broken = Vec::new();
-        let (name, loading) = (shape.name, self.report.startup.loading);
-        if let Some(limit) = shape.limit.filter(|limit| loading > *limit) {
+        let (name, loading) = (published.name, self.report.startup.loading);
+        if let Some(limit) = published.limit.filter(|limit| loading > *limit) {
             broken.push(format!(
                 "{name} was ready after {loading:.1} s, {limit} s are promised"
             ));
@@ -191,9 +191,10 @@ fn of_shape(
     project: &Project,
     programs: &BTreeMap<String, PathBuf>,
     folder: &Path,
-    shape: &Shape,
+    published: &Published,
 ) -> Result<Measured> {
-    let model = folder.join(shape.name);
+    let shape = &published.shape;
+    let model = folder.join(published.name);
     fs::create_dir_all(&model)?;
     fs::write(model.join("config.json"), shape.config().to_string())?;
     let fixtures = project.root().join("extractor/tests/fixtures");
@@ -207,7 +208,7 @@ fn of_shape(
         let name = from.file_name().context("a file")?;
         fs::copy(&from, model.join(name))?;
     }
-    let weights = shape.write_weights(&model.join("model.safetensors"))?;
+    let weights = shape.write(&model.join("model.safetensors"), Weights::Random)?;
     let data = folder.join("sentences.conll");
     fs::write(
         &data,
@@ -240,139 +241,14 @@ fn sentences(text: &str) -> String {
     text
 }
 
-impl Shape {
-    fn config(&self) -> Value {
-        if self.gpt2 {
-            return json!({
-                "model_type": "gpt2", "vocab_size": self.vocabulary, "n_positions": self.positions, "n_embd": self.hidden,
-                "n_layer": self.layers, "n_head": self.heads, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
-            });
-        }
-        json!({
-            "model_type": "bert", "vocab_size": self.vocabulary, "max_position_embeddings": self.positions,
-            "hidden_size": self.hidden, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
-            "intermediate_size": 4 * self.hidden, "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
-        })
-    }
-
-    /// Names and shapes of all tensors, as the published checkpoints have them.
-    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let hidden = self.hidden;
-        let mut tensors = Vec::new();
-        let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
-        let (tables, last) = if self.gpt2 {
-            (["wte", "wpe"], "ln_f")
-        } else {
-            add(
-                "embeddings.token_type_embeddings.weight".to_owned(),
-                &[2, hidden],
-            );
-            let tables = [
-                "embeddings.word_embeddings",
-                "embeddings.position_embeddings",
-            ];
-            (tables, "embeddings.LayerNorm")
-        };
-        for (table, rows) in tables.into_iter().zip([self.vocabulary, self.positions]) {
-            add(format!("{table}.weight"), &[rows, hidden]);
-        }
-        // Inputs and outputs of the linear layers; none for a norm.
-        let parts: &[(&str, Option<[usize; 2]>)] = if self.gpt2 {
-            &[
-                ("ln_1", None),
-                ("attn.c_attn", Some([hidden, 3 * hidden])),
-                ("attn.c_proj", Some([hidden, hidden])),
-                ("ln_2", None),
-                ("mlp.c_fc", Some([hidden, 4 * hidden])),
-                ("mlp.c_proj", Some([4 * hidden, hidden])),
-            ]
-        } else {
-            &[
-                ("attention.self.query", Some([hidden, hidden])),
-                ("attention.self.key", Some([hidden, hidden])),
-                ("attention.self.value", Some([hidden, hidden])),
-                ("attention.output.dense", Some([hidden, hidden])),
-                ("attention.output.LayerNorm", None),
-                ("intermediate.dense", Some([hidden, 4 * hidden])),
-                ("output.dense", Some([4 * hidden, hidden])),
-                ("output.LayerNorm", None),
-            ]
-        };
-        let layers = if self.gpt2 { "h" } else { "encoder.layer" };
-        for layer in 0..self.layers {
-            for (part, linear) in parts {
-                let name = format!("{layers}.{layer}.{part}");
-                let [inputs, outputs] = linear.unwrap_or([0, hidden]);
-                match linear {
-                    None => add(format!("{name}.weight"), &[hidden]),
-                    // GPT-2 keeps its matrices the other way round.
-                    Some(_) if self.gpt2 => add(format!("{name}.weight"), &[inputs, outputs]),
-                    Some(_) => add(format!("{name}.weight"), &[outputs, inputs]),
-                }
-                add(format!("{name}.bias"), &[outputs]);
-            }
-        }
-        add(format!("{last}.weight"), &[hidden]);
-        add(format!("{last}.bias"), &[hidden]);
-        tensors
-    }
-
-    /// Writes a safetensors file of random weights; its size in bytes.
-    fn write_weights(&self, path: &Path) -> Result<u64> {
-        let tensors = self.tensors();
-        let mut header = serde_json::Map::new();
-        let mut end = 0;
-        for (name, shape) in &tensors {
-            let begin = end;
-            end += 4 * shape.iter().product::<usize>();
-            let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, end]});
-            header.insert(name.clone(), entry);
-        }
-        let mut header = Value::Object(header).to_string();
-        // Tensors begin at multiples of eight.
-        while !header.len().is_multiple_of(8) {
-            header.push(' ');
-        }
-        let mut file = BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        let mut state = 1;
-        for (name, shape) in &tensors {
-            let centre = if name.ends_with("orm.weight") || name.contains("ln_") {
-                1.0
-            } else {
-                0.0
-            };
-            for _ in 0..shape.iter().product::<usize>() {
-                file.write_all(&(centre + random(&mut state)).to_le_bytes())?;
-            }
-        }
-        file.into_inner()?.sync_all()?;
-        Ok(8 + header.len() as u64 + end as u64)
-    }
-}
-
-/// An even number within 0.035 of zero, of the variance that these models begin with (xorshift, Marsaglia 2003).
-fn random(state: &mut u32) -> f32 {
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a random number has no exact value"
-    )]
-    let unit = *state as f32 / u32::MAX as f32;
-    (unit - 0.5) * 0.07
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn shapes_have_as_many_weights_as_the_published_models() {
-        let weights = |shape: &Shape| -> usize {
-            let tensors = shape.tensors();
+        let weights = |published: &Published| -> usize {
+            let tensors = published.shape.tensors();
             tensors
                 .iter()
                 .map(|(_, shape)| shape.iter().product::<usize>())

@@ -58,7 +58,10 @@ pub(crate) fn run(
                  its recorded numbers are checked"
             ));
         }
-        terminal.status("skipped: the job templates on a real Slurm (`cargo xtask slurm` runs them), fuzzing (`benchmarks/fuzz/run`)");
+        terminal.status(
+            "skipped: the job templates on a real Slurm (`cargo xtask slurm` runs them), the GPU's paths without a GPU \
+             (`cargo xtask gpu-check`), fuzzing (`benchmarks/fuzz/run`)",
+        );
         Ok(())
     })?;
     terminal.status("\n[4/4] tests");

@@ -9,7 +9,8 @@ use cache::{
     ModelIdentity, OpenMode, Opened, Part, PartStatistics, PartWriter, SplitTables, StoreDtype,
     StoreError, StoreWriter, rows,
 };
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 
 pub(crate) struct Fixture {
     pub(crate) manifest: Manifest,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use cache::verify::verify;
 use cache::{ByteLimits, StoreDtype, StoreError};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 
 use crate::fixture::{Fixture, tree};

@@ -10,7 +10,7 @@ use cache::{
     ByteLimits, Codec, Part, PartStatistics, PartWriter, StoreDtype, StoreError, StoreWriter,
 };
 use proptest::prelude::*;
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 use crate::faulty::scratch;
 use crate::fixture::{Fixture, assert_same, scramble};

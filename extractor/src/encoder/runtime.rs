@@ -300,6 +300,9 @@ fn configure(
         .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
         .build()
         .error_on_failure();
+    // With it, ONNX Runtime takes one block for all activations when a shape comes for the second time, beside what the
+    // arena has already: memory that the largest batch did not need.
+    let builder = builder.with_memory_pattern(false)?;
     Ok(builder.with_execution_providers([provider])?)
 }
 

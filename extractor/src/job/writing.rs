@@ -165,7 +165,7 @@ fn seal(parts: &Receiver<Whole>) -> Result<Duration, StoreError> {
 mod tests {
     use cache::{OpenMode, Opened, SplitTables, StoreWriter};
     use serde_json::json;
-    use shared::dataset::SplitName;
+    use shared::datasets::SplitName;
 
     use super::*;
 
