@@ -11,7 +11,7 @@ use extractor::batch::{Budget, batches};
 use extractor::encoder::{Batch, Device, Encoder, EncoderOptions};
 use extractor::model::ModelFiles;
 use extractor::tokenizer::Tokenizer;
-use shared::dataset::{Source, SplitName};
+use shared::datasets::{Source, SplitName};
 
 fn batching(criterion: &mut Criterion) {
     let mut random = Random::new(7);

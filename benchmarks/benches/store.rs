@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench")]
 
+use std::path::Path;
+
 use benchmarks::Sample;
 use cache::{Io, Store, StoreDtype, verify};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use shared::dataset::SplitName;
+use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
+use shared::datasets::SplitName;
 
 /// The shape of `MiniLM`, about 107 MB.
 fn sample() -> Sample {
@@ -19,14 +21,12 @@ fn store(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(sample.bytes()));
     group.sample_size(10);
     let path = folder.path().join("store.zarr");
-    group.bench_function("write, synced", |bencher| {
-        bencher.iter(|| {
-            if path.exists() {
-                fs_err::remove_dir_all(&path).unwrap();
-            }
-            sample.write(&path).unwrap();
-        });
-    });
+    group.bench_function("write, synced", |bencher| write(bencher, &sample, &path));
+    // What the program takes, without a disk.
+    if let Ok(memory) = tempfile::tempdir_in("/dev/shm") {
+        let path = memory.path().join("store.zarr");
+        group.bench_function("write, in memory", |bencher| write(bencher, &sample, &path));
+    }
     for (name, io) in [("mmap", Io::Mmap), ("read", Io::Read), ("ram", Io::Ram)] {
         let store = Store::open(&path, io).unwrap();
         let split = store.split(SplitName::Train).unwrap();
@@ -57,6 +57,19 @@ fn store(criterion: &mut Criterion) {
         bencher.iter(|| Store::open(&path, Io::Mmap).unwrap());
     });
     group.finish();
+}
+
+fn write(bencher: &mut Bencher<'_>, sample: &Sample, path: &Path) {
+    let remove = || {
+        if path.exists() {
+            fs_err::remove_dir_all(path).unwrap();
+        }
+    };
+    bencher.iter_batched(
+        remove,
+        |()| sample.write(path).unwrap(),
+        BatchSize::PerIteration,
+    );
 }
 
 criterion_group!(benches, store);

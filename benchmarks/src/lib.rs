@@ -4,6 +4,7 @@
 //! `cargo bench -p benchmarks` times the parts; `cargo xtask bench` compares the whole with PyTorch.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use cache::{
@@ -11,10 +12,14 @@ use cache::{
     ModelIdentity, OpenMode, Opened, PartStatistics, SplitTables, StoreDtype, StoreError,
     StoreWriter,
 };
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 
 /// Classes of the made-up task: as many as CoNLL-2003 has.
 pub const CLASSES: usize = 9;
+
+/// Tokens of the longest sentence.
+const LONGEST: usize = 100;
 
 /// Numbers that are always the same: a linear congruence with 31 good bits.
 #[derive(Debug, Clone)]
@@ -52,11 +57,12 @@ impl Random {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
         reason = "between 3 and 100"
     )]
     pub fn length(&mut self) -> usize {
         let product: f64 = (0..3).map(|_| self.unit().max(1e-9)).product();
-        (-product.ln() * 20.0 / 3.0).clamp(3.0, 100.0) as usize
+        (-product.ln() * 20.0 / 3.0).clamp(3.0, LONGEST as f64) as usize
     }
 }
 
@@ -66,6 +72,8 @@ pub struct Sample {
     /// What the store says of itself.
     pub manifest: Manifest,
     tables: SplitTables,
+    /// Rows of a batch, `[tokens, layers, hidden]`.
+    rows: Vec<u8>,
 }
 
 impl Sample {
@@ -106,7 +114,18 @@ impl Sample {
             part_files: units.part_files,
             versions: BTreeMap::new(),
         };
-        Self { manifest, tables }
+        // The same values again and again.
+        let mut random = Random::new(1);
+        let values: Vec<u8> = (0..1024 * hidden)
+            .flat_map(|_| half::f16::from_f64(random.unit() * 4.0 - 2.0).to_le_bytes())
+            .collect();
+        let bytes = (BATCH_TOKENS + LONGEST) * manifest.row_bytes();
+        let rows = values.into_iter().cycle().take(bytes).collect();
+        Self {
+            manifest,
+            tables,
+            rows,
+        }
     }
 
     /// Sub-words of all sentences.
@@ -118,14 +137,10 @@ impl Sample {
     /// Bytes of all activations.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.tokens() * self.row_bytes() as u64
+        self.tokens() * self.manifest.row_bytes() as u64
     }
 
-    fn row_bytes(&self) -> usize {
-        self.manifest.layers.len() * self.manifest.hidden * self.manifest.store_dtype.bytes()
-    }
-
-    /// Writes the store to `path`, whose folder is there.
+    /// Writes the store to `path`, whose folder is there: batches of sentences in random order, as an encoder gives them.
     ///
     /// # Errors
     /// As writing a store.
@@ -135,29 +150,44 @@ impl Sample {
         let Opened::Writer(writer) = opened else {
             return Ok(());
         };
-        // The same values again and again: what they are costs nothing to find out.
-        let mut random = Random::new(1);
-        let values: Vec<u8> = (0..1024 * self.manifest.hidden)
-            .flat_map(|_| half::f16::from_f64(random.unit() * 4.0 - 2.0).to_le_bytes())
-            .collect();
-        let rows = (values.len() / self.row_bytes()).max(1) as u64;
         for part in writer.pending() {
             let mut writing = writer.begin(&part)?;
-            for first in part
-                .tokens
-                .clone()
-                .step_by(usize::try_from(rows).unwrap_or(1))
-            {
-                let count = rows.min(part.tokens.end - first);
-                let bytes = usize::try_from(count).unwrap_or(0) * self.row_bytes();
-                writing.write(first, &values[..bytes])?;
+            for pieces in self.batches(part.sequences.clone()) {
+                let tokens: usize = pieces.iter().map(|&(_, tokens)| tokens).sum();
+                writing.write_pieces(&pieces, &self.rows[..tokens * self.manifest.row_bytes()])?;
             }
             writing.finish(&PartStatistics::new(self.manifest.layers.len()))?;
         }
         writer.complete()?;
         Ok(())
     }
+
+    /// First token and number of tokens of each sentence of each batch.
+    fn batches(&self, sentences: Range<usize>) -> Vec<Vec<(u64, usize)>> {
+        let mut random = Random::new(2);
+        let mut order: Vec<usize> = sentences.collect();
+        for last in (1..order.len()).rev() {
+            order.swap(last, random.below(last + 1));
+        }
+        let (mut batches, mut room) = (Vec::new(), 0);
+        for sentence in order {
+            let first = self.tables.offsets[sentence];
+            let tokens = usize::try_from(self.tables.offsets[sentence + 1] - first).unwrap_or(0);
+            if room == 0 {
+                batches.push(Vec::new());
+                room = BATCH_TOKENS;
+            }
+            if let Some(batch) = batches.last_mut() {
+                batch.push((first, tokens));
+            }
+            room = room.saturating_sub(tokens);
+        }
+        batches
+    }
 }
+
+/// Tokens of a batch, or a few more.
+const BATCH_TOKENS: usize = 2048;
 
 fn tables(tokens: u64) -> SplitTables {
     let mut random = Random::new(7);

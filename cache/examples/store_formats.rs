@@ -20,7 +20,7 @@ use cache::{
     SplitTables, Store, StoreDtype, StoreWriter, rows,
 };
 use clap::ValueEnum as _;
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 /// float16 first: the others are compared with it.
 const DTYPES: [StoreDtype; 4] = [

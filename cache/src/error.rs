@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 use thiserror::Error;
 

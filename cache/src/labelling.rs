@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use zarrs::array::data_type;
 
 use crate::column::{ColumnShape, column_file, column_folder, write_column};

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 use crate::shard;
 use crate::{Codec, Manifest, StoreDtype};

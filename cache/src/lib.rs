@@ -13,6 +13,7 @@ compile_error!(
 mod chunks;
 mod codec;
 mod column;
+mod crc;
 mod dtype;
 mod error;
 mod hidden;
@@ -47,8 +48,9 @@ pub use manifest::{
 pub use owner::OwnerRecord;
 pub use part::PartWriter;
 pub use rows::Overflow;
+pub use shared::tasks::Level as LabelLevel;
 pub use split::SplitReader;
 pub use statistics::{LayerStatistics, LayerSummary, PartStatistics};
 pub use store::{Io, Reading, Store, find_store, store_path};
-pub use tables::{LabelLevel, LabelTable, Labels, SplitTables};
+pub use tables::{LabelTable, Labels, SplitTables};
 pub use writer::{OpenMode, Opened, StoreWriter, Summary};

@@ -8,8 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::dataset::{SplitName, Task};
-use shared::labels::Scheme;
+use shared::datasets::SplitName;
+use shared::tasks::Task;
+use shared::tasks::schemes::Scheme;
 
 use crate::{Codec, StoreDtype};
 
@@ -36,7 +37,7 @@ pub struct ModelIdentity {
 pub struct DatasetIdentity {
     /// Hub id, or the name of the folder or file it was loaded from.
     pub id: String,
-    /// `shared::dataset::Dataset::digest`: words, labels and their order.
+    /// `shared::datasets::Dataset::digest`: words, labels and their order.
     pub digest: String,
     /// Task of the labels the data set came with.
     pub task: Task,

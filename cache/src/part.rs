@@ -1,25 +1,33 @@
-//! Writing one part: rows in any order into temporary files, which get their checksums and their names at the end.
+//! Writing one part: rows in any order into temporary files, which get their checksums and their
+//! names at the end.
+//!
+//! Files are written, synced and named side by side. Which thread does what makes no difference to
+//! the bytes.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
-use std::sync::Arc;
+mod draft;
+mod written;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use shared::files::sync_dir;
 
+use self::draft::Draft;
 use crate::LayerSummary;
+use crate::layout::Run;
 use crate::owner::Claim;
 use crate::record::{FileRecord, PartRecord, record_path};
-use crate::storage::named;
 use crate::writer::{Target, is_temporary};
-use crate::{Part, PartStatistics, SplitLayout, StoreError, shard};
+use crate::{Part, PartStatistics, SplitLayout, StoreError};
 
-/// Bytes of chunks that are compressed and checked side by side, and how many chunks: bounds of the memory it takes.
-const SEALED_AT_ONCE: u64 = 128_000_000;
-const MOST_AT_ONCE: u64 = 64;
+/// Files that are synced or named at once: a network file system takes its time for each, not for
+/// all.
+const SYNCED_AT_ONCE: usize = 16;
+
+/// Of the files that the process may have open, one in so many stays open for a part: parts are
+/// written while others are sealed, and there is more than a store to be open.
+const SHARE_OF_OPEN_FILES: u64 = 4;
 
 /// Writes the rows of one part. Dropped before [`PartWriter::finish`], it leaves nothing behind.
 #[derive(Debug)]
@@ -27,49 +35,38 @@ pub struct PartWriter {
     target: Arc<Target>,
     part: Part,
     layout: SplitLayout,
-    /// Which tokens of the part have been written.
-    written: Vec<bool>,
     files: Vec<Draft>,
     /// The last field: the claim goes after the files.
     claim: Option<Claim>,
 }
 
-/// A file that has no name yet.
-#[derive(Debug)]
-struct Draft {
-    number: u64,
-    file: File,
-    temporary: PathBuf,
-    path: PathBuf,
-}
-
 impl PartWriter {
-    /// Claims the part, sweeps what dead owners left of it, and takes the space on the disk.
+    /// Claims the part and sweeps what dead owners left of it. A file takes its space on the disk
+    /// when its first row comes.
     pub(crate) fn begin(
         target: Arc<Target>,
         layout: SplitLayout,
         part: &Part,
     ) -> Result<Self, StoreError> {
         let claim = Claim::take(&target.path, &part.name())?;
-        let tokens = usize::try_from(part.tokens.end - part.tokens.start).unwrap_or(usize::MAX);
         if PartRecord::read(&target.path, &layout, part.index).is_some() {
             return Err(StoreError::AlreadyDone { part: part.name() });
         }
-        let (written, part) = (vec![false; tokens], part.clone());
-        let mut writer = Self {
+        let open = files_open();
+        let drafts = layout.files_of_part(part.index).zip(0..);
+        let drafts = drafts.map(|(number, place)| {
+            let stays_open = place < open;
+            Draft::new(&target.path, layout, number, claim.token(), stays_open)
+        });
+        let writer = Self {
+            files: drafts.collect(),
             target,
-            part,
+            part: part.clone(),
             layout,
-            written,
-            files: Vec::new(),
             claim: Some(claim),
         };
         writer.sweep()?;
         writer.forget()?;
-        for number in layout.files_of_part(writer.part.index) {
-            let draft = writer.draft(number)?;
-            writer.files.push(draft);
-        }
         Ok(writer)
     }
 
@@ -79,7 +76,8 @@ impl PartWriter {
         &self.part
     }
 
-    /// Removes temporary files of the part's files: whoever wrote them is dead, or this process would not own them.
+    /// Removes temporary files of the part's files: whoever wrote them is dead, or this process
+    /// would not own them.
     fn sweep(&self) -> Result<(), StoreError> {
         let folder = self
             .target
@@ -110,41 +108,9 @@ impl PartWriter {
         }
     }
 
-    fn draft(&self, number: u64) -> Result<Draft, StoreError> {
-        let path = self.target.path.join(self.layout.file_path(number));
-        let token = self.claim.as_ref().map_or("", Claim::token);
-        let temporary = path.with_file_name(format!(".c.{number}.0.0.{token}.tmp"));
-        let mut options = fs_err::OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&temporary)
-            .map_err(StoreError::io)?;
-        let draft = Draft {
-            number,
-            file: file.into_file(),
-            temporary,
-            path,
-        };
-        let length = self.layout.draft_bytes(number);
-        let allocated = match rustix::fs::fallocate(&draft.file, FallocateFlags::empty(), 0, length)
-        {
-            // File systems that cannot reserve space still can write.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => draft.file.set_len(length),
-            result => result.map_err(Into::into),
-        };
-        match allocated {
-            Ok(()) => Ok(draft),
-            Err(error) => {
-                let _ = fs_err::remove_file(&draft.temporary);
-                Err(named(&draft.path, error))
-            }
-        }
-    }
-
-    /// Writes consecutive rows `[n, layers, hidden]` in the store's number format, the first being token
-    /// `first_token` of the split. Rows outside the part are left out: a sequence may reach over its edges.
+    /// Writes consecutive rows `[n, layers, hidden]` in the store's number format, the first being
+    /// token `first_token` of the split. Rows outside the part are left out: a sequence may reach
+    /// over its edges.
     ///
     /// # Errors
     /// [`StoreError::Rows`] for a broken row, [`StoreError::Io`] when the disk fails.
@@ -154,33 +120,67 @@ impl PartWriter {
         if !bytes.is_multiple_of(row_bytes) {
             return Err(self.rows_error(format!("{bytes} bytes are no whole rows of {row_bytes}")));
         }
-        let start = first_token.max(self.part.tokens.start);
-        let end = (first_token + bytes / row_bytes).min(self.part.tokens.end);
-        for run in self.layout.runs(start..end) {
-            let from = to_usize((run.tokens.start - first_token) * row_bytes);
-            let to = to_usize((run.tokens.end - first_token) * row_bytes);
-            let byte = run.chunk * self.layout.draft_slot_bytes() + run.bytes.start;
-            let draft = &self.files[to_usize(run.file - self.files[0].number)];
-            draft
-                .file
-                .write_all_at(&rows[from..to], byte)
-                .map_err(|error| named(&draft.path, error))?;
-        }
-        if start < end {
-            let first = self.part.tokens.start;
-            self.written[to_usize(start - first)..to_usize(end - first)].fill(true);
+        for (file, run) in self.runs(first_token, rows) {
+            self.files[file].write(&[run])?;
         }
         Ok(())
+    }
+
+    /// Writes pieces of consecutive rows, each given by its first token and the number of its
+    /// tokens; `rows` are those of all pieces in that order, `[tokens, layers, hidden]`. Files are
+    /// written side by side, by the threads of the pool that this is called in ([`rayon`]'s global
+    /// one outside of any).
+    ///
+    /// # Errors
+    /// As [`Self::write`]; [`StoreError::Rows`] too if the pieces have more or fewer rows than
+    /// there are.
+    pub fn write_pieces(&mut self, pieces: &[(u64, usize)], rows: &[u8]) -> Result<(), StoreError> {
+        let row_bytes = to_usize(self.layout.row_bytes);
+        let bytes = pieces.iter().try_fold(0_usize, |bytes, &(_, tokens)| {
+            bytes.checked_add(tokens.checked_mul(row_bytes)?)
+        });
+        if bytes != Some(rows.len()) {
+            let bytes = rows.len();
+            let what = format!("{bytes} bytes are not the pieces' rows of {row_bytes}");
+            return Err(self.rows_error(what));
+        }
+        let mut runs: Vec<Vec<(Run, &[u8])>> = vec![Vec::new(); self.files.len()];
+        let mut rest = rows;
+        for &(first_token, tokens) in pieces {
+            let (rows, others) = rest.split_at(tokens * row_bytes);
+            rest = others;
+            for (file, run) in self.runs(first_token, rows) {
+                runs[file].push(run);
+            }
+        }
+        let files = self.files.par_iter_mut().zip(&runs).with_max_len(1);
+        files.try_for_each(|(file, runs)| file.write(runs))
+    }
+
+    /// Whole rows cut where chunks end, each with the place of its file in the part.
+    fn runs<'a>(
+        &self,
+        first_token: u64,
+        rows: &'a [u8],
+    ) -> impl Iterator<Item = (usize, (Run, &'a [u8]))> + use<'a> {
+        let row_bytes = self.layout.row_bytes;
+        let first_file = self.layout.files_of_part(self.part.index).start;
+        let start = first_token.max(self.part.tokens.start);
+        let end = (first_token + rows.len() as u64 / row_bytes).min(self.part.tokens.end);
+        self.layout.runs(start..end).map(move |run| {
+            let from = to_usize((run.tokens.start - first_token) * row_bytes);
+            let to = to_usize((run.tokens.end - first_token) * row_bytes);
+            (to_usize(run.file - first_file), (run, &rows[from..to]))
+        })
     }
 
     /// Checksums, index, sync, names and the done record, in this order.
     ///
     /// # Errors
-    /// [`StoreError::Rows`] if a token was never written, [`StoreError::OwnerLost`] if somebody took the part over,
-    /// [`StoreError::Io`] when the disk fails.
+    /// [`StoreError::Rows`] if a token was never written, [`StoreError::OwnerLost`] if somebody
+    /// took the part over, [`StoreError::Io`] when the disk fails.
     pub fn finish(mut self, statistics: &PartStatistics) -> Result<(), StoreError> {
-        if let Some(missing) = self.written.iter().position(|written| !written) {
-            let token = self.part.tokens.start + missing as u64;
+        if let Some(token) = self.files.iter().find_map(Draft::missing) {
             return Err(self.rows_error(format!("token {token} was never written")));
         }
         if statistics.layers.len() != self.layout.layers {
@@ -189,15 +189,14 @@ impl PartWriter {
         }
         let records: Vec<FileRecord> = self
             .files
-            .iter()
-            .map(|draft| self.seal(draft))
+            .iter_mut()
+            .map(Draft::seal)
             .collect::<Result<_, _>>()?;
+        side_by_side(&mut self.files, Draft::sync)?;
         if let Some(claim) = &self.claim {
             claim.check()?;
         }
-        for draft in &self.files {
-            fs_err::rename(&draft.temporary, &draft.path).map_err(StoreError::io)?;
-        }
+        side_by_side(&mut self.files, Draft::name)?;
         sync_dir(
             self.target
                 .path
@@ -217,65 +216,6 @@ impl PartWriter {
         Ok(())
     }
 
-    /// Compresses the chunks, each with its checksum after it, puts the index at the end, and syncs the file.
-    ///
-    /// Chunks become shorter where they lie: the slots of a draft are as long as a chunk can become, so that what
-    /// is written never reaches a chunk that is still to be read.
-    fn seal(&self, draft: &Draft) -> Result<FileRecord, StoreError> {
-        let (layout, failed) = (&self.layout, |error| named(&draft.path, error));
-        let present = layout.chunks_of_file(draft.number);
-        let at_once = (SEALED_AT_ONCE / layout.chunk_bytes().max(1)).clamp(1, MOST_AT_ONCE);
-        let (mut places, mut checksums, mut end) = (Vec::new(), Vec::new(), 0);
-        for first in (0..present).step_by(to_usize(at_once)) {
-            let numbers = first..present.min(first + at_once);
-            let chunks: Vec<_> = numbers
-                .into_par_iter()
-                .map(|number| self.stored_chunk(draft, number))
-                .collect::<Result<_, _>>()?;
-            for (chunk, checksum) in chunks {
-                // Uncompressed, it stands there already.
-                let there = if layout.codec.is_none() {
-                    layout.chunk_bytes()
-                } else {
-                    0
-                };
-                draft
-                    .file
-                    .write_all_at(&chunk[to_usize(there)..], end + there)
-                    .map_err(failed)?;
-                places.push(end..end + chunk.len() as u64);
-                checksums.push(checksum);
-                end += chunk.len() as u64;
-            }
-        }
-        let index = shard::index(layout.file_chunks, &places);
-        draft.file.write_all_at(&index, end).map_err(failed)?;
-        let length = end + index.len() as u64;
-        draft.file.set_len(length).map_err(failed)?;
-        draft.file.sync_all().map_err(failed)?;
-        let crc32c = shard::checksum_text(shard::file_checksum(checksums));
-        Ok(FileRecord { length, crc32c })
-    }
-
-    /// An inner chunk as it is going to be stored, its checksum after it and by itself.
-    fn stored_chunk(&self, draft: &Draft, number: u64) -> Result<(Vec<u8>, u32), StoreError> {
-        let (layout, failed) = (&self.layout, |error| named(&draft.path, error));
-        let mut chunk = vec![0; to_usize(layout.chunk_bytes())];
-        draft
-            .file
-            .read_exact_at(&mut chunk, number * layout.draft_slot_bytes())
-            .map_err(failed)?;
-        if !layout.codec.is_none() {
-            chunk = layout
-                .codec
-                .compress(layout.dtype, &chunk)
-                .map_err(|what| self.rows_error(format!("cannot be compressed: {what}")))?;
-        }
-        let checksum = crc32c::crc32c(&chunk);
-        chunk.extend_from_slice(&checksum.to_le_bytes());
-        Ok((chunk, checksum))
-    }
-
     fn rows_error(&self, what: String) -> StoreError {
         StoreError::Rows {
             part: self.part.name(),
@@ -284,13 +224,41 @@ impl PartWriter {
     }
 }
 
-impl Drop for PartWriter {
-    fn drop(&mut self) {
-        for draft in &self.files {
-            // What cannot be removed is swept by the next owner of the part.
-            let _ = fs_err::remove_file(&draft.temporary);
+/// How many files of a part may stay open.
+fn files_open() -> u64 {
+    let open = getrlimit(Resource::Nofile).current;
+    open.map_or(u64::MAX, |open| (open / SHARE_OF_OPEN_FILES).max(1))
+}
+
+/// Does something that waits for the disk to all files, several at once, on threads of their own:
+/// those that compute have better to do. Where there are no threads to be had, the thread that
+/// calls does it all.
+fn side_by_side(
+    files: &mut [Draft],
+    work: impl Fn(&mut Draft) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
+    let helpers = files.len().min(SYNCED_AT_ONCE).saturating_sub(1);
+    let files = Mutex::new(files.iter_mut());
+    let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(file) = next() {
+            work(file)?;
         }
-    }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = (0..helpers)
+            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mut result = work();
+        for helper in helpers {
+            match helper.join() {
+                Ok(theirs) => result = result.and(theirs),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        result
+    })
 }
 
 /// The number of the file that a temporary name is for: `.c.3.0.0.<token>.tmp`.

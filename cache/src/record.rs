@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::files::write_atomic;
 
 use crate::LayerSummary;

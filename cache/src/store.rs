@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::resources;
 
 use crate::LayerSummary;

@@ -1,19 +1,9 @@
 //! The small arrays of a split: which tokens, words and labels the hidden states belong to.
 
-use serde::{Deserialize, Serialize};
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::{Level as LabelLevel, NO_CLASS, Task};
 
 use crate::{Column, Manifest, SplitSize, StoreError};
-
-/// What a label belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LabelLevel {
-    /// One label a token, `[tokens]`: the class of a word stands at its first sub-word, -100 elsewhere.
-    Token,
-    /// One label a sentence, `[sentences]`.
-    Sentence,
-}
 
 /// Labels of one task for one split, as a data set has them. What the tokens get follows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +14,7 @@ pub struct Labels {
     pub classes: Vec<String>,
     /// What is labelled: the words ([`LabelLevel::Token`]) or the sentences.
     pub level: LabelLevel,
-    /// `[words]` or `[sentences]`: class, or -100 for what is not to be scored.
+    /// `[words]` or `[sentences]`: class, or [`NO_CLASS`] for what is not to be scored.
     pub ids: Vec<i32>,
 }
 
@@ -37,7 +27,7 @@ pub struct LabelTable {
     pub classes: Vec<String>,
     /// What an id belongs to.
     pub level: LabelLevel,
-    /// `[tokens]` or `[sentences]`: class, or -100 for a token that is not to be scored.
+    /// `[tokens]` or `[sentences]`: class, or [`NO_CLASS`] for a token that is not to be scored.
     pub ids: Column<i32>,
     /// `[words]`, for [`LabelLevel::Token`]: the classes of all words, those without a token included.
     pub words: Option<Column<i32>>,
@@ -126,7 +116,7 @@ pub(crate) struct TokenWords<'a> {
 }
 
 impl TokenWords<'_> {
-    /// `[tokens]`: at the first token of each word the word's id, -100 elsewhere. A word that the edge of a window
+    /// `[tokens]`: at the first token of each word the word's id, [`NO_CLASS`] elsewhere. A word that the edge of a window
     /// cuts is labelled once.
     pub(crate) fn first_tokens(&self, words: &[i32]) -> Vec<i32> {
         let mut ids = vec![NO_CLASS; self.word_ids.len()];
@@ -152,9 +142,6 @@ impl TokenWords<'_> {
         ids
     }
 }
-
-/// The id of what has no class.
-const NO_CLASS: i32 = -100;
 
 impl Labels {
     /// Whether the ids fit the classes and a split of that size.

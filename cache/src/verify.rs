@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 use crate::record::{Done, PartRecord, progress_folder};
 use crate::writer::is_temporary;

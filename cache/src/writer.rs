@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::files::{sync_dir, write_atomic};
 
 use crate::metadata;

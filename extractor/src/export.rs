@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared::exit::ExitStatus;
 use shared::files::write_atomic;
 
-use crate::head::{Level, Run};
+use crate::head::Run;
 use crate::model::ModelFiles;
 use crate::predict::{PredictError, save};
 
@@ -95,10 +95,7 @@ pub fn export(
 
 /// What a user of the graph has to know.
 fn describe(run: &Run) -> Value {
-    let level = match run.settings.level {
-        Level::Token => "token",
-        Level::Sequence => "sequence",
-    };
+    let level = shared::heads::level::name(run.head.level);
     json!({
         "task": run.task,
         "level": level,

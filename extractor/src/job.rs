@@ -2,8 +2,9 @@
 //!
 //! A lane is an encoder on a thread of its own, which turns the encoder's float32 output into rows of the store while they are
 //! still warm in the cache (reading them once for that costs no more than a copy would); another thread writes the
-//! rows of one batch while the next one is encoded. Work goes part by part: a part that a signal interrupts is
-//! dropped whole and made again by the next run, so that the bytes of a store do not depend on interruptions.
+//! rows of one batch while the next one is encoded, and a third one seals whole parts. Work goes part by
+//! part: a part that a signal interrupts is dropped whole and made again by the next run, so that the bytes of
+//! a store do not depend on interruptions.
 //! On a GPU rows are made there, and two lanes take turns, across the borders of parts.
 
 mod check;
@@ -16,7 +17,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use cache::{Manifest, Part, PartStatistics, PartWriter, SplitTables, StoreError, StoreWriter};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};
@@ -90,7 +91,7 @@ pub struct Work {
     pub converting: Duration,
     /// The encoders waited for the store.
     pub waiting: Duration,
-    /// The writing thread was busy.
+    /// Rows were written and parts sealed, by two threads whose times are added.
     pub writing: Duration,
     /// Parts written by this run.
     pub parts: usize,

@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 
-use cache::{LabelLevel, Labels, SplitReader, Store};
+use cache::{Labels, SplitReader, Store};
 use serde::Serialize;
-use shared::dataset::{Dataset, Split, SplitName, Task};
+use shared::datasets::{Dataset, Split, SplitName};
 use shared::exit::ExitStatus;
+use shared::tasks::{NO_CLASS, Task};
 use thiserror::Error;
-
-use crate::plan::NO_CLASS;
 
 /// Why a data set cannot label a store.
 #[derive(Debug, Error)]
@@ -49,7 +48,7 @@ pub enum LabelError {
 }
 
 impl LabelError {
-    /// Whose it is to mend.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         ExitStatus::User
@@ -267,7 +266,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The labels of a split, -100 for what was not found.
+/// The labels of a split, [`NO_CLASS`] for what was not found.
 fn table(dataset: &Dataset, split: &SplitReader, found: &[Option<Place>]) -> Labels {
     let classes: HashMap<&str, i32> = dataset
         .classes
@@ -293,11 +292,7 @@ fn table(dataset: &Dataset, split: &SplitReader, found: &[Option<Place>]) -> Lab
     Labels {
         task: dataset.task,
         classes: dataset.classes.clone(),
-        level: if of_words {
-            LabelLevel::Token
-        } else {
-            LabelLevel::Sentence
-        },
+        level: dataset.task.level(),
         ids,
     }
 }

@@ -5,17 +5,15 @@
 
 use std::collections::HashMap;
 
-use cache::{LabelLevel, Labels, LongPolicy, SplitSize, SplitTables};
+use cache::{Labels, LongPolicy, SplitSize, SplitTables};
 use rayon::prelude::*;
-use shared::dataset::{Dataset, Sentence, Split, SplitName, Task};
+use shared::datasets::{Dataset, Sentence, Split, SplitName};
 use shared::exit::ExitStatus;
+use shared::tasks::Task;
 use thiserror::Error;
 
 use crate::tokenizer::{SubWords, Tokenizer, TokenizerError};
 use crate::window::windows;
-
-/// The label of a token that no class is asked for: special tokens and all but the first sub-word of a word.
-pub const NO_CLASS: i32 = -100;
 
 /// Why a data set cannot be laid out for an encoder.
 #[derive(Debug, Error)]
@@ -85,7 +83,7 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    /// Whose it is to mend.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -244,15 +242,10 @@ impl Layout<'_> {
                 sentences,
             });
         }
-        let level = if self.task == Task::Sequence {
-            LabelLevel::Sentence
-        } else {
-            LabelLevel::Token
-        };
         let mut labels = Labels {
             task: self.task,
             classes: self.classes.to_vec(),
-            level,
+            level: self.task.level(),
             ids: Vec::new(),
         };
         let mut table = SplitTables {
@@ -341,7 +334,10 @@ impl Layout<'_> {
                 while seen.next_if(|&&id| id as usize == word).is_some() {}
                 continue;
             }
-            let label = (self.task != Task::Sequence).then(|| sentence.labels[word].clone());
+            let label = self
+                .task
+                .labels_words()
+                .then(|| sentence.labels[word].clone());
             let lost = LostWord {
                 split,
                 sentence: index,

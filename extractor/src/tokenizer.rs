@@ -10,10 +10,9 @@ mod files;
 use std::path::{Path, PathBuf};
 
 use shared::exit::ExitStatus;
+use shared::guard::guarded;
 use thiserror::Error;
 use tokenizers::InputSequence;
-
-use crate::guard::guarded;
 
 /// Why a tokenizer cannot be had or a sentence cannot be cut.
 #[derive(Debug, Error)]

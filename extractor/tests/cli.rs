@@ -8,7 +8,8 @@ use common::{Toy, begin_of, stderr, tree};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 
 #[test]
 fn a_data_set_becomes_a_store() {

@@ -173,7 +173,7 @@ fn a_sentence_of_only_unknown_characters_is_no_error() {
         (1, &"\u{200b}".into(), &"B-NAME".into())
     );
     let store = cache::Store::open(&toy.store(), cache::Io::Read).unwrap();
-    let train = store.split(shared::dataset::SplitName::Train).unwrap();
+    let train = store.split(shared::datasets::SplitName::Train).unwrap();
     let ids = train.input_ids();
     // [CLS] [UNK] [UNK] [SEP], then a sentence of which nothing but its special tokens is left.
     assert_eq!(ids[ids.len() - 6..], [2, 1, 1, 3, 2, 3]);

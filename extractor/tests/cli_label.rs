@@ -14,7 +14,8 @@ use common::{Toy, real_data, stderr, tree};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
-use shared::dataset::{Dataset, Source, SplitName, Task};
+use shared::datasets::{Dataset, Source, SplitName};
+use shared::tasks::Task;
 
 /// A label for a word, so that every copy of a sentence can have others: `COPY-LETTERS`.
 fn tag(copy: usize, word: &str) -> String {

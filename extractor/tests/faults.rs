@@ -240,7 +240,7 @@ const HIDDEN: usize = 16;
 fn rare_token(store: &Path) -> (usize, u32) {
     let store = cache::Store::open(store, cache::Io::Read).unwrap();
     assert_eq!(store.manifest().hidden, HIDDEN);
-    let train = store.split(shared::dataset::SplitName::Train).unwrap();
+    let train = store.split(shared::datasets::SplitName::Train).unwrap();
     let ids = train.input_ids();
     let at = (2 * ids.len() / 3..ids.len())
         .find(|&at| ids.iter().filter(|&&id| id == ids[at]).count() == 1)

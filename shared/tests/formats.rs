@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use shared::dataset::{Column, Dataset, DatasetError, Format, Source, SplitName, Task};
-use shared::labels::Scheme;
+use shared::datasets::{Column, Dataset, DatasetError, Format, Source, SplitName};
+use shared::tasks::Task;
+use shared::tasks::schemes::Scheme;
 
 /// Writes files into a fresh folder and reads it with some options.
 fn load_with(

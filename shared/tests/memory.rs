@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use shared::dataset::Source;
+use shared::datasets::Source;
 use shared::resources::peak_memory;
 
 /// Names the format to the process that reads it.

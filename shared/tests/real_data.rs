@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use shared::dataset::{Dataset, Sentences, Source, SplitName, Task};
+use shared::datasets::{Dataset, Sentences, Source, SplitName};
+use shared::tasks::Task;
 
 /// The folder of real data; says so when it is not there.
 fn data() -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use shared::spans::{Averages, SpanScores};
+use shared::tasks::spans::{Averages, SpanScores};
 
 /// Precision, recall, F1 and support.
 type Row = (f64, f64, f64, u64);

@@ -10,6 +10,7 @@ use shared::exit::ExitStatus;
 use shared::files::write_atomic;
 
 use crate::head::Head;
+use crate::metrics::number;
 use crate::optimiser::{Adam, StateError};
 use crate::weights::{self, WeightsError};
 
@@ -72,6 +73,7 @@ pub struct State {
     /// Sums over the batches of that epoch.
     pub sums: EpochSums,
     /// Seconds of training so far.
+    #[serde(deserialize_with = "number::or_nan")]
     pub seconds: f64,
     /// The best epoch so far.
     pub best: Option<Best>,
@@ -85,12 +87,14 @@ pub struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochSums {
     /// Loss times targets, in nats.
+    #[serde(deserialize_with = "number::or_nan")]
     pub loss: f64,
     /// Tokens or sentences with a label.
     pub targets: u64,
     /// Sub-words.
     pub tokens: u64,
     /// Seconds.
+    #[serde(deserialize_with = "number::or_nan")]
     pub seconds: f64,
 }
 

@@ -1,7 +1,10 @@
 //! What a run measures while it goes: one JSON object an event in `metrics.jsonl`, for programs and for the
-//! report, and the same numbers as TensorBoard events.
+//! report, and the same numbers as TensorBoard events. JSON has no word for a number that is NaN or infinite: such a
+//! one is written as `null`, and read as NaN.
 
-use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+pub(crate) mod number;
+
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use fs_err::{File, OpenOptions};
@@ -33,10 +36,13 @@ pub struct Step {
     /// Counted from 1.
     pub epoch: usize,
     /// Mean cross-entropy of the batch, in nats.
+    #[serde(deserialize_with = "number::or_nan")]
     pub loss: f64,
     /// Learning rate of the step.
+    #[serde(deserialize_with = "number::or_nan")]
     pub learning_rate: f64,
     /// Euclidean norm of all gradients before clipping.
+    #[serde(deserialize_with = "number::or_nan")]
     pub gradient_norm: f64,
 }
 
@@ -48,14 +54,17 @@ pub struct Epoch {
     /// Steps so far.
     pub step: u64,
     /// Mean training loss over the labelled tokens, dropout on, weights changing.
+    #[serde(deserialize_with = "number::or_nan")]
     pub train_loss: f64,
     /// Scores on the validation split, where there is one.
     pub validation: Option<Scores>,
     /// Whether these are the best weights so far.
     pub best: bool,
     /// Time for training, without validation.
+    #[serde(deserialize_with = "number::or_nan")]
     pub seconds: f64,
     /// Sub-words trained on in a second.
+    #[serde(deserialize_with = "number::or_nan")]
     pub tokens_per_second: f64,
 }
 
@@ -82,16 +91,24 @@ pub struct Log {
 
 impl Log {
     /// Opens the files in `folder`. What `metrics.jsonl` holds beyond `bytes` was written by a run that was
-    /// killed after its last checkpoint, at `step`, and is cut off: those steps are about to be done again.
+    /// killed after its last checkpoint, at `step`, and is cut off: those steps are about to be done again. So is a
+    /// line that has no end, where the file holds less than that.
     ///
     /// # Errors
     /// When the files cannot be opened or written; the error names the file.
     pub fn open(folder: &Path, bytes: u64, step: u64) -> std::io::Result<Self> {
+        let path = folder.join(FILE);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(folder.join(FILE))?;
+            .open(&path)?;
+        let bytes = if file.metadata()?.len() < bytes {
+            let whole = fs_err::read(&path)?;
+            whole.len() as u64 - torn(&whole).len() as u64
+        } else {
+            bytes
+        };
         file.set_len(bytes)?;
         file.seek(SeekFrom::End(0))?;
         Ok(Self {
@@ -156,25 +173,39 @@ impl Log {
     }
 }
 
-/// Everything that `metrics.jsonl` in `folder` tells.
+/// Everything that `metrics.jsonl` in `folder` tells. A last line that ends half-way, as a killed run or a full disk
+/// leaves it, is left out.
 ///
 /// # Errors
-/// When it cannot be read, or a line is not an event; the error names file and line.
+/// When it cannot be read, or another line is not an event; the error names file and line.
 pub fn read(folder: &Path) -> std::io::Result<Vec<Event>> {
     let path = folder.join(FILE);
-    let lines = BufReader::new(File::open(&path)?).lines();
+    let bytes = fs_err::read(&path)?;
+    let torn = torn(&bytes);
+    let whole = &bytes[..bytes.len() - torn.len()];
+    let lines = whole.split_inclusive(|&byte| byte == b'\n');
     let events = lines.enumerate().map(|(number, line)| {
-        serde_json::from_str(&line?).map_err(|error| {
+        serde_json::from_slice(line).map_err(|error| {
             let message = format!("{} line {}: {error}", path.display(), number + 1);
             std::io::Error::new(std::io::ErrorKind::InvalidData, message)
         })
     });
-    events.collect()
+    let mut events = events.collect::<std::io::Result<Vec<Event>>>()?;
+    // All of it but the end of the line may be there.
+    events.extend(serde_json::from_slice::<Event>(torn).ok());
+    Ok(events)
+}
+
+/// What stands behind the last end of a line.
+fn torn(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|&byte| byte == b'\n');
+    &bytes[end.map_or(0, |end| end + 1)..]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::{AttentionRow, ClassScore, Confusion};
 
     fn step(step: u64) -> Event {
         Event::Step(Step {
@@ -204,10 +235,112 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_is_named() {
+    fn a_broken_line_is_named_and_a_torn_last_one_left_out() {
         let folder = tempfile::tempdir().unwrap();
-        fs_err::write(folder.path().join(FILE), "{\"event\":\"step\"").unwrap();
+        let path = folder.path().join(FILE);
+        let whole = serde_json::to_string(&step(1)).unwrap();
+        fs_err::write(&path, format!("{whole}\n{{\"event\":\"step\"\n{whole}\n")).unwrap();
         let error = read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("metrics.jsonl line 1"), "{error}");
+        assert!(error.contains("metrics.jsonl line 2"), "{error}");
+
+        let tail = &whole[..whole.len() / 2];
+        for (torn, events) in [("", 1), (tail, 1), ("\0\0\u{b5}", 1), (&*whole, 2)] {
+            fs_err::write(&path, format!("{whole}\n{torn}")).unwrap();
+            assert_eq!(
+                read(folder.path()).unwrap(),
+                vec![step(1); events],
+                "{torn:?}"
+            );
+        }
+        fs_err::write(&path, [b"{\"loss\":\xff".as_slice(), &[0; 40]].concat()).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), []);
+    }
+
+    /// A file system that came back without what was written last: no zeros in place of it, no half line before the next.
+    #[test]
+    fn a_file_that_is_too_short_goes_on_after_its_last_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::open(folder.path(), 0, 0).unwrap();
+        (1..=3).for_each(|number| log.add(&step(number)).unwrap());
+        let bytes = log.sync().unwrap();
+        let path = folder.path().join(FILE);
+        let text = fs_err::read_to_string(&path).unwrap();
+        fs_err::write(&path, &text[..text.len() - 20]).unwrap();
+        let mut log = Log::open(folder.path(), bytes, 3).unwrap();
+        log.add(&step(4)).unwrap();
+        let length = fs_err::metadata(&path).map(|file| file.len());
+        assert_eq!(log.sync().unwrap(), bytes);
+        assert!(length.unwrap() <= bytes);
+        assert_eq!(read(folder.path()).unwrap(), [step(1), step(2), step(4)]);
+    }
+
+    #[test]
+    fn numbers_that_are_nan_or_infinite_come_back_as_nan() {
+        let json = |event: &Event| serde_json::to_string(event).unwrap();
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let class = ClassScore {
+                precision: value,
+                recall: value,
+                f1: value,
+                ..ClassScore::default()
+            };
+            let scores = Scores {
+                metric: "F1".to_owned(),
+                value,
+                loss: value,
+                accuracy: value,
+                micro: class.clone(),
+                macro_average: class.clone(),
+                classes: vec![class],
+                confusion: Confusion::default(),
+            };
+            let row = AttentionRow {
+                name: "O".to_owned(),
+                tokens: 1,
+                weights: vec![0.5, value],
+            };
+            let events = [
+                Event::Step(Step {
+                    loss: value,
+                    learning_rate: value,
+                    gradient_norm: value,
+                    step: 1,
+                    epoch: 1,
+                }),
+                Event::Epoch(Box::new(Epoch {
+                    train_loss: value,
+                    validation: Some(scores.clone()),
+                    seconds: value,
+                    tokens_per_second: value,
+                    epoch: 1,
+                    step: 1,
+                    best: true,
+                })),
+                Event::Final(Box::new(Final {
+                    split: "test".to_owned(),
+                    epoch: 1,
+                    scores,
+                    layer_attention: Some(LayerAttention {
+                        classes: vec![row.clone()],
+                        kinds: vec![row],
+                    }),
+                })),
+            ];
+            let folder = tempfile::tempdir().unwrap();
+            let mut log = Log::open(folder.path(), 0, 0).unwrap();
+            for event in &events {
+                log.add(event).unwrap();
+            }
+            log.sync().unwrap();
+            let back = read(folder.path()).unwrap();
+            for (event, back) in events.iter().zip(&back) {
+                assert_eq!(json(event), json(back));
+            }
+            let Event::Final(last) = &back[2] else {
+                panic!("{back:?}")
+            };
+            let weights = &last.layer_attention.as_ref().unwrap().kinds[0].weights;
+            assert!(weights[1].is_nan() && last.scores.classes[0].f1.is_nan());
+        }
     }
 }

@@ -1,15 +1,12 @@
-//! Predictions as columns: token, gold label, predicted label, and an empty line after each sentence, which is
-//! what the `conlleval` script and everybody's error analysis read.
+//! Predictions as columns: token, gold label, predicted label, and an empty line after each sentence, as
+//! the `conlleval` script reads them.
 
 use std::fmt::Write;
 
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
+use shared::tasks::{Target, UNLABELLED, or_outside};
 
-use crate::batches::{LabelledSplit, UNLABELLED};
-use crate::evaluation::{or_outside, scored_by_spans};
-
-/// In place of a label.
-pub(crate) const NONE: &str = "-";
+use crate::batches::LabelledSplit;
 
 /// Name of the file for `split` in a run folder.
 #[must_use]
@@ -20,16 +17,11 @@ pub fn file_name(split: SplitName) -> String {
 /// The columns of a whole split.
 #[must_use]
 pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
-    // A gold label that is missing makes no span; where labels are counted one by one, `-` leaves the word out.
-    let unlabelled = if scored_by_spans(split.table.task) {
-        "O"
-    } else {
-        NONE
-    };
+    let missing = split.table.task.target().missing();
     let mut out = String::new();
     for (sentence, (gold, predicted)) in split.gold().iter().zip(predicted).enumerate() {
         let gold = gold.iter().map(|&label| match label {
-            UNLABELLED => unlabelled,
+            UNLABELLED => missing,
             label => label,
         });
         let predicted = predicted.iter().map(|&label| or_outside(label));
@@ -46,7 +38,7 @@ pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
 /// The columns of one sentence. A sentence task has one label for all `words`, given with the first of them.
 pub fn write_sentence(out: &mut String, words: &[&str], gold: &[&str], predicted: &[&str]) {
     for (index, word) in words.iter().enumerate() {
-        let label = |labels: &[&str]| safe(labels.get(index).copied().unwrap_or(NONE));
+        let label = |labels: &[&str]| safe(labels.get(index).copied().unwrap_or(Target::LEFT_OUT));
         // A `String` takes whatever is written to it.
         let _ = writeln!(out, "{} {} {}", safe(word), label(gold), label(predicted));
     }

@@ -8,16 +8,14 @@ use std::path::{Path, PathBuf};
 use cache::{FieldDifference, Manifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::dataset::Task;
 use shared::exit::ExitStatus;
 use shared::files::write_atomic;
+use shared::heads::run::{self, CONFIG, ConfigError, FORMAT_VERSION};
+use shared::tasks::Task;
 
 use crate::batches::BatchSize;
 use crate::head::HeadOptions;
 use crate::schedule::ScheduleKind;
-
-/// Version of `config.json`.
-const FORMAT_VERSION: u32 = 1;
 
 /// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +75,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Who is to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -184,26 +182,14 @@ impl Config {
     /// # Errors
     /// When there is no run, or its settings cannot be understood.
     pub fn load(folder: &Path) -> Result<Self, RunError> {
-        let path = folder.join("config.json");
-        if !path.is_file() {
-            return Err(RunError::NoRun {
-                folder: folder.to_owned(),
-                file: "config.json",
-            });
-        }
-        let broken = |why: String| RunError::Broken {
-            path: path.clone(),
-            why,
-        };
-        let config: Self = serde_json::from_slice(&fs_err::read(&path)?)
-            .map_err(|error| broken(error.to_string()))?;
-        if config.format_version > FORMAT_VERSION {
-            let found = config.format_version;
-            return Err(broken(format!(
-                "it has format version {found}, this program reads up to {FORMAT_VERSION}"
-            )));
-        }
-        Ok(config)
+        run::read(folder).map_err(|error| match error {
+            ConfigError::Missing { folder } => RunError::NoRun {
+                folder,
+                file: CONFIG,
+            },
+            ConfigError::Broken { path, why } => RunError::Broken { path, why },
+            ConfigError::Io(error) => RunError::Io(error),
+        })
     }
 
     /// Every field in which `wanted` would give other numbers; the environment may be another.
@@ -226,13 +212,8 @@ impl Config {
     /// The kind of head, and what was left out of it.
     #[must_use]
     pub fn head_name(&self) -> String {
-        let head = &self.head;
-        let left_out = match (head.tailor, head.tailor_attention) {
-            (false, _) => "-no-tailor",
-            (true, false) => "-no-tailor-attention",
-            (true, true) => "",
-        };
-        format!("{}{left_out}", head.kind)
+        let HeadOptions { kind, adapter, .. } = &self.head;
+        format!("{kind}{}", adapter.left_out())
     }
 
     /// `MODEL--DATASET--HEAD-SEED`, with the task where it is not the data set's own.
@@ -313,7 +294,7 @@ fn is_occupied(folder: &Path) -> std::io::Result<bool> {
 /// When it is there and `existing` does not allow for that, or has other settings.
 pub fn prepare(folder: &Path, config: &Config, existing: Existing) -> Result<(), RunError> {
     let occupied = folder.is_dir() && is_occupied(folder)?;
-    let is_run = folder.join("config.json").is_file();
+    let is_run = folder.join(CONFIG).is_file();
     if occupied {
         match existing {
             Existing::Refuse => {
@@ -340,5 +321,5 @@ pub fn prepare(folder: &Path, config: &Config, existing: Existing) -> Result<(),
     }
     fs_err::create_dir_all(folder)?;
     let json = serde_json::to_string_pretty(config).map_err(std::io::Error::from)?;
-    Ok(write_atomic(folder.join("config.json"), json.as_bytes())?)
+    Ok(write_atomic(folder.join(CONFIG), json.as_bytes())?)
 }

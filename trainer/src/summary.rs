@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::head::HeadKind;
 use crate::metrics::{self, Event};
 use crate::run::{Config, RunError};
 
@@ -185,17 +184,11 @@ fn distinguishing(config: &Config) -> BTreeMap<String, String> {
         ("data".to_owned(), config.store.dataset.id.clone()),
     ]);
     let head = &config.head;
-    let own_dropout = HeadKind::default_dropout(&head.kind);
-    if (head.dropout - own_dropout).abs() > 1e-12 {
+    if (head.dropout - head.kind.form().dropout).abs() > 1e-12 {
         all.insert("dropout".to_owned(), head.dropout.to_string());
     }
-    for (name, value, usual) in [
-        ("attention-size", head.attention_size, 16),
-        ("heads", head.heads, 2),
-    ] {
-        if value != usual {
-            all.insert(name.to_owned(), value.to_string());
-        }
+    for (name, value) in head.adapter.unusual() {
+        all.insert(name.to_owned(), value.to_string());
     }
     all.insert(
         "classifier-size".to_owned(),

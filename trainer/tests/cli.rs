@@ -7,6 +7,8 @@
 
 #[path = "cli/compare.rs"]
 mod compare;
+#[path = "cli/numbers.rs"]
+mod numbers;
 #[path = "cli/place.rs"]
 mod place;
 #[path = "cli/store.rs"]
@@ -19,7 +21,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use place::{Place, json, told};
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 use store::{Recipe, build};
 
 const TRAIN: &str = "--cache cache --epochs 6 --lr 1e-2 --batch-size 8";

@@ -16,9 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{Io, Store, StoreDtype};
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
+use shared::tasks::Task;
 use shared::terminal::{Terminal, Verbosity};
 use store::{Recipe, build};
 use tch::Device;
@@ -334,6 +335,36 @@ fn a_head_that_diverges_ends_alone() {
     assert!(done.iter().all(Result::is_ok));
     assert_near("first", &with.join("0"), &without.join("0"));
     assert_near("last", &with.join("2"), &without.join("1"));
+}
+
+/// One step an epoch, and weights that are a hundred thousand times as large each time: the validation comes to it first.
+#[test]
+fn a_head_whose_validation_loss_is_nan_ends_alone() {
+    let (folder, store) = toy(100, StoreDtype::F16);
+    let mut runs: Vec<Planned> = [1, 2]
+        .map(|seed| planned("layer:1", settings(seed, 1e-3)))
+        .into();
+    runs[1].1.weight_decay = 1e8;
+    for (options, settings) in &mut runs {
+        options.classifier_size = 0;
+        settings.epochs = 20;
+        settings.schedule = ScheduleKind::Constant;
+        settings.batch_size = BatchSize::Sentences(1000);
+    }
+    let done = train(
+        folder.path(),
+        &store,
+        Where::Resident,
+        &runs,
+        &StopFlag::default(),
+    );
+    assert!(matches!(done[0], Ok(Outcome::Done)), "{:?}", done[0]);
+    let Err(TrainingError::Diverged { what, epoch, .. }) = &done[1] else {
+        panic!("{:?}", done[1])
+    };
+    assert_eq!(*what, "validation loss");
+    let (steps, scores) = measured(&folder.path().join("1"));
+    assert_eq!((steps.len(), scores.len()), (*epoch, epoch - 1));
 }
 
 #[test]

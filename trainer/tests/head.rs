@@ -121,7 +121,7 @@ impl Input {
     fn targets(&self, level: Level) -> &[i64] {
         match level {
             Level::Token => &self.targets,
-            Level::Sequence => &self.sentence_targets,
+            Level::Sentence => &self.sentence_targets,
         }
     }
 }

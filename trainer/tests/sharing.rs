@@ -12,7 +12,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use cache::{Store, StoreError};
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 use store::{Recipe, build};
 use trainer::batches::{self, BatchSize, LabelledSplit, LoadError};
 

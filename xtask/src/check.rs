@@ -2,12 +2,13 @@
 
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use shared::terminal::Terminal;
 
 use crate::project::Project;
 use crate::setup::{self, SetupOptions};
 use crate::steps::{self, Steps};
+use crate::structure;
 
 /// The fuzz targets are a workspace of their own.
 const FUZZING: &str = "benchmarks/fuzz/Cargo.toml";
@@ -15,7 +16,15 @@ const FUZZING: &str = "benchmarks/fuzz/Cargo.toml";
 /// Runs all checks, cheapest first, and stops at the first that fails.
 pub(crate) fn run(project: &Project, terminal: &Terminal) -> Result<ExitCode> {
     setup::run(project, SetupOptions::default(), terminal)?;
-    let mut steps = Steps::new(4, terminal);
+    let mut steps = Steps::new(5, terminal);
+    steps.step("structure", || {
+        let problems = structure::problems(project.root())?;
+        for problem in &problems {
+            terminal.error(problem, &[]);
+        }
+        ensure!(problems.is_empty(), "the structure of the sources");
+        Ok(())
+    })?;
     steps.step("format", || {
         for workspace in ["Cargo.toml", FUZZING] {
             let fmt = ["fmt", "--all", "--check", "--manifest-path", workspace];

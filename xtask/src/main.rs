@@ -20,6 +20,7 @@ mod shape;
 mod sizes;
 mod slurm;
 mod steps;
+mod structure;
 mod test;
 mod unpack;
 mod wheels;

@@ -2,7 +2,8 @@
 
 use std::hint::black_box;
 
-use shared::dataset::{Column, Dataset, Source, SplitName, Task};
+use shared::datasets::{Column, Dataset, Source, SplitName};
+use shared::tasks::Task;
 
 use crate::bytes::way;
 use crate::place::file;
@@ -38,7 +39,7 @@ fn text(name: &str, input: &[u8]) {
 pub(crate) fn parquet(input: &[u8]) {
     let (way, input) = way(input, 9);
     let source = wished(Source::new(file("train.parquet", input)), way);
-    if let Ok(Some(dataset)) = extractor::parquet::load_local(&source) {
+    if let Ok(dataset) = source.load() {
         use_up(&dataset);
     }
 }
@@ -51,13 +52,8 @@ pub(crate) fn card(input: &[u8]) {
 
 /// What a user may say about a file.
 fn wished(mut source: Source, way: u8) -> Source {
-    source.task = match way {
-        1 => Some(Task::Ner),
-        2 => Some(Task::Chunk),
-        3 => Some(Task::Pos),
-        4 => Some(Task::Sequence),
-        _ => None,
-    };
+    // 0 says nothing.
+    source.task = Task::ALL.get(usize::from(way).wrapping_sub(1)).copied();
     match way {
         5 => source.label_column = Some(Column::Index(1)),
         6 => source.label_column = Some(Column::Name("label".to_owned())),
@@ -77,10 +73,10 @@ fn use_up(dataset: &Dataset) {
         for sentence in split.sentences.iter() {
             assert!(!sentence.words.is_empty(), "a sentence without a word");
             let labels = sentence.labels.len();
-            let expected = if dataset.task == Task::Sequence {
-                1
-            } else {
+            let expected = if dataset.task.labels_words() {
                 sentence.words.len()
+            } else {
+                1
             };
             assert_eq!(labels, expected, "labels of a sentence");
             assert!(

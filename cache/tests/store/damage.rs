@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cache::verify::{ProblemKind, Report, verify};
 use cache::{Codec, Io, Reading, Store, StoreDtype, StoreError};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 
 use crate::fixture::{Fixture, assert_same, tree};

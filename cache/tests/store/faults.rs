@@ -43,14 +43,7 @@ fn write(path: &Path, fixture: &Fixture) -> Result<(), StoreError> {
     };
     for part in writer.pending() {
         let mut rows = writer.begin(&part)?;
-        let table = fixture.table(part.split);
-        let mut statistics = cache::PartStatistics::new(fixture.manifest.layers.len());
-        for sequence in part.sequences.clone() {
-            let tokens = table.offsets[sequence]..table.offsets[sequence + 1];
-            let (bytes, counted) = fixture.rows(part.split, tokens.clone(), &part.tokens);
-            rows.write(tokens.start, &bytes)?;
-            statistics.merge(&counted);
-        }
+        let statistics = fixture.try_write(&mut rows, part.index)?;
         rows.finish(&statistics)?;
     }
     assert!(writer.complete()?);

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use cache::{
     ByteLimits, Codec, DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest,
     ModelIdentity, OpenMode, Opened, Part, PartStatistics, PartWriter, SplitTables, StoreDtype,
-    StoreWriter, rows,
+    StoreError, StoreWriter, rows,
 };
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 
 pub(crate) struct Fixture {
     pub(crate) manifest: Manifest,
@@ -138,20 +139,38 @@ impl Fixture {
         (bytes, kept)
     }
 
-    /// Writes the rows of a part, sequence by sequence in an order that `seed` chooses.
+    /// Writes the rows of a part in an order that `seed` chooses, some sequence by sequence, some in batches.
     pub(crate) fn write(&self, writer: &mut PartWriter, seed: u64) -> PartStatistics {
+        self.try_write(writer, seed).unwrap()
+    }
+
+    pub(crate) fn try_write(
+        &self,
+        writer: &mut PartWriter,
+        seed: u64,
+    ) -> Result<PartStatistics, StoreError> {
         let part = writer.part().clone();
         let mut statistics = PartStatistics::new(self.manifest.layers.len());
         let mut sequences: Vec<usize> = part.sequences.clone().collect();
         sequences.sort_by_key(|&sequence| scramble(seed ^ scramble(sequence as u64)));
-        for sequence in sequences {
-            let offsets = &self.table(part.split).offsets;
-            let tokens = offsets[sequence]..offsets[sequence + 1];
-            let (rows, counted) = self.rows(part.split, tokens.clone(), &part.tokens);
-            writer.write(tokens.start, &rows).unwrap();
-            statistics.merge(&counted);
+        let batch = usize::try_from(scramble(seed) % 4 + 1).unwrap();
+        for sequences in sequences.chunks(batch) {
+            let (mut pieces, mut rows) = (Vec::new(), Vec::new());
+            for &sequence in sequences {
+                let offsets = &self.table(part.split).offsets;
+                let tokens = offsets[sequence]..offsets[sequence + 1];
+                let (of_sequence, counted) = self.rows(part.split, tokens.clone(), &part.tokens);
+                let length = usize::try_from(tokens.end - tokens.start).unwrap();
+                pieces.push((tokens.start, length));
+                rows.extend(of_sequence);
+                statistics.merge(&counted);
+            }
+            match pieces[..] {
+                [(first, _)] => writer.write(first, &rows)?,
+                _ => writer.write_pieces(&pieces, &rows)?,
+            }
         }
-        statistics
+        Ok(statistics)
     }
 
     pub(crate) fn write_part(&self, store: &StoreWriter, part: &Part, seed: u64) {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use cache::verify::verify;
 use cache::{ByteLimits, StoreDtype, StoreError};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 
 use crate::fixture::{Fixture, tree};
@@ -69,10 +69,10 @@ fn child() {
         .iter()
         .find_map(|part| match writer.begin(part) {
             Err(error) => Some(error),
-            Ok(mut rows) => {
-                let statistics = fixture.write(&mut rows, 0);
-                rows.finish(&statistics).err()
-            }
+            Ok(mut rows) => match fixture.try_write(&mut rows, 0) {
+                Ok(statistics) => rows.finish(&statistics).err(),
+                Err(error) => Some(error),
+            },
         })
         .unwrap();
     assert_eq!(error.exit_status(), ExitStatus::Machine);

@@ -1,7 +1,8 @@
 //! Labels of another task, added to a finished store.
 
 use cache::{Io, LabelLevel, Labels, Store, StoreDtype};
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 
 use crate::fixture::{Fixture, tree};
 

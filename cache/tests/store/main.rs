@@ -9,6 +9,7 @@ mod full_disk;
 mod kills;
 mod labels;
 mod memory;
+mod pieces;
 mod python;
 mod round_trip;
 mod writers;

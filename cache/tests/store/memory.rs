@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cache::{ByteLimits, Codec, Io, PartStatistics, Store, StoreDtype, StoreWriter};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 use crate::fixture::Fixture;
 

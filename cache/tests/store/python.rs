@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use cache::{Codec, StoreDtype};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 use crate::fixture::Fixture;
 

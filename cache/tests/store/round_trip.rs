@@ -4,7 +4,8 @@ use cache::verify::verify;
 use cache::{ByteLimits, Codec, Io, LabelTable, Reading, Store, StoreDtype};
 use half::{bf16, f16};
 use proptest::prelude::*;
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 
 use crate::fixture::{Fixture, scramble, token_labels};
 

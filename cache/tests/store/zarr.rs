@@ -65,7 +65,7 @@ fn zarrs_reads_every_array() {
 #[test]
 fn zarrs_reads_small_arrays_of_several_inner_chunks() {
     let folder = tempfile::tempdir().unwrap();
-    let lengths = vec![(shared::dataset::SplitName::Train, vec![100; 11_000])];
+    let lengths = vec![(shared::datasets::SplitName::Train, vec![100; 11_000])];
     let fixture = Fixture::new(
         &lengths,
         StoreDtype::F16,

@@ -94,11 +94,10 @@ from!(
     crate::job::JobError,
     crate::label::LabelError,
     crate::model::ModelError,
-    crate::parquet::ParquetError,
     crate::plan::PlanError,
     crate::predict::PredictError,
     crate::tokenizer::TokenizerError,
-    shared::dataset::DatasetError,
+    shared::datasets::DatasetError,
     shared::native::NativeError,
 );
 

@@ -156,7 +156,7 @@ mod tests {
             });
             let tokens = usize::try_from(lengths.iter().sum::<u64>()).unwrap();
             SplitTables {
-                name: shared::dataset::SplitName::Train,
+                name: shared::datasets::SplitName::Train,
                 offsets: std::iter::once(0).chain(offsets).collect(),
                 sentence_of: vec![0; lengths.len()],
                 input_ids: vec![0; tokens],

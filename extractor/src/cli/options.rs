@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use cache::{ByteLimits, Codec, LongPolicy, StoreDtype};
 use clap::{Args, ValueEnum};
-use shared::dataset::{Column, Format, SplitName, Task};
+use shared::datasets::{Column, Format, SplitName};
 use shared::device::DeviceChoice;
+use shared::tasks::Task;
 
 use crate::encoder::{ComputeDtype, LayerSelection, RowsOn};
 
@@ -197,7 +198,7 @@ pub(super) struct DataOptions {
     pub(super) test: Option<PathBuf>,
     /// Format of the files; told by their endings where it is not given.
     #[arg(long, value_enum, env = "EXTRACTOR_FORMAT", help_heading = "Data set")]
-    pub(super) format: Option<FileFormat>,
+    pub(super) format: Option<Format>,
     /// What the labels are; found out from them where it is not given.
     #[arg(long, value_enum, env = "EXTRACTOR_TASK", help_heading = "Data set")]
     pub(super) task: Option<Task>,
@@ -260,37 +261,6 @@ impl RowsOption {
             Self::Auto => RowsOn::Gpu(format),
             Self::Host => RowsOn::Host,
             Self::Device => RowsOn::Graph(format),
-        }
-    }
-}
-
-/// How the files of a data set are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum FileFormat {
-    /// One word a line with its labels in columns, sentences separated by empty lines.
-    Columns,
-    /// CoNLL-U, of Universal Dependencies.
-    Conllu,
-    /// One JSON object a line: tokens and tags, or text and label.
-    Jsonl,
-    /// Texts and their labels, with a header, separated by commas.
-    Csv,
-    /// Likewise, separated by tabs.
-    Tsv,
-    /// Apache Parquet.
-    Parquet,
-}
-
-impl FileFormat {
-    /// The format of a text file; none for parquet.
-    pub(super) fn of_text(self) -> Option<Format> {
-        match self {
-            Self::Columns => Some(Format::Columns),
-            Self::Conllu => Some(Format::Conllu),
-            Self::Jsonl => Some(Format::Jsonl),
-            Self::Csv => Some(Format::Csv),
-            Self::Tsv => Some(Format::Tsv),
-            Self::Parquet => None,
         }
     }
 }

@@ -127,7 +127,7 @@ impl PredictOptions {
             path,
             format,
             column: self.token_column.unwrap_or(usual),
-            whole_texts: run.settings.level == Level::Sequence,
+            whole_texts: run.head.level == Level::Sentence,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cache::{ByteLimits, DatasetIdentity, FORMAT_VERSION, Manifest, ModelIdentity};
-use shared::dataset::Dataset;
+use shared::datasets::Dataset;
 use shared::signals::StopFlag;
 use shared::terminal::Terminal;
 

@@ -1,15 +1,14 @@
 //! What `--model` and `--dataset` name: a folder or a file on disk, else a name on the hub.
 
-use shared::dataset::{Dataset, Source};
+use shared::datasets::{Dataset, Source};
 use shared::signals::StopFlag;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
-use super::options::{DataOptions, FileFormat, InputOptions};
+use super::options::{DataOptions, InputOptions};
 use crate::hub::model::Need;
 use crate::hub::{self, HubOptions};
 use crate::model::ModelFiles;
-use crate::parquet;
 
 /// The data set of the papers, and so the one that goes without saying.
 const DEFAULT_DATASET: &str = "conll2003";
@@ -49,7 +48,7 @@ pub(super) fn dataset(
     };
     let source = Source {
         files,
-        format: options.format.and_then(FileFormat::of_text),
+        format: options.format,
         task: options.task,
         token_column: options.token_column.clone(),
         label_column: options.label_column.clone(),
@@ -73,13 +72,5 @@ pub(super) fn dataset(
             "leave it out, or give the folder of the configuration as --dataset",
         ));
     }
-    let parquet = match options.format {
-        None => parquet::load_local(&source)?,
-        Some(FileFormat::Parquet) => Some(parquet::load_named(&source)?),
-        Some(_) => None,
-    };
-    match parquet {
-        Some(dataset) => Ok(dataset),
-        None => Ok(source.load()?),
-    }
+    Ok(source.load()?)
 }

@@ -1,28 +1,28 @@
 //! The adapter: every token attends over the layers of its row, and a tailor adjusts what it found.
 
 use ort::operator::Attribute;
+use shared::heads::adapter::{EPSILON, Parameters, Tailor};
+use shared::heads::parameters::Attention;
 
-use super::Settings;
+use super::HeadOptions;
 use super::graph::Rows;
 use super::layers::weighted_sum;
 use super::nodes::{Nodes, size};
 use crate::graph::GraphError;
 
-/// Of the tailor's layer norm.
-const EPSILON: f32 = 1e-12;
 /// Added to the score of padding: its weight becomes exactly 0.
 const MASKED: f32 = -1e30;
 
 /// `[rows, width, hidden]`.
 pub(super) fn features(
     nodes: &mut Nodes<'_>,
-    settings: &Settings,
+    options: &HeadOptions,
     layers: &[&str],
     rows: &Rows,
 ) -> Result<String, GraphError> {
-    let (hidden, width) = (settings.hidden, settings.attention_size);
+    let parameters = Parameters::new(options);
     let query = mean_over_layers(nodes, layers)?;
-    let query = nodes.linear("adapter.query_projector", &query, [hidden, width])?;
+    let query = nodes.linear(&parameters.query_projector, &query)?;
     let mut means = Vec::with_capacity(layers.len());
     for (place, layer) in layers.iter().enumerate() {
         let name = format!("adapter.mean.{place}");
@@ -30,14 +30,14 @@ pub(super) fn features(
     }
     let means: Vec<&str> = means.iter().map(String::as_str).collect();
     let means = nodes.along("Concat", "adapter.means", &means, 1)?;
-    let key = nodes.linear("adapter.key_projector", &means, [hidden, width])?;
-    let attention = "adapter.token_layer_attention";
-    let weights = attention_weights(nodes, settings, attention, [&query, &key], None)?;
+    let key = nodes.linear(&parameters.key_projector, &means)?;
+    let attention = &parameters.token_layer_attention;
+    let weights = attention_weights(nodes, attention, [&query, &key], None)?;
     let read = weighted_sum(nodes, layers, &weights)?;
-    if !settings.tailor {
+    let Some(parameters) = &parameters.tailor else {
         return Ok(read);
-    }
-    let tailored = tailor(nodes, settings, &read, rows)?;
+    };
+    let tailored = tailor(nodes, parameters, &read, rows)?;
     nodes.apply("Add", "adapter.result", &[&read, &tailored])
 }
 
@@ -50,24 +50,21 @@ fn mean_over_layers(nodes: &mut Nodes<'_>, layers: &[&str]) -> Result<String, Gr
 /// What is added to `read`, of the same shape.
 fn tailor(
     nodes: &mut Nodes<'_>,
-    settings: &Settings,
+    parameters: &Tailor,
     read: &str,
     rows: &Rows,
 ) -> Result<String, GraphError> {
-    let (hidden, width) = (settings.hidden, settings.attention_size);
-    let normal = nodes.layer_norm("adapter.tailor.FF.0", read, &[hidden], EPSILON)?;
-    let dense = nodes.linear("adapter.tailor.FF.1", &normal, [hidden, hidden])?;
+    let normal = nodes.layer_norm(&parameters.norm, read, EPSILON)?;
+    let dense = nodes.linear(&parameters.dense, &normal)?;
     let dense = nodes.apply("Relu", "adapter.tailor.relu", &[&dense])?;
     let adjusted = nodes.apply("Add", "adapter.tailor.adjusted", &[read, &dense])?;
-    if !settings.tailor_attention {
+    let Some(own) = &parameters.attention else {
         return Ok(adjusted);
-    }
-    let reducer = "adapter.tailor.tailor_query_dim_reducer";
-    let narrow = nodes.linear(reducer, &adjusted, [hidden, width])?;
+    };
+    let narrow = nodes.linear(&own.reducer, &adjusted)?;
     let padding = padding_scores(nodes, rows)?;
-    let attention = "adapter.tailor.self_attention";
     let both = [narrow.as_str(), narrow.as_str()];
-    let weights = attention_weights(nodes, settings, attention, both, Some(&padding))?;
+    let weights = attention_weights(nodes, &own.attention, both, Some(&padding))?;
     nodes.apply("MatMul", "adapter.tailor.mixed", &[&weights, &adjusted])
 }
 
@@ -84,17 +81,18 @@ fn padding_scores(nodes: &mut Nodes<'_>, rows: &Rows) -> Result<String, GraphErr
 /// `[rows, .., attention size]`; `added` to the scores `[rows, heads, queries, keys]`.
 fn attention_weights(
     nodes: &mut Nodes<'_>,
-    settings: &Settings,
-    name: &str,
+    attention: &Attention,
     [query, key]: [&str; 2],
     added: Option<&str>,
 ) -> Result<String, GraphError> {
-    let width = settings.attention_size;
-    let weight = format!("{name}.in_proj_weight");
+    let &Attention {
+        name,
+        size: width,
+        heads,
+    } = attention;
     // Query, key and value rows; weights do not depend on the last.
-    let weight = nodes.parameters.matrix(&weight, 3 * width, width)?;
-    let bias = format!("{name}.in_proj_bias");
-    let bias = nodes.parameters.values(&bias, &[3 * width])?;
+    let weight = nodes.parameters.matrix(&attention.in_weight())?;
+    let bias = nodes.parameters.values(&attention.in_bias())?;
     let mut sides = Vec::with_capacity(2);
     let orders = [[0, 2, 1, 3], [0, 2, 3, 1]];
     for (block, (input, order)) in [query, key].into_iter().zip(orders).enumerate() {
@@ -102,8 +100,8 @@ fn attention_weights(
         let matrix = weight.row_range(block * width, width);
         let bias = &bias[block * width..][..width];
         let projected = nodes.affine(&side, input, &matrix, bias)?;
-        let head = width / settings.heads;
-        let shape = [0, -1, size(settings.heads), size(head)];
+        let head = width / heads;
+        let shape = [0, -1, size(heads), size(head)];
         let by_head = nodes.by(
             "Reshape",
             &format!("{side}.heads"),
@@ -119,7 +117,7 @@ fn attention_weights(
         &[&sides[0], &sides[1]],
     )?;
     #[expect(clippy::cast_precision_loss, reason = "an attention head is small")]
-    let scale = 1.0 / ((width / settings.heads) as f32).sqrt();
+    let scale = 1.0 / ((width / heads) as f32).sqrt();
     let mut scores = nodes.scaled(&format!("{name}.scores"), &scores, scale)?;
     if let Some(added) = added {
         scores = nodes.apply("Add", &format!("{name}.masked"), &[&scores, added])?;

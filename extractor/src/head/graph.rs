@@ -9,9 +9,10 @@
 use ort::editor::{Model, ONNX_DOMAIN};
 use ort::operator::Attribute;
 use ort::value::TensorElementType;
+use shared::heads::classifier;
 
 use super::nodes::{Nodes, size};
-use super::{Level, Parameters, Settings};
+use super::{HeadOptions, Level, Parameters};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::ComputeDtype;
 use crate::family::{EncoderSpec, Positions};
@@ -44,10 +45,10 @@ pub fn build(
     spec: &EncoderSpec,
     checkpoint: &Checkpoint,
     dtype: ComputeDtype,
-    settings: &Settings,
+    options: &HeadOptions,
     parameters: &Parameters,
 ) -> Result<Model, GraphError> {
-    let read = settings.read().unwrap_or_default();
+    let read = options.layers_read().unwrap_or_default();
     let mut states = read.clone();
     states.sort_unstable();
     states.dedup();
@@ -70,9 +71,9 @@ pub fn build(
         .iter()
         .filter_map(|layer| Some(layers[states.binary_search(layer).ok()?].as_str()))
         .collect();
-    let features = super::layers::features(&mut nodes, settings, &layers, &rows)?;
-    logits(&mut nodes, settings, &features, &rows)?;
-    close(nodes.builder, settings)
+    let features = super::layers::features(&mut nodes, options, &layers, &rows)?;
+    logits(&mut nodes, options, &features, &rows)?;
+    close(nodes.builder, options)
 }
 
 /// What the encoder reads, from what is given: positions and lengths.
@@ -143,38 +144,32 @@ fn rows(nodes: &mut Nodes<'_>) -> Result<Rows, GraphError> {
 /// Features `[rows, width, features]` to the output.
 fn logits(
     nodes: &mut Nodes<'_>,
-    settings: &Settings,
+    options: &HeadOptions,
     features: &str,
     rows: &Rows,
 ) -> Result<(), GraphError> {
-    let (width, inner, classes) = (
-        settings.features(),
-        settings.classifier_size,
-        settings.classes,
-    );
-    let mut value = match settings.level {
+    let classifier = classifier::Parameters::new(options);
+    let mut value = match options.level {
         Level::Token => features.to_owned(),
-        Level::Sequence => {
+        Level::Sentence => {
             let mean = nodes.apply("MatMul", "rows.mean", &[&rows.share, features])?;
             nodes.by("Squeeze", "rows.features", &mean, &[1], vec![])?
         }
     };
-    if inner == 0 {
-        value = nodes.linear("classifier.pip.0", &value, [width, classes])?;
-    } else {
-        value = nodes.linear("classifier.pip.0", &value, [width, inner])?;
-        value = nodes.linear("classifier.pip.1", &value, [inner, classes])?;
+    value = nodes.linear(&classifier.first, &value)?;
+    if let Some(second) = &classifier.second {
+        value = nodes.linear(second, &value)?;
     }
     nodes.apply("Identity", LOGITS, &[&value])?;
     Ok(())
 }
 
-fn close(builder: Builder, settings: &Settings) -> Result<Model, GraphError> {
+fn close(builder: Builder, options: &HeadOptions) -> Result<Model, GraphError> {
     let ids = |name| outlet(name, TensorElementType::Int64, &[-1, -1]);
-    let classes = size(settings.classes);
-    let shape: &[i64] = match settings.level {
+    let classes = size(options.classes);
+    let shape: &[i64] = match options.level {
         Level::Token => &[-1, -1, classes],
-        Level::Sequence => &[-1, classes],
+        Level::Sentence => &[-1, classes],
     };
     let logits = outlet(LOGITS, TensorElementType::Float32, shape);
     builder.close(vec![ids(INPUT_IDS), ids(ATTENTION_MASK)], vec![logits])

@@ -1,26 +1,24 @@
 //! From the layers that a head reads, each `[rows, width, hidden]`, to one vector of features a token.
 
 use ort::operator::Attribute;
+use shared::heads::{attention_fusion, scalar_mix};
 
 use super::graph::Rows;
 use super::nodes::{Nodes, size};
-use super::{HeadKind, Settings, adapter};
+use super::{HeadKind, HeadOptions, adapter};
 use crate::graph::{GraphError, MICROSOFT};
-
-/// Of the layer norm of attention fusion: PyTorch's default.
-const EPSILON: f32 = 1e-5;
 
 /// `[rows, width, features]`.
 pub(super) fn features(
     nodes: &mut Nodes<'_>,
-    settings: &Settings,
+    options: &HeadOptions,
     layers: &[&str],
     rows: &Rows,
 ) -> Result<String, GraphError> {
-    match &settings.kind {
-        HeadKind::Adapter => adapter::features(nodes, settings, layers, rows),
-        HeadKind::AttentionFusion => attention_fusion(nodes, settings, layers),
-        HeadKind::ScalarMix => scalar_mix(nodes, layers),
+    match &options.kind {
+        HeadKind::Adapter => adapter::features(nodes, options, layers, rows),
+        HeadKind::AttentionFusion => fused(nodes, options, layers),
+        HeadKind::ScalarMix => mixed(nodes, options, layers),
         HeadKind::Last | HeadKind::Layer(_) | HeadKind::Concat(_) => {
             nodes.along("Concat", "layers.beside", layers, -1)
         }
@@ -49,19 +47,24 @@ pub(super) fn weighted_sum(
 }
 
 /// `scale * sum over layers of softmax(weights) * layer`.
-fn scalar_mix(nodes: &mut Nodes<'_>, layers: &[&str]) -> Result<String, GraphError> {
-    let weights = nodes.parameter("scalar_mix.weights", &[layers.len()])?;
+fn mixed(
+    nodes: &mut Nodes<'_>,
+    options: &HeadOptions,
+    layers: &[&str],
+) -> Result<String, GraphError> {
+    let parameters = scalar_mix::Parameters::new(options);
+    let weights = nodes.parameter(&parameters.weights)?;
     let weights = nodes.along("Softmax", "scalar_mix.softmax", &[&weights], 0)?;
     let sum = weighted_sum(nodes, layers, &weights)?;
-    let scale = nodes.parameter("scalar_mix.scale", &[1])?;
+    let scale = nodes.parameter(&parameters.scale)?;
     nodes.apply("Mul", "scalar_mix.result", &[&sum, &scale])
 }
 
 /// Layer norm over layers and hidden size together, softmax over layers of the product with a learned vector, the
 /// weighted sum, GELU.
-fn attention_fusion(
+fn fused(
     nodes: &mut Nodes<'_>,
-    settings: &Settings,
+    options: &HeadOptions,
     layers: &[&str],
 ) -> Result<String, GraphError> {
     let mut stacked = Vec::with_capacity(layers.len());
@@ -71,9 +74,9 @@ fn attention_fusion(
     }
     let stacked: Vec<&str> = stacked.iter().map(String::as_str).collect();
     let stacked = nodes.along("Concat", "fusion.layers", &stacked, 2)?;
-    let shape = [layers.len(), settings.hidden];
-    let normal = nodes.layer_norm("fusion.norm", &stacked, &shape, EPSILON)?;
-    let query = nodes.parameter("fusion.query", &[settings.hidden])?;
+    let parameters = attention_fusion::Parameters::new(options);
+    let normal = nodes.layer_norm(&parameters.norm, &stacked, attention_fusion::EPSILON)?;
+    let query = nodes.parameter(&parameters.query)?;
     let scores = nodes.apply("MatMul", "fusion.scores", &[&normal, &query])?;
     let weights = nodes.along("Softmax", "fusion.weights", &[&scores], -1)?;
     let weights = nodes.by("Unsqueeze", "fusion.weights.row", &weights, &[2], vec![])?;

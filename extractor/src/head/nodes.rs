@@ -3,6 +3,7 @@
 
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
+use shared::heads::parameters::{LayerNorm, Linear, Parameter};
 
 use super::parameters::{Matrix, Parameters};
 use crate::graph::{Builder, GraphError};
@@ -90,25 +91,17 @@ impl Nodes<'_> {
     }
 
     /// A parameter as it is stored.
-    pub(super) fn parameter(&mut self, name: &str, shape: &[usize]) -> Result<String, GraphError> {
-        let values = self.parameters.values(name, shape)?;
-        self.builder.values(name, shape, &values)
+    pub(super) fn parameter(&mut self, parameter: &Parameter) -> Result<String, GraphError> {
+        let values = self.parameters.values(parameter)?;
+        self.builder
+            .values(&parameter.name, &parameter.shape, &values)
     }
 
-    /// `[.., inputs]` to `[.., outputs]` by the linear layer `parameter`.
-    pub(super) fn linear(
-        &mut self,
-        parameter: &str,
-        input: &str,
-        [inputs, outputs]: [usize; 2],
-    ) -> Result<String, GraphError> {
-        let matrix = self
-            .parameters
-            .matrix(&format!("{parameter}.weight"), outputs, inputs)?;
-        let bias = self
-            .parameters
-            .values(&format!("{parameter}.bias"), &[outputs])?;
-        self.affine(&format!("{parameter}.result"), input, &matrix, &bias)
+    /// `[.., inputs]` to `[.., outputs]` by a linear layer.
+    pub(super) fn linear(&mut self, layer: &Linear, input: &str) -> Result<String, GraphError> {
+        let matrix = self.parameters.matrix(&layer.weight())?;
+        let bias = self.parameters.values(&layer.bias())?;
+        self.affine(&format!("{}.result", layer.name), input, &matrix, &bias)
     }
 
     /// `[.., columns]` to `[.., rows]` by a matrix and a bias.
@@ -131,21 +124,21 @@ impl Nodes<'_> {
         self.apply("Add", name, &[&product, &bias])
     }
 
-    /// The layer norm over the dimensions from `axis` on, of this shape.
+    /// A layer norm over the last dimensions.
     pub(super) fn layer_norm(
         &mut self,
-        parameter: &str,
+        layer: &LayerNorm,
         input: &str,
-        shape: &[usize],
-        epsilon: f32,
+        epsilon: f64,
     ) -> Result<String, GraphError> {
-        let weight = self.parameter(&format!("{parameter}.weight"), shape)?;
-        let bias = self.parameter(&format!("{parameter}.bias"), shape)?;
+        let weight = self.parameter(&layer.weight())?;
+        let bias = self.parameter(&layer.bias())?;
+        #[expect(clippy::cast_possible_truncation, reason = "ONNX has it in 32 bits")]
         let attributes = vec![
-            Attribute::new("axis", -size(shape.len()))?,
-            Attribute::new("epsilon", epsilon)?,
+            Attribute::new("axis", -size(layer.shape.len()))?,
+            Attribute::new("epsilon", epsilon as f32)?,
         ];
-        let name = format!("{parameter}.normal");
+        let name = format!("{}.normal", layer.name);
         self.with(
             "LayerNormalization",
             &name,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use shared::heads::parameters::Parameter;
+
 use crate::checkpoint::{Checkpoint, CheckpointError};
 
 /// `adapter.safetensors` of a run.
@@ -26,26 +28,20 @@ impl Parameters {
         Ok(Self { file })
     }
 
-    /// The numbers of a parameter that must have this shape.
-    pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
-        let tensor = self.file.tensor(&[""], name, shape)?;
+    /// The numbers of a parameter, which must have its shape.
+    pub(super) fn values(&self, parameter: &Parameter) -> Result<Vec<f32>, CheckpointError> {
+        let tensor = self.file.tensor(&[""], &parameter.name, &parameter.shape)?;
         let mut values = vec![0.0; tensor.len()];
         tensor.copy_to(&mut values);
         Ok(values)
     }
 
-    /// A matrix that must be `[rows, columns]`.
-    pub(super) fn matrix(
-        &self,
-        name: &str,
-        rows: usize,
-        columns: usize,
-    ) -> Result<Matrix, CheckpointError> {
-        let values = self.values(name, &[rows, columns])?;
+    /// A parameter that is a matrix `[rows, columns]`.
+    pub(super) fn matrix(&self, parameter: &Parameter) -> Result<Matrix, CheckpointError> {
         Ok(Matrix {
-            values,
-            rows,
-            columns,
+            values: self.values(parameter)?,
+            rows: parameter.shape[0],
+            columns: parameter.shape[1],
         })
     }
 }

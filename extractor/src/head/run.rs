@@ -4,24 +4,20 @@ use std::path::{Path, PathBuf};
 
 use cache::Manifest;
 use serde::Deserialize;
-use shared::dataset::Task;
 use shared::exit::ExitStatus;
+use shared::heads::HeadOptionsError;
+use shared::heads::run::{self, CONFIG, ConfigError, WEIGHTS};
+use shared::tasks::Task;
 
-use super::{Parameters, Settings};
+use super::{HeadOptions, Parameters};
 use crate::checkpoint::CheckpointError;
-
-/// Newest format of `config.json` that is read.
-const FORMAT_VERSION: u32 = 1;
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "adapter.safetensors";
 
 /// `config.json` of a run; what only training needs is left out.
 #[derive(Debug, Deserialize)]
 struct Config {
-    format_version: u32,
     task: Task,
     classes: Vec<String>,
-    head: Settings,
+    head: HeadOptions,
     store: Manifest,
 }
 
@@ -34,7 +30,7 @@ pub struct Run {
     /// Names of the classes, by number.
     pub classes: Vec<String>,
     /// The head.
-    pub settings: Settings,
+    pub head: HeadOptions,
     /// Its parameters, those of the best epoch.
     pub parameters: Parameters,
     /// The store that it was trained on: encoder, tokenizer and limits.
@@ -59,20 +55,21 @@ impl Run {
                 Err(missing)
             }
         };
-        let path = file(CONFIG)?;
         let broken = |why: String| RunError::Broken {
-            path: path.clone(),
+            path: folder.join(CONFIG),
             why,
         };
-        let config: Config = serde_json::from_slice(&fs_err::read(&path)?)
-            .map_err(|error| broken(error.to_string()))?;
-        if config.format_version > FORMAT_VERSION {
-            let found = config.format_version;
-            let why =
-                format!("it has format version {found}, this program reads up to {FORMAT_VERSION}");
-            return Err(broken(why));
-        }
-        config.head.check().map_err(broken)?;
+        let config: Config = run::read(folder).map_err(|error| match error {
+            ConfigError::Missing { folder } => RunError::NoRun {
+                folder,
+                file: CONFIG,
+            },
+            ConfigError::Broken { why, .. } => broken(why),
+            ConfigError::Io(error) => RunError::Io(error),
+        })?;
+        let wrong = |error: HeadOptionsError| broken(error.to_string());
+        config.head.check().map_err(wrong)?;
+        config.head.layers_read().map_err(wrong)?;
         let (names, classes) = (config.classes.len(), config.head.classes);
         if names != classes {
             return Err(broken(format!("{names} names for {classes} classes")));
@@ -81,7 +78,7 @@ impl Run {
             folder: folder.to_owned(),
             task: config.task,
             classes: config.classes,
-            settings: config.head,
+            head: config.head,
             parameters: Parameters::open(&file(WEIGHTS)?)?,
             store: config.store,
         })
@@ -120,7 +117,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Who is to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {

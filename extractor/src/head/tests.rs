@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ort::value::Tensor;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
-use super::{ATTENTION_MASK, HeadKind, LOGITS, Level, Parameters, Settings, build};
+use super::{ATTENTION_MASK, HeadKind, HeadOptions, LOGITS, Parameters, build};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{Batch, ComputeDtype, Device, Encoder, EncoderOptions, runtime};
 use crate::family::{Config, EncoderSpec};
@@ -42,10 +42,10 @@ fn classifier(folder: &Path, width: usize) -> (Parameters, Vec<f32>) {
 }
 
 /// What the graph gives for [`ROWS`], `[rows, width, classes]`.
-fn logits(files: &ModelFiles, settings: &Settings, parameters: &Parameters) -> Vec<f32> {
+fn logits(files: &ModelFiles, options: &HeadOptions, parameters: &Parameters) -> Vec<f32> {
     let spec = EncoderSpec::from_config(&Config::read(&files.config).unwrap()).unwrap();
     let weights = Checkpoint::open(&files.weights).unwrap();
-    let model = build(&spec, &weights, ComputeDtype::F32, settings, parameters).unwrap();
+    let model = build(&spec, &weights, ComputeDtype::F32, options, parameters).unwrap();
     let builder = runtime::session_builder(runtime::Target::Cpu, 1).unwrap();
     let mut session = model.into_session(&builder).unwrap();
     let width = ROWS[0].len();
@@ -88,20 +88,13 @@ fn positions_and_lengths_are_those_of_every_family() {
         let mut encoder = Encoder::load(&files, &options).unwrap();
         let (hidden, last) = (encoder.hidden(), encoder.layers_in_model() - 1);
         let (parameters, weight) = classifier(folder.path(), 2 * hidden);
-        let settings = Settings {
-            // Not ascending, as the encoder gives them.
-            kind: HeadKind::Concat(vec![last, 0]),
-            layers: (0..=last).collect(),
-            hidden,
-            classes: CLASSES,
-            tailor: false,
-            tailor_attention: false,
-            attention_size: 2,
-            heads: 1,
+        // Not ascending, as the encoder gives them.
+        let kind = HeadKind::Concat(vec![last, 0]);
+        let options = HeadOptions {
             classifier_size: 0,
-            level: Level::Token,
+            ..HeadOptions::new(kind, (0..=last).collect(), hidden, CLASSES)
         };
-        let got = logits(&files, &settings, &parameters);
+        let got = logits(&files, &options, &parameters);
         let states = encoder.encode(&Batch::padded(&ROWS).unwrap()).unwrap();
         let width = ROWS[0].len();
         for (row, tokens) in ROWS.iter().enumerate() {

@@ -7,8 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use crate::parquet::Classes;
+use shared::datasets::parquet::Classes;
 
 #[derive(Debug, Deserialize)]
 struct Card {

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use shared::dataset::{Column, Dataset, Source, SplitName};
+use shared::datasets::parquet::splits::{Place, place, usual};
+use shared::datasets::parquet::{self, Classes, Files};
+use shared::datasets::{Column, Dataset, Source, SplitName};
 
 use super::cache::{Kind, Repository};
 use super::client::Client;
 use super::download::{self, Wanted};
 use super::{HubError, HubOptions, Listing, card, known, names};
-use crate::parquet::splits::{Place, place, usual};
-use crate::parquet::{self, Classes, Files};
 
 /// The branch on which the hub keeps every set as parquet.
 const CONVERTED: &str = "refs/convert/parquet";

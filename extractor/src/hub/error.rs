@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use shared::datasets::DatasetError;
 use shared::exit::ExitStatus;
 
 use super::cache::Repository;
 use crate::model::ModelError;
-use crate::parquet::ParquetError;
 
 /// An error of the hub, its cache or its client.
 #[derive(Debug, thiserror::Error)]
@@ -264,7 +264,7 @@ pub enum HubError {
     Model(#[from] ModelError),
     /// The data files.
     #[error(transparent)]
-    Parquet(#[from] ParquetError),
+    Data(#[from] DatasetError),
     /// The file system.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -284,7 +284,7 @@ impl HubError {
             | Self::NoSpace { .. } => ExitStatus::Machine,
             Self::Status { status, .. } if *status >= 500 => ExitStatus::Machine,
             Self::Model(error) => error.exit_status(),
-            Self::Parquet(error) => error.exit_status(),
+            Self::Data(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
             _ => ExitStatus::User,
         }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use cache::{Manifest, Store, StoreDtype, StoreError};
 use serde::Serialize;
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
 use thiserror::Error;
 

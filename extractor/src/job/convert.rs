@@ -34,6 +34,17 @@ impl Rows {
         self.made = Some(rows);
     }
 
+    /// Takes rows that a test makes.
+    #[cfg(test)]
+    pub(super) fn fill(&mut self, bytes: &[u8]) {
+        self.own = bytes.to_vec();
+    }
+
+    /// Whether a graph made them, which is to say a GPU.
+    pub(super) fn are_made_by_graph(&self) -> bool {
+        self.made.is_some()
+    }
+
     /// Gives back what a graph's rows take, which is not ours to use again.
     pub(super) fn clear(&mut self) {
         self.made = None;

@@ -135,7 +135,7 @@ pub struct Startup {
     pub loading: f64,
 }
 
-/// Seconds of the encoding thread, and of the writing thread beside it.
+/// Seconds of the encoding thread, and of the writing threads beside it.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Time {
     /// Inside the encoder.
@@ -144,7 +144,7 @@ pub struct Time {
     pub converting: f64,
     /// Waiting for the store.
     pub waiting: f64,
-    /// The writing thread at work.
+    /// Writing rows and sealing parts, two threads' times added.
     pub writing: f64,
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use cache::{LongPolicy, SplitTables};
-use shared::dataset::{Dataset, Sentences, Split, SplitName, Task};
+use shared::datasets::{Dataset, Sentences, Split, SplitName};
+use shared::tasks::Task;
 
 use super::{Counts, Limits, PlanError, Tokens};
 use crate::tokenizer::Tokenizer;

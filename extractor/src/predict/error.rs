@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shared::dataset::DatasetError;
+use shared::datasets::DatasetError;
 use shared::exit::ExitStatus;
 
 use crate::encoder::EncoderError;

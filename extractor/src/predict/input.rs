@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use shared::dataset::{Line, LineError, Lines, is_blank};
+use shared::datasets::{Line, LineError, Lines, is_blank};
 use shared::signals::StopFlag;
 
 use super::{PredictError, words};

@@ -5,8 +5,7 @@ use std::fmt::Write;
 
 use clap::ValueEnum;
 use serde_json::json;
-use shared::dataset::Task;
-use shared::spans::spans;
+use shared::tasks::{OUTSIDE, Target, Task};
 
 use super::{Labels, Sentence};
 
@@ -35,7 +34,8 @@ pub struct Writer {
 impl Writer {
     /// Appends a labelled sentence to `out`.
     pub fn write(&self, sentence: &Sentence, labels: &Labels, out: &mut String) {
-        let label = |class: &Option<usize>| class.map_or("O", |class| self.classes[class].as_str());
+        let label =
+            |class: &Option<usize>| class.map_or(OUTSIDE, |class| self.classes[class].as_str());
         match labels {
             Labels::Words(labels) => {
                 let labels: Vec<&str> = labels.iter().map(label).collect();
@@ -52,10 +52,6 @@ impl Writer {
         }
     }
 
-    fn has_spans(&self) -> bool {
-        matches!(self.task, Task::Ner | Task::Chunk)
-    }
-
     fn jsonl(&self, sentence: &Sentence, labels: &[&str], out: &mut String) {
         let mut object = json!({ "words": sentence.words, "labels": labels });
         let places = sentence.source.as_ref().map(|(text, places)| {
@@ -63,8 +59,8 @@ impl Writer {
             object["offsets"] = json!(places);
             (text, places)
         });
-        if self.has_spans() {
-            let spans = spans(labels).into_iter().map(|span| {
+        if let Some(spans) = self.task.spans(labels) {
+            let spans = spans.into_iter().map(|span| {
                 let text = match places {
                     Some((text, places)) => {
                         let (begin, end) = (places[span.start].0, places[span.end - 1].1);
@@ -82,9 +78,9 @@ impl Writer {
 
     fn inline(&self, words: &[String], labels: &[&str], out: &mut String) {
         let mut pieces = Vec::new();
-        if self.has_spans() {
+        if let Some(spans) = self.task.spans(labels) {
             let mut at = 0;
-            for span in spans(labels) {
+            for span in spans {
                 pieces.extend(words[at..span.start].iter().cloned());
                 let inside = words[span.start..span.end].join(" ");
                 pieces.push(format!("[{} {inside}]", span.kind));
@@ -118,9 +114,11 @@ impl Writer {
                     json!({ "text": text(), "label": label, "score": score })
                 )
             }
-            OutputFormat::Inline => writeln!(out, "{}\t{}", label.unwrap_or("-"), text()),
+            OutputFormat::Inline => {
+                writeln!(out, "{}\t{}", label.unwrap_or(Target::LEFT_OUT), text())
+            }
             OutputFormat::Conll => {
-                let mut labels = vec!["-"; sentence.words.len()];
+                let mut labels = vec![Target::LEFT_OUT; sentence.words.len()];
                 if let (Some(first), Some(label)) = (labels.first_mut(), label) {
                     *first = label;
                 }

@@ -7,7 +7,7 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::Tensor;
 use rayon::prelude::*;
-use shared::classes::largest;
+use shared::tasks::Decoding;
 
 use super::{Mismatch, Portion, PredictError, Sentence};
 use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
@@ -45,6 +45,7 @@ pub struct Tagger {
     session: Session,
     tokenizer: Tokenizer,
     level: Level,
+    decoding: Decoding,
     classes: usize,
     vocabulary: usize,
     max_positions: usize,
@@ -82,7 +83,8 @@ impl Tagger {
         let mut tagger = Self {
             session,
             tokenizer,
-            level: run.settings.level,
+            level: run.head.level,
+            decoding: run.task.description().decoding,
             classes: run.classes.len(),
             vocabulary: spec.vocabulary,
             max_positions: spec.max_positions(),
@@ -160,7 +162,7 @@ impl Tagger {
         rows: &[Row],
         offsets: &[u64],
     ) -> Result<Vec<Labels>, PredictError> {
-        let mut labels = Gathered::new(sentences, self.level, self.classes);
+        let mut labels = Gathered::new(sentences, self);
         for batch in batches(0..rows.len(), offsets, self.budget) {
             let members: Vec<&Row> = batch.sequences.iter().map(|&row| &rows[row]).collect();
             let ids: Vec<&[u32]> = members.iter().map(|row| row.ids.as_slice()).collect();
@@ -242,19 +244,22 @@ struct Gathered {
     sums: Vec<f32>,
     /// Tokens of each sentence.
     tokens: Vec<usize>,
+    decoding: Decoding,
     classes: usize,
 }
 
 impl Gathered {
-    fn new(sentences: &[Sentence], level: Level, classes: usize) -> Self {
-        let unseen = |sentence: &Sentence| match level {
+    fn new(sentences: &[Sentence], tagger: &Tagger) -> Self {
+        let classes = tagger.classes;
+        let unseen = |sentence: &Sentence| match tagger.level {
             Level::Token => Labels::Words(vec![None; sentence.words.len()]),
-            Level::Sequence => Labels::Whole(None),
+            Level::Sentence => Labels::Whole(None),
         };
         Self {
             labels: sentences.iter().map(unseen).collect(),
             sums: vec![0.0; sentences.len() * classes],
             tokens: vec![0; sentences.len()],
+            decoding: tagger.decoding,
             classes,
         }
     }
@@ -266,7 +271,7 @@ impl Gathered {
                 let tokens = row.first_of.iter().zip(logits.chunks_exact(self.classes));
                 for (first_of, logits) in tokens {
                     if let Some(word) = first_of {
-                        labels[*word] = Some(largest(logits));
+                        labels[*word] = Some(self.decoding.class(logits));
                     }
                 }
             }
@@ -291,7 +296,7 @@ impl Gathered {
             if let (Labels::Whole(whole), 1..) = (labels, tokens) {
                 #[expect(clippy::cast_precision_loss, reason = "a text of millions of tokens")]
                 let logits: Vec<f32> = sums.iter().map(|sum| sum / tokens as f32).collect();
-                let class = largest(&logits);
+                let class = self.decoding.class(&logits);
                 *whole = Some((class, probability(&logits, class)));
             }
         }
@@ -364,7 +369,7 @@ fn gpu_tokens(
     width: usize,
 ) -> Result<usize, EncoderError> {
     let footprint = Footprint {
-        layers: run.settings.read().map_or(1, |layers| layers.len()),
+        layers: run.head.layers_read().map_or(1, |layers| layers.len()),
         hidden: spec.hidden,
         intermediate: spec.intermediate,
         heads: spec.heads,
@@ -390,7 +395,7 @@ fn graph(
         &spec,
         &checkpoint,
         options.dtype,
-        &run.settings,
+        &run.head,
         &run.parameters,
     )?;
     Ok((spec, model))

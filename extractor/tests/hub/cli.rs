@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use assert_cmd::Command;
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 
 use crate::parquet::fixture;
 use crate::server::{COMMIT, CONVERTED, CONVERTED_COMMIT, Hub, weights};

@@ -2,7 +2,8 @@
 
 use extractor::hub::HubError;
 use extractor::hub::dataset::{fetch, load};
-use shared::dataset::{Source, SplitName, Task};
+use shared::datasets::{Source, SplitName};
+use shared::tasks::Task;
 
 use crate::parquet::fixture;
 use crate::server::{CONVERTED, CONVERTED_COMMIT, Hub};

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use extractor::parquet::{Classes, Files, ParquetError, find, load};
-use shared::dataset::{Column, Dataset, Source, SplitName, Task};
+use shared::datasets::parquet::{Classes, Files, find, load};
+use shared::datasets::{Column, Dataset, DatasetError, Format, Source, SplitName};
+use shared::tasks::Task;
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -11,7 +12,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn read_with(name: &str, source: &Source) -> Result<Dataset, ParquetError> {
+fn read_with(name: &str, source: &Source) -> Result<Dataset, DatasetError> {
     load(
         name,
         &Files::from([(SplitName::Test, vec![fixture(name)])]),
@@ -20,7 +21,7 @@ fn read_with(name: &str, source: &Source) -> Result<Dataset, ParquetError> {
     )
 }
 
-fn read(name: &str) -> Result<Dataset, ParquetError> {
+fn read(name: &str) -> Result<Dataset, DatasetError> {
     read_with(name, &Source::default())
 }
 
@@ -220,6 +221,27 @@ fn a_folder_and_a_file_are_found() {
 }
 
 /// Files that are damaged anywhere give an error or other values, never a crash.
+#[test]
+fn parquet_and_text_make_no_data_set_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("test.conll");
+    fs_err::write(&text, "a O\n").unwrap();
+    let mut source = Source {
+        files: [
+            (SplitName::Train, fixture("conll-train.parquet")),
+            (SplitName::Test, text),
+        ]
+        .into(),
+        ..Source::default()
+    };
+    let error = source.load().unwrap_err();
+    assert!(matches!(&error, DatasetError::Mixed(path) if path.ends_with("conll-train.parquet")));
+    // Whatever a file is called, a format that was named is believed.
+    source.files.remove(&SplitName::Test);
+    source.format = Some(Format::Parquet);
+    assert_eq!(source.load().unwrap().task, Task::Ner);
+}
+
 #[test]
 fn damage_is_an_error() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,17 +1,23 @@
-//! The same sums over layers and tokens as [`super::kernels`], for rows that lie in the memory of a graphics card: a few
-//! large operations of libtorch for all tokens of a batch, none for a single sentence.
+//! The same sums over layers and tokens as [`super::kernels`], for rows that lie in the memory of a GPU: a few large
+//! operations of libtorch for all tokens of a batch, none for a single sentence.
 //!
-//! Every operation gives the same bits each time. Those that add up with atomic instructions on a card are left out
-//! (`index_add`, `scatter_add`); an `index_select` with a gradient only ever repeats a place whose gradient is zero.
+//! Every operation gives the same bits each time. Those that add up with atomic instructions on a GPU are left out
+//! (`index_add`, `scatter_add`); the gradient of an `index_select` is an `index_add`, so such a one picks no row twice.
+
+mod layout;
+mod means;
+
+use std::sync::Arc;
 
 use cache::StoreDtype;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Means;
-use super::memory::{Shared, upload};
-
-/// Added to the score of a place that is only padding: its weight becomes exactly 0, and a row of nothing else stays finite.
-pub(crate) const MASKED: f64 = -1e30;
+use super::memory::Shared;
+pub use layout::Layout;
+pub(crate) use layout::MASKED;
+pub(crate) use means::Picked;
+pub use means::SplitMeans;
 
 /// Rows of a batch on a device, as float32.
 #[derive(Debug)]
@@ -20,22 +26,8 @@ pub struct DeviceRows {
     rows: Shared,
     device: Device,
     layout: Layout,
-}
-
-/// How the sequences of a batch lie in its rows, and where each token goes when they are padded to one length.
-#[derive(Debug)]
-pub struct Layout {
-    sequences: i64,
-    longest: i64,
-    /// Tokens of each sequence `[sequences]`, and the number of its sequence for each token `[tokens]`.
-    lengths: Shared,
-    sequence_of: Shared,
-    /// The token at each padded place, the first where there is none `[sequences * longest]`, and the padded place of each
-    /// token `[tokens]`.
-    padded: Shared,
-    packed: Shared,
-    /// 0 where there is a token, else [`MASKED`], `[sequences, 1, 1, longest]`.
-    mask: Shared,
+    /// Where the means of the whole split may be had, and the batch's places there.
+    split: Option<(Arc<SplitMeans>, Picked)>,
 }
 
 /// The kind of tensor that holds vectors of a store as they are, and its numbers a vector: int8 with the four bytes of
@@ -70,12 +62,22 @@ impl DeviceRows {
     /// # Errors
     /// libtorch has no memory.
     pub fn new(rows: Tensor, offsets: &[usize]) -> Result<Self, TchError> {
-        let device = rows.device();
-        Ok(Self {
+        let (layout, _) = Layout::with(offsets, &[], rows.device())?;
+        Ok(Self::laid_out(rows, layout, None))
+    }
+
+    /// The same with a layout that is there, and means of the split that they are from.
+    pub(crate) fn laid_out(
+        rows: Tensor,
+        layout: Layout,
+        split: Option<(Arc<SplitMeans>, Picked)>,
+    ) -> Self {
+        Self {
+            device: rows.device(),
             rows: Shared::new(rows),
-            device,
-            layout: Layout::of(offsets, device)?,
-        })
+            layout,
+            split,
+        }
     }
 
     /// Where they are.
@@ -90,38 +92,34 @@ impl DeviceRows {
         &self.layout
     }
 
-    /// The rows of the tokens at `places`, or all.
-    fn rows(&self, places: Option<&Tensor>) -> Result<Tensor, TchError> {
-        let rows = self.rows.get();
-        places.map_or_else(
-            || Ok(rows.shallow_clone()),
-            |places| rows.f_index_select(0, places),
-        )
-    }
-
     /// See [`super::kernels::means`].
     pub(crate) fn means(&self) -> Result<Means, TchError> {
-        let rows = self.rows.get();
-        let over_layers = rows.f_mean_dim([1].as_slice(), false, Kind::Float)?;
-        let lengths = self.layout.lengths.get();
-        let over_tokens =
-            Tensor::f_segment_reduce(&rows, "mean", Some(&lengths), None, None, 0, true, 0.0)?;
-        Ok((over_layers, over_tokens))
+        if let Some((split, places)) = &self.split
+            && let Some(means) = split.of(places)?
+        {
+            return Ok(means);
+        }
+        means::means(&self.rows.get(), &self.layout.lengths())
     }
 
-    /// See [`super::kernels::weighted_sums`]: `weights [.., tokens, layers]` to `[.., tokens, hidden]`, for several heads at
-    /// once where there is a dimension in front. Gradients flow back to the weights.
+    /// See [`super::kernels::weighted_sums`]: `weights [.., tokens, layers]` of all tokens to `[.., tokens, hidden]` of those at
+    /// `places`, or of all; for several heads at once where there is a dimension in front. Gradients flow back to the weights.
     pub(crate) fn weighted_sums(
         &self,
         weights: &Tensor,
         places: Option<&Tensor>,
     ) -> Result<Tensor, TchError> {
-        let rows = self.rows(places)?;
-        if weights.dim() == 2 {
-            return weights.f_unsqueeze(1)?.f_bmm(&rows)?.f_squeeze_dim(1);
-        }
-        // The heads' weights of a token are the rows of one product, so that its activations are read once for all.
-        weights.f_transpose(0, 1)?.f_bmm(&rows)?.f_transpose(0, 1)
+        let rows = self.rows.get();
+        let sums = if weights.dim() == 2 {
+            weights.f_unsqueeze(1)?.f_bmm(&rows)?.f_squeeze_dim(1)?
+        } else {
+            // The heads' weights of a token are the rows of one product, so that its activations are read once for all.
+            weights.f_transpose(0, 1)?.f_bmm(&rows)?.f_transpose(0, 1)?
+        };
+        // All sums cost less than a copy of the rows that are summed up.
+        places.map_or(Ok(sums.shallow_clone()), |places| {
+            sums.f_index_select(-2, places)
+        })
     }
 
     /// See [`super::kernels::gather`].
@@ -143,87 +141,6 @@ impl DeviceRows {
             [one] => one.f_contiguous(),
             several => Tensor::f_cat(several, 1),
         }
-    }
-}
-
-impl Layout {
-    fn of(offsets: &[usize], device: Device) -> Result<Self, TchError> {
-        let lengths: Vec<usize> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        let (sequences, tokens) = (lengths.len(), offsets.last().copied().unwrap_or(0));
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        // One transfer for all of them.
-        let mut numbers: Vec<i64> = lengths.iter().map(|&length| size(length)).collect();
-        let each = |sequence: usize| std::iter::repeat_n(size(sequence), lengths[sequence]);
-        numbers.extend((0..sequences).flat_map(each));
-        numbers.resize(sequences + tokens + sequences * longest, 0);
-        let first = sequences + tokens;
-        for (sequence, pair) in offsets.windows(2).enumerate() {
-            for (column, token) in (pair[0]..pair[1]).enumerate() {
-                numbers[first + sequence * longest + column] = size(token);
-                numbers.push(size(sequence * longest + column));
-            }
-        }
-        let numbers = upload(&Tensor::f_from_slice(&numbers)?, device)?;
-        let part = |first: usize, length: usize| numbers.f_narrow(0, size(first), size(length));
-        let lengths = part(0, sequences)?;
-        let columns = Tensor::f_arange(size(longest), (Kind::Int64, device))?;
-        let mask = columns.f_ge_tensor(&lengths.f_unsqueeze(1)?)?;
-        let mask = mask.f_mul_scalar(MASKED)?;
-        let mask = mask.f_view([size(sequences), 1, 1, size(longest)])?;
-        Ok(Self {
-            sequences: size(sequences),
-            longest: size(longest),
-            lengths: Shared::new(lengths),
-            sequence_of: Shared::new(part(sequences, tokens)?),
-            padded: Shared::new(part(first, sequences * longest)?),
-            packed: Shared::new(part(first + sequences * longest, tokens)?),
-            mask: Shared::new(mask),
-        })
-    }
-
-    /// Number of sequences.
-    pub(crate) const fn sequences(&self) -> i64 {
-        self.sequences
-    }
-
-    /// See the field.
-    pub(crate) fn mask(&self) -> Tensor {
-        self.mask.get()
-    }
-
-    /// `[.., tokens, width]` to `[.., sequences, longest, width]`.
-    pub(crate) fn pad(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
-        let padded = tokens.f_index_select(-2, &self.padded.get())?;
-        padded.f_unflatten(-2, [self.sequences, self.longest])
-    }
-
-    /// `[.., sequences, longest, width]` to `[.., tokens, width]`.
-    pub(crate) fn pack(&self, padded: &Tensor) -> Result<Tensor, TchError> {
-        padded
-            .f_flatten(-3, -2)?
-            .f_index_select(-2, &self.packed.get())
-    }
-
-    /// Means `[.., sentences, width]` of `[.., tokens, width]` over the tokens of each sentence, which is that of its
-    /// sequence by `pool`. A product with a matrix of shares: a sum of chosen rows would need atomic additions.
-    pub(crate) fn sentence_means(
-        &self,
-        tokens: &Tensor,
-        pool: Option<&[usize]>,
-    ) -> Result<Tensor, TchError> {
-        let device = tokens.device();
-        let mut sentence_of = self.sequence_of.get();
-        let mut sentences = self.sequences;
-        if let Some(pool) = pool {
-            let pool: Vec<i64> = pool.iter().map(|&sentence| size(sentence)).collect();
-            sentences = pool.last().map_or(0, |last| last + 1);
-            let pool = upload(&Tensor::f_from_slice(&pool)?, device)?;
-            sentence_of = pool.f_index_select(0, &sentence_of)?;
-        }
-        let numbers = Tensor::f_arange(sentences, (Kind::Int64, device))?.f_unsqueeze(1)?;
-        let own = numbers.f_eq_tensor(&sentence_of)?.f_to_kind(Kind::Float)?;
-        let counts = own.f_sum_dim_intlist([1].as_slice(), true, Kind::Float)?;
-        own.f_div(&counts.f_clamp_min(1.0)?)?.f_matmul(tokens)
     }
 }
 

@@ -183,8 +183,18 @@ impl<'s> Batch<'s> {
                 row,
             });
         }
-        let backing = Backing::Device(DeviceRows::new(rows, offsets)?);
-        Ok(Self::uncut(backing, offsets, (layers, hidden), dtype))
+        let rows = DeviceRows::new(rows, offsets)?;
+        Ok(Self::laid_out(rows, offsets, (layers, hidden), dtype))
+    }
+
+    /// The same of rows that fit.
+    pub(crate) fn laid_out(
+        rows: DeviceRows,
+        offsets: &[usize],
+        shape: (usize, usize),
+        dtype: StoreDtype,
+    ) -> Self {
+        Self::uncut(Backing::Device(rows), offsets, shape, dtype)
     }
 
     fn uncut(

@@ -7,8 +7,10 @@ mod random;
 mod sharing;
 mod split;
 
-use cache::{LabelLevel, StoreError};
+use cache::StoreError;
 use shared::exit::ExitStatus;
+use shared::tasks::Level;
+pub use shared::tasks::NO_TARGET;
 
 use crate::activations::{Batch, BatchError};
 
@@ -17,7 +19,7 @@ pub(crate) use random::Random;
 
 pub(crate) use sharing::on_one_thread;
 pub use sharing::share;
-pub use split::{LabelledSplit, NO_TARGET, SplitError, UNLABELLED, tasks};
+pub use split::{LabelledSplit, SplitError};
 
 /// Size of a memory page; touching one byte of each brings them all in.
 const PAGE: usize = 4096;
@@ -107,7 +109,7 @@ pub struct Prepared<'s> {
     pub sentences: Vec<usize>,
     /// Hidden states, packed: `[tokens, layers, hidden]`.
     pub activations: Batch<'s>,
-    /// Class of each token, or of each sentence, -100 where none: `[tokens]` or `[sentences]`.
+    /// Class of each token, or of each sentence, [`NO_TARGET`] where none: `[tokens]` or `[sentences]`.
     pub targets: Vec<i64>,
 }
 
@@ -135,19 +137,11 @@ fn prepare<'s>(
         }
         split.targets(sentence, &mut targets);
     }
-    let mut activations = match split.placement.rows(split.reader, &sequences)? {
+    let mut activations = match split.placement.batch(split.reader, &sequences)? {
+        Some(batch) => batch,
         None => stored(split, &sequences)?,
-        Some(rows) => {
-            let mut offsets = vec![0];
-            for &sequence in &sequences {
-                let tokens = split.reader.tokens_of(sequence)?;
-                let count = usize::try_from(tokens.end - tokens.start).unwrap_or(usize::MAX);
-                offsets.push(offsets[offsets.len() - 1] + count);
-            }
-            Batch::on_device(rows, &offsets, split.reader.layout().dtype)?
-        }
     };
-    if split.table.level == LabelLevel::Sentence {
+    if split.table.level == Level::Sentence {
         activations = activations.with_pool(pool)?;
     }
     Ok(Prepared {

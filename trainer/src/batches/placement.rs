@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::LoadError;
-use crate::activations::BatchError;
-use crate::activations::device::{stored_kind, widened};
-use crate::activations::memory::{Shared, pinned, upload, with_bytes_mut};
+use crate::activations::device::{DeviceRows, Layout, Picked, SplitMeans, stored_kind, widened};
+use crate::activations::memory::{Shared, pinned, with_bytes_mut};
+use crate::activations::{Batch, BatchError};
 
 /// Where heads find the activations of a split.
 #[derive(Debug, Default)]
@@ -97,6 +97,8 @@ pub struct Resident {
     rows: Shared,
     shape: Shape,
     device: Device,
+    /// Nothing where there is no room for them.
+    means: Option<Arc<SplitMeans>>,
 }
 
 impl Resident {
@@ -129,24 +131,49 @@ impl Resident {
             copied.map_err(LoadError::Device)?;
             loaded((end - first) as u64);
         }
+        let (layers, hidden) = (shape.layers, shape.hidden);
+        let offsets = reader.offsets().to_vec();
+        let means = SplitMeans::new(&rows, shape.dtype, (layers, hidden), offsets);
         Ok(Self {
             rows: Shared::new(rows),
             shape,
             device,
+            means: Some(Arc::new(means)),
         })
     }
 
-    /// The rows of these tokens, `[tokens, layers, hidden]` float32.
-    fn batch(&self, tokens: &[Range<u64>]) -> Result<Tensor, TchError> {
-        let places: Vec<i64> = tokens
+    /// The same without the means of the whole split: every batch has its own computed.
+    #[must_use]
+    pub fn without_means(self) -> Self {
+        Self {
+            means: None,
+            ..self
+        }
+    }
+
+    /// The rows of these sequences, whose tokens are `tokens`.
+    fn batch(
+        &self,
+        sequences: &[usize],
+        tokens: &[Range<u64>],
+        offsets: &[usize],
+    ) -> Result<DeviceRows, TchError> {
+        let places = tokens.iter().cloned().flatten().map(u64::cast_signed);
+        let numbers = sequences
             .iter()
-            .cloned()
-            .flatten()
-            .map(u64::cast_signed)
-            .collect();
-        let places = upload(&Tensor::f_from_slice(&places)?, self.device)?;
-        let stored = self.rows.get().f_index_select(0, &places)?;
-        widened(&stored, self.shape.dtype, self.shape.hidden)
+            .map(|&sequence| i64::try_from(sequence).unwrap_or(i64::MAX));
+        let places: Vec<i64> = places.chain(numbers).collect();
+        let (layout, places) = Layout::with(offsets, &places, self.device)?;
+        let count = offsets.last().copied().unwrap_or(0);
+        let tokens = narrow(&places, 0, count)?;
+        let stored = self.rows.get().f_index_select(0, &tokens)?;
+        let rows = widened(&stored, self.shape.dtype, self.shape.hidden)?;
+        let picked = Picked {
+            tokens: Shared::new(tokens),
+            sequences: Shared::new(narrow(&places, count, sequences.len())?),
+        };
+        let means = self.means.as_ref().map(|means| (Arc::clone(means), picked));
+        Ok(DeviceRows::laid_out(rows, layout, means))
     }
 }
 
@@ -178,17 +205,17 @@ impl Stream {
         }
     }
 
-    /// The rows of `sequences`, `[tokens, layers, hidden]` float32. The copy may still be under way; what is computed with
-    /// them waits for it.
-    fn batch(&self, sequences: &[Hidden<'_>]) -> Result<Tensor, TchError> {
-        let tokens = sequences.iter().map(Hidden::tokens).sum();
+    /// The rows of `sequences`. The copy may still be under way; what is computed with them waits for it.
+    fn batch(&self, sequences: &[Hidden<'_>], offsets: &[usize]) -> Result<DeviceRows, TchError> {
+        let tokens = offsets.last().copied().unwrap_or(0);
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let buffer = ring.buffer(tokens, self.shape, self.device)?;
         let filled = fill(&buffer, sequences, tokens)?;
         let stored = filled.f_to_device_(self.device, self.shape.kind().0, true, true)?;
         ring.last = Some(stored.shallow_clone());
         drop(ring);
-        widened(&stored, self.shape.dtype, self.shape.hidden)
+        let rows = widened(&stored, self.shape.dtype, self.shape.hidden)?;
+        DeviceRows::new(rows, offsets)
     }
 }
 
@@ -266,26 +293,39 @@ impl Placement {
         !matches!(self, Self::Stored)
     }
 
-    /// The rows of sequences on the device; nothing for those in the store.
-    pub(super) fn rows(
+    /// The batch of some sequences on the device; nothing for those in the store.
+    pub(super) fn batch<'s>(
         &self,
         reader: &SplitReader,
         sequences: &[usize],
-    ) -> Result<Option<Tensor>, LoadError> {
+    ) -> Result<Option<Batch<'s>>, LoadError> {
+        if !self.is_on_device() {
+            return Ok(None);
+        }
+        let tokens = sequences.iter().map(|&sequence| reader.tokens_of(sequence));
+        let tokens: Vec<Range<u64>> = tokens.collect::<Result<_, _>>()?;
+        let mut offsets = vec![0];
+        for tokens in &tokens {
+            let count = usize::try_from(tokens.end - tokens.start).unwrap_or(usize::MAX);
+            offsets.push(offsets[offsets.len() - 1] + count);
+        }
         let rows = match self {
             Self::Stored => return Ok(None),
-            Self::Resident(resident) => {
-                let tokens = sequences.iter().map(|&sequence| reader.tokens_of(sequence));
-                resident.batch(&tokens.collect::<Result<Vec<_>, _>>()?)
-            }
+            Self::Resident(resident) => resident.batch(sequences, &tokens, &offsets),
             Self::Streamed(stream) => {
                 let states = sequences
                     .iter()
                     .map(|&sequence| reader.hidden_states(sequence));
-                stream.batch(&states.collect::<Result<Vec<_>, _>>()?)
+                stream.batch(&states.collect::<Result<Vec<_>, _>>()?, &offsets)
             }
         };
-        Ok(Some(rows.map_err(BatchError::from)?))
+        let shape = Shape::of(reader);
+        Ok(Some(Batch::laid_out(
+            rows.map_err(BatchError::from)?,
+            &offsets,
+            (shape.layers, shape.hidden),
+            shape.dtype,
+        )))
     }
 }
 

@@ -3,18 +3,12 @@
 
 use std::ops::Range;
 
-use cache::{LabelLevel, LabelTable, SplitReader, Store, StoreError};
-use shared::dataset::{SplitName, Task};
+use cache::{LabelTable, SplitReader, Store, StoreError};
+use shared::datasets::SplitName;
 use shared::exit::ExitStatus;
+use shared::tasks::{Level, NO_CLASS, Task, UNLABELLED};
 
 use super::Placement;
-
-/// The target of everything that has no label: sub-words after a word's first, special tokens.
-pub const NO_TARGET: i64 = -100;
-
-/// The label of what has none: a word or sentence that the data set leaves out, or that no token stands for. No class
-/// has an empty name.
-pub const UNLABELLED: &str = "";
 
 /// Why a split cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +42,7 @@ pub enum SplitError {
 }
 
 impl SplitError {
-    /// Who is to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -100,7 +94,7 @@ impl<'s> LabelledSplit<'s> {
         let table = reader.labels(task).ok_or_else(|| SplitError::NoTask {
             split: name,
             wanted: task,
-            there: tasks(reader),
+            there: reader.tasks().collect(),
         })?;
         let mut sequences = vec![0..0; reader.sentences()];
         for (sequence, &sentence) in reader.sentence_of().iter().enumerate() {
@@ -162,15 +156,15 @@ impl<'s> LabelledSplit<'s> {
         at(sequences.start)..at(sequences.end)
     }
 
-    /// Appends the classes of `sentence`, -100 for none: one a token for token tasks, else a single one.
+    /// Appends the classes of `sentence`, [`NO_CLASS`] for none: one a token for token tasks, else a single one.
     pub fn targets(&self, sentence: usize, out: &mut Vec<i64>) {
         match self.table.level {
-            LabelLevel::Token => out.extend(
+            Level::Token => out.extend(
                 self.table.ids[self.tokens(sentence)]
                     .iter()
                     .map(|&class| i64::from(class)),
             ),
-            LabelLevel::Sentence => out.push(i64::from(self.table.ids[sentence])),
+            Level::Sentence => out.push(i64::from(self.table.ids[sentence])),
         }
     }
 
@@ -199,14 +193,14 @@ impl<'s> LabelledSplit<'s> {
     /// sentence tasks the single label `label(sentence)`.
     pub(crate) fn by_word<'l>(&self, label: impl Fn(usize) -> &'l str) -> Vec<Vec<&'l str>> {
         let sentences = 0..self.reader.sentences();
-        if self.table.level == LabelLevel::Sentence {
+        if self.table.level == Level::Sentence {
             return sentences.map(|sentence| vec![label(sentence)]).collect();
         }
         let of = |sentence: usize| {
             let mut labels = vec![UNLABELLED; self.reader.words(sentence).len()];
             for token in self.tokens(sentence) {
                 let word = usize::try_from(self.reader.word_ids()[token]);
-                if let (Ok(word), true) = (word, i64::from(self.table.ids[token]) != NO_TARGET) {
+                if let (Ok(word), true) = (word, self.table.ids[token] != NO_CLASS) {
                     labels[word] = label(token);
                 }
             }
@@ -214,13 +208,4 @@ impl<'s> LabelledSplit<'s> {
         };
         sentences.map(of).collect()
     }
-}
-
-/// The tasks that a split has labels for.
-#[must_use]
-pub fn tasks(split: &SplitReader) -> Vec<Task> {
-    [Task::Ner, Task::Chunk, Task::Pos, Task::Sequence]
-        .into_iter()
-        .filter(|&task| split.labels(task).is_some())
-        .collect()
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use cache::{Reading, Store};
-use shared::dataset::{SplitName, Task};
+use shared::datasets::SplitName;
+use shared::tasks::Task;
 use shared::terminal::Terminal;
 use tch::Device;
 

@@ -7,7 +7,7 @@ use shared::terminal::Terminal;
 
 use super::options::{EvalArgs, PredictArgs, RunArgs};
 use super::placing::Places;
-use super::{CommandError, data};
+use super::{CommandError, data, finish};
 use crate::batches::LabelledSplit;
 use crate::checkpoint::BEST_WEIGHTS;
 use crate::evaluation::{self, Predictions};
@@ -76,6 +76,9 @@ fn over_split(
     let mut head = head::build(&config.head, device, config.training.seed)?;
     weights::load(&weights_file, head.parameters())?;
     let predicted = evaluation::predict(head.as_mut(), &split, config.training.batch_size)?;
+    if let Some(warning) = finish::of_loss(&predicted, split.name) {
+        terminal.warn(warning);
+    }
     then(&split, &predicted)?;
     Ok(ExitStatus::Success)
 }

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use shared::datasets::SplitName;
 use shared::files::write_atomic;
 use shared::signals::StopFlag;
+use shared::terminal::Terminal;
 
 use super::CommandError;
 use super::data::Splits;
 use crate::checkpoint::{self, BEST_WEIGHTS};
+use crate::evaluation::Predictions;
 use crate::head::AnyHead;
 use crate::metrics::{self, Event, Final};
 use crate::run::Config;
@@ -29,6 +32,7 @@ pub(super) fn finish(
     mut endings: Vec<Ending<'_>>,
     splits: &Splits<'_>,
     workers: usize,
+    terminal: &Terminal,
     stop: &StopFlag,
 ) -> Result<bool, CommandError> {
     let Some(size) = endings
@@ -52,6 +56,9 @@ pub(super) fn finish(
             endings.iter_mut().zip(predicted).zip(attention)
         {
             let predicted = predicted?;
+            if let Some(warning) = of_loss(&predicted, split.name) {
+                terminal.warn(format!("run {}: {warning}", ending.name));
+            }
             let columns = predictions::render(split, &predicted.labels(split));
             let file = ending.folder.join(predictions::file_name(split.name));
             write_atomic(file, columns.as_bytes())?;
@@ -65,6 +72,16 @@ pub(super) fn finish(
     }
     endings.into_iter().try_for_each(Ending::close)?;
     Ok(true)
+}
+
+/// What is to be said of a loss that is no number. Scores and predictions are what they are.
+pub(super) fn of_loss(predicted: &Predictions, split: SplitName) -> Option<String> {
+    let non_finite = predicted.non_finite?;
+    let loss = predicted.loss;
+    Some(format!(
+        "the loss on {split} is {loss}, {non_finite}: the activations there are infinite or NaN, or too large for this head. \
+         What is predicted there means nothing, and the scores count it"
+    ))
 }
 
 impl Ending<'_> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cache::{Io, Reading, SplitReader, Store};
-use shared::dataset::SplitName;
+use shared::datasets::SplitName;
 use shared::terminal::Terminal;
 use tch::Device;
 

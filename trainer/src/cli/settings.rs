@@ -1,6 +1,6 @@
 //! From the options of `train` to what `config.json` records.
 
-use cache::{LabelLevel, Store};
+use cache::Store;
 use shared::files::sha256_file;
 use tch::Device;
 
@@ -8,7 +8,7 @@ use super::CommandError;
 use super::options::{HeadArgs, TrainArgs, TrainingArgs};
 use crate::batches::{BatchSize, LabelledSplit};
 use crate::device;
-use crate::head::{HeadKind, HeadOptions, Level};
+use crate::head::{AdapterOptions, HeadError, HeadKind, HeadOptions};
 use crate::run::{Config, Settings};
 use crate::schedule::ScheduleKind;
 
@@ -22,13 +22,8 @@ pub(super) fn config(
 ) -> Result<Config, CommandError> {
     let manifest = store.manifest();
     let classes = train.table.classes.clone();
-    let level = if train.table.level == LabelLevel::Token {
-        Level::Token
-    } else {
-        Level::Sequence
-    };
     let head = HeadOptions {
-        level,
+        level: train.table.level,
         ..head_options(
             &options.head,
             manifest.layers.clone(),
@@ -104,13 +99,15 @@ fn head_options(
     hidden: usize,
     classes: usize,
 ) -> Result<HeadOptions, CommandError> {
-    let kind: HeadKind = options.head.parse()?;
+    let kind: HeadKind = options.head.parse().map_err(HeadError::from)?;
     let defaults = HeadOptions::new(kind, layers, hidden, classes);
     Ok(HeadOptions {
-        tailor: !options.no_tailor,
-        tailor_attention: !options.no_tailor && !options.no_tailor_attention,
-        attention_size: options.attention_size,
-        heads: options.heads,
+        adapter: AdapterOptions {
+            tailor: !options.no_tailor,
+            tailor_attention: !options.no_tailor && !options.no_tailor_attention,
+            attention_size: options.attention_size,
+            heads: options.heads,
+        },
         dropout: options.dropout.unwrap_or(defaults.dropout),
         classifier_size: options.classifier_size,
         ..defaults

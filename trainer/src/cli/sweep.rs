@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use cache::Store;
-use shared::dataset::Task;
 use shared::exit::ExitStatus;
 use shared::files::write_atomic;
 use shared::signals::StopFlag;
+use shared::tasks::Task;
 use shared::terminal::Terminal;
 use tch::Device;
 
@@ -271,7 +271,7 @@ fn train_group(
             }
         }
     }
-    if !finish::finish(endings, splits, workers, stop)? {
+    if !finish::finish(endings, splits, workers, terminal, stop)? {
         failures.extend(ended.into_iter().map(|place| (place, Failure::Stopped)));
     }
     Ok(failures)

@@ -82,7 +82,7 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
                 head: head.as_mut(),
                 trained,
             };
-            if !finish::finish(vec![ending], &splits, 1, &stop)? {
+            if !finish::finish(vec![ending], &splits, 1, terminal, &stop)? {
                 return stopped();
             }
         }

@@ -3,7 +3,7 @@
 //! test set, with replacement, and all heads are scored on the same ones.
 
 use serde::Serialize;
-use shared::spans::Counts;
+use shared::tasks::spans::Counts;
 
 use crate::batches::Random;
 

@@ -7,12 +7,10 @@ mod tagged;
 use std::path::PathBuf;
 
 use cache::DatasetIdentity;
-use shared::dataset::Task;
 use shared::exit::ExitStatus;
-use shared::spans::{Counts, SpanScores};
+use shared::tasks::spans::{Counts, SpanScores};
+use shared::tasks::{Target, Task, UNLABELLED};
 
-use crate::evaluation::scored_by_spans;
-use crate::predictions;
 use crate::run::RunError;
 use crate::summary::Summary;
 
@@ -59,7 +57,7 @@ pub enum ComparisonError {
 }
 
 impl ComparisonError {
-    /// Who is to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -149,7 +147,7 @@ pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, Co
         all.push(
             sentences
                 .iter()
-                .map(|sentence| of_sentence(task, sentence))
+                .map(|sentence| count(task, sentence))
                 .collect(),
         );
         first.get_or_insert(sentences);
@@ -161,24 +159,16 @@ fn labels(labels: &[String]) -> Vec<&str> {
     labels.iter().map(String::as_str).collect()
 }
 
-/// What one sentence adds to the score that counts. Labels that count one by one are all predicted and all gold, so that
-/// the F1 of the counts is the accuracy.
-fn of_sentence(task: Task, sentence: &Sentence) -> Counts {
-    if scored_by_spans(task) {
-        let mut spans = SpanScores::default();
-        spans.add(&labels(&sentence.gold), &labels(&sentence.predicted));
-        return spans.overall();
-    }
-    let (mut correct, mut all) = (0, 0);
-    // Of a sentence task's words only the first has a label.
-    let labelled = sentence.gold.iter().zip(&sentence.predicted);
-    for (gold, predicted) in labelled.filter(|(gold, _)| *gold != predictions::NONE) {
-        all += 1;
-        correct += u64::from(gold == predicted);
-    }
-    Counts {
-        correct,
-        predicted: all,
-        gold: all,
-    }
+/// What one sentence adds to the main metric. A gold label that does not count was written as [`Target::LEFT_OUT`].
+fn count(task: Task, sentence: &Sentence) -> Counts {
+    let gold: Vec<&str> = labels(&sentence.gold)
+        .into_iter()
+        .map(|label| match label {
+            Target::LEFT_OUT if !task.has_spans() => UNLABELLED,
+            label => label,
+        })
+        .collect();
+    let mut counts = SpanScores::default();
+    task.count(&gold, &labels(&sentence.predicted), &mut counts);
+    counts.overall()
 }

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use cache::LabelLevel;
 use serde::{Deserialize, Serialize};
 use shared::signals::StopFlag;
+use shared::tasks::Level;
 
 use super::{EvaluationError, in_order, unless, values};
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
 use crate::head::AnyHead;
+use crate::metrics::number;
 
 /// Mean attention over the layers of one group of tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,7 @@ pub struct AttentionRow {
     /// How many tokens it is the mean of.
     pub tokens: usize,
     /// One weight for each stored layer; they add up to 1.
+    #[serde(deserialize_with = "number::or_nans")]
     pub weights: Vec<f64>,
 }
 
@@ -94,8 +96,8 @@ impl Attending<'_> {
                 self.kinds.add(kind(before, word), weights);
                 before = word;
                 let class = match split.table.level {
-                    LabelLevel::Token => i64::from(split.table.ids[token]),
-                    LabelLevel::Sentence => batch.targets[index],
+                    Level::Token => i64::from(split.table.ids[token]),
+                    Level::Sentence => batch.targets[index],
                 };
                 if let Ok(class) = usize::try_from(class) {
                     self.classes.add(class, weights);

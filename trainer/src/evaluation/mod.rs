@@ -4,20 +4,19 @@
 mod attention;
 mod scores;
 
+use std::fmt;
 use std::ops::ControlFlow;
 
-use cache::LabelLevel;
-use shared::classes::largest;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
+use shared::tasks::Level;
 use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
 use crate::head::{self, AnyHead, HeadError};
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
-pub(crate) use scores::or_outside;
-pub use scores::{ClassScore, Confusion, Labelled, Scores, scored_by_spans};
+pub use scores::{ClassScore, Confusion, Labelled, Scores};
 
 /// Why a head cannot be run over a split.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +33,7 @@ pub enum EvaluationError {
     OfAll {
         /// What failed.
         why: String,
-        /// Who is to mend it.
+        /// The exit status that this error ends the program with.
         status: ExitStatus,
     },
     /// A tensor cannot be read.
@@ -43,7 +42,7 @@ pub enum EvaluationError {
 }
 
 impl EvaluationError {
-    /// Who is to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -69,11 +68,38 @@ pub struct Predictions {
     classes: Vec<usize>,
     /// Mean cross-entropy over what is labelled, in nats.
     pub loss: f64,
+    /// Where that is NaN or infinite, the labels that make it so.
+    pub non_finite: Option<NonFinite>,
+}
+
+/// Labels whose cross-entropy is NaN or infinite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NonFinite {
+    /// How many.
+    pub count: u32,
+    /// Of how many labels of the split.
+    pub labels: u32,
+    /// The first sentence that has one, counted from 0.
+    pub sentence: usize,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            count,
+            labels,
+            sentence,
+        } = self;
+        write!(
+            formatter,
+            "for {count} of {labels} labels, the first in sentence {sentence}"
+        )
+    }
 }
 
 impl Predictions {
     /// The predicted label of each word (or of the sentence), sentence by sentence. A word that the encoder
-    /// never saw, because it has no sub-word or was cut off, is [`crate::batches::UNLABELLED`].
+    /// never saw, because it has no sub-word or was cut off, is [`UNLABELLED`](shared::tasks::UNLABELLED).
     #[must_use]
     pub fn labels<'s>(&self, split: &LabelledSplit<'s>) -> Vec<Vec<&'s str>> {
         let names = &split.table.classes;
@@ -112,6 +138,8 @@ struct Sums {
     classes: Vec<usize>,
     loss: f64,
     labelled: u32,
+    /// Of those labelled, how many have a loss that is NaN or infinite, and the first sentence with one.
+    non_finite: Option<(u32, usize)>,
 }
 
 impl<'h> Predicting<'h> {
@@ -120,6 +148,7 @@ impl<'h> Predicting<'h> {
             classes: vec![0; split.table.ids.len()],
             loss: 0.0,
             labelled: 0,
+            non_finite: None,
         };
         Self {
             heads,
@@ -149,18 +178,25 @@ impl Sums {
     /// Adds the logits `[rows, classes]` of a batch.
     fn take(&mut self, split: &LabelledSplit<'_>, batch: &Prepared<'_>, logits: &[f32]) {
         let classes = split.table.classes.len();
-        let rows = batch
-            .sentences
-            .iter()
-            .flat_map(|&sentence| match split.table.level {
-                LabelLevel::Token => split.tokens(sentence),
-                LabelLevel::Sentence => sentence..sentence + 1,
-            });
-        for ((logits, &target), row) in logits.chunks_exact(classes).zip(&batch.targets).zip(rows) {
-            self.classes[row] = largest(logits);
+        let decoding = split.table.task.description().decoding;
+        let rows = batch.sentences.iter().flat_map(|&sentence| {
+            let rows = match split.table.level {
+                Level::Token => split.tokens(sentence),
+                Level::Sentence => sentence..sentence + 1,
+            };
+            rows.map(move |row| (sentence, row))
+        });
+        let logits = logits.chunks_exact(classes);
+        for ((logits, &target), (sentence, row)) in logits.zip(&batch.targets).zip(rows) {
+            self.classes[row] = decoding.class(logits);
             if let Ok(target) = usize::try_from(target) {
-                self.loss += cross_entropy(logits, target);
+                let loss = cross_entropy(logits, target);
+                self.loss += loss;
                 self.labelled += 1;
+                if !loss.is_finite() {
+                    let (count, first) = self.non_finite.unwrap_or((0, sentence));
+                    self.non_finite = Some((count + 1, first));
+                }
             }
         }
     }
@@ -173,6 +209,11 @@ impl Sums {
             } else {
                 self.loss / f64::from(self.labelled)
             },
+            non_finite: self.non_finite.map(|(count, sentence)| NonFinite {
+                count,
+                labels: self.labelled,
+                sentence,
+            }),
         }
     }
 }

@@ -1,14 +1,12 @@
-//! How good predictions are: span scores for tasks of named entities and chunks, accuracy for the rest, and
-//! who is taken for whom.
+//! How good predictions are: the task's metric over a split, scores by class, and the confusion matrix.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared::accuracy::LabelScores;
-use shared::dataset::Task;
-use shared::spans::{Averages, SpanScores};
+use shared::tasks::spans::{Averages, SpanScores};
+use shared::tasks::{Figure, LabelScores, OUTSIDE, Task, UNLABELLED, or_outside};
 
-use crate::batches::UNLABELLED;
+use crate::metrics::number;
 
 /// More classes than this are left to the report.
 const TABLE: usize = 40;
@@ -19,10 +17,13 @@ pub struct ClassScore {
     /// The class or span type; `micro` and `macro` for all together.
     pub name: String,
     /// Share of the predicted ones that are right.
+    #[serde(deserialize_with = "number::or_nan")]
     pub precision: f64,
     /// Share of the gold ones that were found.
+    #[serde(deserialize_with = "number::or_nan")]
     pub recall: f64,
     /// Harmonic mean of the two.
+    #[serde(deserialize_with = "number::or_nan")]
     pub f1: f64,
     /// Gold ones.
     pub support: u64,
@@ -40,13 +41,16 @@ pub struct Confusion {
 /// Scores of one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Name of the number that counts: `F1` or `accuracy`.
+    /// Name of the task's main metric: `F1` or `accuracy`.
     pub metric: String,
-    /// The number that counts, between 0 and 1.
+    /// The main metric, between 0 and 1.
+    #[serde(deserialize_with = "number::or_nan")]
     pub value: f64,
     /// Mean cross-entropy over the labelled tokens or sentences, in nats.
+    #[serde(deserialize_with = "number::or_nan")]
     pub loss: f64,
     /// Share of words or sentences whose label is right.
+    #[serde(deserialize_with = "number::or_nan")]
     pub accuracy: f64,
     /// Over all spans; over all words or sentences where there are no spans.
     pub micro: ClassScore,
@@ -54,7 +58,7 @@ pub struct Scores {
     pub macro_average: ClassScore,
     /// By type or class, in the order of their names.
     pub classes: Vec<ClassScore>,
-    /// Who is taken for whom; left out of the scores of an epoch.
+    /// The confusion matrix; left out of the scores of an epoch.
     #[serde(default, skip_serializing_if = "Confusion::is_empty")]
     pub confusion: Confusion,
 }
@@ -81,61 +85,45 @@ impl Labelled<'_> {
     }
 }
 
-/// The label, `O` if there is none.
-pub(crate) fn or_outside(label: &str) -> &str {
-    if label == UNLABELLED { "O" } else { label }
-}
-
-fn outside<'a>(labels: &[&'a str]) -> Vec<&'a str> {
-    labels.iter().map(|&label| or_outside(label)).collect()
-}
-
-/// Whether a task's labels are spans, scored as a whole.
-#[must_use]
-pub fn scored_by_spans(task: Task) -> bool {
-    matches!(task, Task::Ner | Task::Chunk)
-}
-
 impl Scores {
     /// Scores `labels` of `task`; `loss` is passed on.
     #[must_use]
     pub fn new(task: Task, labels: &Labelled<'_>, loss: f64) -> Self {
-        let (mut spans, mut words) = (SpanScores::default(), LabelScores::default());
+        let mut words = LabelScores::default();
         let (gold, predicted): (Vec<&str>, Vec<&str>) = labels.pairs().unzip();
         words.add(&gold, &predicted);
-        if scored_by_spans(task) {
-            // What has no label is no part of a span.
-            for (gold, predicted) in labels.gold.iter().zip(&labels.predicted) {
-                spans.add(&outside(gold), &outside(predicted));
-            }
+        let mut counts = SpanScores::default();
+        for (gold, predicted) in labels.gold.iter().zip(&labels.predicted) {
+            task.count(gold, predicted, &mut counts);
         }
-        let accuracy = words.accuracy();
-        let (metric, value, types, confusion) = if scored_by_spans(task) {
-            let types = labels
-                .pairs()
-                .map(|(gold, predicted)| (span_type(gold), span_type(predicted)));
-            ("F1", spans.overall().f1(), spans, Confusion::count(types))
-        } else {
-            (
-                "accuracy",
-                accuracy,
-                words.classes,
-                Confusion::count(labels.pairs()),
-            )
-        };
+        let categories = labels
+            .pairs()
+            .map(|(gold, predicted)| (task.category(gold), task.category(predicted)));
+        let metric = task.metric();
         Self {
-            metric: metric.to_owned(),
-            value,
+            metric: metric.name().to_owned(),
+            value: metric.value(counts.overall()),
             loss,
-            accuracy,
-            micro: ClassScore::new("micro", types.micro()),
-            macro_average: ClassScore::new("macro", types.macro_average()),
-            classes: types
+            accuracy: words.accuracy(),
+            micro: ClassScore::new("micro", counts.micro()),
+            macro_average: ClassScore::new("macro", counts.macro_average()),
+            classes: counts
                 .types
                 .iter()
                 .map(|(name, counts)| ClassScore::new(name, counts.scores()))
                 .collect(),
-            confusion,
+            confusion: Confusion::count(categories),
+        }
+    }
+
+    /// The number that a chart shows.
+    #[must_use]
+    pub fn figure(&self, figure: Figure) -> f64 {
+        match figure {
+            Figure::F1 => self.micro.f1,
+            Figure::Precision => self.micro.precision,
+            Figure::Recall => self.micro.recall,
+            Figure::Accuracy => self.accuracy,
         }
     }
 
@@ -178,7 +166,7 @@ impl Confusion {
             .flat_map(|&(gold, predicted)| [gold, predicted])
             .collect();
         // No span at all is what all types are confused with most: it goes last.
-        names.sort_unstable_by_key(|&name| (name == "O", name));
+        names.sort_unstable_by_key(|&name| (name == OUTSIDE, name));
         names.dedup();
         let row = |gold: &str| {
             names
@@ -239,11 +227,6 @@ impl ClassScore {
             support,
         }
     }
-}
-
-/// `PER` of `B-PER`; labels without a prefix are their own type.
-pub(crate) fn span_type(label: &str) -> &str {
-    label.split_once('-').map_or(label, |(_, kind)| kind)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The adapter of Basirat (2024), *Efficient Structured Prediction with Transformer Encoders*, NEJLT 10(1): each
 //! token attends over the layers of its sentence, and a tailor adjusts what it found to the task.
 
+use shared::heads::adapter::Parameters;
 use tch::{Device, Tensor};
 
 use super::attention::Attention;
-use super::parameters::{Builder, Linear, size};
+use super::parameters::{Builder, Linear};
+use super::sizes::size;
 use super::tailor::Tailor;
 use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
 
@@ -23,22 +25,15 @@ impl Adapter {
         device: Device,
         mut builder: Builder,
     ) -> Result<Self, HeadError> {
-        let key = builder.linear(
-            "adapter.key_projector",
-            options.hidden,
-            options.attention_size,
-        )?;
-        let query = builder.linear(
-            "adapter.query_projector",
-            options.hidden,
-            options.attention_size,
-        )?;
-        let attention = Attention::new(&mut builder, "adapter.token_layer_attention", options)?;
-        let tailor = options
-            .tailor
-            .then(|| Tailor::new(&mut builder, options))
+        let parameters = Parameters::new(options);
+        let key = builder.linear(&parameters.key_projector)?;
+        let query = builder.linear(&parameters.query_projector)?;
+        let attention = Attention::new(&mut builder, &parameters.token_layer_attention)?;
+        let tailor = parameters.tailor.as_ref();
+        let tailor = tailor
+            .map(|tailor| Tailor::new(&mut builder, tailor))
             .transpose()?;
-        let common = Common::new(options, device, builder, options.hidden)?;
+        let common = Common::new(options, device, builder)?;
         Ok(Self {
             common,
             key,
@@ -67,7 +62,7 @@ impl Head for Adapter {
             let weights = self
                 .attention
                 .over_sequences(&query, &key, layout, layers)?;
-            return Ok(Reading::Weighted(tokens.picked(weights)?));
+            return Ok(Reading::Weighted(weights));
         }
         let query = self.query.forward(&tokens.picked(query)?)?;
         let sequence_of =
@@ -86,11 +81,14 @@ impl Head for Adapter {
         tokens: &Tokens<'_>,
         dropout: Option<&Dropout>,
     ) -> Result<Tensor, HeadError> {
-        match &self.tailor {
-            Some(tailor) => {
+        match (&self.tailor, tokens.layout()) {
+            (Some(tailor), Some(layout)) => {
+                tailor.forward_on_device(&self.common, read, layout, dropout)
+            }
+            (Some(tailor), None) => {
                 Ok(read.f_add(&tailor.forward(&self.common, read, tokens, dropout)?)?)
             }
-            None => Ok(read.shallow_clone()),
+            (None, _) => Ok(read.shallow_clone()),
         }
     }
 

@@ -1,14 +1,17 @@
 //! Multi-head attention weights (Vaswani et al. 2017), averaged over the heads. The value and output projections
 //! of the PyTorch module are kept, so that weights move both ways, but the weights do not depend on them.
 
+mod device;
+
 use std::collections::BTreeMap;
 
+use shared::heads::parameters;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::HeadOptions;
-use super::parameters::{Builder, Start, linear, size};
+use super::parameters::{Builder, linear};
+use super::sizes::size;
 use super::tokens::indices;
-use crate::activations::device::{Layout, MASKED};
+use crate::activations::device::MASKED;
 
 /// The query and key projections of an attention block; of several heads where a dimension stands in front.
 pub(crate) struct Attention {
@@ -16,43 +19,29 @@ pub(crate) struct Attention {
     in_weight: Tensor,
     /// `[3 * size]`
     in_bias: Tensor,
+    /// See [`device::apart`].
+    apart: Tensor,
     size: i64,
     heads: i64,
 }
 
 impl Attention {
-    /// `name.{in_proj_weight,in_proj_bias,out_proj.weight,out_proj.bias}`
+    /// Adds the parameters of an attention block.
     pub(crate) fn new(
         builder: &mut Builder,
-        name: &str,
-        options: &HeadOptions,
+        parameters: &parameters::Attention,
     ) -> Result<Self, TchError> {
-        let width = options.attention_size;
-        let in_weight = builder.add(
-            &format!("{name}.in_proj_weight"),
-            &[3 * width, width],
-            Start::Xavier,
-        )?;
-        let in_bias = builder.add(
-            &format!("{name}.in_proj_bias"),
-            &[3 * width],
-            Start::Constant(0.0),
-        )?;
-        builder.add_idle(
-            &format!("{name}.out_proj.weight"),
-            &[width, width],
-            Start::Xavier,
-        )?;
-        builder.add_idle(
-            &format!("{name}.out_proj.bias"),
-            &[width],
-            Start::Constant(0.0),
-        )?;
+        let in_weight = builder.add(&parameters.in_weight())?;
+        let in_bias = builder.add(&parameters.in_bias())?;
+        for idle in parameters.out_projection() {
+            drop(builder.add(&idle)?);
+        }
         Ok(Self {
             in_weight,
             in_bias,
-            size: size(width),
-            heads: size(options.heads),
+            apart: device::apart(parameters.size, parameters.heads, builder.device())?,
+            size: size(parameters.size),
+            heads: size(parameters.heads),
         })
     }
 
@@ -92,28 +81,6 @@ impl Attention {
         scores
             .f_softmax(1, Kind::Float)?
             .f_mean_dim([2].as_slice(), false, Kind::Float)
-    }
-
-    /// The same where the rows are on a device: `query [.., tokens, size]`, `key [.., sequences * keys, size]` to `[.., tokens,
-    /// keys]`. Queries are padded, a few numbers a token: repeated keys would have their gradients added up by atomics.
-    pub(crate) fn over_sequences(
-        &self,
-        query: &Tensor,
-        key: &Tensor,
-        layout: &Layout,
-        keys: i64,
-    ) -> Result<Tensor, TchError> {
-        let query = layout.pad(&(self.project(query, 0, 1)? * self.scale()))?;
-        let key = self.project(key, 1, 1)?;
-        let key = key.f_unflatten(-2, [layout.sequences(), keys])?;
-        let products = self
-            .by_head(&query)?
-            .f_matmul(&self.by_head(&key)?.f_transpose(-2, -1)?)?;
-        let weights =
-            products
-                .f_softmax(-1, Kind::Float)?
-                .f_mean_dim([-3].as_slice(), false, Kind::Float)?;
-        layout.pack(&weights)
     }
 
     /// `[.., places, size]` to `[.., heads, places, size / heads]`.

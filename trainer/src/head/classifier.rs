@@ -1,6 +1,7 @@
 //! From features to classes: two linear layers with nothing between them, as in the paper, or one.
 
-use tch::{TchError, Tensor};
+use shared::heads::classifier::Parameters;
+use tch::{Device, TchError, Tensor};
 
 use super::parameters::{Builder, Linear, linear};
 
@@ -11,23 +12,13 @@ pub(crate) struct Classifier {
 }
 
 impl Classifier {
-    /// `classifier.pip.0 [inner, width]` and `classifier.pip.1 [classes, inner]`; the first alone, `[classes, width]`, for `inner` 0.
-    pub(crate) fn new(
-        builder: &mut Builder,
-        width: usize,
-        inner: usize,
-        classes: usize,
-    ) -> Result<Self, TchError> {
-        if inner == 0 {
-            return Ok(Self {
-                first: builder.linear("classifier.pip.0", width, classes)?,
-                second: None,
-            });
-        }
-        let first = builder.linear("classifier.pip.0", width, inner)?;
+    /// Adds the parameters of a classifier.
+    pub(crate) fn new(builder: &mut Builder, parameters: &Parameters) -> Result<Self, TchError> {
+        let first = builder.linear(&parameters.first)?;
+        let second = parameters.second.as_ref();
         Ok(Self {
             first,
-            second: Some(builder.linear("classifier.pip.1", inner, classes)?),
+            second: second.map(|second| builder.linear(second)).transpose()?,
         })
     }
 
@@ -60,13 +51,20 @@ impl Classifier {
             return second.forward(&self.first.forward(features)?);
         }
         let weight = second.weight.f_matmul(&self.first.weight)?;
-        let bias = if second.weight.dim() == 2 {
-            second.weight.f_mv(&self.first.bias)?
+        if second.weight.dim() > 2 {
+            let (bias, first) = (
+                second.bias.f_unsqueeze(-1)?,
+                self.first.bias.f_unsqueeze(-1)?,
+            );
+            let bias = bias.f_baddbmm(&second.weight, &first, 1.0, 1.0)?;
+            return linear(features, &weight, &bias.f_squeeze_dim(-1)?);
+        }
+        let bias = if features.device() == Device::Cpu {
+            second.weight.f_mv(&self.first.bias)?.f_add(&second.bias)?
         } else {
-            let bias = self.first.bias.f_unsqueeze(-1)?;
-            second.weight.f_bmm(&bias)?.f_squeeze_dim(-1)?
+            second.bias.f_addmv(&second.weight, &self.first.bias)?
         };
-        linear(features, &weight, &bias.f_add(&second.bias)?)
+        linear(features, &weight, &bias)
     }
 }
 
@@ -77,14 +75,12 @@ impl Classifier {
     reason = "the numbers are small"
 )]
 mod tests {
-    use tch::Device;
-
     use super::*;
 
     #[test]
     fn merged_or_not_the_logits_are_the_same() {
         let mut builder = Builder::new(1, Device::Cpu);
-        let classifier = Classifier::new(&mut builder, 40, 16, 3).unwrap();
+        let classifier = Classifier::new(&mut builder, &Parameters::with_sizes(40, 16, 3)).unwrap();
         let values: Vec<f32> = (0..4000)
             .map(|place| ((place * 29 % 83) as f32 - 41.0) / 20.0)
             .collect();

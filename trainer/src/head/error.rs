@@ -1,6 +1,8 @@
 //! What can be wrong with a head: options that do not fit the store, or a batch that does not fit the head.
 
 use shared::exit::ExitStatus;
+use shared::heads::HeadOptionsError;
+use shared::tasks::NO_TARGET;
 
 use crate::activations::BatchError;
 
@@ -8,27 +10,9 @@ use crate::activations::BatchError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadError {
-    /// `--head` names no head.
-    #[error(
-        "unknown head '{got}'; expected adapter, attention-fusion, scalar-mix, last, layer:N or concat:A,B,..."
-    )]
-    Kind {
-        /// What was given.
-        got: String,
-    },
-    /// The head wants a layer that the store does not hold.
-    #[error(
-        "the head needs layer {wanted}, the store holds layers {stored:?}; choose one of these, or extract with --layers all"
-    )]
-    Layer {
-        /// The encoder's layer, 0 being the embeddings.
-        wanted: usize,
-        /// The encoder's layers in the store.
-        stored: Vec<usize>,
-    },
-    /// Sizes that make no network.
-    #[error("{0}")]
-    Size(String),
+    /// Options that make no head, or that do not fit the store.
+    #[error(transparent)]
+    Options(#[from] HeadOptionsError),
     /// A batch from a store of another shape.
     #[error(
         "the head was built for [{layers} layers, {hidden} hidden], the batch holds [{got_layers}, {got_hidden}]; use the store the head was trained on"
@@ -52,7 +36,7 @@ pub enum HeadError {
         got: usize,
     },
     /// A target that is no class.
-    #[error("target {got} is none of the head's {classes} classes (-100 means: no label)")]
+    #[error("target {got} is none of the head's {classes} classes ({NO_TARGET} means: no label)")]
     Class {
         /// The target.
         got: i64,
@@ -62,13 +46,13 @@ pub enum HeadError {
     /// Sequences that make no batch.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// libtorch failed: out of memory, or a fault of the program's.
+    /// libtorch failed: out of memory, or a mistake in the program.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
 }
 
 impl HeadError {
-    /// Whose it is to mend.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub const fn exit_status(&self) -> ExitStatus {
         match self {

@@ -1,14 +1,13 @@
 //! Attention fusion (Cao et al. 2022, *Attention Fusion: a light yet efficient late fusion mechanism for task
 //! adaptation in NLU*): one learned query attends over the layers of each token.
 
+use shared::heads::attention_fusion::{EPSILON, Parameters};
 use tch::{Device, Kind, Tensor};
 
-use super::parameters::{Builder, Start, normalised, size};
+use super::parameters::{Builder, normalised};
+use super::sizes::size;
 use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
 use crate::activations::Batch;
-
-/// Of the layer norm: PyTorch's default.
-const EPSILON: f64 = 1e-5;
 
 /// Layer norm over layers and hidden size together, dropout, softmax over layers of the product with a learned
 /// vector, the weighted sum, GELU, classifier.
@@ -28,16 +27,12 @@ impl AttentionFusion {
         device: Device,
         mut builder: Builder,
     ) -> Result<Self, HeadError> {
-        let (layers, hidden) = (options.layers.len(), options.hidden);
-        let weight = builder.add(
-            "fusion.norm.weight",
-            &[layers, hidden],
-            Start::Constant(1.0),
-        )?;
-        let bias = builder.add("fusion.norm.bias", &[layers, hidden], Start::Constant(0.0))?;
-        let query = builder.add("fusion.query", &[hidden], Start::Linear { inputs: hidden })?;
+        let parameters = Parameters::new(options);
+        let weight = builder.add(&parameters.norm.weight())?;
+        let bias = builder.add(&parameters.norm.bias())?;
+        let query = builder.add(&parameters.query)?;
         Ok(Self {
-            common: Common::new(options, device, builder, hidden)?,
+            common: Common::new(options, device, builder)?,
             weight,
             bias,
             query,

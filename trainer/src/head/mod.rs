@@ -13,11 +13,11 @@ mod attention;
 mod classifier;
 mod error;
 mod fusion;
-mod options;
 mod parameters;
 mod probe;
 mod random;
 mod scalar_mix;
+mod sizes;
 mod step;
 mod tailor;
 mod tokens;
@@ -25,17 +25,21 @@ mod tokens;
 use std::collections::BTreeSet;
 
 pub use error::HeadError;
-pub use options::{HeadKind, HeadOptions, Level};
+pub(crate) use random::Ahead;
 pub use random::Dropout;
+pub use shared::heads::{AdapterOptions, HeadKind, HeadOptions};
+pub use shared::tasks::Level;
 use tch::{Device, Tensor};
 pub use tokens::Tokens;
+
+use shared::heads::HeadOptionsError;
 
 use crate::activations::Batch;
 use classifier::Classifier;
 use parameters::Builder;
 
 /// A target that says: no label here.
-pub const NO_LABEL: i64 = -100;
+pub use shared::tasks::NO_TARGET as NO_LABEL;
 
 /// Losses and gradients that may still be in the making on a device.
 pub struct Losses {
@@ -55,7 +59,8 @@ pub struct LossAndGradients {
 
 /// How a head gets from `[tokens, layers, hidden]` to one vector a token.
 pub enum Reading {
-    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from.
+    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from; on a
+    /// device the weights of all tokens, in main memory of those computed on.
     Weighted(Tensor),
     /// These layers (places in the store) side by side.
     Layers(Vec<usize>),
@@ -83,6 +88,7 @@ pub trait Head: Send {
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError>;
 
     /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read * hidden]`. `dropout` in training.
+    /// On a device, heads that mix tokens give them in padded places, `[sequences * longest, width]`.
     ///
     /// # Errors
     /// libtorch failed.
@@ -184,8 +190,8 @@ pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<Any
     with(options, device, Builder::new(seed, device))
 }
 
-/// Several heads of one shape as one, with parameters `[heads, ..]` under the names of a single head's. It computes on batches
-/// on a device alone.
+/// Several heads of one shape as one, with parameters `[heads, ..]` under the names of a single head's; or one, without that
+/// dimension. It computes on batches on a device alone.
 ///
 /// # Errors
 /// Parameters that are missing.
@@ -203,7 +209,7 @@ pub fn build_stack(
 /// No head, heads of different shapes, or libtorch has no memory.
 pub fn stacked(heads: &[&AnyHead]) -> Result<Box<AnyHead>, HeadError> {
     let Some(first) = heads.first() else {
-        return Err(HeadError::Size("no head to be computed".to_owned()));
+        return Err(HeadOptionsError::Size("no head to be computed".to_owned()).into());
     };
     let mut parameters = Vec::new();
     for (place, (name, _)) in first.parameters().iter().enumerate() {
@@ -232,18 +238,11 @@ fn with(
 }
 
 impl Common {
-    /// Adds the classifier for features of this width, the last part of every head.
-    fn new(
-        options: &HeadOptions,
-        device: Device,
-        mut builder: Builder,
-        width: usize,
-    ) -> Result<Self, HeadError> {
+    /// Adds the classifier, the last part of every head.
+    fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
         let classifier = Classifier::new(
             &mut builder,
-            width,
-            options.classifier_size,
-            options.classes,
+            &shared::heads::classifier::Parameters::new(options),
         )?;
         let (parameters, idle) = builder.finish();
         Ok(Self {

@@ -1,25 +1,13 @@
-//! A head's parameters: what each is called (the names of a PyTorch state dict) and what it starts as.
+//! The tensors of a head's parameters, which `shared::heads` describes: made from a seed, or given.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::heads::parameters::{self, Parameter, Start};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::random;
+use super::sizes::sizes;
 use crate::activations::memory;
-
-/// What a parameter starts as.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Start {
-    /// All the same.
-    Constant(f64),
-    /// Uniform up to `1 / sqrt(inputs)`: what PyTorch gives the weights and biases of a linear layer.
-    Linear {
-        /// Numbers that go into the layer.
-        inputs: usize,
-    },
-    /// Uniform up to `sqrt(6 / (inputs + outputs))` of a matrix `[outputs, inputs]` (Glorot and Bengio 2010).
-    Xavier,
-}
 
 /// A head under construction.
 pub(crate) struct Builder {
@@ -50,68 +38,50 @@ impl Builder {
         }
     }
 
+    /// Where the parameters are.
+    pub(crate) const fn device(&self) -> Device {
+        self.device
+    }
+
     /// Adds a parameter. What it starts as depends on the seed and its name alone.
-    pub(crate) fn add(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        start: Start,
-    ) -> Result<Tensor, TchError> {
+    pub(crate) fn add(&mut self, parameter: &Parameter) -> Result<Tensor, TchError> {
+        let name = &parameter.name;
+        if parameter.idle {
+            self.idle.insert(name.clone());
+        }
         if let Some(given) = &mut self.given {
             let missing = || TchError::Shape(format!("no parameter '{name}' of several heads"));
             let tensor = given.remove(name).ok_or_else(missing)?;
-            self.list.push((name.to_owned(), tensor.shallow_clone()));
+            self.list.push((name.clone(), tensor.shallow_clone()));
             return Ok(tensor);
         }
-        let bound = match start {
-            Start::Constant(_) => 0.0,
-            #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
-            Start::Linear { inputs } => 1.0 / (inputs as f64).sqrt(),
-            #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
-            Start::Xavier => (6.0 / shape.iter().sum::<usize>() as f64).sqrt(),
-        };
-        let tensor = match start {
-            Start::Constant(value) => {
-                Tensor::f_full(sizes(shape), value, (Kind::Float, self.device))?
-            }
-            _ => memory::filled(&sizes(shape), self.device, |values| {
-                random::uniform(self.seed, purpose(name), bound, values);
-            })?,
-        };
-        let tensor = tensor.f_set_requires_grad(true)?;
-        self.list.push((name.to_owned(), tensor.shallow_clone()));
+        let tensor = self.start(parameter)?.f_set_requires_grad(true)?;
+        self.list.push((name.clone(), tensor.shallow_clone()));
         Ok(tensor)
     }
 
-    /// Adds a parameter that no output depends on; it is kept so that weights go from and to PyTorch.
-    pub(crate) fn add_idle(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        start: Start,
-    ) -> Result<(), TchError> {
-        self.idle.insert(name.to_owned());
-        self.add(name, shape, start).map(drop)
+    /// The numbers that a parameter starts as.
+    fn start(&self, parameter: &Parameter) -> Result<Tensor, TchError> {
+        let shape = sizes(&parameter.shape);
+        let bound = match parameter.start {
+            Start::Constant(value) => {
+                return Tensor::f_full(shape, value, (Kind::Float, self.device));
+            }
+            #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
+            Start::Linear { inputs } => 1.0 / (inputs as f64).sqrt(),
+            #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
+            Start::Xavier => (6.0 / parameter.shape.iter().sum::<usize>() as f64).sqrt(),
+        };
+        memory::filled(&shape, self.device, |values| {
+            random::uniform(self.seed, purpose(&parameter.name), bound, values);
+        })
     }
 
-    /// Adds `name.weight [outputs, inputs]` and `name.bias [outputs]` of a linear layer.
-    pub(crate) fn linear(
-        &mut self,
-        name: &str,
-        inputs: usize,
-        outputs: usize,
-    ) -> Result<Linear, TchError> {
+    /// Adds weight and bias of a linear layer.
+    pub(crate) fn linear(&mut self, layer: &parameters::Linear) -> Result<Linear, TchError> {
         Ok(Linear {
-            weight: self.add(
-                &format!("{name}.weight"),
-                &[outputs, inputs],
-                Start::Linear { inputs },
-            )?,
-            bias: self.add(
-                &format!("{name}.bias"),
-                &[outputs],
-                Start::Linear { inputs },
-            )?,
+            weight: self.add(&layer.weight())?,
+            bias: self.add(&layer.bias())?,
         })
     }
 
@@ -173,17 +143,4 @@ fn purpose(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
-}
-
-/// libtorch counts in i64.
-pub(crate) fn sizes(shape: &[usize]) -> Vec<i64> {
-    shape
-        .iter()
-        .map(|&size| i64::try_from(size).unwrap_or(i64::MAX))
-        .collect()
-}
-
-/// libtorch counts in i64.
-pub(crate) fn size(value: usize) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -1,10 +1,10 @@
-//! Linear probes: the last layer, one layer or some layers side by side go to the classifier as they are. What every other
-//! head has to beat.
+//! Linear probes: the last layer, one layer or some layers side by side go to the classifier as they are. They are
+//! the baseline of every other head.
 
 use tch::{Device, Tensor};
 
 use super::parameters::Builder;
-use super::{Common, Dropout, Head, HeadError, HeadKind, HeadOptions, Reading, Tokens};
+use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
 
 /// Dropout and classifier on chosen layers.
 pub(super) struct Probe {
@@ -19,18 +19,9 @@ impl Probe {
         device: Device,
         builder: Builder,
     ) -> Result<Self, HeadError> {
-        let chosen = match &options.kind {
-            HeadKind::Layer(layer) => vec![options.column(*layer)?],
-            HeadKind::Concat(layers) => layers
-                .iter()
-                .map(|&layer| options.column(layer))
-                .collect::<Result<_, _>>()?,
-            _ => vec![options.layers.len() - 1],
-        };
-        let width = chosen.len() * options.hidden;
         Ok(Self {
-            common: Common::new(options, device, builder, width)?,
-            chosen,
+            common: Common::new(options, device, builder)?,
+            chosen: options.columns_read()?,
         })
     }
 }

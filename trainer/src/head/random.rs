@@ -2,13 +2,17 @@
 //! drawn in turn, so that threads may ask in any order, a resumed run needs no saved generator, and a head
 //! trained beside others gets the numbers that it would get alone.
 
+mod ahead;
+
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::parameters::{size, sizes};
+use super::sizes::{size, sizes};
 use crate::activations::memory::{self, upload};
+pub(crate) use ahead::Ahead;
 
 /// The factors of [`mix`].
 const MIX: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
@@ -50,6 +54,8 @@ pub(crate) fn uniform(seed: u64, purpose: u64, bound: f64, values: &mut [f32]) {
 pub struct Dropout {
     keys: Vec<u64>,
     first_row: usize,
+    /// Where the masks of the next steps are made together with those of this one.
+    ahead: Option<(Arc<Ahead>, u64)>,
 }
 
 impl Dropout {
@@ -57,8 +63,9 @@ impl Dropout {
     #[must_use]
     pub fn at(seed: u64, step: u64) -> Self {
         Self {
-            keys: vec![key(seed, step ^ (1 << 63))],
+            keys: vec![of_step(seed, step)],
             first_row: 0,
+            ahead: None,
         }
     }
 
@@ -68,6 +75,7 @@ impl Dropout {
         Self {
             keys: self.keys.clone(),
             first_row: row,
+            ahead: self.ahead.clone().filter(|_| row == 0),
         }
     }
 
@@ -77,6 +85,17 @@ impl Dropout {
         Self {
             keys: heads.into_iter().flat_map(|head| head.keys).collect(),
             first_row: 0,
+            ahead: None,
+        }
+    }
+
+    /// The dropout of a step of the heads of `ahead`.
+    #[must_use]
+    pub(crate) fn of(ahead: &Arc<Ahead>, step: u64) -> Self {
+        Self {
+            keys: ahead.keys(step).collect(),
+            first_row: 0,
+            ahead: Some((Arc::clone(ahead), step)),
         }
     }
 
@@ -93,39 +112,32 @@ impl Dropout {
         dropped: f64,
         device: Device,
     ) -> Result<Vec<Tensor>, TchError> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share below 1"
-        )]
-        let threshold = (dropped * 65_536.0).round() as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "about 1")]
-        let kept = (1.0 / (1.0 - dropped)) as f32;
-        let of_place = |key: u64, place: u64| mix(key ^ place.wrapping_mul(SPREAD));
-        let of_row = |key: u64, row: usize| {
-            let row = (self.first_row + row) as u64;
-            mix(key.wrapping_add(row.wrapping_mul(SPREAD)))
-        };
+        if let Some((ahead, step)) = &self.ahead {
+            return ahead.masks(*step, places, (rows, columns), dropped, device);
+        }
         if let (&[key], Device::Cpu) = (self.keys.as_slice(), device) {
+            let (threshold, kept) = decision(dropped);
             let of_place = |place| {
                 let key = of_place(key, place);
                 memory::filled(&sizes(&[rows, columns]), device, |mask| {
                     mask.par_chunks_mut(columns.max(1))
                         .with_min_len(16)
                         .enumerate()
-                        .for_each(|(row, mask)| mask_row(of_row(key, row), threshold, kept, mask));
+                        .for_each(|(row, mask)| {
+                            let key = of_row(key, self.first_row + row);
+                            mask_row(key, threshold, kept, mask);
+                        });
                 })
             };
             return places.map(of_place).collect();
         }
         let mut keys = Vec::new();
         for place in places.clone() {
-            for &key in &self.keys {
-                let key = of_place(key, place);
-                keys.extend((0..rows).map(|row| of_row(key, row)));
-            }
+            let heads = self.keys.iter().map(|&key| of_place(key, place));
+            let rows = self.first_row..self.first_row + rows;
+            keys.extend(heads.flat_map(|key| rows.clone().map(move |row| of_row(key, row))));
         }
-        let masks = mask_by_tensors(&keys, columns, threshold, kept, device)?;
+        let masks = mask_by_tensors(&keys, columns, dropped, device)?;
         let places = i64::try_from(places.count()).unwrap_or(i64::MAX);
         let masks = match self.keys.len() {
             1 => masks.f_view([places, size(rows), size(columns)])?,
@@ -135,14 +147,40 @@ impl Dropout {
     }
 }
 
+/// The generator of a step's dropout.
+const fn of_step(seed: u64, step: u64) -> u64 {
+    key(seed, step ^ (1 << 63))
+}
+
+/// The generator of one of its places.
+const fn of_place(key: u64, place: u64) -> u64 {
+    mix(key ^ place.wrapping_mul(SPREAD))
+}
+
+/// The generator of a row of a place.
+const fn of_row(key: u64, row: usize) -> u64 {
+    mix(key.wrapping_add((row as u64).wrapping_mul(SPREAD)))
+}
+
+/// Numbers of 16 bits below the first are dropped, others become the second.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share below 1, and about 1"
+)]
+fn decision(dropped: f64) -> (u64, f32) {
+    let threshold = (dropped * 65_536.0).round() as u64;
+    (threshold, (1.0 / (1.0 - dropped)) as f32)
+}
+
 /// The masks of rows with these `keys`, `[keys, columns]`, made where they are needed: the numbers of [`mask_row`].
 fn mask_by_tensors(
     keys: &[u64],
     columns: usize,
-    threshold: u64,
-    kept: f32,
+    dropped: f64,
     device: Device,
 ) -> Result<Tensor, TchError> {
+    let (threshold, kept) = decision(dropped);
     let quads = columns.div_ceil(4);
     let counters = (0_u64..)
         .take(quads)

@@ -1,8 +1,10 @@
 //! One weight a layer, the same for every token, and a scale (Peters et al. 2018, *Deep contextualized word representations*).
 
+use shared::heads::scalar_mix::Parameters;
 use tch::{Device, Kind, Tensor};
 
-use super::parameters::{Builder, Start, size};
+use super::parameters::Builder;
+use super::sizes::size;
 use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
 
 /// `scale * sum over layers of softmax(weights) * H`, dropout, classifier.
@@ -20,14 +22,11 @@ impl ScalarMix {
         device: Device,
         mut builder: Builder,
     ) -> Result<Self, HeadError> {
-        let weights = builder.add(
-            "scalar_mix.weights",
-            &[options.layers.len()],
-            Start::Constant(0.0),
-        )?;
-        let scale = builder.add("scalar_mix.scale", &[1], Start::Constant(1.0))?;
+        let parameters = Parameters::new(options);
+        let weights = builder.add(&parameters.weights)?;
+        let scale = builder.add(&parameters.scale)?;
         Ok(Self {
-            common: Common::new(options, device, builder, options.hidden)?,
+            common: Common::new(options, device, builder)?,
             weights,
             scale,
         })
@@ -43,7 +42,7 @@ impl Head for ScalarMix {
         let weights = self.weights.f_softmax(-1, Kind::Float)?.f_unsqueeze(-2)?;
         let mut shape = weights.size();
         if let [.., rows, _] = shape.as_mut_slice() {
-            *rows = size(tokens.len());
+            *rows = size(tokens.weighted());
         }
         Ok(Reading::Weighted(weights.f_expand(shape, false)?))
     }

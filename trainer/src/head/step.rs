@@ -9,9 +9,10 @@ use std::cell::Cell;
 use rayon::prelude::*;
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
-use super::parameters::size;
+use super::sizes::size;
 use super::tokens::indices;
 use super::{Dropout, Head, HeadError, Level, Losses, NO_LABEL, Reading, Tokens};
+use crate::activations::device::Layout;
 use crate::activations::memory::upload;
 use crate::activations::{Batch, Part};
 
@@ -35,11 +36,20 @@ fn logits_of<H: Head + ?Sized>(
         Reading::Layers(chosen) => tokens.gathered(&chosen)?,
     };
     let features = head.features(&read, &tokens, None)?;
-    let features = match common.options.level {
-        Level::Token => features,
-        Level::Sequence => sentence_means(&features, batch, part)?,
-    };
-    Ok(common.classifier.forward(&features)?)
+    if common.options.level == Level::Sentence {
+        let means = sentence_means(head, &features, batch, part)?;
+        return Ok(common.classifier.forward(&means)?);
+    }
+    let logits = common.classifier.forward(&features)?;
+    match padding(head, &tokens) {
+        Some(layout) => Ok(layout.pack(&logits)?),
+        None => Ok(logits),
+    }
+}
+
+/// How features that are in padded places lie there.
+fn padding<'b, H: Head + ?Sized>(head: &H, tokens: &Tokens<'b>) -> Option<&'b Layout> {
+    tokens.layout().filter(|_| head.mixes_tokens())
 }
 
 /// See [`Head::losses_and_gradients`].
@@ -54,7 +64,7 @@ pub(super) fn losses_and_gradients<H: Head + ?Sized>(
     let parts = in_parts(head, batch, |head, part| {
         let rows = match head.options().level {
             Level::Token => part.tokens(),
-            Level::Sequence => part.sentences(),
+            Level::Sentence => part.sentences(),
         };
         let before = if only_labelled(head) {
             count(&targets[..rows.start])
@@ -123,35 +133,32 @@ fn of_part<H: Head + ?Sized>(
         None => read,
     };
     let features = head.features(&read, &tokens, dropout)?;
-    let features = match common.options.level {
-        Level::Token => features,
-        Level::Sequence => sentence_means(&features, batch, part)?,
-    };
-    // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
-    let (features, places) = if only_labelled {
-        (features, Some(&labelled))
-    } else if common.classifier.is_merged(size(targets.len())) {
-        (features, None)
+    let (features, classes) = if common.options.level == Level::Sentence {
+        let means = sentence_means(head, &features, batch, part)?;
+        (means, targets.to_vec())
+    } else if let Some(layout) = padding(head, &tokens) {
+        (features, layout.padded_targets(targets, NO_LABEL))
     } else {
-        (
-            features.f_index_select(-2, &indices(&labelled, common.device)?)?,
-            Some(&labelled),
-        )
+        (features, targets.to_vec())
     };
-    let classes = match places {
-        Some(places) => Tensor::f_from_slice(
-            &places
-                .iter()
-                .map(|&place| targets[place])
-                .collect::<Vec<_>>(),
-        )?,
-        None => Tensor::f_from_slice(targets)?,
+    // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest. On a device what
+    // is in the sum has a gradient without atomics only where nothing is picked.
+    let of_labels = || labelled.iter().map(|&place| targets[place]).collect();
+    let (features, classes) = if only_labelled {
+        (features, of_labels())
+    } else if tokens.layout().is_some() || common.classifier.is_merged(size(targets.len())) {
+        (features, classes)
+    } else {
+        let places = indices(&labelled, common.device)?;
+        (features.f_index_select(-2, &places)?, of_labels())
     };
-    let classes = upload(&classes, common.device)?;
     let logits = common.classifier.forward(&features)?;
-    let loss = cross_entropy(&logits, &classes, size(labels))?;
+    let loss = match tokens.layout() {
+        Some(_) => cross_entropy_on_device(&logits, &classes, labels)?,
+        None => cross_entropy(&logits, &classes, size(labels))?,
+    };
 
-    let mut gradients = backward(&loss.f_sum(Kind::Float)?, &parameters, cut.map(|_| &read))?;
+    let mut gradients = backward(&loss, &parameters, cut.map(|_| &read))?;
     if let Some(weights) = cut
         && let Some(by_sums) = gradients.pop().flatten()
     {
@@ -168,23 +175,41 @@ fn of_part<H: Head + ?Sized>(
 }
 
 /// The cross-entropy of logits `[rows, classes]`, summed up over those of the classes `[rows]` that are labels and divided
-/// by `labels`; that of each head `[heads]` for logits `[heads, rows, classes]`.
-fn cross_entropy(logits: &Tensor, classes: &Tensor, labels: i64) -> Result<Tensor, TchError> {
-    let &[heads, rows, _] = logits.size().as_slice() else {
-        return logits
-            .f_cross_entropy_loss::<&Tensor>(classes, None, Reduction::Sum, NO_LABEL, 0.0)?
-            .f_div_scalar(labels);
-    };
-    let losses = logits.f_flatten(0, 1)?.f_cross_entropy_loss::<&Tensor>(
-        &classes.f_repeat([heads])?,
-        None,
-        Reduction::None,
-        NO_LABEL,
-        0.0,
-    )?;
-    let sums = losses.f_view([heads, rows])?;
-    sums.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?
+/// by `labels`.
+fn cross_entropy(logits: &Tensor, classes: &[i64], labels: i64) -> Result<Tensor, TchError> {
+    let classes = Tensor::f_from_slice(classes)?;
+    logits
+        .f_cross_entropy_loss::<&Tensor>(&classes, None, Reduction::Sum, NO_LABEL, 0.0)?
         .f_div_scalar(labels)
+}
+
+/// The same where the classes are those of the whole batch; that of each head `[heads]` for logits `[heads, rows, classes]`.
+fn cross_entropy_on_device(
+    logits: &Tensor,
+    classes: &[i64],
+    labels: usize,
+) -> Result<Tensor, TchError> {
+    let (device, ignored) = (logits.device(), NO_LABEL);
+    let &[heads, rows, count] = logits.size().as_slice() else {
+        let classes = upload(&Tensor::f_from_slice(classes)?, device)?;
+        let mean = Reduction::Mean;
+        return logits.f_cross_entropy_loss::<&Tensor>(&classes, None, mean, ignored, 0.0);
+    };
+    // Every class weighs the same, so that the sums of the heads are their means.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "a share of a batch"
+    )]
+    let weight = (1.0 / labels as f64) as f32;
+    let weights = vec![weight; usize::try_from(count).unwrap_or(0)];
+    let weights = upload(&Tensor::f_from_slice(&weights)?, device)?;
+    let classes = classes.repeat(usize::try_from(heads).unwrap_or(0));
+    let classes = upload(&Tensor::f_from_slice(&classes)?, device)?;
+    let (logits, none) = (logits.f_flatten(0, 1)?, Reduction::None);
+    let losses = logits.f_cross_entropy_loss(&classes, Some(&weights), none, ignored, 0.0)?;
+    let losses = losses.f_view([heads, rows])?;
+    losses.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)
 }
 
 /// Computes the parts of a batch, at the same time where there are threads for it; results are in their order.
@@ -242,7 +267,7 @@ fn only_labelled<H: Head + ?Sized>(head: &H) -> bool {
 fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Result<(), HeadError> {
     let expected = match head.options().level {
         Level::Token => batch.tokens(),
-        Level::Sequence => batch.whole().sentences().len(),
+        Level::Sentence => batch.whole().sentences().len(),
     };
     if targets.len() != expected {
         return Err(HeadError::Targets {
@@ -272,14 +297,14 @@ fn labelled(targets: &[i64]) -> Vec<usize> {
         .collect()
 }
 
-/// Gradients of a scalar by `parameters`, and by `more` after them.
+/// Gradients of the sum of `losses` by `parameters`, and by `more` after them.
 fn backward(
-    scalar: &Tensor,
+    losses: &Tensor,
     parameters: &[&Tensor],
     more: Option<&Tensor>,
 ) -> Result<Vec<Option<Tensor>>, TchError> {
     let inputs: Vec<&Tensor> = parameters.iter().copied().chain(more).collect();
-    let gradients = Tensor::f_run_backward(&[scalar], &inputs, false, false)?;
+    let gradients = Tensor::f_run_backward(&[losses], &inputs, false, false)?;
     Ok(gradients
         .into_iter()
         .map(|gradient| gradient.defined().then_some(gradient))
@@ -287,9 +312,15 @@ fn backward(
 }
 
 /// Mean features `[sentences, width]` of each sentence's tokens.
-fn sentence_means(features: &Tensor, batch: &Batch<'_>, part: &Part) -> Result<Tensor, TchError> {
+fn sentence_means<H: Head + ?Sized>(
+    head: &H,
+    features: &Tensor,
+    batch: &Batch<'_>,
+    part: &Part,
+) -> Result<Tensor, TchError> {
     if let Some(rows) = batch.device_rows() {
-        return rows.layout().sentence_means(features, batch.pool());
+        let layout = rows.layout();
+        return layout.sentence_means(features, batch.pool(), head.mixes_tokens());
     }
     let device: Device = features.device();
     let own: Vec<usize>;

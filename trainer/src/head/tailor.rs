@@ -1,14 +1,13 @@
 //! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a sentence.
 
+use shared::heads::adapter::{self, EPSILON};
 use tch::{TchError, Tensor};
 
 use super::attention::{Attention, Padding};
-use super::parameters::{Builder, Linear, Start, normalised, size};
-use super::{Common, Dropout, HeadError, HeadOptions, Tokens};
+use super::parameters::{Builder, Linear, normalised};
+use super::sizes::size;
+use super::{Common, Dropout, HeadError, Tokens};
 use crate::activations::device::Layout;
-
-/// Of the layer norm.
-const EPSILON: f64 = 1e-12;
 
 /// See the module.
 pub(super) struct Tailor {
@@ -24,32 +23,20 @@ struct TokenAttention {
 }
 
 impl Tailor {
-    pub(super) fn new(builder: &mut Builder, options: &HeadOptions) -> Result<Self, TchError> {
-        let (hidden, size) = (options.hidden, options.attention_size);
+    pub(super) fn new(
+        builder: &mut Builder,
+        parameters: &adapter::Tailor,
+    ) -> Result<Self, TchError> {
         let norm = Linear {
-            weight: builder.add(
-                "adapter.tailor.FF.0.weight",
-                &[hidden],
-                Start::Constant(1.0),
-            )?,
-            bias: builder.add("adapter.tailor.FF.0.bias", &[hidden], Start::Constant(0.0))?,
+            weight: builder.add(&parameters.norm.weight())?,
+            bias: builder.add(&parameters.norm.bias())?,
         };
-        let dense = builder.linear("adapter.tailor.FF.1", hidden, hidden)?;
+        let dense = builder.linear(&parameters.dense)?;
         let mut attention = None;
-        if options.tailor_attention {
-            let name = "adapter.tailor.tailor_query_dim_reducer";
-            let reducer = Linear {
-                weight: builder.add(&format!("{name}.weight"), &[size, hidden], Start::Xavier)?,
-                bias: builder.add(
-                    &format!("{name}.bias"),
-                    &[size],
-                    Start::Linear { inputs: hidden },
-                )?,
-            };
-            let own = Attention::new(builder, "adapter.tailor.self_attention", options)?;
+        if let Some(own) = &parameters.attention {
             attention = Some(TokenAttention {
-                reducer,
-                attention: own,
+                reducer: builder.linear(&own.reducer)?,
+                attention: Attention::new(builder, &own.attention)?,
             });
         }
         Ok(Self {
@@ -63,7 +50,7 @@ impl Tailor {
         self.attention.is_some()
     }
 
-    /// `read [tokens, hidden]` to what is added to it, of the same shape.
+    /// `read [tokens, hidden]` to what is added to it, of the same shape; in main memory.
     pub(super) fn forward(
         &self,
         common: &Common,
@@ -89,29 +76,50 @@ impl Tailor {
             Some(mask) => adjusted.f_mul(mask)?,
             None => adjusted,
         };
-        attention.mix(&dropped, tokens)
+        Ok(attention.mix(&dropped, tokens.offsets())?)
+    }
+
+    /// `read [.., tokens, hidden]` with what is added to it, of the same shape; with attention among tokens in the padded
+    /// places of their sequences, `[.., sequences * longest, hidden]`. On a device.
+    pub(super) fn forward_on_device(
+        &self,
+        common: &Common,
+        read: &Tensor,
+        layout: &Layout,
+        dropout: Option<&Dropout>,
+    ) -> Result<Tensor, HeadError> {
+        let hidden = [size(common.options.hidden)];
+        let Linear { weight, bias } = &self.norm;
+        let normal = normalised(read, &hidden, weight, bias, EPSILON)?;
+        let dense = self.dense.forward(&normal)?;
+        let places = 1 + u64::from(self.mixes_tokens());
+        let masks = common.masks(&dense, dropout, places)?;
+        let adjusted = match masks.first() {
+            Some(mask) => {
+                // The mask where ReLU lets a number pass, else 0: one operation for both, and one for their gradient.
+                let gate = dense.f_detach()?.f_threshold_backward(mask, 0.0)?;
+                read.f_addcmul(&dense, &gate)?
+            }
+            None => read.f_add(&dense.f_relu()?)?,
+        };
+        let Some(attention) = &self.attention else {
+            return Ok(read.f_add(&adjusted)?);
+        };
+        let dropped = match masks.get(1) {
+            Some(mask) => adjusted.f_mul(mask)?,
+            None => adjusted,
+        };
+        Ok(attention.mix_padded(read, &dropped, layout)?)
     }
 }
 
 impl TokenAttention {
-    /// Each token's mixture of the tokens of its sequence, `[tokens, hidden]`.
-    fn mix(&self, values: &Tensor, tokens: &Tokens<'_>) -> Result<Tensor, HeadError> {
+    /// Each token's mixture of the tokens of its sequence, `[tokens, hidden]`. A product for every sequence: on a CPU a call
+    /// costs nothing, and padding three times the work.
+    fn mix(&self, values: &Tensor, offsets: &[usize]) -> Result<Tensor, TchError> {
         let projected = self
             .attention
             .project_both(&self.reducer.forward(values)?)?;
-        Ok(match tokens.layout() {
-            Some(layout) => self.mix_padded(&projected, values, layout)?,
-            None => self.mix_by_sequence(&projected, values, tokens.offsets())?,
-        })
-    }
-
-    /// A product for every sequence: on a CPU a call costs nothing, and padding three times the work.
-    fn mix_by_sequence(
-        &self,
-        projected: &Tensor,
-        values: &Tensor,
-        offsets: &[usize],
-    ) -> Result<Tensor, TchError> {
         let lengths: Vec<i64> = offsets
             .windows(2)
             .map(|pair| size(pair[1] - pair[0]))
@@ -119,7 +127,7 @@ impl TokenAttention {
         let values = values.f_split_with_sizes(&lengths, 0)?;
         let mut mixed: Vec<Tensor> = values.iter().map(Tensor::shallow_clone).collect();
         for group in Padding::by_length(offsets, projected.device())? {
-            let padded = group.pad(projected)?;
+            let padded = group.pad(&projected)?;
             let weights = self.attention.over_itself(&padded, &group.mask)?;
             let weights = weights.f_unbind(0)?;
             for (weights, &sequence) in weights.iter().zip(&group.members) {
@@ -131,16 +139,29 @@ impl TokenAttention {
         Tensor::f_cat(&mixed, 0)
     }
 
-    /// One product for all sequences, padded: on a graphics card a call costs more than the padding.
+    /// The same, added to what was `read`, in padded places. One product for all sequences: on a GPU
+    /// a call costs more than the padding.
     fn mix_padded(
         &self,
-        projected: &Tensor,
+        read: &Tensor,
         values: &Tensor,
         layout: &Layout,
     ) -> Result<Tensor, TchError> {
-        let padded = layout.pad(projected)?;
-        let weights = self.attention.over_itself(&padded, &layout.mask())?;
-        layout.pack(&weights.f_matmul(&layout.pad(values)?)?)
+        let (longest, mut shape) = (layout.longest(), read.size());
+        if let [.., rows, _] = shape.as_mut_slice() {
+            *rows = layout.sequences() * longest;
+        }
+        let values = layout.pad(values)?;
+        let weights = self
+            .attention
+            .over_padded(&self.reducer.forward(&values)?, layout)?;
+        // Nobody else has the padded rows: the mixtures are added in place.
+        let several =
+            |rows: &Tensor| rows.f_internal_unsafe_view([-1, longest, rows.size()[rows.dim() - 1]]);
+        let mut mixed = several(&layout.pad(read)?)?;
+        mixed
+            .f_baddbmm_(&several(&weights)?, &several(&values)?)?
+            .f_view(shape.as_slice())
     }
 }
 
@@ -155,15 +176,16 @@ mod tests {
 
     use super::*;
     use crate::activations::Batch;
-    use crate::head::HeadKind;
+    use crate::head::{HeadKind, HeadOptions};
 
-    /// The way of a graphics card, taken on the CPU, gives the same.
+    /// What is done on a GPU, done on the CPU, gives the same.
     #[test]
     fn padded_and_by_sequence_agree() {
         let offsets = vec![0, 5, 6, 6, 19, 22, 30];
         let options = HeadOptions::new(HeadKind::Adapter, vec![0], 8, 2);
+        let parameters = adapter::Parameters::new(&options);
         let mut builder = Builder::new(1, Device::Cpu);
-        let tailor = Tailor::new(&mut builder, &options).unwrap();
+        let tailor = Tailor::new(&mut builder, &parameters.tailor.unwrap()).unwrap();
         let attention = tailor.attention.as_ref().unwrap();
         let rows = Tensor::zeros([30, 1, 8], (tch::Kind::Float, Device::Cpu));
         let batch = Batch::on_device(rows, &offsets, cache::StoreDtype::F32).unwrap();
@@ -172,15 +194,11 @@ mod tests {
             .map(|place| ((place * 29 % 83) as f32 - 41.0) / 20.0)
             .collect();
         let values = Tensor::from_slice(&values).view([30, 8]);
-        let projected = attention
-            .attention
-            .project_both(&attention.reducer.forward(&values).unwrap())
-            .unwrap();
-        let one = attention
-            .mix_by_sequence(&projected, &values, tokens.offsets())
-            .unwrap();
+        let one = attention.mix(&values, tokens.offsets()).unwrap();
         let layout = tokens.layout().unwrap();
-        let other = attention.mix_padded(&projected, &values, layout).unwrap();
+        let zeros = values.zeros_like();
+        let other = attention.mix_padded(&zeros, &values, layout).unwrap();
+        let other = layout.pack(&other).unwrap();
         assert!((one - other).abs().max().double_value(&[]) < 1e-6);
     }
 }

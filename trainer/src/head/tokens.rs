@@ -2,7 +2,7 @@
 
 use tch::{Device, TchError, Tensor};
 
-use super::parameters::{size, sizes};
+use super::sizes::{size, sizes};
 use super::{HeadError, HeadOptions};
 use crate::activations::device::{DeviceRows, Layout};
 use crate::activations::memory::upload;
@@ -28,7 +28,7 @@ enum Source<'b> {
     /// On a device; the places of the tokens computed on, if not all of them.
     Device {
         rows: &'b DeviceRows,
-        some: Option<(Tensor, usize)>,
+        some: Option<Tensor>,
     },
 }
 
@@ -51,7 +51,7 @@ impl<'b> Tokens<'b> {
         }
         if let Some(rows) = batch.device_rows() {
             let some = match places {
-                Some(places) => Some((indices(places, rows.device())?, places.len())),
+                Some(places) => Some(indices(places, rows.device())?),
                 None => None,
             };
             return Ok(Self {
@@ -76,13 +76,11 @@ impl<'b> Tokens<'b> {
         })
     }
 
-    /// How many are computed on.
-    pub(crate) fn len(&self) -> usize {
+    /// How many have weights over the layers: see [`super::Reading::Weighted`].
+    pub(crate) fn weighted(&self) -> usize {
         match &self.source {
             Source::Host { every, some } => some.as_ref().map_or(every, |(rows, _)| rows).len(),
-            Source::Device { some, .. } => some
-                .as_ref()
-                .map_or(self.part.tokens().len(), |(_, count)| *count),
+            Source::Device { .. } => self.part.tokens().len(),
         }
     }
 
@@ -102,17 +100,13 @@ impl<'b> Tokens<'b> {
         }
     }
 
-    /// Of values of all tokens of the part `[.., tokens, width]`, those of the tokens computed on.
+    /// Of values of all tokens of the part `[tokens, width]`, those of the tokens computed on; in main memory.
     pub(crate) fn picked(&self, values: Tensor) -> Result<Tensor, TchError> {
         match &self.source {
             Source::Host {
                 some: Some((_, places)),
                 ..
             } => values.f_index_select(-2, &indices(places, self.device)?),
-            Source::Device {
-                some: Some((places, _)),
-                ..
-            } => values.f_index_select(-2, places),
             _ => Ok(values),
         }
     }
@@ -178,7 +172,7 @@ impl<'b> Tokens<'b> {
     /// flows: see [`Self::weight_gradients`]. On a device there may be a dimension of several heads in front.
     pub(crate) fn weighted_sums(&self, weights: &Tensor) -> Result<Tensor, TchError> {
         if let Source::Device { rows, some } = &self.source {
-            return rows.weighted_sums(weights, some.as_ref().map(|(places, _)| places));
+            return rows.weighted_sums(weights, some.as_ref());
         }
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         memory::with_values(weights, |weights| {
@@ -209,7 +203,7 @@ impl<'b> Tokens<'b> {
     /// The hidden states of chosen layers (places in the store) side by side, `[tokens, chosen * hidden]`.
     pub(crate) fn gathered(&self, chosen: &[usize]) -> Result<Tensor, TchError> {
         if let Source::Device { rows, some } = &self.source {
-            return rows.gathered(chosen, some.as_ref().map(|(places, _)| places));
+            return rows.gathered(chosen, some.as_ref());
         }
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         let shape = [size(rows.len()), size(chosen.len() * self.batch.hidden())];

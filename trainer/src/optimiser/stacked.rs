@@ -1,6 +1,5 @@
 //! Adam for several heads of one shape, computed as one on a device. All their parameters are one matrix `[heads, numbers]`,
-//! and so are both moments, so that a step is about fifteen operations however many parameters and heads there are. The
-//! heads' own parameters and their optimisers' state become views into these matrices: whoever saves or scores a
+//! and so are both moments, so that a step is eleven operations however many parameters and heads there are. The heads' own parameters and their optimisers' state become views into these matrices: whoever saves or scores a
 //! head finds it up to date.
 
 use std::collections::BTreeMap;
@@ -164,7 +163,8 @@ impl Stacked {
         self.weights.device()
     }
 
-    /// Names and values `[heads, ..]` of the parameters, for [`crate::head::build_stack`].
+    /// Names and values `[heads, ..]` of the parameters, for [`crate::head::build_stack`]; of a single head without that
+    /// dimension, as products of two matrices are fewer operations than those of many.
     ///
     /// # Errors
     /// libtorch failed.
@@ -176,6 +176,10 @@ impl Stacked {
                     let columns = self.weights.f_narrow(1, *first, part.numbers())?;
                     columns.f_unflatten(1, &part.shape)?
                 }
+            };
+            let values = match self.heads {
+                1 => values.f_select(0, 0)?,
+                _ => values,
             };
             let leaf = values.f_detach()?.f_set_requires_grad(true)?;
             Ok((part.name.clone(), leaf))
@@ -204,56 +208,95 @@ impl Stacked {
             }
             rows.push(self.filler.shallow_clone());
             let mut gradient = Tensor::f_cat(&rows, 1)?;
-            let [rest1, rest2, kept, size, correction, epsilon, limit] = self.columns(rates)?;
             let norms = gradient.f_norm_scalaropt_dim(2.0, [1], true)?;
-            let scale = limit.f_div(&norms.f_add_scalar(1e-6)?)?.f_clamp_max(1.0)?;
-            let _ = gradient.f_mul_(&scale)?;
+            let steps: Vec<Step> = self.steps(rates);
+            let [rest1, rest2, kept, clip, slope, floor, rise] = self.columns(&steps)?;
+            if steps.iter().any(|step| step.slope > 0.0) {
+                let mut divisor = clip.f_addcmul(&norms, &slope)?;
+                let _ = gradient.f_div_(&divisor.f_clamp_min_(1.0)?)?;
+            }
             let _ = self.mean.f_lerp_tensor_(&gradient, &rest1)?;
             let _ = self.square.f_lerp_tensor_(&gradient.f_square()?, &rest2)?;
-            let mut divisor = self.square.f_sqrt()?;
-            let _ = divisor.f_div_(&correction)?;
-            let _ = divisor.f_add_(&epsilon)?;
-            let _ = self.weights.f_mul_(&kept)?;
-            // The size of the step, negative.
-            let _ = self
-                .weights
-                .f_addcmul_(&self.mean.f_div(&divisor)?, &size)?;
+            if steps.iter().any(|step| step.kept != 1.0) {
+                let _ = self.weights.f_mul_(&kept)?;
+            }
+            let divisor = floor.f_addcmul(&self.square.f_sqrt()?, &rise)?;
+            let _ = self.weights.f_addcdiv_(&self.mean, &divisor)?;
             norms.f_squeeze_dim(1)
         })
     }
 
-    /// The numbers of the step, for each head its own `[heads, 1]`.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the parameters are float32, as in PyTorch"
-    )]
-    fn columns(&mut self, rates: &[Rates]) -> Result<[Tensor; 7], TchError> {
-        let mut columns = [const { Vec::<f32>::new() }; 7];
-        for ((rates, options), steps) in rates.iter().zip(&self.options).zip(&mut self.steps) {
+    /// Counts the step, and what it takes of each head.
+    fn steps(&mut self, rates: &[Rates]) -> Vec<Step> {
+        let heads = rates.iter().zip(&self.options).zip(&mut self.steps);
+        let step = |((rates, options), steps): ((&Rates, &AdamOptions), &mut u64)| {
             *steps += 1;
             let options = AdamOptions {
                 beta1: rates.beta1.unwrap_or(options.beta1),
                 ..*options
             };
             let update = Update::new(&options, rates.learning_rate, *steps);
-            let numbers = [
-                1.0 - update.beta1,
-                1.0 - update.beta2,
-                update.kept,
-                -update.size,
-                update.correction,
-                update.epsilon,
-                rates.largest_norm,
-            ];
-            for (column, number) in columns.iter_mut().zip(numbers) {
-                column.push(number as f32);
-            }
-        }
-        let columns = Tensor::f_from_slice(&columns.concat())?;
+            Step::new(&update, rates.largest_norm)
+        };
+        heads.map(step).collect()
+    }
+
+    /// The numbers of the step, for each head its own `[heads, 1]`.
+    fn columns(&self, steps: &[Step]) -> Result<[Tensor; 7], TchError> {
+        let column = |number: fn(&Step) -> f32| steps.iter().map(number);
+        let columns = column(|step| step.rest1)
+            .chain(column(|step| step.rest2))
+            .chain(column(|step| step.kept))
+            .chain(column(|step| step.clip))
+            .chain(column(|step| step.slope))
+            .chain(column(|step| step.floor))
+            .chain(column(|step| step.rise));
+        let columns = Tensor::f_from_slice(&columns.collect::<Vec<_>>())?;
         let columns = upload(&columns, self.weights.device())?.f_view([7, self.heads, 1])?;
         let columns: Vec<Tensor> = columns.f_unbind(0)?;
         columns
             .try_into()
             .map_err(|_| TchError::Shape("a number for each head".to_owned()))
+    }
+}
+
+/// What a step takes of one head, in the form that needs fewest operations.
+struct Step {
+    /// One less beta1, and less beta2.
+    rest1: f32,
+    rest2: f32,
+    /// What remains of the weights before the step.
+    kept: f32,
+    /// The gradient is divided by `clip + slope * norm`, or by 1 if that is less; both are 0 where nothing is clipped.
+    clip: f32,
+    slope: f32,
+    /// The mean is divided by `floor + rise * sqrt(square)`, negative, and added to the weights.
+    floor: f32,
+    rise: f32,
+}
+
+impl Step {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the parameters are float32, as in PyTorch"
+    )]
+    fn new(update: &Update, largest_norm: f64) -> Self {
+        let size = -update.size;
+        // A step of no size, and one too small to divide by.
+        let (floor, rise) = if size.abs() < 1e-30 {
+            (f64::INFINITY, 0.0)
+        } else {
+            (update.epsilon / size, 1.0 / (update.correction * size))
+        };
+        Self {
+            rest1: (1.0 - update.beta1) as f32,
+            rest2: (1.0 - update.beta2) as f32,
+            kept: update.kept as f32,
+            // As `torch.nn.utils.clip_grad_norm_` has it.
+            clip: (1e-6 / largest_norm) as f32,
+            slope: (1.0 / largest_norm) as f32,
+            floor: floor as f32,
+            rise: rise as f32,
+        }
     }
 }

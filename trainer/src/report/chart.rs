@@ -37,9 +37,10 @@ pub(super) fn chart(
     series: &[Series],
     marked: Option<(f64, f64)>,
 ) -> String {
+    let finite = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
     let shown: Vec<&Series> = series
         .iter()
-        .filter(|series| !series.points.is_empty())
+        .filter(|series| series.points.iter().any(finite))
         .collect();
     if shown.is_empty() {
         return "<p class=note>Nothing was measured.</p>".to_owned();
@@ -48,7 +49,7 @@ pub(super) fn chart(
         shown
             .iter()
             .flat_map(|series| &series.points)
-            .filter(|(x, y)| x.is_finite() && y.is_finite())
+            .filter(|point| finite(point))
     };
     let right = points().map(|point| point.0).fold(0.0, f64::max).max(1.0);
     let axis = Axis::new(scale, points().map(|point| point.1));
@@ -107,7 +108,7 @@ pub(super) fn chart(
     for series in &shown {
         line(&mut html, series, place);
     }
-    if let Some(point) = marked {
+    if let Some(point) = marked.filter(finite) {
         let (x, y) = place(point);
         let class = shown[0].class;
         let _ = write!(html, "<circle class={class} cx={x:.1} cy={y:.1} r=5 />");
@@ -119,7 +120,7 @@ fn line(html: &mut String, series: &Series, place: impl Fn((f64, f64)) -> (f64, 
     let points: Vec<_> = series
         .points
         .iter()
-        .filter(|(_, y)| y.is_finite())
+        .filter(|(x, y)| x.is_finite() && y.is_finite())
         .map(|&point| place(point))
         .collect();
     if let [(x, y)] = points[..] {
@@ -277,6 +278,8 @@ mod tests {
             vec![(1.0, 0.5)],
             vec![(1.0, 0.0), (2.0, 0.0)],
             vec![(1.0, f64::NAN), (2.0, 1.0)],
+            vec![(1.0, f64::INFINITY), (2.0, 1.0), (3.0, f64::NEG_INFINITY)],
+            vec![(1.0, f64::from(f32::MAX)), (2.0, 1e-3)],
         ] {
             for scale in [Scale::Linear, Scale::Logarithmic] {
                 let svg = chart(
@@ -287,13 +290,26 @@ mod tests {
                         class: "one",
                         points: points.clone(),
                     }],
-                    None,
+                    Some((1.0, points[0].1)),
                 );
                 assert!(
                     svg.contains("</svg>") && !svg.contains("NaN") && !svg.contains("inf"),
                     "{svg}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_chart_of_nothing_finite_says_so() {
+        for scale in [Scale::Linear, Scale::Logarithmic] {
+            let series = Series {
+                name: "validation",
+                class: "one",
+                points: vec![(1.0, f64::NAN), (2.0, f64::INFINITY)],
+            };
+            let html = chart("epoch", scale, &[series], Some((1.0, f64::NAN)));
+            assert!(html.contains("Nothing was measured"), "{html}");
         }
     }
 

@@ -7,6 +7,7 @@ mod tables;
 use std::fmt::Write;
 
 use chart::{Scale, Series, chart, smoothed};
+use shared::tasks::{Figure, Task};
 
 use crate::metrics::{Epoch, Event, Final, Step};
 use crate::run::Config;
@@ -72,16 +73,24 @@ pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
         &mut html,
         "Loss",
         &loss_chart(&measured),
-        "Mean cross-entropy in nats, on a logarithmic scale.",
+        &format!(
+            "{}, on a logarithmic scale.",
+            config.task.description().loss.about()
+        ),
     );
     let note = "In per cent; the dot is the best epoch, whose weights are kept.";
-    section(&mut html, "Validation score", &score_chart(&measured), note);
+    section(
+        &mut html,
+        "Validation score",
+        &score_chart(config.task, &measured),
+        note,
+    );
     html.push_str("</div>");
     for last in &measured.finals {
         let note = format!(
             "Weights of epoch {}. {}",
             last.epoch,
-            rule(&last.scores.metric)
+            config.task.metric().rule()
         );
         section(
             &mut html,
@@ -132,14 +141,6 @@ fn section(html: &mut String, heading: &str, body: &str, note: &str) {
         "<section><h2>{}</h2>{body}{note}</section>",
         escape(heading)
     );
-}
-
-fn rule(metric: &str) -> &'static str {
-    if metric == "F1" {
-        "A span counts when type and both ends are right, as conlleval counts."
-    } else {
-        "Each label counts by itself."
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a handful of layers")]
@@ -240,46 +241,30 @@ fn loss_chart(measured: &Measured<'_>) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few epochs")]
-fn score_chart(measured: &Measured<'_>) -> String {
+fn score_chart(task: Task, measured: &Measured<'_>) -> String {
     let validated: Vec<_> = measured
         .epochs
         .iter()
         .filter_map(|epoch| Some((epoch.epoch as f64, epoch.validation.as_ref()?)))
         .collect();
-    let Some((_, first)) = validated.first() else {
+    if validated.is_empty() {
         return "<p class=note>The store has no validation split: the last epoch's weights are kept.</p>".to_owned();
-    };
-    let over = |value: fn(&crate::evaluation::Scores) -> f64| {
+    }
+    let over = |figure: Figure| {
         validated
             .iter()
-            .map(|(epoch, scores)| (*epoch, value(scores) * 100.0))
+            .map(|(epoch, scores)| (*epoch, scores.figure(figure) * 100.0))
             .collect()
     };
-    let series = if first.metric == "F1" {
-        vec![
-            Series {
-                name: "F1",
-                class: "one",
-                points: over(|scores| scores.micro.f1),
-            },
-            Series {
-                name: "precision",
-                class: "two",
-                points: over(|scores| scores.micro.precision),
-            },
-            Series {
-                name: "recall",
-                class: "three",
-                points: over(|scores| scores.micro.recall),
-            },
-        ]
-    } else {
-        vec![Series {
-            name: "accuracy",
-            class: "one",
-            points: over(|scores| scores.accuracy),
-        }]
-    };
+    let figures = task.metric().figures().iter();
+    let series: Vec<_> = figures
+        .zip(["one", "two", "three"])
+        .map(|(&figure, class)| Series {
+            name: figure.name(),
+            class,
+            points: over(figure),
+        })
+        .collect();
     let best = measured.best();
     let marked =
         best.and_then(|best| Some((best.epoch as f64, best.validation.as_ref()?.value * 100.0)));

@@ -4,7 +4,7 @@ use shared::exit::ExitStatus;
 
 use crate::batches::LoadError;
 use crate::checkpoint::CheckpointError;
-use crate::evaluation::EvaluationError;
+use crate::evaluation::{EvaluationError, NonFinite};
 use crate::head::HeadError;
 
 /// Why a training ends early.
@@ -31,11 +31,12 @@ pub enum TrainingError {
     Io(#[from] std::io::Error),
     /// The numbers blew up.
     #[error(
-        "the {what} is {value} at step {step} (epoch {epoch}, learning rate {learning_rate:e}): training has diverged; \
-         try a lower --lr or a lower --grad-clip. {kept}"
+        "the {what} is {value} at step {step} (epoch {epoch}, learning rate {learning_rate:e}){}; \
+         try a lower --lr or a lower --grad-clip. {kept}",
+        cause(.validation.as_ref())
     )]
     Diverged {
-        /// `loss`, or `gradient norm`.
+        /// `loss`, `gradient norm` or `validation loss`.
         what: &'static str,
         /// Not a number, or infinite.
         value: f64,
@@ -45,6 +46,8 @@ pub enum TrainingError {
         epoch: usize,
         /// Learning rate of the step.
         learning_rate: f64,
+        /// The labels that a validation loss is so for.
+        validation: Option<NonFinite>,
         /// What is left of the run.
         kept: String,
     },
@@ -75,5 +78,15 @@ impl TrainingError {
             Self::OfAll { status, .. } => *status,
             Self::Diverged { .. } | Self::NothingToLearn => ExitStatus::User,
         }
+    }
+}
+
+/// What it may come from: weights that have grown spoil every label, activations those of their own sentences.
+fn cause(validation: Option<&NonFinite>) -> String {
+    match validation {
+        Some(some) if some.count < some.labels => format!(
+            " {some} of the validation split: training has diverged, or the activations there are infinite or NaN"
+        ),
+        _ => ": training has diverged".to_owned(),
     }
 }

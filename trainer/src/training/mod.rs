@@ -16,7 +16,7 @@ use shared::terminal::{Progress, Terminal};
 
 use crate::batches::{LabelledSplit, NO_TARGET, Prepared};
 use crate::checkpoint::{self, BEST_WEIGHTS, Best, EpochSums, State};
-use crate::evaluation::{Confusion, Scores};
+use crate::evaluation::{Confusion, NonFinite, Predictions, Scores};
 use crate::head::{AnyHead, Dropout};
 use crate::metrics::{self, Event, Log};
 use crate::optimiser::{Adam, AdamOptions, clip_gradient_norm};
@@ -237,9 +237,19 @@ impl<'a> Training<'a> {
             ("gradient norm", measured.gradient_norm),
         ];
         match numbers.into_iter().find(|(_, value)| !value.is_finite()) {
-            Some((what, value)) => Err(self.diverged(what, value, measured.learning_rate)),
+            // The step after those that are counted.
+            Some((what, value)) => Err(self.diverged(what, value, self.state.step + 1, None)),
             None => Ok(()),
         }
+    }
+
+    /// Refuses weights with which the validation loss is no number: no later epoch can be told from another.
+    fn check_validation(&self, predicted: &Predictions) -> Result<(), TrainingError> {
+        if predicted.loss.is_finite() {
+            return Ok(());
+        }
+        let (value, step) = (predicted.loss, self.state.step);
+        Err(self.diverged("validation loss", value, step, predicted.non_finite))
     }
 
     /// Counts a step that was taken, and tells of it.
@@ -270,9 +280,14 @@ impl<'a> Training<'a> {
         Ok(self.log.add(&Event::Step(event))?)
     }
 
-    /// The step after those that are counted went wrong.
-    fn diverged(&self, what: &'static str, value: f64, learning_rate: f64) -> TrainingError {
-        let step = self.state.step + 1;
+    /// What a step, counted from 1, went wrong with.
+    fn diverged(
+        &self,
+        what: &'static str,
+        value: f64,
+        step: u64,
+        validation: Option<NonFinite>,
+    ) -> TrainingError {
         let kept = if self.state.epoch == 0 {
             "No epoch was done, so there is nothing to keep: --overwrite starts anew".to_owned()
         } else {
@@ -287,7 +302,8 @@ impl<'a> Training<'a> {
             value,
             step,
             epoch: self.state.epoch + 1,
-            learning_rate,
+            learning_rate: self.schedule.at(step.saturating_sub(1)).learning_rate,
+            validation,
             kept,
         }
     }

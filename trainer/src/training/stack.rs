@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use shared::terminal::Progress;
@@ -14,7 +15,7 @@ use super::together::Member;
 use super::{Measured, TrainingError, labelled};
 use crate::activations::memory;
 use crate::batches::Prepared;
-use crate::head::{self, AnyHead, Dropout};
+use crate::head::{self, Ahead, AnyHead, Dropout};
 use crate::optimiser::{self, Rates, Stacked};
 
 /// Steps between two looks at what they showed.
@@ -25,6 +26,7 @@ pub(super) struct Stack<'m, 'a> {
     members: Vec<&'m mut Member<'a>>,
     /// Made at the first batch.
     built: Option<(Box<AnyHead>, Stacked)>,
+    ahead: Arc<Ahead>,
     /// The place of the next batch in the epoch, and its step.
     position: usize,
     step: u64,
@@ -34,8 +36,9 @@ pub(super) struct Stack<'m, 'a> {
 
 /// A step whose losses and gradient norms are still on the device.
 struct Unseen {
-    /// Losses, then norms, `[2 * heads]`.
-    values: Tensor,
+    /// Those of each head, and the norms of its gradients, `[heads]` each.
+    losses: Tensor,
+    norms: Tensor,
     learning_rates: Vec<f64>,
     targets: u64,
     tokens: u64,
@@ -61,10 +64,16 @@ pub(super) fn alike<'m, 'a>(members: Vec<&'m mut Member<'a>>) -> Vec<Stack<'m, '
                 step: own.state.step,
                 members: vec![member],
                 built: None,
+                ahead: Arc::new(Ahead::new(Vec::new())),
                 unseen: Vec::new(),
                 begun: Instant::now(),
             }),
         }
+    }
+    for stack in &mut stacks {
+        let members = stack.members.iter();
+        let seeds = members.map(|member| member.training.settings.seed);
+        stack.ahead = Arc::new(Ahead::new(seeds.collect()));
     }
     stacks
 }
@@ -126,8 +135,7 @@ impl<'m, 'a> Stack<'m, 'a> {
         };
         let targets = labelled(batch);
         let trainings = || self.members.iter().map(|member| &member.training);
-        let dropouts = trainings().map(|one| Dropout::at(one.settings.seed, self.step));
-        let dropout = Dropout::together(dropouts);
+        let dropout = Dropout::of(&self.ahead, self.step);
         let rates = trainings().map(|one| {
             let size = one.schedule.at(self.step);
             Rates {
@@ -139,7 +147,7 @@ impl<'m, 'a> Stack<'m, 'a> {
         let rates: Vec<Rates> = rates.collect();
         let learned =
             head.losses_and_gradients(&batch.activations, &batch.targets, Some(dropout))?;
-        let losses = learned.loss.f_detach()?;
+        let losses = learned.loss.f_detach()?.f_view([-1])?;
         let norms = if targets > 0 {
             for member in &mut self.members {
                 member.training.optimiser.count_step();
@@ -149,7 +157,8 @@ impl<'m, 'a> Stack<'m, 'a> {
             losses.f_zeros_like()?
         };
         self.unseen.push(Unseen {
-            values: Tensor::f_cat(&[losses, norms], 0)?,
+            losses,
+            norms,
             learning_rates: rates.iter().map(|rates| rates.learning_rate).collect(),
             targets,
             tokens: batch.activations.tokens() as u64,
@@ -160,7 +169,8 @@ impl<'m, 'a> Stack<'m, 'a> {
     /// Fetches what the last steps showed and records it with each head. A head whose loss is no number ends alone.
     fn look(&mut self, progress: &Progress) -> Result<(), TchError> {
         let unseen = std::mem::take(&mut self.unseen);
-        let values: Vec<&Tensor> = unseen.iter().map(|step| &step.values).collect();
+        let values = unseen.iter().flat_map(|step| [&step.losses, &step.norms]);
+        let values: Vec<&Tensor> = values.collect();
         if values.is_empty() {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use super::order::{Batches, Order};
 use super::stack::{self, Stack};
 use super::{Data, Job, Outcome, Trained, Training, TrainingError};
 use crate::batches::{self, BatchSize, LoadError, Prepared};
-use crate::evaluation::{self, EvaluationError, Scores};
+use crate::evaluation;
 
 /// A training and what became of it.
 pub(super) struct Member<'a> {
@@ -187,25 +187,26 @@ fn close_epoch(
         .into_iter()
         .filter(|member| member.is_running())
         .collect();
-    let scores: Vec<Result<Option<Scores>, EvaluationError>> = match data.validation {
-        None => now.iter().map(|_| Ok(None)).collect(),
-        Some(split) => {
-            let heads = now.iter_mut().map(|member| &mut *member.training.head);
-            let predicted = evaluation::predict_all(heads.collect(), split, size, workers, stop)?;
-            if stop.stopped() {
-                return Ok(false);
-            }
-            let scored = predicted
-                .into_iter()
-                .map(|predicted| Ok(Some(predicted?.scores(split))));
-            scored.collect()
+    let Some(split) = data.validation else {
+        for member in &mut now {
+            let closed = member.training.close_epoch(None);
+            member.keep(closed);
         }
+        return Ok(true);
     };
-    for (member, scores) in now.iter_mut().zip(scores) {
-        let closed = match scores {
-            Ok(scores) => member.training.close_epoch(scores),
-            Err(error) => Err(error.into()),
-        };
+    let heads = now.iter_mut().map(|member| &mut *member.training.head);
+    let predicted = evaluation::predict_all(heads.collect(), split, size, workers, stop)?;
+    if stop.stopped() {
+        return Ok(false);
+    }
+    for (member, predicted) in now.iter_mut().zip(predicted) {
+        let training = &mut member.training;
+        let closed = predicted
+            .map_err(TrainingError::from)
+            .and_then(|predicted| {
+                training.check_validation(&predicted)?;
+                training.close_epoch(Some(predicted.scores(split)))
+            });
         member.keep(closed);
     }
     Ok(true)

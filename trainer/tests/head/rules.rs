@@ -61,7 +61,7 @@ fn sequences_do_not_see_each_other() {
                 Batch::packed(bytes, &[0, pair[1] - pair[0]], input.shape, input.dtype).unwrap();
             let own = match head.options().level {
                 Level::Token => together.narrow(0, pair[0] as i64, (pair[1] - pair[0]) as i64),
-                Level::Sequence => together.narrow(0, sequence as i64, 1),
+                Level::Sentence => together.narrow(0, sequence as i64, 1),
             };
             assert_close(
                 &format!("{name}: sequence {sequence}"),
@@ -118,7 +118,7 @@ fn a_sequence_without_tokens_does_no_harm() {
         let batch =
             Batch::packed(input.rows.as_slice(), &offsets, input.shape, input.dtype).unwrap();
         let mut targets = input.targets(head.options().level).to_vec();
-        if head.options().level == Level::Sequence {
+        if head.options().level == Level::Sentence {
             targets.insert(3, NO_LABEL);
         }
         let expected = head

@@ -9,12 +9,11 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use fs_err as fs;
 use serde_json::Value;
-use shared::dataset::Dataset;
+use shared::datasets::Dataset;
 
 use super::data;
 use super::log::Measurement;
 use super::measure::{self, Ran};
-use super::sweep;
 use crate::demo;
 use crate::project::Project;
 
@@ -64,6 +63,11 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// The folder of the data of one size, and of what is made of them.
+    pub(super) fn data(&self, size: Size) -> PathBuf {
+        self.work.join(format!("data-{size}"))
+    }
+
     /// A script of the PyTorch side.
     pub(super) fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);
@@ -135,7 +139,7 @@ pub(super) fn comparison<'a>(
     sentences: &Dataset,
     words: usize,
 ) -> Result<Vec<Case<'a>>> {
-    let folder = place.work.join(format!("data-{size}"));
+    let folder = place.data(size);
     data::write(sentences, words, &folder)?;
     let name = |what: &str| format!("{size}/{what}");
     let pytorch = |script: &'static str, arguments: &[&str]| {
@@ -185,7 +189,6 @@ pub(super) fn comparison<'a>(
     cases.push(Case::new(name("train/ours"), move || {
         training(place, &store, place.threads, EPOCHS)
     }));
-    cases.extend(sweep::cases(place, size, &folder));
     let (encoder, store) = (model.to_owned(), folder);
     cases.push(Case::new(name("job/ours"), move || {
         let extracted = extraction(place, &encoder, &store, place.threads)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fs_err as fs;
-use shared::dataset::{Dataset, Source, SplitName};
+use shared::datasets::{Dataset, Source, SplitName};
 
 /// Sentences beside the measured ones: the trainer scores a head on them.
 const VALIDATION: usize = 20;
@@ -58,7 +58,7 @@ pub(super) fn write(data: &Dataset, words: usize, folder: &Path) -> Result<PathB
 }
 
 /// Adds a sentence; its words.
-fn append(text: &mut String, all: &shared::dataset::Sentences, index: usize) -> Result<usize> {
+fn append(text: &mut String, all: &shared::datasets::Sentences, index: usize) -> Result<usize> {
     let mut words = 0;
     for (word, label) in all.words(index).zip(all.labels(index)) {
         writeln!(text, "{word}\t{label}")?;

@@ -112,6 +112,7 @@ pub(crate) fn run(
                 Size::BertBase => options.words / 6,
             };
             cases.extend(cases::comparison(&place, size, &model, &sentences, words)?);
+            cases.extend(sweep::cases(&place, size, &place.data(size)));
         }
         cases.extend(cases::scaling(
             &place,

@@ -1,0 +1,118 @@
+//! Column files: a word a line with its labels beside it, sentences apart by empty lines, as the shared tasks of CoNLL
+//! have had them since 2000, and CoNLL-U, which adds lines for contracted and for unspoken words.
+//!
+//! A line that begins with `#` is a comment, unless it has exactly the columns of the file: then `#` begins a word
+//! (`#photo TAB O`). In files separated by spaces, where a comment may have as many words as there are columns, its label
+//! must also be one that fits the others. Where words are numbered, every such line is a comment.
+
+use std::path::{Path, PathBuf};
+
+use super::format::LabelledFile;
+use super::layout::{Layout, is_boundary};
+use super::lines::{Line, Lines, is_blank};
+use super::{DatasetError, Format, LineError, Sentences, Source};
+use crate::tasks::Level;
+
+/// A column file whose columns are known.
+#[derive(Debug)]
+pub(super) struct ColumnFile {
+    path: PathBuf,
+    layout: Layout,
+}
+
+impl ColumnFile {
+    pub(super) fn open(path: &Path, format: Format, source: &Source) -> Result<Self, DatasetError> {
+        Ok(Self {
+            path: path.to_path_buf(),
+            layout: Layout::find(path, format, source)?,
+        })
+    }
+
+    /// The word and the label of a line; none for a line that holds no word.
+    fn word<'a>(&self, line: &Line<'a>) -> Result<Option<(&'a str, &'a str)>, DatasetError> {
+        let layout = &self.layout;
+        let (mut id, mut word, mut label, mut count) = ("", "", "", 0);
+        for (index, field) in layout.fields(line.text).enumerate() {
+            count = index + 1;
+            if Some(index) == layout.id {
+                id = field;
+            }
+            if index == layout.token {
+                word = field;
+            }
+            if index == layout.label {
+                label = field;
+            }
+        }
+        if line.text.starts_with('#') && layout.is_comment(count, label) {
+            return Ok(None);
+        }
+        if count != layout.columns {
+            let separator = if layout.tabs { "tabs" } else { "spaces" };
+            return Err(line.error(LineError::Columns {
+                expected: layout.columns,
+                got: count,
+                separator,
+            }));
+        }
+        // `8-9` is a contraction whose parts follow, `8.1` a word that is not in the text.
+        if layout.id.is_some() && id.contains(['-', '.']) {
+            return Ok(None);
+        }
+        if label.is_empty() {
+            return Err(line.error(LineError::EmptyField {
+                what: "label",
+                column: layout.label,
+            }));
+        }
+        Ok(Some((word, label)))
+    }
+
+    /// Says which columns are read, where they are not the first and the last.
+    fn columns_note(&self) -> Option<String> {
+        let Layout {
+            token,
+            label,
+            columns,
+            ..
+        } = self.layout;
+        (token != 0 || label + 1 != columns).then(|| {
+            format!(
+                "words are read from column {token} and labels from column {label}, counted from 0"
+            )
+        })
+    }
+}
+
+impl LabelledFile for ColumnFile {
+    fn columns(&self) -> (String, String) {
+        (self.layout.token.to_string(), self.layout.label.to_string())
+    }
+
+    fn level(&self) -> Level {
+        Level::Token
+    }
+
+    fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
+        let mut lines = Lines::open(&self.path)?;
+        let mut sentences = Sentences::default();
+        let mut begin = None;
+        while let Some(line) = lines.next()? {
+            if is_blank(line.text) || is_boundary(line.text) {
+                sentences.close(begin.take().unwrap_or(line.number));
+                continue;
+            }
+            if self.layout.header == Some(line.number) {
+                continue;
+            }
+            if let Some((word, label)) = self.word(&line)? {
+                begin.get_or_insert(line.number);
+                sentences.add_word(word);
+                sentences.add_label(label);
+            }
+        }
+        sentences.close(begin.unwrap_or_default());
+        notes.extend(self.columns_note());
+        lines.filled(sentences)
+    }
+}

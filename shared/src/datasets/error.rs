@@ -1,0 +1,218 @@
+//! What can be wrong with a data set, told so that the file can be mended: where, what was expected, what is there.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::SplitName;
+use super::parquet::ParquetError;
+use crate::exit::ExitStatus;
+
+/// Why a data set cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// A file or folder cannot be read; the message names it.
+    #[error("cannot read the data set: {0}")]
+    Io(#[from] io::Error),
+    /// A file breaks off or is not what it was.
+    #[error("{}: cannot read past line {line}: {source}; if the file is compressed, it may be cut short", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The last line that was read.
+        line: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is nothing at the path.
+    #[error("{}: there is no such file or folder; give a data set's folder, with train.*, validation.* and test.* in it, or one file", .0.display())]
+    NotFound(PathBuf),
+    /// A folder holds no file that is named like a split.
+    #[error(
+        "{}: no file is called train, validation (dev, devel, valid, val) or test with one of the endings {endings}; rename the files, or name each",
+        .folder.display()
+    )]
+    NoSplits {
+        /// The folder.
+        folder: PathBuf,
+        /// The endings that are known.
+        endings: String,
+    },
+    /// Two files claim to be the same split.
+    #[error("{} and {} both look like the {split} split; move one out of the folder, or name the files", .first.display(), .second.display())]
+    TwoFiles {
+        /// The split.
+        split: SplitName,
+        /// One file.
+        first: PathBuf,
+        /// The other file.
+        second: PathBuf,
+    },
+    /// A file is there but holds no sentence.
+    #[error("{}: no sentence with labels in it ({what}); put labelled sentences into it, or take the file away", .path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What is there instead.
+        what: &'static str,
+    },
+    /// A line that cannot be right.
+    #[error("{}:{line}: {cause}", .path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        #[source]
+        cause: LineError,
+    },
+    /// A column that was asked for is not there.
+    #[error(
+        "{}:{line}: there is no column {column} for the {what}; columns here: {available}; choose one of them with --{what}-column",
+        .path.display()
+    )]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The line by which the columns were counted.
+        line: usize,
+        /// `token` or `label`.
+        what: &'static str,
+        /// The column wanted.
+        column: String,
+        /// The columns that are there.
+        available: String,
+    },
+    /// The files of one data set have their words or labels in different columns.
+    #[error(
+        "{}: token and label are in columns {got}, but in {} in columns {expected}; name them with --token-column and --label-column, or make the files alike",
+        .path.display(), .first.display()
+    )]
+    Disagree {
+        /// The file.
+        path: PathBuf,
+        /// Its columns.
+        got: String,
+        /// The file before it.
+        first: PathBuf,
+        /// The columns of that one.
+        expected: String,
+    },
+    /// A parquet file cannot be read.
+    #[error(transparent)]
+    Parquet(#[from] ParquetError),
+    /// A parquet file among files of other formats.
+    #[error("{}: a data set is either all parquet or has none; write this file in the format of the others, or those as parquet", .0.display())]
+    Mixed(PathBuf),
+    /// Labels that no task has.
+    #[error("{}: no task is known for labels of this kind ({found}); name one with --task", .path.display())]
+    NoTask {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A task that the labels do not fit.
+    #[error("{}: the task {task} needs {needed}, but the file has {found}; choose another --task, or mend the labels", .path.display())]
+    Task {
+        /// The file.
+        path: PathBuf,
+        /// The task that was asked for.
+        task: crate::tasks::Task,
+        /// What the task needs.
+        needed: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+}
+
+impl DatasetError {
+    /// The exit status that this error ends the program with: 1 for wrong data, 2 for a disk that fails.
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Parquet(error) => error.exit_status(),
+            // Bytes that do not unpack are bad data, not a bad disk.
+            Self::Read { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::InvalidInput
+                        | io::ErrorKind::InvalidData
+                        | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                ExitStatus::User
+            }
+            Self::Read { source, .. } => ExitStatus::of_io(source),
+            _ => ExitStatus::User,
+        }
+    }
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineError {
+    /// Too few or too many columns.
+    #[error(
+        "expected {expected} columns separated by {separator}, as in the rest of the file, got {got}: add what is missing, or end the sentence with an empty line"
+    )]
+    Columns {
+        /// Columns of the rest of the file.
+        expected: usize,
+        /// Columns of this line.
+        got: usize,
+        /// `tabs` or `spaces`.
+        separator: &'static str,
+    },
+    /// A label is an empty text.
+    #[error("the {what} in column {column} is empty: fill it in, or delete the line")]
+    EmptyField {
+        /// What should be there.
+        what: &'static str,
+        /// The column, from 0.
+        column: usize,
+    },
+    /// Bytes that are no UTF-8.
+    #[error("not UTF-8 text: convert the file, for example with `iconv -f latin1 -t utf-8`")]
+    NotUtf8,
+    /// A line that no text has.
+    #[error(
+        "the line is longer than {limit} bytes: this is no text file, or its line ends are missing"
+    )]
+    TooLong {
+        /// The longest line allowed.
+        limit: usize,
+    },
+    /// A line that is no JSON object.
+    #[error("not a JSON object on one line: {0}")]
+    Json(String),
+    /// A JSON object or table without what is needed.
+    #[error(
+        "expected {expected}, got {got}: rename the fields, or name them with --token-column and --label-column"
+    )]
+    Fields {
+        /// Fields needed.
+        expected: String,
+        /// Fields there.
+        got: String,
+    },
+    /// As many labels as words are needed.
+    #[error("{words} words but {labels} labels: every word needs one label")]
+    Lengths {
+        /// Number of words.
+        words: usize,
+        /// Number of labels.
+        labels: usize,
+    },
+    /// A text without a word.
+    #[error("the text has no word in it: fill it in, or delete the line")]
+    NoWord,
+    /// A quote that never ends.
+    #[error(
+        "the quotation mark that opens on this line is never closed: close it, or write it twice where it is part of the text"
+    )]
+    OpenQuote,
+}

@@ -1,0 +1,128 @@
+//! Labelled text as people have it, read into one form: splits of sentences, a sentence being words and their labels.
+//! What a file means is found out from the file as far as it tells; everything that was guessed is written down in the
+//! data set's notes, and everything that cannot be right is an error with file, line and remedy.
+
+mod columns;
+mod delimited;
+mod discovery;
+mod error;
+mod format;
+mod holdout;
+mod interpret;
+mod jsonl;
+mod layout;
+mod lines;
+pub mod parquet;
+mod sentences;
+mod source;
+mod split;
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+pub use error::{DatasetError, LineError};
+pub use format::{Column, Format};
+pub use lines::{Line, Lines, is_blank};
+pub use sentences::{Sentence, Sentences};
+pub use source::Source;
+pub use split::SplitName;
+
+use crate::tasks::schemes::Scheme;
+use crate::tasks::{Level, Task};
+
+/// One split of a data set.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// Which one.
+    pub name: SplitName,
+    /// The file that it was read from.
+    pub path: PathBuf,
+    /// Its sentences, in the order of the file.
+    pub sentences: Sentences,
+}
+
+/// A labelled data set.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The name of its folder, or of its only file.
+    pub id: String,
+    /// What its labels are.
+    pub task: Task,
+    /// How the files write spans, for tasks with spans; the sentences' labels are IOB2.
+    pub scheme: Option<Scheme>,
+    /// The labels that occur in any split, in bytewise order; or those that the data declare, in their order.
+    pub classes: Vec<String>,
+    /// The splits that are there: train, validation, test.
+    pub splits: Vec<Split>,
+    /// What the user should know about how the data were read.
+    pub notes: Vec<String>,
+}
+
+impl Dataset {
+    /// Puts a data set together from splits that something else than [`Source::load`] read; what `source` says of task
+    /// and seed holds. `level` says what has a label, `declared` are the classes in the order that the data state.
+    ///
+    /// # Errors
+    /// [`DatasetError`] when the labels do not fit the task.
+    pub fn from_splits(
+        id: impl Into<String>,
+        source: &Source,
+        level: Level,
+        declared: Option<Vec<String>>,
+        mut splits: Vec<Split>,
+        mut notes: Vec<String>,
+    ) -> Result<Self, DatasetError> {
+        notes.extend(holdout::fill(&mut splits, source.seed));
+        let mut dataset = interpret::dataset(id.into(), source.task, level, splits, notes)?;
+        // Tags that another scheme's were turned into may be none of the declared ones.
+        if let Some(declared) = declared
+            && dataset.classes.iter().all(|class| declared.contains(class))
+        {
+            dataset.classes = declared;
+        }
+        Ok(dataset)
+    }
+
+    /// A split by name.
+    #[must_use]
+    pub fn split(&self, name: SplitName) -> Option<&Split> {
+        self.splits.iter().find(|split| split.name == name)
+    }
+
+    /// SHA-256 over task, classes, and every split's name, words and labels, in order: equal for equal data, whatever the
+    /// files are called or how they are written.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        // Every text goes in with its length, every list with its number, so that nothing can be cut in two ways.
+        let text = |hasher: &mut Sha256, text: &str| {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        };
+        let list =
+            |hasher: &mut Sha256, length: usize| hasher.update((length as u64).to_le_bytes());
+        text(&mut hasher, &self.task.to_string());
+        list(&mut hasher, self.classes.len());
+        for class in &self.classes {
+            text(&mut hasher, class);
+        }
+        for split in &self.splits {
+            text(&mut hasher, &split.name.to_string());
+            list(&mut hasher, split.sentences.len());
+            for index in 0..split.sentences.len() {
+                list(&mut hasher, split.sentences.words(index).len());
+                split
+                    .sentences
+                    .words(index)
+                    .for_each(|word| text(&mut hasher, word));
+                list(&mut hasher, split.sentences.labels(index).len());
+                split
+                    .sentences
+                    .labels(index)
+                    .for_each(|label| text(&mut hasher, label));
+            }
+        }
+        crate::files::hexadecimal(&hasher.finalize())
+    }
+}

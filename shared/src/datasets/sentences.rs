@@ -1,0 +1,370 @@
+//! Many sentences in little memory. A string per word would take ten times the file; here all words are one text, and
+//! a label is a number.
+
+use std::collections::HashMap;
+
+/// One sentence, or one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    /// The words.
+    pub words: Vec<String>,
+    /// One label a word; for tasks that label texts exactly one.
+    pub labels: Vec<String>,
+    /// The line of the file on which it begins, from 1.
+    pub line: usize,
+}
+
+/// Stands for a word that is empty in the file: U+FFFD, which Unicode has for what cannot be represented.
+const LOST_WORD: &str = "\u{fffd}";
+
+/// The sentences of a split, stored compactly.
+#[derive(Debug, Clone, Default)]
+pub struct Sentences {
+    /// All words of all sentences, without separators.
+    text: String,
+    /// The bytes of each word.
+    lengths: Vec<u32>,
+    labels: Vec<u32>,
+    classes: LabelNames,
+    /// Where each sentence ends.
+    ends: Vec<End>,
+    lost_words: usize,
+}
+
+/// The ends of a sentence in the parts of [`Sentences`], and its line.
+#[derive(Debug, Clone, Copy, Default)]
+struct End {
+    text: usize,
+    word: usize,
+    label: usize,
+    line: usize,
+}
+
+/// Label names by number.
+#[derive(Debug, Clone, Default)]
+struct LabelNames {
+    texts: Vec<String>,
+    numbers: HashMap<String, u32>,
+    /// The one asked for last: most often also the next.
+    last: u32,
+}
+
+impl LabelNames {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "four billion different labels do not fit into memory"
+    )]
+    fn number(&mut self, name: &str) -> u32 {
+        if self
+            .texts
+            .get(self.last as usize)
+            .is_some_and(|last| last == name)
+        {
+            return self.last;
+        }
+        self.last = self.numbers.get(name).copied().unwrap_or_else(|| {
+            let number = self.texts.len() as u32;
+            self.texts.push(name.to_owned());
+            self.numbers.insert(name.to_owned(), number);
+            number
+        });
+        self.last
+    }
+}
+
+impl Sentences {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many words there are in all sentences.
+    #[must_use]
+    pub fn word_count(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// One sentence, copied out; none past the end.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Sentence> {
+        let line = self.ends.get(index)?.line;
+        let words = self.words(index).map(str::to_owned).collect();
+        let labels = self.labels(index).map(str::to_owned).collect();
+        Some(Sentence {
+            words,
+            labels,
+            line,
+        })
+    }
+
+    /// All sentences, each copied out.
+    #[must_use]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Sentence> + '_ {
+        (0..self.len()).map(|index| Sentence {
+            words: self.words(index).map(str::to_owned).collect(),
+            labels: self.labels(index).map(str::to_owned).collect(),
+            line: self.line(index),
+        })
+    }
+
+    /// The words of one sentence, without a copy.
+    ///
+    /// # Panics
+    /// When there is no sentence `index`.
+    #[must_use]
+    pub fn words(&self, index: usize) -> impl ExactSizeIterator<Item = &str> {
+        let (begin, end) = (self.begin(index), self.ends[index]);
+        let mut rest = &self.text[begin.text..end.text];
+        self.lengths[begin.word..end.word]
+            .iter()
+            .map(move |length| {
+                let (word, after) = rest.split_at(*length as usize);
+                rest = after;
+                word
+            })
+    }
+
+    /// The labels of one sentence, without a copy.
+    ///
+    /// # Panics
+    /// When there is no sentence `index`.
+    #[must_use]
+    pub fn labels(&self, index: usize) -> impl ExactSizeIterator<Item = &str> {
+        let (begin, end) = (self.begin(index), self.ends[index]);
+        self.labels[begin.label..end.label]
+            .iter()
+            .map(|number| self.classes.texts[*number as usize].as_str())
+    }
+
+    /// The line on which a sentence begins, from 1.
+    ///
+    /// # Panics
+    /// When there is no sentence `index`.
+    #[must_use]
+    pub fn line(&self, index: usize) -> usize {
+        self.ends[index].line
+    }
+
+    /// The different labels, in the order in which they first occur.
+    #[must_use]
+    pub fn label_names(&self) -> &[String] {
+        &self.classes.texts
+    }
+
+    /// How many words were empty.
+    pub(super) fn lost_words(&self) -> usize {
+        self.lost_words
+    }
+
+    /// The different labels and how often each occurs.
+    pub(super) fn label_counts(&self) -> impl Iterator<Item = (&str, usize)> {
+        let mut counts = vec![0; self.classes.texts.len()];
+        self.labels
+            .iter()
+            .for_each(|number| counts[*number as usize] += 1);
+        self.classes.texts.iter().map(String::as_str).zip(counts)
+    }
+
+    /// Adds a sentence at the end.
+    pub fn push<W: AsRef<str>, L: AsRef<str>>(&mut self, words: &[W], labels: &[L], line: usize) {
+        for word in words {
+            self.add_word(word.as_ref());
+        }
+        for label in labels {
+            self.add_label(label.as_ref());
+        }
+        self.close(line);
+    }
+
+    /// Adds a word to the sentence that [`Self::close`] will end. For an empty one, whose characters got lost on the
+    /// way to the file, its place is kept by [`LOST_WORD`].
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a word is shorter than a line, which is bounded"
+    )]
+    pub(super) fn add_word(&mut self, word: &str) {
+        let word = if word.trim().is_empty() {
+            self.lost_words += 1;
+            LOST_WORD
+        } else {
+            word
+        };
+        self.text.push_str(word);
+        self.lengths.push(word.len() as u32);
+    }
+
+    /// Adds a label to the sentence that [`Self::close`] will end.
+    pub(super) fn add_label(&mut self, label: &str) {
+        let number = self.classes.number(label);
+        self.labels.push(number);
+    }
+
+    /// Ends the sentence that began on `line`; without a word since the last one there is none.
+    pub(super) fn close(&mut self, line: usize) {
+        if self.lengths.len() > self.ends.last().map_or(0, |end| end.word) {
+            self.ends.push(End {
+                text: self.text.len(),
+                word: self.lengths.len(),
+                label: self.labels.len(),
+                line,
+            });
+        }
+    }
+
+    /// Gives back what the vectors took in advance.
+    pub(super) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.lengths.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
+    /// Replaces the labels of every sentence by as many others.
+    pub(super) fn relabel(&mut self, mut change: impl FnMut(&[&str]) -> Vec<String>) {
+        let mut names = LabelNames::default();
+        let mut start = 0;
+        for end in &self.ends {
+            let numbers = &mut self.labels[start..end.label];
+            let old: Vec<&str> = numbers
+                .iter()
+                .map(|number| self.classes.texts[*number as usize].as_str())
+                .collect();
+            for (number, label) in numbers.iter_mut().zip(change(&old)) {
+                *number = names.number(&label);
+            }
+            start = end.label;
+        }
+        self.classes = names;
+    }
+
+    /// Takes the chosen sentences out into a collection of their own; the others close up, in place.
+    pub(super) fn take_out(&mut self, chosen: impl Fn(usize) -> bool) -> Self {
+        let mut taken = Self::default();
+        for index in (0..self.len()).filter(|index| chosen(*index)) {
+            self.words(index).for_each(|word| taken.add_word(word));
+            self.labels(index).for_each(|label| taken.add_label(label));
+            taken.close(self.line(index));
+        }
+        let mut bytes = std::mem::take(&mut self.text).into_bytes();
+        let (mut begin, mut kept, mut count) = (End::default(), End::default(), 0);
+        for index in 0..self.ends.len() {
+            let end = self.ends[index];
+            if !chosen(index) {
+                bytes.copy_within(begin.text..end.text, kept.text);
+                self.lengths.copy_within(begin.word..end.word, kept.word);
+                self.labels.copy_within(begin.label..end.label, kept.label);
+                kept = End {
+                    text: kept.text + end.text - begin.text,
+                    word: kept.word + end.word - begin.word,
+                    label: kept.label + end.label - begin.label,
+                    line: end.line,
+                };
+                self.ends[count] = kept;
+                count += 1;
+            }
+            begin = end;
+        }
+        self.ends.truncate(count);
+        self.lengths.truncate(kept.word);
+        self.labels.truncate(kept.label);
+        bytes.truncate(kept.text);
+        // Only whole words were moved, so this is text again.
+        self.text = String::from_utf8(bytes).unwrap_or_default();
+        taken
+    }
+
+    /// Where a sentence begins: where the one before it ends.
+    fn begin(&self, index: usize) -> End {
+        index
+            .checked_sub(1)
+            .map_or_else(End::default, |before| self.ends[before])
+    }
+}
+
+impl FromIterator<Sentence> for Sentences {
+    fn from_iter<T: IntoIterator<Item = Sentence>>(sentences: T) -> Self {
+        let mut collected = Self::default();
+        for sentence in sentences {
+            collected.push(&sentence.words, &sentence.labels, sentence.line);
+        }
+        collected
+    }
+}
+
+impl From<Vec<Sentence>> for Sentences {
+    fn from(sentences: Vec<Sentence>) -> Self {
+        sentences.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentence(text: &str, line: usize) -> Sentence {
+        let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        let labels = words.iter().map(|word| word.to_uppercase()).collect();
+        Sentence {
+            words,
+            labels,
+            line,
+        }
+    }
+
+    #[test]
+    fn sentences_come_out_as_they_went_in() {
+        let given = vec![sentence("a bc", 1), sentence("ü", 4), sentence("d e f", 6)];
+        let stored = Sentences::from(given.clone());
+        assert_eq!(stored.iter().collect::<Vec<_>>(), given);
+        assert_eq!(stored.get(1).as_ref(), Some(&given[1]));
+        assert_eq!(stored.get(3), None);
+        assert_eq!(stored.word_count(), 6);
+    }
+
+    #[test]
+    fn chosen_sentences_are_taken_out_and_the_rest_stays_whole() {
+        let given: Vec<Sentence> = ["a bc", "ü", "d e f", "g"]
+            .iter()
+            .zip(1..)
+            .map(|(text, line)| sentence(text, line))
+            .collect();
+        for chosen in 0..16_usize {
+            let mut kept = Sentences::from(given.clone());
+            let taken = kept.take_out(|index| chosen >> index & 1 == 1);
+            let (expected_taken, expected_kept): (Vec<_>, Vec<_>) = given
+                .iter()
+                .cloned()
+                .enumerate()
+                .partition(|(index, _)| chosen >> index & 1 == 1);
+            assert!(
+                taken
+                    .iter()
+                    .eq(expected_taken.into_iter().map(|(_, sentence)| sentence))
+            );
+            assert!(
+                kept.iter()
+                    .eq(expected_kept.into_iter().map(|(_, sentence)| sentence))
+            );
+        }
+    }
+
+    #[test]
+    fn labels_are_replaced_and_unused_names_forgotten() {
+        let mut stored = Sentences::from(vec![sentence("a a", 1), sentence("b", 2)]);
+        stored.relabel(|labels| {
+            labels
+                .iter()
+                .map(|label| format!("{label}{}", labels.len()))
+                .collect()
+        });
+        assert_eq!(stored.label_names(), ["A2", "B1"]);
+        assert_eq!(stored.labels(0).collect::<Vec<_>>(), ["A2", "A2"]);
+    }
+}

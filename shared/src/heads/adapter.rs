@@ -1,0 +1,171 @@
+//! The adapter (Basirat 2024, NEJLT 10(1)): every token attends over the layers of its sentence, and a tailor adjusts what
+//! it found. Its parameters are called as in the published PyTorch adapter, so that weights move both ways.
+
+use serde::{Deserialize, Serialize};
+
+use super::parameters::{Attention, LayerNorm, Linear, Parameter, Start};
+use super::{Form, HeadKind, HeadOptions, HeadOptionsError, without_arguments};
+
+pub(super) static FORM: Form = Form {
+    name: "adapter",
+    usage: "adapter",
+    examples: &[
+        "--head adapter",
+        "--head adapter --no-tailor",
+        "--head adapter --no-tailor-attention --attention-size 8 --heads 4",
+        "--head adapter --classifier-size 0",
+    ],
+    dropout: 0.1,
+    most_as_one: 16,
+    parse: without_arguments!(HeadKind::Adapter),
+};
+
+/// The epsilon of the tailor's layer norm.
+pub const EPSILON: f64 = 1e-12;
+
+/// Options that the adapter alone has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterOptions {
+    /// With the tailor.
+    pub tailor: bool,
+    /// With attention over tokens in the tailor.
+    pub tailor_attention: bool,
+    /// Width of queries and keys, over all heads together.
+    pub attention_size: usize,
+    /// Attention heads.
+    pub heads: usize,
+}
+
+impl Default for AdapterOptions {
+    /// The paper's settings.
+    fn default() -> Self {
+        Self {
+            tailor: true,
+            tailor_attention: true,
+            attention_size: 16,
+            heads: 2,
+        }
+    }
+}
+
+impl AdapterOptions {
+    /// Says what cannot be built.
+    pub(super) fn check(&self) -> Result<(), HeadOptionsError> {
+        let (size, heads) = (self.attention_size, self.heads);
+        if heads == 0 || size == 0 || !size.is_multiple_of(heads) {
+            return Err(HeadOptionsError::Size(format!(
+                "--heads must divide --attention-size: got {heads} heads of {size} together"
+            )));
+        }
+        Ok(())
+    }
+
+    /// What was left out of the adapter, as a run's name tells it; empty where nothing was.
+    #[must_use]
+    pub fn left_out(&self) -> &'static str {
+        match (self.tailor, self.tailor_attention) {
+            (false, _) => "-no-tailor",
+            (true, false) => "-no-tailor-attention",
+            (true, true) => "",
+        }
+    }
+
+    /// The sizes that differ from the paper's, by the names of the options that set them.
+    #[must_use]
+    pub fn unusual(&self) -> Vec<(&'static str, usize)> {
+        let usual = Self::default();
+        [
+            ("attention-size", self.attention_size, usual.attention_size),
+            ("heads", self.heads, usual.heads),
+        ]
+        .into_iter()
+        .filter(|(_, own, usual)| own != usual)
+        .map(|(name, own, _)| (name, own))
+        .collect()
+    }
+}
+
+/// The adapter's parameters; D is the hidden size, A the attention size.
+#[derive(Debug)]
+pub struct Parameters {
+    /// Keys of layers, `[A, D]`.
+    pub key_projector: Linear,
+    /// Queries of tokens, `[A, D]`.
+    pub query_projector: Linear,
+    /// Attention of tokens over layers.
+    pub token_layer_attention: Attention,
+    /// What adjusts the result.
+    pub tailor: Option<Tailor>,
+}
+
+/// A residual feed-forward layer, and attention among tokens.
+#[derive(Debug)]
+pub struct Tailor {
+    /// `[D]`
+    pub norm: LayerNorm,
+    /// `[D, D]`
+    pub dense: Linear,
+    /// None where the tailor has no attention among tokens.
+    pub attention: Option<TokenAttention>,
+}
+
+/// Attention of the tokens of a sentence over each other.
+#[derive(Debug)]
+pub struct TokenAttention {
+    /// `[A, D]`
+    pub reducer: Linear,
+    /// Attention over tokens.
+    pub attention: Attention,
+}
+
+impl Parameters {
+    /// Names and shapes for these options.
+    #[must_use]
+    pub fn new(options: &HeadOptions) -> Self {
+        let (hidden, own) = (options.hidden, &options.adapter);
+        let size = own.attention_size;
+        Self {
+            key_projector: Linear::new("adapter.key_projector", hidden, size),
+            query_projector: Linear::new("adapter.query_projector", hidden, size),
+            token_layer_attention: Attention::new("adapter.token_layer_attention", own),
+            tailor: own.tailor.then(|| Tailor::new(hidden, own)),
+        }
+    }
+
+    pub(super) fn list(&self) -> Vec<Parameter> {
+        let mut list = self.key_projector.list();
+        list.extend(self.query_projector.list());
+        list.extend(self.token_layer_attention.list());
+        if let Some(tailor) = &self.tailor {
+            list.extend(tailor.norm.list());
+            list.extend(tailor.dense.list());
+            if let Some(own) = &tailor.attention {
+                list.extend(own.reducer.list());
+                list.extend(own.attention.list());
+            }
+        }
+        list
+    }
+}
+
+impl Tailor {
+    fn new(hidden: usize, options: &AdapterOptions) -> Self {
+        let reducer = Linear::new(
+            "adapter.tailor.tailor_query_dim_reducer",
+            hidden,
+            options.attention_size,
+        );
+        let attention = TokenAttention {
+            reducer: Linear {
+                start: Start::Xavier,
+                ..reducer
+            },
+            attention: Attention::new("adapter.tailor.self_attention", options),
+        };
+        Self {
+            norm: LayerNorm::new("adapter.tailor.FF.0", vec![hidden]),
+            dense: Linear::new("adapter.tailor.FF.1", hidden, hidden),
+            attention: options.tailor_attention.then_some(attention),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Linear probes of one layer, the last or one that is named: nothing stands before the classifier.
+
+use super::{Form, HeadKind, without_arguments};
+
+pub(super) static LAST: Form = Form {
+    name: "last",
+    usage: "last",
+    examples: &["--head last"],
+    dropout: 0.1,
+    most_as_one: 16,
+    parse: without_arguments!(HeadKind::Last),
+};
+
+pub(super) static LAYER: Form = Form {
+    name: "layer",
+    usage: "layer:N",
+    examples: &["--head layer:1"],
+    dropout: 0.1,
+    most_as_one: 16,
+    parse: |number| Some(HeadKind::Layer(parse(number?)?)),
+};
+
+/// The number of a layer.
+pub(super) fn parse(number: &str) -> Option<usize> {
+    number.trim().parse().ok()
+}

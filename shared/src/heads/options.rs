@@ -1,0 +1,133 @@
+//! Which head a run has, and its sizes: what the command line offers, `config.json` records and both programs read.
+
+use serde::{Deserialize, Serialize};
+
+use super::parameters::Parameter;
+use super::{AdapterOptions, HeadKind, HeadOptionsError, classifier};
+use crate::tasks::Level;
+
+/// Everything that a head's parameters' names and shapes depend on, and its dropout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeadOptions {
+    /// Which head.
+    pub kind: HeadKind,
+    /// The encoder's number of each layer in the store, in the store's order.
+    pub layers: Vec<usize>,
+    /// Hidden size of the encoder.
+    pub hidden: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// What the adapter alone has; recorded for other kinds too.
+    #[serde(flatten)]
+    pub adapter: AdapterOptions,
+    /// Share of numbers that training drops.
+    pub dropout: f64,
+    /// Width of the classifier's inner layer; 0 for a single layer.
+    pub classifier_size: usize,
+    /// What gets a class: every token, or every sentence, by the mean of its tokens' features.
+    #[serde(with = "super::level")]
+    pub level: Level,
+}
+
+impl HeadOptions {
+    /// The paper's settings for a store of these layers and this hidden size.
+    #[must_use]
+    pub fn new(kind: HeadKind, layers: Vec<usize>, hidden: usize, classes: usize) -> Self {
+        let dropout = kind.form().dropout;
+        Self {
+            kind,
+            layers,
+            hidden,
+            classes,
+            adapter: AdapterOptions::default(),
+            dropout,
+            classifier_size: 256,
+            level: Level::Token,
+        }
+    }
+
+    /// Says what cannot be built.
+    ///
+    /// # Errors
+    /// A size of zero, a dropout outside [0, 1), heads that do not divide the attention size, or no layer to read. Whether
+    /// the store holds the layers is for [`Self::layers_read`] to say.
+    pub fn check(&self) -> Result<(), HeadOptionsError> {
+        let wrong = |message: String| Err(HeadOptionsError::Size(message));
+        if self.layers.is_empty() || self.hidden == 0 {
+            return wrong(format!(
+                "a head needs hidden states: got {} layers of size {}",
+                self.layers.len(),
+                self.hidden
+            ));
+        }
+        if self.classes == 0 {
+            return wrong("a head needs at least one class; the data set has none".to_owned());
+        }
+        self.adapter.check()?;
+        if !(0.0..1.0).contains(&self.dropout) {
+            return wrong(format!(
+                "--dropout must be at least 0 and below 1, got {}",
+                self.dropout
+            ));
+        }
+        if self.kind.layers(&self.layers).is_empty() {
+            let usage = self.kind.form().usage;
+            return wrong(format!("--head {usage} needs at least one layer"));
+        }
+        Ok(())
+    }
+
+    /// The encoder's layers that the head reads, in its order.
+    ///
+    /// # Errors
+    /// [`HeadOptionsError::Layer`] when the store lacks one.
+    pub fn layers_read(&self) -> Result<Vec<usize>, HeadOptionsError> {
+        let layers = self.kind.layers(&self.layers);
+        layers
+            .iter()
+            .try_for_each(|&layer| self.column(layer).map(drop))?;
+        Ok(layers)
+    }
+
+    /// Places in the store of the layers that the head reads, in its order.
+    ///
+    /// # Errors
+    /// As [`Self::layers_read`].
+    pub fn columns_read(&self) -> Result<Vec<usize>, HeadOptionsError> {
+        let layers = self.kind.layers(&self.layers);
+        layers.into_iter().map(|layer| self.column(layer)).collect()
+    }
+
+    /// Where in the store an encoder's layer stands.
+    fn column(&self, wanted: usize) -> Result<usize, HeadOptionsError> {
+        let found = self.layers.iter().position(|&layer| layer == wanted);
+        found.ok_or_else(|| HeadOptionsError::Layer {
+            wanted,
+            stored: self.layers.clone(),
+        })
+    }
+
+    /// Width of what the classifier reads.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        if self.kind.is_beside() {
+            self.kind.layers(&self.layers).len() * self.hidden
+        } else {
+            self.hidden
+        }
+    }
+
+    /// How many heads of these options are computed as one on a GPU, at most.
+    #[must_use]
+    pub fn most_as_one(&self) -> usize {
+        self.kind.form().most_as_one
+    }
+
+    /// All parameters, in the order in which they are stored.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut list = self.kind.parameters(self);
+        list.extend(classifier::Parameters::new(self).list());
+        list
+    }
+}

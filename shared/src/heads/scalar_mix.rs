@@ -1,0 +1,38 @@
+//! Scalar mix (Peters et al. 2018): one weight a layer, the same for every token, and a scale.
+
+use super::parameters::{Parameter, Start};
+use super::{Form, HeadKind, HeadOptions, without_arguments};
+
+pub(super) static FORM: Form = Form {
+    name: "scalar-mix",
+    usage: "scalar-mix",
+    examples: &["--head scalar-mix"],
+    dropout: 0.1,
+    most_as_one: 16,
+    parse: without_arguments!(HeadKind::ScalarMix),
+};
+
+/// The parameters of a scalar mix.
+#[derive(Debug)]
+pub struct Parameters {
+    /// `[layers]`, before the softmax.
+    pub weights: Parameter,
+    /// `[1]`
+    pub scale: Parameter,
+}
+
+impl Parameters {
+    /// Names and shapes for these options.
+    #[must_use]
+    pub fn new(options: &HeadOptions) -> Self {
+        let layers = options.layers.len();
+        Self {
+            weights: Parameter::new("scalar_mix.weights", [layers], Start::Constant(0.0)),
+            scale: Parameter::new("scalar_mix.scale", [1], Start::Constant(1.0)),
+        }
+    }
+
+    pub(super) fn list(self) -> Vec<Parameter> {
+        vec![self.weights, self.scale]
+    }
+}

@@ -1,0 +1,72 @@
+//! The labels of a data set as they are found, before it is known what they are for.
+
+use std::collections::BTreeMap;
+
+use super::schemes::is_span_tag;
+use super::{Level, OUTSIDE};
+
+/// All labels of a data set.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// Whether there is one a word or one a text.
+    pub level: Level,
+    /// How often each occurs.
+    pub counts: BTreeMap<String, usize>,
+}
+
+impl Observed {
+    /// The different labels.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.counts.keys().map(String::as_str)
+    }
+
+    /// Whether all labels are numbers: indices of classes whose names are lost.
+    #[must_use]
+    pub fn are_numbers(&self) -> bool {
+        self.names().all(|label| label.parse::<i64>().is_ok())
+    }
+
+    /// Whether most labels are tags of spans, with a prefix for some; types without a prefix beside `O` are spans too. Some
+    /// sets of parts of speech have an `O`, but not for most words.
+    #[must_use]
+    pub fn are_span_tags(&self) -> bool {
+        let total: usize = self.counts.values().sum();
+        let tags = self.counts.iter().filter(|(label, _)| is_span_tag(label));
+        let tags: usize = tags.map(|(_, count)| count).sum();
+        let prefixed = self
+            .names()
+            .any(|label| label != OUTSIDE && is_span_tag(label));
+        let outside = self.counts.get(OUTSIDE).copied().unwrap_or(0);
+        let mostly_outside = self.counts.values().all(|count| *count <= outside);
+        (prefixed && tags * 10 >= total * 9) || mostly_outside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Task;
+    use super::*;
+
+    fn guessed(level: Level, labels: &[(&str, usize)]) -> Option<Task> {
+        let counts = labels
+            .iter()
+            .map(|(label, count)| ((*label).to_owned(), *count));
+        Task::guess(&Observed {
+            level,
+            counts: counts.collect(),
+        })
+    }
+
+    #[test]
+    fn tasks_are_guessed_from_labels() {
+        let of_words = |labels: &[(&str, usize)]| guessed(Level::Token, labels).unwrap();
+        assert_eq!(of_words(&[("O", 9), ("B-PER", 2), ("I-PER", 1)]), Task::Ner);
+        assert_eq!(of_words(&[("O", 2), ("B-NP", 9), ("I-NP", 5)]), Task::Chunk);
+        assert_eq!(of_words(&[("O", 9), ("PERSON", 2)]), Task::Ner);
+        assert_eq!(of_words(&[("NOUN", 9), ("VERB", 2)]), Task::Pos);
+        // The Twitter part-of-speech set has an O, for pronouns.
+        assert_eq!(of_words(&[("N", 9), ("O", 2), ("V", 5)]), Task::Pos);
+        let texts = guessed(Level::Sentence, &[("O", 9), ("B-PER", 2)]);
+        assert_eq!(texts, Some(Task::Sequence));
+    }
+}

@@ -1,0 +1,152 @@
+//! The shapes that targets have, and what follows from a shape whatever the task is: how labels are counted, what a
+//! missing one is.
+
+use serde::{Deserialize, Serialize};
+
+use super::Observed;
+use super::spans::SpanScores;
+
+/// The class of what has none: special tokens, sub-words after a word's first, what a data set leaves unlabelled.
+/// PyTorch's losses ignore this number.
+pub const NO_CLASS: i32 = -100;
+
+/// [`NO_CLASS`] as libtorch counts, in 64 bits.
+pub const NO_TARGET: i64 = NO_CLASS as i64;
+
+/// The name of [`NO_CLASS`]: the label of a word or text that the data set leaves out, or for which no token stands. No
+/// class has an empty name.
+pub const UNLABELLED: &str = "";
+
+/// The tag of words in no span; the prediction for a word that no token stands for.
+pub const OUTSIDE: &str = "O";
+
+/// What a target belongs to. The names written are those of a store's attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// One target a token, `[tokens]`: the class of a word stands at its first sub-word, [`NO_CLASS`] elsewhere.
+    Token,
+    /// One target a sentence, or a text, `[sentences]`.
+    Sentence,
+}
+
+impl Level {
+    /// How many labels there are, in words.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Token => "one label a word",
+            Self::Sentence => "one label a text",
+        }
+    }
+}
+
+/// What a head predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A tag for every word; the tags of a sentence make spans.
+    SpanTags,
+    /// A class for every word.
+    WordClass,
+    /// A class for every text.
+    TextClass,
+}
+
+impl Target {
+    /// What a target belongs to.
+    #[must_use]
+    pub fn level(self) -> Level {
+        match self {
+            Self::SpanTags | Self::WordClass => Level::Token,
+            Self::TextClass => Level::Sentence,
+        }
+    }
+
+    /// Whether labels look like these targets.
+    #[must_use]
+    pub fn suits(self, labels: &Observed) -> bool {
+        labels.level == self.level() && (self != Self::SpanTags || labels.are_span_tags())
+    }
+
+    /// Whether labels can be these targets.
+    ///
+    /// # Errors
+    /// What is needed and what is there, in words.
+    pub fn check(self, labels: &Observed) -> Result<(), (&'static str, &'static str)> {
+        if labels.level != self.level() {
+            Err((self.level().about(), labels.level.about()))
+        } else if self == Self::SpanTags && labels.are_numbers() {
+            Err(("tags such as O and B-PER", "numbers without names"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What stands for a missing gold label in a file of predictions: a word outside spans makes no span; where labels are
+    /// counted one by one, [`Self::LEFT_OUT`] leaves the word out.
+    #[must_use]
+    pub fn missing(self) -> &'static str {
+        match self {
+            Self::SpanTags => OUTSIDE,
+            Self::WordClass | Self::TextClass => Self::LEFT_OUT,
+        }
+    }
+
+    /// In place of a label that does not count.
+    pub const LEFT_OUT: &'static str = "-";
+
+    pub(super) fn category(self, label: &str) -> &str {
+        match self {
+            Self::SpanTags => label.split_once('-').map_or(label, |(_, kind)| kind),
+            Self::WordClass | Self::TextClass => label,
+        }
+    }
+
+    pub(super) fn count(self, gold: &[&str], predicted: &[&str], counts: &mut SpanScores) {
+        if self == Self::SpanTags {
+            counts.add(&tags(gold), &tags(predicted));
+            return;
+        }
+        let pairs = gold.iter().zip(predicted);
+        for (gold, predicted) in pairs.filter(|(gold, _)| **gold != UNLABELLED) {
+            counts.add_label(gold, or_outside(predicted));
+        }
+    }
+}
+
+/// Labels without gaps: what has none is in no span.
+fn tags<'a>(labels: &[&'a str]) -> Vec<&'a str> {
+    labels.iter().map(|&label| or_outside(label)).collect()
+}
+
+/// The label, [`OUTSIDE`] if there is none.
+#[must_use]
+pub fn or_outside(label: &str) -> &str {
+    if label == UNLABELLED { OUTSIDE } else { label }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_gold_labels_are_in_no_span_and_are_not_counted_one_by_one() {
+        let counted = |target: Target, gold: &[&str], predicted: &[&str]| {
+            let mut counts = SpanScores::default();
+            target.count(gold, predicted, &mut counts);
+            let all = counts.overall();
+            (all.correct, all.predicted, all.gold)
+        };
+        let (gold, predicted) = (["B-LOC", "", "B-PER"], ["B-LOC", "B-LOC", ""]);
+        assert_eq!(counted(Target::SpanTags, &gold, &predicted), (1, 2, 2));
+        assert_eq!(counted(Target::WordClass, &gold, &predicted), (1, 2, 2));
+        assert_eq!(
+            counted(Target::WordClass, &["", "X"], &["X", "X"]),
+            (1, 1, 1)
+        );
+        assert_eq!(
+            counted(Target::SpanTags, &["", "O"], &["B-X", "O"]),
+            (0, 1, 0)
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! The means over layers and over tokens of a whole split that is kept in a device's memory. They depend on no parameter, so
+//! they are computed once, for the first head that asks, and then picked batch by batch.
+
+use std::sync::{Mutex, PoisonError};
+
+use cache::StoreDtype;
+use tch::{Kind, TchError, Tensor};
+
+use super::{size, widened};
+use crate::activations::Means;
+use crate::activations::memory::{Shared, upload};
+
+/// Bytes of activations, as float32, that are looked at at once.
+const AT_ONCE: usize = 256 << 20;
+
+/// The means of every token and sequence of a split.
+#[derive(Debug)]
+pub struct SplitMeans {
+    /// `[tokens, layers, as stored]`
+    rows: Shared,
+    dtype: StoreDtype,
+    /// Layers and hidden size.
+    shape: (usize, usize),
+    /// Token `offsets[i]..offsets[i + 1]` are sequence `i`'s.
+    offsets: Vec<u64>,
+    made: Mutex<Made>,
+}
+
+#[derive(Debug)]
+enum Made {
+    Unasked,
+    Kept(Means),
+    /// The device has no room for them.
+    NoRoom,
+}
+
+/// The tokens and sequences of a batch among those of its split.
+#[derive(Debug)]
+pub(crate) struct Picked {
+    /// `[tokens]`
+    pub(crate) tokens: Shared,
+    /// `[sequences]`
+    pub(crate) sequences: Shared,
+}
+
+impl SplitMeans {
+    /// The means of `rows [tokens, layers, as stored]`, of layers and hidden size `shape`.
+    #[must_use]
+    pub fn new(rows: &Tensor, dtype: StoreDtype, shape: (usize, usize), offsets: Vec<u64>) -> Self {
+        Self {
+            rows: Shared::new(rows.shallow_clone()),
+            dtype,
+            shape,
+            offsets,
+            made: Mutex::new(Made::Unasked),
+        }
+    }
+
+    /// Bytes of the means of a split.
+    #[must_use]
+    pub const fn bytes(tokens: u64, sequences: u64, layers: u64, hidden: u64) -> u64 {
+        (tokens + sequences * layers) * hidden * 4
+    }
+
+    /// The means of a batch; nothing where the device has no room for those of the split.
+    pub(crate) fn of(&self, batch: &Picked) -> Result<Option<Means>, TchError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*made, Made::Unasked) {
+            // They are a matter of speed: whoever has no room for them has the batches' own.
+            *made = tch::no_grad(|| self.make()).map_or(Made::NoRoom, Made::Kept);
+        }
+        let Made::Kept((over_layers, over_tokens)) = &*made else {
+            return Ok(None);
+        };
+        Ok(Some((
+            over_layers.f_index_select(0, &batch.tokens.get())?,
+            over_tokens.f_index_select(0, &batch.sequences.get())?,
+        )))
+    }
+
+    fn make(&self) -> Result<Means, TchError> {
+        let rows = self.rows.get();
+        let ((layers, hidden), sequences) = (self.shape, self.offsets.len() - 1);
+        let room = |shape: &[i64]| Tensor::f_empty(shape, (Kind::Float, rows.device()));
+        let tokens = rows.size().first().copied().unwrap_or(0);
+        let over_layers = room(&[tokens, size(hidden)])?;
+        let over_tokens = room(&[size(sequences), size(layers), size(hidden)])?;
+        let at_once = AT_ONCE / (layers * hidden * size_of::<f32>()).max(1);
+        let mut first = 0;
+        while first < sequences {
+            let end = self.until(first, at_once as u64);
+            let (from, to) = (self.offsets[first], self.offsets[end]);
+            let (from, count) = (from.cast_signed(), (to - from).cast_signed());
+            let piece = widened(&rows.f_narrow(0, from, count)?, self.dtype, hidden)?;
+            let offsets = &self.offsets[first..=end];
+            let lengths = offsets
+                .windows(2)
+                .map(|pair| (pair[1] - pair[0]).cast_signed());
+            let lengths = Tensor::f_from_slice(&lengths.collect::<Vec<_>>())?;
+            let means = means(&piece, &upload(&lengths, rows.device())?)?;
+            over_layers.f_narrow(0, from, count)?.f_copy_(&means.0)?;
+            let (first_sequence, several) = (size(first), size(end - first));
+            let own = over_tokens.f_narrow(0, first_sequence, several);
+            own?.f_copy_(&means.1)?;
+            first = end;
+        }
+        Ok((over_layers, over_tokens))
+    }
+
+    /// The end of as many sequences from `first` on as have `tokens` tokens; at least one.
+    fn until(&self, first: usize, tokens: u64) -> usize {
+        let limit = self.offsets[first] + tokens;
+        let fit = self.offsets[first + 1..].partition_point(|&end| end <= limit);
+        first + fit.max(1)
+    }
+}
+
+/// The means over layers `[tokens, hidden]` and over the tokens of each sequence `[sequences, layers, hidden]` of `rows
+/// [tokens, layers, hidden]`, of sequences of these `lengths`.
+pub(super) fn means(rows: &Tensor, lengths: &Tensor) -> Result<Means, TchError> {
+    let over_layers = rows.f_mean_dim([1].as_slice(), false, Kind::Float)?;
+    let over_tokens =
+        Tensor::f_segment_reduce(rows, "mean", Some(lengths), None, None, 0, true, 0.0)?;
+    Ok((over_layers, over_tokens))
+}
