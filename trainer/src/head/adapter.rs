@@ -33,7 +33,12 @@ impl Adapter {
             options.hidden,
             options.attention_size,
         )?;
-        let attention = Attention::new(&mut builder, "adapter.token_layer_attention", options)?;
+        let attention = Attention::new(
+            &mut builder,
+            "adapter.token_layer_attention",
+            false,
+            options,
+        )?;
         let tailor = options
             .tailor
             .then(|| Tailor::new(&mut builder, options))

@@ -11,6 +11,7 @@ use super::HeadOptions;
 use super::parameters::{Builder, Start, linear, size};
 use super::tokens::indices;
 use crate::activations::device::MASKED;
+use device::Order;
 
 /// The query and key projections of an attention block; of several heads where a dimension stands in front.
 pub(crate) struct Attention {
@@ -18,6 +19,8 @@ pub(crate) struct Attention {
     in_weight: Tensor,
     /// `[3 * size]`
     in_bias: Tensor,
+    /// Weights and biases of the blocks of rows that are used, where these have gradients of their own.
+    blocks: Option<Vec<(Tensor, Tensor)>>,
     /// See [`device::apart`].
     apart: Tensor,
     size: i64,
@@ -25,22 +28,31 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// `name.{in_proj_weight,in_proj_bias,out_proj.weight,out_proj.bias}`
+    /// `name.{in_proj_weight,in_proj_bias,out_proj.weight,out_proj.bias}`; `together` where queries and keys are projected by
+    /// [`Self::project_both`].
     pub(crate) fn new(
         builder: &mut Builder,
         name: &str,
+        together: bool,
         options: &HeadOptions,
     ) -> Result<Self, TchError> {
         let width = options.attention_size;
-        let in_weight = builder.add(
+        let (rows, order): (&[usize], Order) = if together {
+            (&[2 * width], Order::Heads)
+        } else {
+            (&[width, width], Order::Numbers)
+        };
+        let (in_weight, weights) = builder.add_in_blocks(
             &format!("{name}.in_proj_weight"),
             &[3 * width, width],
             Start::Xavier,
+            rows,
         )?;
-        let in_bias = builder.add(
+        let (in_bias, biases) = builder.add_in_blocks(
             &format!("{name}.in_proj_bias"),
             &[3 * width],
             Start::Constant(0.0),
+            rows,
         )?;
         builder.add_idle(
             &format!("{name}.out_proj.weight"),
@@ -55,13 +67,16 @@ impl Attention {
         Ok(Self {
             in_weight,
             in_bias,
-            apart: device::apart(width, options.heads, builder.device())?,
+            blocks: weights
+                .zip(biases)
+                .map(|(weights, biases)| weights.into_iter().zip(biases).collect()),
+            apart: device::apart(width, options.heads, order, builder.device())?,
             size: size(width),
             heads: size(options.heads),
         })
     }
 
-    /// The rows of the input projection from `first` blocks on, `blocks` of them.
+    /// The rows of the input projection from `first` on, `blocks` times the size of them.
     fn project(&self, input: &Tensor, first: i64, blocks: i64) -> Result<Tensor, TchError> {
         let (first, rows) = (first * self.size, blocks * self.size);
         linear(
