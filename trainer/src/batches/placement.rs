@@ -341,6 +341,11 @@ mod tests {
         assert!(on(139, 1_000) && on(24, 1_000) && on(17, 1_000));
         assert!(!on(16, 1_000), "14.3 GB, and 3.5 GB to work with");
         assert!(on(139, 32_000) && !on(80, 32_000), "a batch takes 3 GB");
+        // The means of 15,000 sentences take 1.6 GB and 1.1 GB.
+        let means = SplitMeans::bytes(280_000, 15_000, 25, 1024);
+        assert_eq!(means, 4 * 1024 * (280_000 + 15_000 * 25));
+        assert!(!fits(resident + means, 19 << 30, 1_000, 25, 1024));
+        assert!(fits(resident + means, 20 << 30, 1_000, 25, 1024));
         assert!(!fits(0, 1 << 60, u64::MAX, 25, 1024));
         assert!(fits(0, WORKSPACE, 0, 1, 1) && !fits(1, WORKSPACE, 0, 1, 1));
     }

@@ -225,7 +225,7 @@ impl Stacked {
             }
             let _ = self.mean.f_lerp_tensor_(&gradient, &rest1)?;
             let _ = self.square.f_lerp_tensor_(&gradient.f_square()?, &rest2)?;
-            if steps.iter().any(|step| step.kept != 1.0) {
+            if steps.iter().any(|step| (step.kept - 1.0).abs() > 0.0) {
                 let _ = self.weights.f_mul_(&kept)?;
             }
             let divisor = floor.f_addcmul(&self.square.f_sqrt()?, &rise)?;

@@ -217,13 +217,11 @@ fn product(matrix: &Tensor, values: &Tensor) -> Result<Tensor, TchError> {
 )]
 fn in_pairs(values: impl Iterator<Item = f64>) -> Vec<i64> {
     let values: Vec<f32> = values.map(|value| value as f32).collect();
-    let bits = |value: Option<&f32>| value.map_or(0, |value| value.to_bits()).to_ne_bytes();
-    let pairs = values.chunks(2).map(|pair| {
-        let [a, b, c, d] = bits(pair.first());
-        let [e, f, g, h] = bits(pair.get(1));
-        i64::from_ne_bytes([a, b, c, d, e, f, g, h])
-    });
-    pairs.collect()
+    // Numbers of a GPU, and of the processors that it goes with, have their lowest byte first.
+    let bits = |value: Option<&f32>| value.map_or(0, |value| u64::from(value.to_bits()));
+    let pairs = values.chunks(2);
+    let pairs = pairs.map(|pair| bits(pair.first()) | bits(pair.get(1)) << 32);
+    pairs.map(u64::cast_signed).collect()
 }
 
 #[cfg(test)]
