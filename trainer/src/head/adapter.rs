@@ -28,7 +28,7 @@ impl Adapter {
         let parameters = Parameters::new(options);
         let key = builder.linear(&parameters.key_projector)?;
         let query = builder.linear(&parameters.query_projector)?;
-        let attention = Attention::new(&mut builder, &parameters.token_layer_attention)?;
+        let attention = Attention::new(&mut builder, false, &parameters.token_layer_attention)?;
         let tailor = parameters.tailor.as_ref();
         let tailor = tailor
             .map(|tailor| Tailor::new(&mut builder, tailor))

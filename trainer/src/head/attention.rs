@@ -12,6 +12,7 @@ use super::parameters::{Builder, linear};
 use super::sizes::size;
 use super::tokens::indices;
 use crate::activations::device::MASKED;
+use device::Order;
 
 /// The query and key projections of an attention block; of several heads where a dimension stands in front.
 pub(crate) struct Attention {
@@ -19,6 +20,8 @@ pub(crate) struct Attention {
     in_weight: Tensor,
     /// `[3 * size]`
     in_bias: Tensor,
+    /// Weights and biases of the blocks of rows that are used, where these have gradients of their own.
+    blocks: Option<Vec<(Tensor, Tensor)>>,
     /// See [`device::apart`].
     apart: Tensor,
     size: i64,
@@ -26,26 +29,37 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Adds the parameters of an attention block.
+    /// Adds the parameters of an attention block; `together` where queries and keys are projected by
+    /// [`Self::project_both`].
     pub(crate) fn new(
         builder: &mut Builder,
+        together: bool,
         parameters: &parameters::Attention,
     ) -> Result<Self, TchError> {
-        let in_weight = builder.add(&parameters.in_weight())?;
-        let in_bias = builder.add(&parameters.in_bias())?;
+        let width = parameters.size;
+        let (rows, order): (&[usize], Order) = if together {
+            (&[2 * width], Order::Heads)
+        } else {
+            (&[width, width], Order::Numbers)
+        };
+        let (in_weight, weights) = builder.add_in_blocks(&parameters.in_weight(), rows)?;
+        let (in_bias, biases) = builder.add_in_blocks(&parameters.in_bias(), rows)?;
         for idle in parameters.out_projection() {
             drop(builder.add(&idle)?);
         }
         Ok(Self {
             in_weight,
             in_bias,
-            apart: device::apart(parameters.size, parameters.heads, builder.device())?,
-            size: size(parameters.size),
+            blocks: weights
+                .zip(biases)
+                .map(|(weights, biases)| weights.into_iter().zip(biases).collect()),
+            apart: device::apart(width, parameters.heads, order, builder.device())?,
+            size: size(width),
             heads: size(parameters.heads),
         })
     }
 
-    /// The rows of the input projection from `first` blocks on, `blocks` of them.
+    /// The rows of the input projection from `first` on, `blocks` times the size of them.
     fn project(&self, input: &Tensor, first: i64, blocks: i64) -> Result<Tensor, TchError> {
         let (first, rows) = (first * self.size, blocks * self.size);
         linear(

@@ -36,7 +36,7 @@ use shared::heads::HeadOptionsError;
 
 use crate::activations::Batch;
 use classifier::Classifier;
-use parameters::Builder;
+use parameters::{Builder, Built};
 
 /// A target that says: no label here.
 pub use shared::tasks::NO_TARGET as NO_LABEL;
@@ -47,6 +47,15 @@ pub struct Losses {
     pub loss: Tensor,
     /// See [`LossAndGradients::gradients`]; of several heads each its own.
     pub gradients: Vec<Option<Tensor>>,
+}
+
+/// The same with gradients as they come.
+pub struct Learned {
+    /// See [`Losses::loss`].
+    pub loss: Tensor,
+    /// Of each parameter the gradients by its rows, from the first on, in pieces; the loss does not depend on rows for which
+    /// there is none.
+    pub gradients: Vec<Vec<Tensor>>,
 }
 
 /// What training needs to know of one batch.
@@ -73,6 +82,8 @@ pub struct Common {
     parameters: Vec<(String, Tensor)>,
     /// Names of the parameters that no output depends on.
     idle: BTreeSet<String>,
+    /// What gradients are taken by, for each parameter: itself, or blocks of its first rows.
+    leaves: Vec<Vec<Tensor>>,
     classifier: Classifier,
 }
 
@@ -174,7 +185,28 @@ pub trait Head: Send {
         targets: &[i64],
         dropout: Option<Dropout>,
     ) -> Result<Losses, HeadError> {
-        step::losses_and_gradients(self, batch, targets, dropout.as_ref())
+        let Learned { loss, gradients } = self.learn(batch, targets, dropout)?;
+        let common = self.common();
+        let rows = common.classifier.heads().len();
+        let whole = gradients.into_iter().zip(&common.parameters);
+        let whole = whole.map(|(pieces, (_, parameter))| step::whole(pieces, parameter, rows));
+        Ok(Losses {
+            loss,
+            gradients: whole.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The same with gradients in pieces: to put them together is an operation on the device for each parameter.
+    ///
+    /// # Errors
+    /// Those of [`Self::loss_and_gradients`].
+    fn learn(
+        &self,
+        batch: &Batch<'_>,
+        targets: &[i64],
+        dropout: Option<Dropout>,
+    ) -> Result<Learned, HeadError> {
+        step::learn(self, batch, targets, dropout.as_ref())
     }
 }
 
@@ -244,12 +276,13 @@ impl Common {
             &mut builder,
             &shared::heads::classifier::Parameters::new(options),
         )?;
-        let (parameters, idle) = builder.finish();
+        let Built { list, idle, leaves } = builder.finish();
         Ok(Self {
             options: options.clone(),
             device,
-            parameters,
+            parameters: list,
             idle,
+            leaves,
             classifier,
         })
     }
