@@ -12,7 +12,7 @@ use ureq::http::{HeaderMap, Response, header};
 
 use super::cache::Repository;
 use super::client::{Client, failed, number, success};
-use super::patience::{Failure, Patience, Retry};
+use super::retry::{Failure, Retry, RetryPolicy};
 use super::{HubError, names};
 
 /// Bytes that have to come for failures before to be forgotten.
@@ -78,11 +78,11 @@ struct Announced<'a> {
 
 impl<'a> Announced<'a> {
     fn ask(client: &Client<'_>, path: &str, name: &'a str) -> Result<Self, HubError> {
-        let mut patience = Patience::new(client.options, client.options.attempts);
+        let mut policy = RetryPolicy::new(client.options, client.options.attempts);
         let headers = loop {
             match client.head(path) {
                 Ok(headers) => break headers,
-                Err(failure) => patience.wait(failure)?,
+                Err(failure) => policy.wait(failure)?,
             }
         };
         Self::from_headers(&headers, name).ok_or_else(|| HubError::Answer {
@@ -254,17 +254,17 @@ impl<'a> Part<'a> {
             terminal.detail(format!("{name}: going on after {} bytes", self.done));
         }
         let mut shown = 0;
-        let mut patience = Patience::new(client.options, client.options.attempts);
+        let mut policy = RetryPolicy::new(client.options, client.options.attempts);
         loop {
             while self.done < size {
                 let before = self.done;
                 let result = self.transfer(client, path, progress.as_ref(), &mut shown);
                 if self.done >= before + SOME_BYTES {
-                    patience.renew();
+                    policy.renew();
                 }
                 match result {
-                    Err(failure) => patience.wait(failure)?,
-                    Ok(()) if self.done < size => patience.wait(self.cut(client))?,
+                    Err(failure) => policy.wait(failure)?,
+                    Ok(()) if self.done < size => policy.wait(self.cut(client))?,
                     Ok(()) => {}
                 }
             }

@@ -75,7 +75,7 @@ pub fn is_path(name: &str) -> bool {
 }
 
 /// Makes sure that a data set's files are in the cache; the requests made are those of
-/// [`super::model::resolve`], once for the set and once for its conversion.
+/// [`super::model::fetch`], once for the set and once for its conversion.
 ///
 /// # Errors
 /// When the set, its configuration or a usual split is not there, or cannot be fetched.

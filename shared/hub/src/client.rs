@@ -9,7 +9,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 use super::error::known_code;
-use super::patience::{Failure, Patience, Retry};
+use super::retry::{Failure, Retry, RetryPolicy};
 use super::{HubError, HubOptions};
 
 /// A chain of redirects is: a renamed repository, the store of large files, perhaps a mirror of that.
@@ -67,11 +67,11 @@ impl<'a> Client<'a> {
 
     /// Reads a whole small answer.
     pub(super) fn read(&self, path: &str, limit: u64, attempts: u32) -> Result<Vec<u8>, HubError> {
-        let mut patience = Patience::new(self.options, attempts);
+        let mut policy = RetryPolicy::new(self.options, attempts);
         loop {
             match self.read_once(path, limit) {
                 Ok(bytes) => return Ok(bytes),
-                Err(failure) => patience.wait(failure)?,
+                Err(failure) => policy.wait(failure)?,
             }
         }
     }

@@ -18,7 +18,7 @@ mod known;
 pub mod model;
 mod names;
 mod options;
-mod patience;
+mod retry;
 
 pub use error::HubError;
 pub use options::{HubOptions, Token};
