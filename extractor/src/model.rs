@@ -74,8 +74,8 @@ impl ModelFiles {
         })
     }
 
-    /// The files of `model`: a folder on disk, or an id on the hub at `revision` (a branch, a tag or a commit; `main` if
-    /// none). The files of an id are in the hub's cache when this returns.
+    /// The files of `model`: a folder on disk, or an id on the hub at `revision` (a branch, a tag
+    /// or a commit; `main` if none). The files of an id are in the hub's cache when this returns.
     ///
     /// # Errors
     /// As [`Self::in_folder`] and [`hub::model::fetch`].

@@ -1,7 +1,7 @@
 //! `extractor plan`: how much an extraction would encode and write and how long it would take, before it does.
 
-use serde_json::{Value, json};
 use hub::model::Need;
+use serde_json::{Value, json};
 use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
 

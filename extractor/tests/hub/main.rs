@@ -18,9 +18,9 @@ mod python;
 mod security;
 mod server;
 
+use extractor::model::{ModelError, ModelFiles};
 use hub::model::Need;
 use hub::{HubError, HubOptions};
-use extractor::model::{ModelError, ModelFiles};
 
 /// All files of a model.
 fn resolve(

@@ -1,5 +1,6 @@
-//! One file from the hub into the cache. Its bytes go to `blobs/<digest>.incomplete`, where a later start goes
-//! on by a range request; the file gets its name when size and digest are those that the hub announced.
+//! One file from the hub into the cache. Its bytes go to `blobs/<digest>.incomplete`, where a later
+//! start goes on by a range request; the file gets its name when size and digest are those that the
+//! hub announced.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -305,7 +306,8 @@ impl<'a> Part<'a> {
             return Ok(());
         }
         if matches!(response.status().as_u16(), 401 | 403 | 404) {
-            // The hub itself let us through a moment ago: an address that ran out, or a store that is not ready.
+            // The hub itself let us through a moment ago: an address that ran out, or a store that
+            // is not ready.
             let reason = format!(
                 "status {} where its bytes should be",
                 response.status().as_u16()

@@ -1,5 +1,5 @@
-//! What can go wrong between a name and its files. No error repeats what the hub sent, beyond names that were
-//! checked, nor the query of an address: signed addresses and tokens stay out of logs.
+//! What can go wrong between a name and its files. No error repeats what the hub sent, beyond names
+//! that were checked, nor the query of an address: signed addresses and tokens stay out of logs.
 
 use std::path::PathBuf;
 use std::time::Duration;

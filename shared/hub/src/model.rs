@@ -1,5 +1,5 @@
-//! From `--model` to files: a folder on disk as it is, or a name on the hub, of which only the files that the
-//! encoder and its tokenizer are made from are fetched, weights last.
+//! From `--model` to files: a folder on disk as it is, or a name on the hub, of which only the
+//! files that the encoder and its tokenizer are made from are fetched, weights last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,8 @@ const VOCABULARIES: [&[&str]; 6] = [
     &["sentencepiece.bpe.model"],
     &["tokenizer.model"],
 ];
-/// Weights that are never fetched: they have to be converted, and some run code when they are opened.
+/// Weights that are never fetched: they have to be converted, and some run code when they are
+/// opened.
 const FOREIGN: [&str; 6] = [
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
@@ -51,7 +52,8 @@ const SMALL: u64 = 256 << 20;
 pub enum Need {
     /// Everything.
     All,
-    /// Configuration and tokenizer: what a plan needs. Weights are told where they are there already.
+    /// Configuration and tokenizer: what a plan needs. Weights are told where they are there
+    /// already.
     Description,
 }
 
@@ -66,14 +68,15 @@ pub struct Snapshot {
     pub is_complete: bool,
 }
 
-/// Brings the model `id` at `revision` (a branch, a tag or a commit; `main` if none) into the hub's cache.
+/// Brings the model `id` at `revision` (a branch, a tag or a commit; `main` if none) into the hub's
+/// cache.
 ///
-/// A commit that is complete in the cache, and everything when [`HubOptions::offline`] is set, takes no
-/// request; another revision takes the one that asks which commit it stands for.
+/// A commit that is complete in the cache, and everything when [`HubOptions::offline`] is set,
+/// takes no request; another revision takes the one that asks which commit it stands for.
 ///
 /// # Errors
-/// When the name is malformed or unknown to the hub, access is missing, the model has no safetensors, or it
-/// cannot be fetched and is not complete in the cache.
+/// When the name is malformed or unknown to the hub, access is missing, the model has no
+/// safetensors, or it cannot be fetched and is not complete in the cache.
 pub fn fetch(
     id: &str,
     revision: Option<&str>,

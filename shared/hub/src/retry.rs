@@ -1,5 +1,5 @@
-//! What fails for a while only is tried again, with growing pauses or the pause that the hub asks for
-//! (`Retry-After`), never for ever: a job must not hang on a hub that is down.
+//! What fails for a while only is tried again, with growing pauses or the pause that the hub asks
+//! for (`Retry-After`), never for ever: a job must not hang on a hub that is down.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,8 @@ impl<'a> RetryPolicy<'a> {
     /// Waits until the next try is due.
     ///
     /// # Errors
-    /// The failure itself when no further try is due, [`HubError::Interrupted`] when a stop is asked for.
+    /// The failure itself when no further try is due, [`HubError::Interrupted`] when a stop is
+    /// asked for.
     pub(super) fn wait(&mut self, failure: Failure) -> Result<(), HubError> {
         self.failed += 1;
         let pause = match failure.retry {
