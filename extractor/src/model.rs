@@ -204,7 +204,7 @@ pub enum ModelError {
     },
     /// The hub.
     #[error(transparent)]
-    Hub(#[from] HubError),
+    Hub(Box<HubError>),
     /// No configuration.
     #[error("{} has no config.json, so it is not a model folder of transformers", folder.display())]
     NoConfig {
@@ -243,6 +243,12 @@ pub enum ModelError {
     /// Another problem with the file system.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+impl From<HubError> for ModelError {
+    fn from(error: HubError) -> Self {
+        Self::Hub(Box::new(error))
+    }
 }
 
 impl ModelError {

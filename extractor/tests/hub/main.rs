@@ -30,7 +30,7 @@ fn resolve(
 ) -> Result<ModelFiles, HubError> {
     match ModelFiles::resolve(model, revision, Need::All, options) {
         Ok(files) => Ok(files),
-        Err(ModelError::Hub(error)) => Err(error),
+        Err(ModelError::Hub(error)) => Err(*error),
         Err(other) => panic!("no error of the hub: {other}"),
     }
 }
