@@ -11,7 +11,6 @@ pub mod export;
 pub mod family;
 pub mod graph;
 pub mod head;
-pub mod hub;
 pub mod job;
 pub mod label;
 pub mod model;

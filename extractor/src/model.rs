@@ -4,11 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
+use hub::model::{Need, is_folder};
+use hub::{HubError, HubOptions};
 use shared::exit::ExitStatus;
 use shared::files::{sha256_bytes, sha256_file};
 
 use crate::checkpoint::{CheckpointError, Index};
 
+const CONFIG: &str = "config.json";
 /// The weights of a model that is one file.
 const SINGLE_FILE: &str = "model.safetensors";
 /// The list of weight files of a model that is several.
@@ -53,7 +56,7 @@ impl ModelFiles {
             });
         }
         let folder = fs_err::canonicalize(folder)?;
-        let config = folder.join("config.json");
+        let config = folder.join(CONFIG);
         if !config.is_file() {
             return Err(ModelError::NoConfig { folder });
         }
@@ -69,6 +72,51 @@ impl ModelFiles {
             config,
             weights,
         })
+    }
+
+    /// The files of `model`: a folder on disk, or an id on the hub at `revision` (a branch, a tag
+    /// or a commit; `main` if none). The files of an id are in the hub's cache when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::in_folder`] and [`hub::model::fetch`].
+    pub fn resolve(
+        model: &str,
+        revision: Option<&str>,
+        need: Need,
+        options: &HubOptions,
+    ) -> Result<Self, ModelError> {
+        if is_folder(model) {
+            return Self::local(model, revision);
+        }
+        let snapshot = hub::model::fetch(model, revision, need, options)?;
+        let mut files = if snapshot.is_complete {
+            Self::in_folder(&snapshot.folder)?
+        } else {
+            Self {
+                id: String::new(),
+                revision: None,
+                config: snapshot.folder.join(CONFIG),
+                folder: snapshot.folder,
+                weights: Vec::new(),
+            }
+        };
+        model.clone_into(&mut files.id);
+        files.revision = Some(snapshot.commit);
+        Ok(files)
+    }
+
+    /// The files of a model that is a folder on disk.
+    ///
+    /// # Errors
+    /// When the folder lacks something, or a revision is asked for.
+    pub fn local(model: &str, revision: Option<&str>) -> Result<Self, ModelError> {
+        let folder = Path::new(model);
+        match revision {
+            Some(_) => Err(ModelError::FolderRevision {
+                folder: folder.to_owned(),
+            }),
+            None => Self::in_folder(folder),
+        }
     }
 
     /// The exported graph, if that is what the weights are.
@@ -148,6 +196,15 @@ pub enum ModelError {
         /// What was given.
         folder: PathBuf,
     },
+    /// A folder has no revisions.
+    #[error("--revision is for models of the hub, {} is a folder on disk", folder.display())]
+    FolderRevision {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The hub.
+    #[error(transparent)]
+    Hub(Box<HubError>),
     /// No configuration.
     #[error("{} has no config.json, so it is not a model folder of transformers", folder.display())]
     NoConfig {
@@ -188,13 +245,20 @@ pub enum ModelError {
     Io(#[from] std::io::Error),
 }
 
+impl From<HubError> for ModelError {
+    fn from(error: HubError) -> Self {
+        Self::Hub(Box::new(error))
+    }
+}
+
 impl ModelError {
-    /// Who has to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Read { .. } | Self::Io(_) => ExitStatus::Machine,
             Self::Index(error) => error.exit_status(),
+            Self::Hub(error) => error.exit_status(),
             _ => ExitStatus::User,
         }
     }

@@ -1,9 +1,9 @@
 //! Sub-words of pre-split words, as `transformers`' fast tokenizers cut them.
 //!
-//! Hidden states only mean something together with the tokens they stand for, so this module gives the
-//! same ids, word ids and offsets as `tokenizer(words, is_split_into_words=True)` does in `transformers`.
-//! Special tokens are kept apart from the sub-words: long sentences are cut into windows later, and each
-//! window gets its own.
+//! Hidden states only mean something together with the tokens they stand for, so this module gives
+//! the same ids, word ids and offsets as `tokenizer(words, is_split_into_words=True)` does in
+//! `transformers`. Special tokens are kept apart from the sub-words: long sentences are cut into
+//! windows later, and each window gets its own.
 
 mod files;
 
@@ -51,7 +51,7 @@ pub enum TokenizerError {
 }
 
 impl TokenizerError {
-    /// Whose it is to mend.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -86,7 +86,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Loads `tokenizer.json`, or builds the tokenizer from the vocabulary files beside `config.json`.
+    /// Loads `tokenizer.json`, or builds the tokenizer from the vocabulary files beside
+    /// `config.json`.
     ///
     /// # Errors
     /// [`TokenizerError`] when no vocabulary is there, or one that cannot be read or understood.
@@ -125,8 +126,8 @@ impl Tokenizer {
 
     /// Cuts the words of a sentence into sub-words.
     ///
-    /// A word may yield none (an empty one, or one of control characters): its index is then missing from
-    /// [`SubWords::word_ids`].
+    /// A word may yield none (an empty one, or one of control characters): its index is then
+    /// missing from [`SubWords::word_ids`].
     ///
     /// # Errors
     /// [`TokenizerError::Encode`] when the tokenizer fails, which the supported ones do not.
@@ -177,7 +178,8 @@ impl Tokenizer {
         &self.digest
     }
 
-    /// The tokenizer as `tokenizer.json`, padding and truncation off, words given a leading space where the model wants it.
+    /// The tokenizer as `tokenizer.json`, padding and truncation off, words given a leading space
+    /// where the model wants it.
     ///
     /// # Errors
     /// When a part of it cannot be written as JSON, which no supported one has.
@@ -197,7 +199,8 @@ impl Tokenizer {
     }
 }
 
-/// What the post-processor puts before and after a sequence, seen from what it does to one sub-word.
+/// What the post-processor puts before and after a sequence, seen from what it does to one
+/// sub-word.
 fn special_tokens(tokenizer: &tokenizers::Tokenizer) -> tokenizers::Result<(Vec<u32>, Vec<u32>)> {
     let probe = tokenizers::Encoding::from_tokens(
         vec![tokenizers::Token::new(0, "a".to_owned(), (0, 1))],

@@ -42,7 +42,7 @@ enum Where {
 }
 
 fn split(store: &Store, name: SplitName, place: Where) -> LabelledSplit<'_> {
-    let split = LabelledSplit::of(store, name, Task::Ner).unwrap();
+    let split = LabelledSplit::open(store, name, Task::Ner).unwrap();
     let placement = match place {
         Where::Store => Placement::Stored,
         Where::Resident | Where::Bare => {

@@ -89,7 +89,6 @@ from!(
     crate::export::ExportError,
     crate::family::FamilyError,
     crate::head::RunError,
-    crate::hub::HubError,
     crate::job::CheckError,
     crate::job::JobError,
     crate::label::LabelError,
@@ -97,6 +96,7 @@ from!(
     crate::plan::PlanError,
     crate::predict::PredictError,
     crate::tokenizer::TokenizerError,
+    hub::HubError,
     shared::datasets::DatasetError,
     shared::native::NativeError,
 );

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cache::{FieldDifference, Io, Manifest, OpenMode, Opened, Store, StoreError, StoreWriter};
+use hub::model::Need;
 use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
 
@@ -13,7 +14,6 @@ use super::options::{ExtractOptions, Shard};
 use super::prepare::Prepared;
 use super::space::check_space;
 use crate::encoder::{Device, Encoder};
-use crate::hub::model::Need;
 use crate::job::{CheckError, Job, Startup, Summary, self_check};
 use crate::plan::Tokens;
 

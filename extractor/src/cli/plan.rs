@@ -1,5 +1,6 @@
 //! `extractor plan`: how much an extraction would encode and write and how long it would take, before it does.
 
+use hub::model::Need;
 use serde_json::{Value, json};
 use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
@@ -8,7 +9,6 @@ use super::error::CliError;
 use super::options::PlanOptions;
 use super::prepare::Prepared;
 use super::space::{needed, too_small};
-use crate::hub::model::Need;
 use crate::job::bytes;
 use crate::plan::Tokens;
 use crate::trial::{self, Trial};

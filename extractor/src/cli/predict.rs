@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
+use hub::HubOptions;
+use hub::model::Need;
 use shared::device::DeviceChoice;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
@@ -12,8 +14,6 @@ use shared::terminal::{Progress, Terminal};
 use super::error::CliError;
 use crate::encoder::{ComputeDtype, EncoderOptions, LayerSelection, runtime};
 use crate::head::{Level, Run};
-use crate::hub::model::Need;
-use crate::hub::{self, HubOptions};
 use crate::model::ModelFiles;
 use crate::predict::{Input, InputFormat, OutputFormat, Sentence, Tagger, Writer};
 
@@ -263,8 +263,8 @@ pub(super) fn encoder(
     let revision = options.revision.as_deref();
     let revision = revision.or(from_hub.filter(|_| model == trained.id));
     if hub::model::is_folder(model) {
-        return Ok(hub::model::folder(model, options.revision.as_deref())?);
+        return Ok(ModelFiles::local(model, options.revision.as_deref())?);
     }
     let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
-    Ok(hub::model::resolve(model, revision, Need::All, &hub)?)
+    Ok(ModelFiles::resolve(model, revision, Need::All, &hub)?)
 }

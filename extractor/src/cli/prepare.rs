@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cache::{ByteLimits, DatasetIdentity, FORMAT_VERSION, Manifest, ModelIdentity};
+use hub::model::Need;
 use shared::datasets::Dataset;
 use shared::signals::StopFlag;
 use shared::terminal::Terminal;
@@ -14,7 +15,6 @@ use super::source;
 use crate::batch::{CPU_TOKENS, GPU_PART_BATCHES, GPU_PART_BYTES};
 use crate::encoder::{Device, Encoder, EncoderOptions, runtime};
 use crate::family::{Config, EncoderSpec};
-use crate::hub::model::Need;
 use crate::model::ModelFiles;
 use crate::plan::{Limits, Tokens};
 use crate::tokenizer::Tokenizer;

@@ -1,10 +1,11 @@
 //! Encoder and head as one graph.
 //!
-//! A row is a sequence: a sentence, or a window of one that is too long for the encoder; heads see a window as they saw
-//! it in training, by itself. Inputs, int64: `input_ids` and `attention_mask`, `[rows, width]`, the padding on the right.
-//! Output: [`LOGITS`], float32, `[rows, width, classes]` (undefined at padding), or `[rows, classes]` where sentences are
-//! classified. What is behind the mean over tokens there is linear, so that the logits of a sentence are the mean of
-//! those of its windows, weighted with their tokens.
+//! A row is a sequence: a sentence, or a window of one that is too long for the encoder; heads see
+//! a window as they saw it in training, by itself. Inputs, int64: `input_ids` and `attention_mask`,
+//! `[rows, width]`, the padding on the right. Output: [`LOGITS`], float32, `[rows, width, classes]`
+//! (undefined at padding), or `[rows, classes]` where sentences are classified. What is behind the
+//! mean over tokens there is linear, so that the logits of a sentence are the mean of those of its
+//! windows, weighted with their tokens.
 
 use ort::editor::{Model, ONNX_DOMAIN};
 use ort::operator::Attribute;
@@ -40,7 +41,8 @@ pub(super) struct Rows {
 /// Builds the graph of an encoder up to the last layer that the head reads, and of the head.
 ///
 /// # Errors
-/// When a tensor of either is missing or has another shape, or ONNX Runtime refuses a part of the graph.
+/// When a tensor of either is missing or has another shape, or ONNX Runtime refuses a part of the
+/// graph.
 pub fn build(
     spec: &EncoderSpec,
     checkpoint: &Checkpoint,
@@ -106,8 +108,9 @@ fn encoder_inputs(nodes: &mut Nodes<'_>, spec: &EncoderSpec) -> Result<(), Graph
     Ok(())
 }
 
-/// [`LENGTHS`] from the attention mask: tokens of each row, then twice where rows begin and the last one ends. Widths are
-/// counted as sums of ones, because a shape would have to be fetched from a GPU first.
+/// [`LENGTHS`] from the attention mask: tokens of each row, then twice where rows begin and the
+/// last one ends. Widths are counted as sums of ones, because a shape would have to be fetched from
+/// a GPU first.
 fn lengths(nodes: &mut Nodes<'_>) -> Result<(), GraphError> {
     let flat = || Ok::<_, GraphError>(vec![Attribute::new("keepdims", 0_i64)?]);
     let lengths = nodes.by("ReduceSum", "tokens.lengths", ATTENTION_MASK, &[1], flat()?)?;

@@ -1,5 +1,5 @@
-//! The graph of encoder and head against the encoder alone, for every family: positions and lengths come from the mask
-//! there, and from the program here.
+//! The graph of encoder and head against the encoder alone, for every family: positions and lengths
+//! come from the mask there, and from the program here.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,8 @@ use crate::model::ModelFiles;
 
 const CLASSES: usize = 3;
 
-/// Rows of different lengths; 1 is the padding token of some families, and stands within a row here.
+/// Rows of different lengths; 1 is the padding token of some families, and stands within a row
+/// here.
 const ROWS: [&[u32]; 3] = [&[0, 7, 9, 2, 13], &[5, 1, 8], &[3]];
 
 fn checkpoint(name: &str) -> PathBuf {

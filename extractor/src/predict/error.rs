@@ -87,7 +87,7 @@ pub struct Mismatch {
 }
 
 impl PredictError {
-    /// Who is to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {

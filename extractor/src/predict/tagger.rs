@@ -53,7 +53,7 @@ pub struct Tagger {
     max_length: usize,
     long: LongPolicy,
     budget: Budget,
-    /// Whether the size of batches is ours to choose.
+    /// Whether the size of batches is chosen here, not by the user.
     chosen: bool,
     target: Target,
     notes: Vec<String>,
@@ -61,14 +61,17 @@ pub struct Tagger {
 
 /// Smallest batch that is tried where memory is short.
 const LEAST_TOKENS: usize = 256;
-/// Share of a GPU's free memory that a batch may take, in per cent: the head needs about as much as the encoder.
+/// Share of a GPU's free memory that a batch may take, in per cent: the head needs about as much as
+/// the encoder.
 const SHARE: u64 = 40;
 
 impl Tagger {
-    /// Builds the graph and hands it to ONNX Runtime. Batches have at most `max_batch_tokens` tokens, or what suits the device.
+    /// Builds the graph and hands it to ONNX Runtime. Batches have at most `max_batch_tokens`
+    /// tokens, or what suits the device.
     ///
     /// # Errors
-    /// When the encoder is not the one that the head was trained with, or one of them cannot be used.
+    /// When the encoder is not the one that the head was trained with, or one of them cannot be
+    /// used.
     pub fn load(
         files: &ModelFiles,
         run: &Run,
@@ -127,7 +130,7 @@ impl Tagger {
     /// The labels of `sentences`, in their order.
     ///
     /// # Errors
-    /// When ONNX Runtime fails, for example for want of memory.
+    /// When ONNX Runtime fails, for example when it is out of memory.
     pub fn label(&mut self, sentences: &[Sentence]) -> Result<Vec<Labels>, PredictError> {
         let rows = sentences
             .par_iter()
@@ -155,7 +158,8 @@ impl Tagger {
         self.chosen && error.is_want_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
     }
 
-    /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens of each begin.
+    /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens
+    /// of each begin.
     fn labels_of(
         &mut self,
         sentences: &[Sentence],
@@ -240,7 +244,8 @@ impl Tagger {
 /// Labels of sentences, while their rows come in any order.
 struct Gathered {
     labels: Vec<Labels>,
-    /// Sums over a sentence's rows of logits times tokens, `[sentences, classes]`, where sentences are classified.
+    /// Sums over a sentence's rows of logits times tokens, `[sentences, classes]`, where sentences
+    /// are classified.
     sums: Vec<f32>,
     /// Tokens of each sentence.
     tokens: Vec<usize>,
@@ -338,8 +343,8 @@ fn identified(files: &ModelFiles, run: &Run) -> Result<Tokenizer, PredictError> 
     Ok(tokenizer)
 }
 
-/// A session of the graph of encoder and head. On a GPU a batch of one token is run: some of its libraries and kernels are looked
-/// for no earlier, and then there is still the CPU to go to.
+/// A session of the graph of encoder and head. On a GPU a batch of one token is run: some of its
+/// libraries and kernels are looked for no earlier, and then there is still the CPU to go to.
 fn session(
     files: &ModelFiles,
     run: &Run,
@@ -401,8 +406,8 @@ fn graph(
     Ok((spec, model))
 }
 
-/// Writes the graph to `file`, as it is built, nothing optimised for this machine; with `external` the weights go to a
-/// file of that name beside it. Gives the tokenizer that belongs to it.
+/// Writes the graph to `file`, as it is built, nothing optimised for this machine; with `external`
+/// the weights go to a file of that name beside it. Gives the tokenizer that belongs to it.
 ///
 /// # Errors
 /// As [`Tagger::load`], or when the file cannot be written.

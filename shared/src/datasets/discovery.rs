@@ -104,8 +104,8 @@ fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, PathBuf>, DatasetError
     Ok(files)
 }
 
-/// The split that a file's name stands for, and whether the name says nothing else: `train.conll` does,
-/// `en_ewt-ud-train.conllu` and `eng.train` say more. None for names that are no data.
+/// The split that a file's name stands for, and whether the name says nothing else: `train.conll`
+/// does, `en_ewt-ud-train.conllu` and `eng.train` say more. None for names that are no data.
 fn split_of(path: &Path) -> Option<(SplitName, bool)> {
     let lower = path.file_name()?.to_str()?.to_lowercase();
     // Hidden files are what editors and archivers leave behind.

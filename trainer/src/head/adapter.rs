@@ -1,5 +1,6 @@
-//! The adapter of Basirat (2024), *Efficient Structured Prediction with Transformer Encoders*, NEJLT 10(1): each
-//! token attends over the layers of its sentence, and a tailor adjusts what it found to the task.
+//! The adapter of Basirat (2024), *Efficient Structured Prediction with Transformer Encoders*,
+//! NEJLT 10(1): each token attends over the layers of its sentence, and a tailor adjusts what it
+//! found to the task.
 
 use shared::heads::adapter::Parameters;
 use tch::{Device, Tensor};

@@ -1,12 +1,14 @@
-//! Heads: small networks that classify tokens or sentences from the stored hidden states of all layers.
+//! Heads: small networks that classify tokens or sentences from the stored hidden states of all
+//! layers.
 //!
-//! Every head works in three steps: it *reads* the layers (a weighted sum with weights of its own for each token, or
-//! some layers as they are), turns what it read into *features*, and *classifies* these. The reading is where
-//! the data is, so it is done by kernels on the stored rows; the rest is libtorch's, autograd included.
+//! Every head works in three steps: it *reads* the layers (a weighted sum with weights of its own
+//! for each token, or some layers as they are), turns what it read into *features*, and
+//! *classifies* these. The reading is where the data is, so it is done by kernels on the stored
+//! rows; the rest is libtorch's, autograd included.
 //!
-//! On a graphics card several heads of one shape can be computed as one ([`build_stack`]): all parameters then have a dimension
-//! `heads` in front, and so have the results. What is written here for one head holds for several of them: places
-//! of dimensions are counted from the end.
+//! On a GPU several heads of one shape can be computed as one ([`build_stack`]): all parameters
+//! then have a dimension `heads` in front, and so have the results. What is written here for one
+//! head holds for several of them: places of dimensions are counted from the end.
 
 mod adapter;
 mod attention;
@@ -62,7 +64,8 @@ pub struct Learned {
 pub struct LossAndGradients {
     /// Mean cross-entropy over the targets that are labels; 0 where none is.
     pub loss: f64,
-    /// The gradient of the loss by each of [`Head::parameters`], in their order; `None` where the loss does not depend on one.
+    /// The gradient of the loss by each of [`Head::parameters`], in their order; `None` where the
+    /// loss does not depend on one.
     pub gradients: Vec<Option<Tensor>>,
 }
 
@@ -115,7 +118,8 @@ pub trait Head: Send {
         false
     }
 
-    /// How much of each layer each token draws on, `[tokens, layers]`; `None` for heads that do not weigh layers.
+    /// How much of each layer each token draws on, `[tokens, layers]`; `None` for heads that do not
+    /// weigh layers.
     ///
     /// # Errors
     /// A batch of another shape, or libtorch failed.
@@ -158,7 +162,8 @@ pub trait Head: Send {
         step::logits(self, batch)
     }
 
-    /// Loss and gradients for targets `[tokens]`, or `[sentences]`, classes or [`NO_LABEL`]. Without `dropout` nothing is dropped.
+    /// Loss and gradients for targets `[tokens]`, or `[sentences]`, classes or [`NO_LABEL`].
+    /// Without `dropout` nothing is dropped.
     ///
     /// # Errors
     /// A batch of another shape, targets that do not fit, or libtorch failed.
@@ -295,7 +300,8 @@ impl Common {
         })
     }
 
-    /// The factors of dropout in so many `places` of a head, for `[.., rows, columns]`; none where nothing is dropped.
+    /// The factors of dropout in so many `places` of a head, for `[.., rows, columns]`; none where
+    /// nothing is dropped.
     fn masks(
         &self,
         values: &Tensor,

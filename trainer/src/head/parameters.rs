@@ -13,7 +13,8 @@ use crate::activations::memory;
 pub(crate) struct Builder {
     seed: u64,
     device: Device,
-    /// Parameters that are there already, those of several heads as one: a dimension `heads` stands in front.
+    /// Parameters that are there already, those of several heads as one: a dimension `heads` stands
+    /// in front.
     given: Option<BTreeMap<String, Tensor>>,
     list: Vec<(String, Tensor)>,
     idle: BTreeSet<String>,
@@ -152,8 +153,9 @@ impl Linear {
     }
 }
 
-/// `[rows, inputs]` to `[rows, outputs]`. With the weights of several heads, `[heads, outputs, inputs]`, each head has an
-/// output of its own, `[heads, rows, outputs]`, and an input of its own or the same as all.
+/// `[rows, inputs]` to `[rows, outputs]`. With the weights of several heads,
+/// `[heads, outputs, inputs]`, each head has an output of its own, `[heads, rows, outputs]`, and an
+/// input of its own or the same as all.
 pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
     let &[heads, _, _] = weight.size().as_slice() else {
         return input.f_linear(weight, Some(bias));
@@ -167,7 +169,8 @@ pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<T
     bias.f_unsqueeze(1)?.f_baddbmm(&input, &weight, 1.0, 1.0)
 }
 
-/// Layer norm over the last dimensions, `shape`, with a scale and a shift of that shape, or of each of several heads.
+/// Layer norm over the last dimensions, `shape`, with a scale and a shift of that shape, or of each
+/// of several heads.
 pub(crate) fn normalised(
     values: &Tensor,
     shape: &[i64],

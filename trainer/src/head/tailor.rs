@@ -1,4 +1,5 @@
-//! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a sentence.
+//! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a
+//! sentence.
 
 use shared::heads::adapter::{self, EPSILON};
 use tch::{TchError, Tensor};
@@ -61,7 +62,8 @@ impl Tailor {
         let hidden = [size(common.options.hidden)];
         let Linear { weight, bias } = &self.norm;
         let normal = normalised(read, &hidden, weight, bias, EPSILON)?;
-        // Dropped numbers are zero and kept ones grow, so that it makes no difference whether ReLU comes before or after.
+        // Dropped numbers are zero and kept ones grow, so that it makes no difference whether ReLU
+        // comes before or after.
         let dense = self.dense.forward(&normal)?.f_relu()?;
         let places = 1 + u64::from(self.mixes_tokens());
         let masks = common.masks(&dense, dropout, places)?;

@@ -2,13 +2,13 @@ use std::path::Path;
 
 use cache::StoreDtype;
 use clap::Parser;
+use hub::model::Need;
 use shared::signals::StopFlag;
 use shared::terminal::Verbosity;
 
 use super::*;
 use crate::cli::options::InputOptions;
 use crate::encoder::ComputeDtype;
-use crate::hub::model::Need;
 
 const GIGABYTE: u64 = 1 << 30;
 

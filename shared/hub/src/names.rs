@@ -1,5 +1,5 @@
-//! Names that come from a command line, from the hub or from an index become parts of paths and of URLs.
-//! They are checked here, once, before they do: nothing may point outside the cache folder.
+//! Names that come from a command line, from the hub or from an index become parts of paths and of
+//! URLs. They are checked here, once, before they do: nothing may point outside the cache folder.
 
 use super::HubError;
 
@@ -53,7 +53,8 @@ pub(super) fn is_commit(revision: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// Relative, no `.` or `..`, no back slash, no control characters, names of a length a file system takes.
+/// Relative, no `.` or `..`, no back slash, no control characters, names of a length a file system
+/// takes.
 fn is_inside(path: &str) -> bool {
     !path.is_empty()
         && path.len() <= 1024
@@ -64,7 +65,8 @@ fn is_inside(path: &str) -> bool {
             .all(|part| !part.is_empty() && part != "." && part != ".." && part.len() <= 255)
 }
 
-/// Percent-encodes all but unreserved characters (RFC 3986, section 2.3), and `/` where `keep_slash`.
+/// Percent-encodes all but unreserved characters (RFC 3986, section 2.3), and `/` where
+/// `keep_slash`.
 pub(super) fn encode(text: &str, keep_slash: bool) -> String {
     use std::fmt::Write as _;
     text.bytes()

@@ -1,5 +1,6 @@
-//! From `--dataset` to sentences: parquet files of the repository itself, or those that the hub converts every
-//! set to on the branch `refs/convert/parquet`, of one configuration, in the splits that go by the usual names.
+//! From `--dataset` to sentences: parquet files of the repository itself, or those that the hub
+//! converts every set to on the branch `refs/convert/parquet`, of one configuration, in the splits
+//! that go by the usual names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,11 +35,12 @@ pub struct DatasetFiles {
     pub classes: Classes,
 }
 
-/// Reads the data set `name`, a repository or one of the short names that are known, in configuration `config`.
-/// What `source` says of task and columns holds; its path does not matter.
+/// Reads the data set `name`, a repository or one of the short names that are known, in
+/// configuration `config`. What `source` says of task and columns holds; its path does not matter.
 ///
 /// # Errors
-/// When the set, its configuration or a usual split is not there, cannot be fetched, or cannot be read.
+/// When the set, its configuration or a usual split is not there, cannot be fetched, or cannot be
+/// read.
 pub fn load(
     name: &str,
     config: Option<&str>,
@@ -75,7 +77,7 @@ pub fn is_path(name: &str) -> bool {
 }
 
 /// Makes sure that a data set's files are in the cache; the requests made are those of
-/// [`super::model::resolve`], once for the set and once for its conversion.
+/// [`super::model::fetch`], once for the set and once for its conversion.
 ///
 /// # Errors
 /// When the set, its configuration or a usual split is not there, or cannot be fetched.
@@ -135,7 +137,7 @@ fn from_hub(
             Err(error) => return Err(error),
         }
     };
-    let chosen = Chosen::of(&listing.files, repository, config)?;
+    let chosen = Chosen::new(&listing.files, repository, config)?;
     let commit = listing.commit.as_str();
     if chosen
         .names()
@@ -186,7 +188,7 @@ fn from_cache(
         };
         let files = repository.known_files(&commit)?;
         if files.iter().any(|file| place(file).is_some()) {
-            let chosen = Chosen::of(&files, repository, config)?;
+            let chosen = Chosen::new(&files, repository, config)?;
             let missing = chosen
                 .names()
                 .find(|name| repository.cached(&commit, name).is_none())
@@ -204,7 +206,7 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn of(
+    fn new(
         files: &[String],
         repository: &Repository,
         wanted: Option<&str>,

@@ -1,14 +1,13 @@
-//! From `--model` to files: a folder on disk as it is, or a name on the hub, of which only the files that the
-//! encoder and its tokenizer are made from are fetched, weights last.
+//! From `--model` to files: a folder on disk as it is, or a name on the hub, of which only the
+//! files that the encoder and its tokenizer are made from are fetched, weights last.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cache::{Kind, Repository};
 use super::client::Client;
 use super::download::{self, Wanted};
 use super::{HubError, HubOptions, Listing, names};
-use crate::model::ModelFiles;
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -35,7 +34,8 @@ const VOCABULARIES: [&[&str]; 6] = [
     &["sentencepiece.bpe.model"],
     &["tokenizer.model"],
 ];
-/// Weights that are never fetched: they have to be converted, and some run code when they are opened.
+/// Weights that are never fetched: they have to be converted, and some run code when they are
+/// opened.
 const FOREIGN: [&str; 6] = [
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
@@ -52,60 +52,46 @@ const SMALL: u64 = 256 << 20;
 pub enum Need {
     /// Everything.
     All,
-    /// Configuration and tokenizer: what a plan needs. Weights are told where they are there already.
+    /// Configuration and tokenizer: what a plan needs. Weights are told where they are there
+    /// already.
     Description,
 }
 
-/// The files of `model`: a folder on disk, or an id on the hub at `revision` (a branch, a tag or a commit;
-/// `main` if none). The files of an id are in the hub's cache when this returns.
+/// A model in the hub's cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The commit.
+    pub commit: String,
+    /// The folder of its files.
+    pub folder: PathBuf,
+    /// Whether the weights are there too; else configuration and tokenizer.
+    pub is_complete: bool,
+}
+
+/// Brings the model `id` at `revision` (a branch, a tag or a commit; `main` if none) into the hub's
+/// cache.
 ///
-/// A commit that is complete in the cache, and everything when [`HubOptions::offline`] is set, takes no
-/// request; another revision takes the one that asks which commit it stands for.
+/// A commit that is complete in the cache, and everything when [`HubOptions::offline`] is set,
+/// takes no request; another revision takes the one that asks which commit it stands for.
 ///
 /// # Errors
-/// When the name is malformed or unknown to the hub, access is missing, the model has no safetensors, or it
-/// cannot be fetched and is not complete in the cache.
-pub fn resolve(
-    model: &str,
+/// When the name is malformed or unknown to the hub, access is missing, the model has no
+/// safetensors, or it cannot be fetched and is not complete in the cache.
+pub fn fetch(
+    id: &str,
     revision: Option<&str>,
     need: Need,
     options: &HubOptions,
-) -> Result<ModelFiles, HubError> {
-    if is_folder(model) {
-        return folder(model, revision);
-    }
+) -> Result<Snapshot, HubError> {
     let revision = revision.unwrap_or("main");
     names::check_revision(revision)?;
-    let repository = Repository::new(Kind::Model, model, options)?;
+    let repository = Repository::new(Kind::Model, id, options)?;
     let commit = bring(&repository, revision, need, options)?;
-    let snapshot = repository.snapshot(&commit);
-    if need == Need::Description && missing_from(&repository, &commit, Need::All).is_some() {
-        return Ok(ModelFiles {
-            id: model.to_owned(),
-            revision: Some(commit),
-            config: snapshot.join(CONFIG),
-            folder: snapshot,
-            weights: Vec::new(),
-        });
-    }
-    let mut files = ModelFiles::in_folder(&snapshot)?;
-    model.clone_into(&mut files.id);
-    files.revision = Some(commit);
-    Ok(files)
-}
-
-/// The files of a model that is a folder on disk.
-///
-/// # Errors
-/// When the folder lacks something, or a revision is asked for.
-pub fn folder(model: &str, revision: Option<&str>) -> Result<ModelFiles, HubError> {
-    let folder = Path::new(model);
-    match revision {
-        Some(_) => Err(HubError::FolderRevision {
-            folder: folder.to_owned(),
-        }),
-        None => Ok(ModelFiles::in_folder(folder)?),
-    }
+    Ok(Snapshot {
+        folder: repository.snapshot(&commit),
+        is_complete: need == Need::All || missing_from(&repository, &commit, Need::All).is_none(),
+        commit,
+    })
 }
 
 /// Whether `model` means a folder on disk, and not a name on the hub.

@@ -1,6 +1,6 @@
-//! Requests to the hub, and the rules that hold for every one: https except to loopback, redirects followed by
-//! hand and few, the token to the hub's own origin (scheme, host and port) and nowhere else, answers read up
-//! to a bound.
+//! Requests to the hub, and the rules that hold for every one: https except to loopback, redirects
+//! followed by hand and few, the token to the hub's own origin (scheme, host and port) and nowhere
+//! else, answers read up to a bound.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 use super::error::known_code;
-use super::patience::{Failure, Patience, Retry};
+use super::retry::{Failure, Retry, RetryPolicy};
 use super::{HubError, HubOptions};
 
-/// A chain of redirects is: a renamed repository, the store of large files, perhaps a mirror of that.
+/// A chain of redirects is: a renamed repository, the store of large files, perhaps a mirror of
+/// that.
 const MOST_REDIRECTS: usize = 8;
 /// How long to wait for a connection, and for the next bytes of a body.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -35,7 +36,7 @@ impl<'a> Client<'a> {
         if endpoint.query().is_some() || options.endpoint.contains('@') {
             return Err(bad());
         }
-        let origin = Origin::of(&endpoint).ok_or_else(bad)?;
+        let origin = Origin::from_uri(&endpoint).ok_or_else(bad)?;
         if !origin.secure && !origin.is_loopback() {
             return Err(HubError::PlainHttp { host: origin.host });
         }
@@ -67,11 +68,11 @@ impl<'a> Client<'a> {
 
     /// Reads a whole small answer.
     pub(super) fn read(&self, path: &str, limit: u64, attempts: u32) -> Result<Vec<u8>, HubError> {
-        let mut patience = Patience::new(self.options, attempts);
+        let mut policy = RetryPolicy::new(self.options, attempts);
         loop {
             match self.read_once(path, limit) {
                 Ok(bytes) => return Ok(bytes),
-                Err(failure) => patience.wait(failure)?,
+                Err(failure) => policy.wait(failure)?,
             }
         }
     }
@@ -100,15 +101,15 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The headers that describe a file, without its bytes. Redirects are followed inside the hub only: the
-    /// answer that sends elsewhere is the one with the digest and the size.
+    /// The headers that describe a file, without its bytes. Redirects are followed inside the hub
+    /// only: the answer that sends elsewhere is the one with the digest and the size.
     pub(super) fn head(&self, path: &str) -> Result<HeaderMap, Failure> {
         let mut uri = self.uri(path)?;
         for _ in 0..MOST_REDIRECTS {
             let response = self.send(&uri, true, None)?;
             if response.status().is_redirection() {
                 let next = self.target(path, &uri, &response)?;
-                if Origin::of(&next).as_ref() == Some(&self.origin)
+                if Origin::from_uri(&next).as_ref() == Some(&self.origin)
                     && !response.headers().contains_key("x-linked-etag")
                 {
                     uri = next;
@@ -121,7 +122,8 @@ impl<'a> Client<'a> {
         Err(lost(path))
     }
 
-    /// Starts to read `path`, from byte `start` on where given. The status is the caller's to look at.
+    /// Starts to read `path`, from byte `start` on where given. The status is the caller's to look
+    /// at.
     pub(super) fn get(&self, path: &str, start: Option<u64>) -> Result<Response<Body>, Failure> {
         let mut uri = self.uri(path)?;
         for _ in 0..MOST_REDIRECTS {
@@ -149,7 +151,7 @@ impl<'a> Client<'a> {
         } else {
             self.agent.get(uri.clone())
         };
-        let origin = Origin::of(uri);
+        let origin = Origin::from_uri(uri);
         if let Some(token) = &self.options.token
             && origin.as_ref() == Some(&self.origin)
         {
@@ -183,7 +185,7 @@ impl<'a> Client<'a> {
             location.to_owned()
         };
         let uri: Uri = absolute.parse().map_err(|_| unusable())?;
-        let origin = Origin::of(&uri).ok_or_else(unusable)?;
+        let origin = Origin::from_uri(&uri).ok_or_else(unusable)?;
         // A hub elsewhere has no business on this machine's loopback.
         let both_here = origin.is_loopback() && self.origin.is_loopback();
         if !(origin.secure || both_here) {
@@ -206,7 +208,7 @@ struct Origin {
 }
 
 impl Origin {
-    fn of(uri: &Uri) -> Option<Self> {
+    fn from_uri(uri: &Uri) -> Option<Self> {
         let secure = match uri.scheme_str()? {
             "https" => true,
             "http" => false,
@@ -330,7 +332,7 @@ mod tests {
     use super::*;
 
     fn origin(uri: &str) -> Origin {
-        Origin::of(&uri.parse().unwrap()).unwrap()
+        Origin::from_uri(&uri.parse().unwrap()).unwrap()
     }
 
     #[test]
@@ -347,7 +349,7 @@ mod tests {
         ] {
             assert_ne!(origin("https://hub.example"), origin(other), "{other}");
         }
-        assert!(Origin::of(&"ftp://hub.example/a".parse().unwrap()).is_none());
+        assert!(Origin::from_uri(&"ftp://hub.example/a".parse().unwrap()).is_none());
     }
 
     #[test]

@@ -129,7 +129,8 @@ impl Repository {
         shared::files::write_atomic(path, commit.as_bytes())
     }
 
-    /// Remembers the names of all files of a commit, so that a later start without the hub knows what is missing.
+    /// Remembers the names of all files of a commit, so that a later start without the hub knows
+    /// what is missing.
     pub(super) fn remember_files(&self, commit: &str, names: &[String]) -> io::Result<()> {
         let path = self.names_file(commit);
         if path.is_file() {
@@ -171,7 +172,8 @@ impl Repository {
         self.folder().join("blobs").join(digest)
     }
 
-    /// Makes `name` of the snapshot the blob `digest`, in one step: another process may be reading it at this moment.
+    /// Makes `name` of the snapshot the blob `digest`, in one step: another process may be reading
+    /// it at this moment.
     pub(super) fn link(&self, commit: &str, name: &str, digest: &str) -> io::Result<PathBuf> {
         let pointer = self.snapshot(commit).join(name);
         let folder = pointer.parent().unwrap_or(&pointer);
@@ -191,8 +193,8 @@ impl Repository {
         Ok(pointer)
     }
 
-    /// Waits until nobody else, Python included, fetches this blob. File systems without locks give none: then
-    /// two writers may spoil each other's part, which the digest finds.
+    /// Waits until nobody else, Python included, fetches this blob. File systems without locks give
+    /// none: then two writers may spoil each other's part, which the digest finds.
     pub(super) fn lock(
         &self,
         digest: &str,

@@ -1,5 +1,5 @@
-//! Data sets that people know by a short name: where they are on the hub now, the configuration that the name
-//! means, and where the columns would leave a doubt, the one that is meant.
+//! Data sets that people know by a short name: where they are on the hub now, the configuration
+//! that the name means, and where the columns would leave a doubt, the one that is meant.
 
 /// A data set by its short name.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,12 +1,14 @@
-//! Models and data sets by their name on the hub, as people type them: `bert-large-cased`, `org/name`.
+//! Models and data sets by their name on the hub, as people type them: `bert-large-cased`,
+//! `org/name`.
 //!
-//! The cache folder is the one of Python's `huggingface_hub` (`models--org--name/{blobs,refs,snapshots}`), so
-//! what Python fetched is used here and the other way round. The client is our own, on the blocking `ureq`:
-//! the crate `hf-hub` (1.0.0) starts a cut download from its beginning, checks no digest and no size, joins
-//! names from the hub's answers to paths as they come, speaks plain http to whoever is named, and brings
-//! tokio, reqwest and the Xet client along. What the hub says is never trusted: names may not leave the cache
-//! folder (`names`), the token goes to the hub's own origin only (`client`), sizes are bounded before
-//! memory is taken, and no file gets its final name before its digest is right (`download`).
+//! The cache folder is the one of Python's `huggingface_hub`
+//! (`models--org--name/{blobs,refs,snapshots}`), so what Python fetched is used here and the other
+//! way round. The client is our own, on the blocking `ureq`: the crate `hf-hub` (1.0.0) starts a
+//! cut download from its beginning, checks no digest and no size, joins names from the hub's
+//! answers to paths as they come, speaks plain http to whoever is named, and brings tokio, reqwest
+//! and the Xet client along. What the hub says is never trusted: names may not leave the cache
+//! folder (`names`), the token goes to the hub's own origin only (`client`), sizes are bounded
+//! before memory is taken, and no file gets its final name before its digest is right (`download`).
 
 mod cache;
 pub mod card;
@@ -18,7 +20,7 @@ mod known;
 pub mod model;
 mod names;
 mod options;
-mod patience;
+mod retry;
 
 pub use error::HubError;
 pub use options::{HubOptions, Token};

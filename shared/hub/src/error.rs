@@ -1,5 +1,5 @@
-//! What can go wrong between a name and its files. No error repeats what the hub sent, beyond names that were
-//! checked, nor the query of an address: signed addresses and tokens stay out of logs.
+//! What can go wrong between a name and its files. No error repeats what the hub sent, beyond names
+//! that were checked, nor the query of an address: signed addresses and tokens stay out of logs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use shared::datasets::DatasetError;
 use shared::exit::ExitStatus;
 
 use super::cache::Repository;
-use crate::model::ModelError;
 
 /// An error of the hub, its cache or its client.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +64,6 @@ pub enum HubError {
     Name {
         /// What the hub or an index said.
         name: String,
-    },
-    /// A folder has no revisions.
-    #[error("--revision is for models of the hub, {} is a folder on disk", folder.display())]
-    FolderRevision {
-        /// The folder.
-        folder: PathBuf,
     },
     /// Not complete in the cache, and no request may be made.
     #[error(
@@ -259,9 +252,6 @@ pub enum HubError {
     /// Stopped by a signal.
     #[error("stopped; what has come stays in the cache, run the same command again")]
     Interrupted,
-    /// The model in the cache or in a folder.
-    #[error(transparent)]
-    Model(#[from] ModelError),
     /// The data files.
     #[error(transparent)]
     Data(#[from] DatasetError),
@@ -271,7 +261,7 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// Who has to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -283,7 +273,6 @@ impl HubError {
             | Self::Digest { .. }
             | Self::NoSpace { .. } => ExitStatus::Machine,
             Self::Status { status, .. } if *status >= 500 => ExitStatus::Machine,
-            Self::Model(error) => error.exit_status(),
             Self::Data(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
             _ => ExitStatus::User,

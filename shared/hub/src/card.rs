@@ -1,5 +1,5 @@
-//! A data set's card: `README.md` begins with YAML between two lines of `---`, whose `dataset_info` names the
-//! classes of columns. It is looked at only where the parquet files themselves name none.
+//! A data set's card: `README.md` begins with YAML between two lines of `---`, whose `dataset_info`
+//! names the classes of columns. It is looked at only where the parquet files themselves name none.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,8 @@ struct Card {
     dataset_info: Infos,
 }
 
-/// One configuration, or several. Not an untagged enum: that would have decided that a class `Y` is a truth value
-/// before anybody asked for its text.
+/// One configuration, or several. Not an untagged enum: that would have decided that a class `Y` is
+/// a truth value before anybody asked for its text.
 #[derive(Debug, Default)]
 struct Infos(Vec<Info>);
 
@@ -111,7 +111,8 @@ struct ClassLabel {
     names: BTreeMap<String, String>,
 }
 
-/// The classes that a card declares for a configuration; a card that is not understood declares none.
+/// The classes that a card declares for a configuration; a card that is not understood declares
+/// none.
 #[must_use]
 pub fn classes(card: &str, config: &str) -> Classes {
     let Some(yaml) = front_matter(card) else {

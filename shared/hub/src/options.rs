@@ -57,7 +57,8 @@ pub struct HubOptions {
     pub offline: bool,
     /// How often a request is tried that fails for a while only.
     pub attempts: u32,
-    /// The pause after the first failed try, doubled after each further one, where the hub names none.
+    /// The pause after the first failed try, doubled after each further one, where the hub names
+    /// none.
     pub pause: Duration,
     /// Where progress goes.
     pub terminal: Terminal,
@@ -105,7 +106,8 @@ impl HubOptions {
             Some(token) => Token::new(&token)?,
             None if is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN") => None,
             None => match folder("HF_TOKEN_PATH").or_else(|| Some(home?.join("token"))) {
-                // No file, or one that another user keeps to himself: ask as nobody, as Python does.
+                // No file, or one that another user keeps to himself: ask as nobody, as Python
+                // does.
                 Some(path) => fs_err::read_to_string(path)
                     .ok()
                     .map_or(Ok(None), |token| Token::new(&token))?,

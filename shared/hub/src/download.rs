@@ -1,5 +1,6 @@
-//! One file from the hub into the cache. Its bytes go to `blobs/<digest>.incomplete`, where a later start goes
-//! on by a range request; the file gets its name when size and digest are those that the hub announced.
+//! One file from the hub into the cache. Its bytes go to `blobs/<digest>.incomplete`, where a later
+//! start goes on by a range request; the file gets its name when size and digest are those that the
+//! hub announced.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use ureq::http::{HeaderMap, Response, header};
 
 use super::cache::Repository;
 use super::client::{Client, failed, number, success};
-use super::patience::{Failure, Patience, Retry};
+use super::retry::{Failure, Retry, RetryPolicy};
 use super::{HubError, names};
 
 /// Bytes that have to come for failures before to be forgotten.
@@ -78,11 +79,11 @@ struct Announced<'a> {
 
 impl<'a> Announced<'a> {
     fn ask(client: &Client<'_>, path: &str, name: &'a str) -> Result<Self, HubError> {
-        let mut patience = Patience::new(client.options, client.options.attempts);
+        let mut policy = RetryPolicy::new(client.options, client.options.attempts);
         let headers = loop {
             match client.head(path) {
                 Ok(headers) => break headers,
-                Err(failure) => patience.wait(failure)?,
+                Err(failure) => policy.wait(failure)?,
             }
         };
         Self::from_headers(&headers, name).ok_or_else(|| HubError::Answer {
@@ -254,17 +255,17 @@ impl<'a> Part<'a> {
             terminal.detail(format!("{name}: going on after {} bytes", self.done));
         }
         let mut shown = 0;
-        let mut patience = Patience::new(client.options, client.options.attempts);
+        let mut policy = RetryPolicy::new(client.options, client.options.attempts);
         loop {
             while self.done < size {
                 let before = self.done;
                 let result = self.transfer(client, path, progress.as_ref(), &mut shown);
                 if self.done >= before + SOME_BYTES {
-                    patience.renew();
+                    policy.renew();
                 }
                 match result {
-                    Err(failure) => patience.wait(failure)?,
-                    Ok(()) if self.done < size => patience.wait(self.cut(client))?,
+                    Err(failure) => policy.wait(failure)?,
+                    Ok(()) if self.done < size => policy.wait(self.cut(client))?,
                     Ok(()) => {}
                 }
             }
@@ -305,7 +306,8 @@ impl<'a> Part<'a> {
             return Ok(());
         }
         if matches!(response.status().as_u16(), 401 | 403 | 404) {
-            // The hub itself let us through a moment ago: an address that ran out, or a store that is not ready.
+            // The hub itself let us through a moment ago: an address that ran out, or a store that
+            // is not ready.
             let reason = format!(
                 "status {} where its bytes should be",
                 response.status().as_u16()

@@ -1,5 +1,5 @@
-//! What fails for a while only is tried again, with growing pauses or the pause that the hub asks for
-//! (`Retry-After`), never for ever: a job must not hang on a hub that is down.
+//! What fails for a while only is tried again, with growing pauses or the pause that the hub asks
+//! for (`Retry-After`), never for ever: a job must not hang on a hub that is down.
 
 use std::time::{Duration, Instant};
 
@@ -42,13 +42,13 @@ impl From<HubError> for Failure {
 
 /// Counts failed tries.
 #[derive(Debug)]
-pub(super) struct Patience<'a> {
+pub(super) struct RetryPolicy<'a> {
     options: &'a HubOptions,
     attempts: u32,
     failed: u32,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> RetryPolicy<'a> {
     pub(super) fn new(options: &'a HubOptions, attempts: u32) -> Self {
         Self {
             options,
@@ -65,7 +65,8 @@ impl<'a> Patience<'a> {
     /// Waits until the next try is due.
     ///
     /// # Errors
-    /// The failure itself when no further try is due, [`HubError::Interrupted`] when a stop is asked for.
+    /// The failure itself when no further try is due, [`HubError::Interrupted`] when a stop is
+    /// asked for.
     pub(super) fn wait(&mut self, failure: Failure) -> Result<(), HubError> {
         self.failed += 1;
         let pause = match failure.retry {
@@ -128,31 +129,31 @@ mod tests {
     #[test]
     fn it_ends() {
         let options = options();
-        let mut patience = Patience::new(&options, 3);
-        assert!(patience.wait(failure(Retry::Soon)).is_ok());
-        assert!(patience.wait(failure(Retry::Soon)).is_ok());
-        patience.renew();
-        assert!(patience.wait(failure(Retry::Soon)).is_ok());
-        assert!(patience.wait(failure(Retry::After(Duration::ZERO))).is_ok());
-        assert!(patience.wait(failure(Retry::Soon)).is_err());
+        let mut policy = RetryPolicy::new(&options, 3);
+        assert!(policy.wait(failure(Retry::Soon)).is_ok());
+        assert!(policy.wait(failure(Retry::Soon)).is_ok());
+        policy.renew();
+        assert!(policy.wait(failure(Retry::Soon)).is_ok());
+        assert!(policy.wait(failure(Retry::After(Duration::ZERO))).is_ok());
+        assert!(policy.wait(failure(Retry::Soon)).is_err());
     }
 
     #[test]
     fn it_does_not_wait_an_hour_nor_against_a_stop() {
         let options = options();
         assert!(
-            Patience::new(&options, 3)
+            RetryPolicy::new(&options, 3)
                 .wait(failure(Retry::Never))
                 .is_err()
         );
         assert!(
-            Patience::new(&options, 3)
+            RetryPolicy::new(&options, 3)
                 .wait(failure(Retry::After(Duration::from_hours(1))))
                 .is_err()
         );
         options.stop.stop();
         let stopped =
-            Patience::new(&options, 3).wait(failure(Retry::After(Duration::from_mins(1))));
+            RetryPolicy::new(&options, 3).wait(failure(Retry::After(Duration::from_mins(1))));
         assert!(matches!(stopped, Err(HubError::Interrupted)));
     }
 }
