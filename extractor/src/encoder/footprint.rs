@@ -120,7 +120,7 @@ mod tests {
     fn no_tensor_of_a_batch_has_more_elements_than_a_gpu_counts() {
         // All layers of a position side by side.
         assert_eq!(LARGE.countable_positions(512), 83886);
-        assert_eq!(((1 << 31) - 1) / (25 * 1024), 83886);
+        assert_eq!(((1_u32 << 31) - 1) / (25 * 1024), 83886);
         let by_the_processor = Footprint {
             rows: None,
             ..LARGE
