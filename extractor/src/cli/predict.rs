@@ -162,6 +162,9 @@ pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitS
     };
     let started = std::time::Instant::now();
     let mut tagger = Tagger::load(&files, &run, &encoder, options.max_batch_tokens)?;
+    for note in tagger.tokenizer_notes() {
+        terminal.status(format!("tokenizer  {note}"));
+    }
     for note in tagger.notes() {
         terminal.warn(note);
     }

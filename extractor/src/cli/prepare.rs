@@ -124,6 +124,9 @@ impl Prepared {
             shape.states,
             shape.hidden
         ));
+        for note in tokenizer.notes() {
+            terminal.status(format!("tokenizer  {note}"));
+        }
         let splits: Vec<String> = dataset
             .splits
             .iter()

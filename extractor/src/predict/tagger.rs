@@ -127,6 +127,12 @@ impl Tagger {
         &self.notes
     }
 
+    /// What of the tokenizer's files was guessed or is not used.
+    #[must_use]
+    pub fn tokenizer_notes(&self) -> &[String] {
+        self.tokenizer.notes()
+    }
+
     /// The labels of `sentences`, in their order.
     ///
     /// # Errors
