@@ -9,7 +9,7 @@ use super::class::{Chosen, Class};
 use super::files::{DEFINITION, Files};
 use super::special::Special;
 use super::{TokenizerError, bert, byte_level, changes, generic, unigram};
-use crate::guard::guarded;
+use shared::guard::guarded;
 
 /// A tokenizer and what is known of it.
 pub(super) struct Built {
