@@ -112,7 +112,7 @@ fn split_of(path: &Path) -> Option<(SplitName, bool)> {
     if lower.starts_with('.') {
         return None;
     }
-    let name = if Format::by_ending(path).is_some() {
+    let name = if Format::by_ending(path).is_some_and(Format::is_text) {
         stem(Path::new(&lower)).to_owned()
     } else {
         lower
@@ -212,6 +212,12 @@ mod tests {
                 (Validation, "en_ewt-ud-dev.conllu")
             ])
         );
+    }
+
+    #[test]
+    fn parquet_is_no_split_of_text() {
+        let error = names(&["train.parquet", "test.parquet"]).unwrap_err();
+        assert!(matches!(error, DatasetError::NoSplits { .. }), "{error}");
     }
 
     #[test]

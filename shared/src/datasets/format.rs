@@ -70,10 +70,15 @@ impl Format {
     pub(super) fn endings() -> String {
         let endings: Vec<String> = ENDINGS
             .iter()
-            .filter(|(_, format)| *format != Self::Parquet)
+            .filter(|(_, format)| format.is_text())
             .map(|(ending, _)| format!(".{ending}"))
             .collect();
         endings.join(" ") + " (also with .gz)"
+    }
+
+    /// Whether files hold lines of text, one file a split.
+    pub(super) fn is_text(self) -> bool {
+        self != Self::Parquet
     }
 
     /// Finds the columns of a text file in this format.
