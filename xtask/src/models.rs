@@ -30,7 +30,7 @@ A setting that changes the result and is not supported is an error that names it
 
 Ids, word ids and character offsets are those of `AutoTokenizer.from_pretrained(FOLDER)` of `transformers` 5 (its fast tokenizers,
 `is_split_into_words=True`) on accents, CJK, emoji, right-to-left text, words of 300 characters, control characters, and empty
-and white-space words, for word pieces, byte-level BPE and unigram models (`extractor/tests/fixtures/toy.py`), and for 152
+and white-space words, for word pieces, byte-level BPE and unigram models (`extractor/tests/fixtures/toy.py`), and for 158
 combinations of tokenizer files (`make_tokenizers.py` beside it, which also makes combinations by chance); where they cannot be,
 the error names the files that contradict one another. What of the files is replaced or not used is said in a line that begins
 with `tokenizer`.

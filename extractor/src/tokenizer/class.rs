@@ -198,7 +198,7 @@ impl Chosen {
             );
             return Err(files.malformed(file, reason));
         }
-        if OTHER_FAST.contains(&base) && by_model.is_some() {
+        if OTHER_FAST.contains(&base) && (by_model.is_some() || model_type.is_none()) {
             let reason = format!(
                 "tokenizer_class {name} rebuilds tokenizer.json in a way that is not known here; Python writes what it \
                  makes of it: PreTrainedTokenizerFast(tokenizer_object=AutoTokenizer.from_pretrained(FOLDER)\

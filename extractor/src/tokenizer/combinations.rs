@@ -14,9 +14,10 @@ fn fixtures() -> PathBuf {
 /// Writes the files of a case to a folder.
 fn write(folder: &Path, files: &Value) {
     for (name, file) in files.as_object().unwrap() {
-        let text = match file.get("from").and_then(Value::as_str) {
-            None => file.to_string(),
-            Some(from) => edited(
+        let text = match (file.get("from").and_then(Value::as_str), file.get("text")) {
+            (None, Some(text)) => text.as_str().unwrap().to_owned(),
+            (None, None) => file.to_string(),
+            (Some(from), _) => edited(
                 &fs_err::read_to_string(fixtures().join(from)).unwrap(),
                 file,
             ),

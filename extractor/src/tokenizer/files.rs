@@ -66,10 +66,34 @@ impl Files {
             files.definition = Some(Value::Object(definition));
         }
         files.config = files.object(CONFIG)?.unwrap_or_default();
+        files.check_versions()?;
         files.special = files.object(SPECIAL_MAP)?.unwrap_or_default();
         files.added = files.object(ADDED)?.unwrap_or_default();
         files.model = files.object(MODEL)?.unwrap_or_default();
         Ok(files)
+    }
+
+    /// Settings that point `transformers` to something else than the files that are read here.
+    fn check_versions(&self) -> Result<(), TokenizerError> {
+        let listed = self
+            .config
+            .get("fast_tokenizer_files")
+            .and_then(Value::as_array);
+        let mut names = listed.into_iter().flatten().filter_map(Value::as_str);
+        if let Some(other) = names.find(|name| *name != DEFINITION && self.has(name)) {
+            let reason = format!(
+                "fast_tokenizer_files names {other}, which versions of transformers may read instead of {DEFINITION}; \
+                 expected {DEFINITION} alone"
+            );
+            return Err(self.malformed(CONFIG, reason));
+        }
+        if let Some(Value::Array(inputs)) = self.config.get("init_inputs")
+            && !inputs.is_empty()
+        {
+            let reason = "init_inputs has arguments without names; expected none".to_owned();
+            return Err(self.malformed(CONFIG, reason));
+        }
+        Ok(())
     }
 
     /// A file's path.
