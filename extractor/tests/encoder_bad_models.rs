@@ -9,7 +9,8 @@
 use std::path::{Path, PathBuf};
 
 use extractor::checkpoint::CheckpointError;
-use extractor::encoder::{ComputeDtype, Encoder, EncoderError, EncoderOptions};
+use extractor::encoder::{Encoder, EncoderError, EncoderOptions};
+use extractor::graph::ComputeDtype;
 use extractor::model::ModelFiles;
 use serde_json::Value;
 use shared::exit::ExitStatus;

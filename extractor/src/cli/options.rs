@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use shared::dataset::{Column, Format, SplitName, Task};
 use shared::device::DeviceChoice;
 
-use crate::encoder::{ComputeDtype, LayerSelection, RowsOn};
+use crate::encoder::{LayerSelection, RowsOn};
+use crate::graph::ComputeDtype;
 
 /// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.
 #[derive(Debug, Args)]

@@ -10,7 +10,8 @@ use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};
 
 use super::error::CliError;
-use crate::encoder::{ComputeDtype, EncoderOptions, LayerSelection, runtime};
+use crate::encoder::{EncoderOptions, LayerSelection, runtime};
+use crate::graph::ComputeDtype;
 use crate::head::{Level, Run};
 use crate::hub::model::Need;
 use crate::hub::{self, HubOptions};

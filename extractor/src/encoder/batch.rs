@@ -11,7 +11,7 @@ use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorElementType
 use rayon::prelude::*;
 
 use super::EncoderError;
-use crate::family::Positions;
+use crate::family::PositionIds;
 
 /// Sequences that are encoded together.
 #[derive(Debug, Clone, Default)]
@@ -153,7 +153,7 @@ pub(super) enum Feeds {
     /// A graph made by [`crate::graph`].
     Built {
         /// How positions are counted.
-        positions: Positions,
+        positions: PositionIds,
         /// Whether attention must be told where rows end.
         lengths: bool,
     },
@@ -162,7 +162,7 @@ pub(super) enum Feeds {
         /// Inputs among `input_ids`, `attention_mask`, `token_type_ids` and `position_ids`.
         inputs: Vec<String>,
         /// How positions are counted.
-        positions: Positions,
+        positions: PositionIds,
     },
 }
 
@@ -180,7 +180,7 @@ impl Feeds {
 
 fn built_inputs(
     batch: &Batch,
-    positions: Positions,
+    positions: PositionIds,
     lengths: bool,
 ) -> Result<Inputs, EncoderError> {
     let mut inputs: Inputs = vec![
@@ -219,7 +219,7 @@ fn lengths_and_offsets(batch: &Batch) -> Result<Vec<i32>, EncoderError> {
 fn exported_inputs(
     batch: &Batch,
     names: &[String],
-    positions: Positions,
+    positions: PositionIds,
 ) -> Result<Inputs, EncoderError> {
     let wide = |values: &[i32]| {
         values
@@ -244,8 +244,8 @@ fn exported_inputs(
 }
 
 /// Rows of the position table, `[rows, width]`; 0 at padding.
-fn position_ids(batch: &Batch, positions: Positions) -> Vec<i32> {
-    filled(batch, |row| positions.of(row))
+fn position_ids(batch: &Batch, positions: PositionIds) -> Vec<i32> {
+    filled(batch, |row| positions.number(row))
 }
 
 /// `[rows, width]` from a function that gives one number a token, padded with zeros.

@@ -2,10 +2,10 @@
 
 use shared::exit::ExitStatus;
 
-use super::{ComputeDtype, LayerSelectionError};
+use super::LayerSelectionError;
 use crate::checkpoint::CheckpointError;
 use crate::family::FamilyError;
-use crate::graph::GraphError;
+use crate::graph::{ComputeDtype, GraphError};
 
 /// Why an encoder could not be loaded or run.
 #[derive(Debug, thiserror::Error)]

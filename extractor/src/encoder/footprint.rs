@@ -2,7 +2,8 @@
 
 use cache::StoreDtype;
 
-use super::{ComputeDtype, Encoder};
+use super::Encoder;
+use crate::graph::ComputeDtype;
 
 /// Bytes of float32.
 const WIDE: u64 = 4;

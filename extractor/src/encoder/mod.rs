@@ -25,7 +25,7 @@ pub use self::error::EncoderError;
 pub use self::footprint::Footprint;
 pub use self::layers::{LayerSelection, LayerSelectionError};
 pub use self::onnx_file::output_name;
-pub use self::options::{ComputeDtype, Device, EncoderOptions, RowsOn};
+pub use self::options::{Device, EncoderOptions, RowsOn};
 pub use self::rows::GraphRows;
 use self::rows::RowMaker;
 use self::runtime::Target;
@@ -79,7 +79,7 @@ impl Encoder {
     fn from_checkpoint(files: &ModelFiles, options: &EncoderOptions) -> Result<Self, EncoderError> {
         let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
         let layers = options.layers.resolve(spec.states())?;
-        Self::of(&spec, layers, options, || {
+        Self::from_spec(&spec, layers, options, || {
             Ok(Checkpoint::open(&files.weights)?)
         })
     }
@@ -96,13 +96,13 @@ impl Encoder {
     ) -> Result<Self, EncoderError> {
         let mut spec = EncoderSpec::from_config(&Config::read(config)?)?;
         spec.layers = spec.layers.min(layers);
-        spec.vocabulary = 1;
+        spec.embedding.vocabulary = 1;
         let states = (0..spec.states()).collect();
-        Self::of(&spec, states, options, || Ok(Checkpoint::blank()))
+        Self::from_spec(&spec, states, options, || Ok(Checkpoint::blank()))
     }
 
     /// The graph of `spec` up to the last of `layers`.
-    fn of(
+    fn from_spec(
         spec: &EncoderSpec,
         layers: Vec<usize>,
         options: &EncoderOptions,
@@ -111,7 +111,7 @@ impl Encoder {
         let (session, target, notes) = runtime::on_device(options, |target, builder| {
             Self::session(spec, &layers, options, &checkpoint, (target, builder))
         })?;
-        Ok(Self::around(
+        Ok(Self::for_session(
             session,
             spec,
             layers,
@@ -120,7 +120,7 @@ impl Encoder {
         ))
     }
 
-    /// The graph, with a processor to run it.
+    /// A session of the graph on `target`.
     fn session(
         spec: &EncoderSpec,
         layers: &[usize],
@@ -139,8 +139,8 @@ impl Encoder {
             })
     }
 
-    /// The encoder that a session of [`Self::session`] is.
-    fn around(
+    /// The encoder around a session that [`Self::session`] made.
+    fn for_session(
         session: Session,
         spec: &EncoderSpec,
         layers: Vec<usize>,
@@ -160,16 +160,16 @@ impl Encoder {
                 .collect(),
             session,
             feeds: Feeds::Built {
-                positions: spec.positions,
-                lengths: !spec.causal,
+                positions: spec.position_ids(),
+                lengths: !spec.attention.causal,
             },
             shape: Shape {
                 family: spec.family.to_owned(),
                 states: spec.states(),
                 hidden: spec.hidden,
-                heads: spec.heads,
-                intermediate: spec.intermediate,
-                vocabulary: spec.vocabulary,
+                heads: spec.attention.heads,
+                intermediate: spec.intermediate(),
+                vocabulary: spec.embedding.vocabulary,
                 max_positions: spec.max_positions(),
             },
             layers,
@@ -250,7 +250,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When the batch does not fit the model or its own dimensions, or when ONNX Runtime fails,
-    /// for example for want of memory.
+    /// for example because memory ran out.
     pub fn encode(&mut self, batch: &Batch) -> Result<HiddenStates<'_>, EncoderError> {
         batch.check(self.shape.vocabulary, self.shape.max_positions)?;
         let mut inputs = self.feeds.inputs(batch)?;
@@ -276,82 +276,4 @@ impl Encoder {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is the failure being reported")]
-
-    use cache::StoreDtype;
-
-    use super::*;
-
-    const SEQUENCES: [&[u32]; 2] = [&[2, 7, 8, 9, 30, 31, 32, 3], &[2, 11, 3]];
-
-    /// In float16 on the CPU, which only a test wants: ONNX Runtime puts casts around what has no kernel there.
-    fn in_half(folder: &Path, rows: RowsOn) -> Encoder {
-        let files = ModelFiles::in_folder(folder).unwrap();
-        let spec = EncoderSpec::from_config(&Config::read(&files.config).unwrap()).unwrap();
-        let layers: Vec<usize> = (0..spec.states()).collect();
-        let options = EncoderOptions {
-            dtype: ComputeDtype::F16,
-            rows,
-            ..EncoderOptions::default()
-        };
-        let cpu = (
-            Target::Cpu,
-            runtime::session_builder(Target::Cpu, 1).unwrap(),
-        );
-        let checkpoint = || Ok(Checkpoint::open(&files.weights)?);
-        let session = Encoder::session(&spec, &layers, &options, checkpoint, cpu).unwrap();
-        let on_cpu = (Target::Cpu, Vec::new());
-        Encoder::around(session, &spec, layers, &options, on_cpu)
-    }
-
-    fn hidden_states(encoder: &mut Encoder) -> Vec<Vec<f32>> {
-        let batch = Batch::padded(&SEQUENCES).unwrap();
-        let (layers, hidden) = (encoder.layers().len(), encoder.hidden());
-        let states = encoder.encode(&batch).unwrap();
-        let tokens = SEQUENCES.iter().enumerate().flat_map(|(row, sequence)| {
-            (0..sequence.len()).map(move |token| (row * batch.width + token) * hidden)
-        });
-        let tokens: Vec<usize> = tokens.collect();
-        let of_layer = |layer| {
-            let values = states.layer(layer);
-            let of_tokens = tokens.iter().flat_map(|&at| &values[at..at + hidden]);
-            of_tokens.copied().collect()
-        };
-        (0..layers).map(of_layer).collect()
-    }
-
-    #[test]
-    fn float16_is_float32_but_for_rounding() {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints");
-        let mut compared = 0;
-        for entry in fs_err::read_dir(fixtures).unwrap() {
-            let folder = entry.unwrap().path();
-            let options = EncoderOptions {
-                device: Device::Cpu,
-                threads: 1,
-                ..EncoderOptions::default()
-            };
-            let files = ModelFiles::in_folder(&folder).unwrap();
-            let exact = hidden_states(&mut Encoder::load(&files, &options).unwrap());
-            let half = hidden_states(&mut in_half(&folder, RowsOn::Host));
-            let mut largest = (0.0_f32, 0.0_f32);
-            for (exact, half) in exact.iter().flatten().zip(half.iter().flatten()) {
-                assert!(half.is_finite(), "{}", folder.display());
-                largest = (
-                    largest.0.max((exact - half).abs()),
-                    largest.1.max(exact.abs()),
-                );
-            }
-            assert!(largest.0 > 0.0, "{} computes in float32", folder.display());
-            assert!(
-                largest.0 < 0.01 * largest.1,
-                "{}: {largest:?}",
-                folder.display()
-            );
-            in_half(&folder, RowsOn::Graph(StoreDtype::F16));
-            compared += 1;
-        }
-        assert!(compared >= 22, "the fixtures are there");
-    }
-}
+mod tests;

@@ -7,8 +7,9 @@ use ort::session::Session;
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use super::batch::Feeds;
-use super::{ComputeDtype, Encoder, EncoderError, EncoderOptions, Shape, runtime};
-use crate::family::{Config, EncoderSpec, Positions};
+use super::{Encoder, EncoderError, EncoderOptions, Shape, runtime};
+use crate::family::{Config, EncoderSpec, PositionIds};
+use crate::graph::ComputeDtype;
 use crate::model::ModelFiles;
 
 /// Part of the error about graphs that lack something.
@@ -61,17 +62,17 @@ pub(super) fn load(
     let (shape, positions) = match EncoderSpec::from_config(&config) {
         Ok(spec) => (
             Shape {
-                heads: spec.heads,
-                intermediate: spec.intermediate,
+                heads: spec.attention.heads,
+                intermediate: spec.intermediate(),
                 ..shape(
                     spec.family,
                     states,
                     hidden,
-                    spec.vocabulary,
+                    spec.embedding.vocabulary,
                     spec.max_positions(),
                 )
             },
-            spec.positions,
+            spec.position_ids(),
         ),
         // What is not supported as a checkpoint may still have been exported.
         Err(_) => (
@@ -82,7 +83,7 @@ pub(super) fn load(
                 config.size(&["vocab_size"])?,
                 config.size(&["max_position_embeddings", "n_positions"])?,
             ),
-            Positions::FromZero,
+            PositionIds::FromZero,
         ),
     };
     Ok(Encoder {

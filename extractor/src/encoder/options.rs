@@ -4,7 +4,8 @@ use std::fmt;
 
 use cache::StoreDtype;
 
-use super::LayerSelection;
+use super::layers::LayerSelection;
+use crate::graph::ComputeDtype;
 
 /// Settings of [`super::Encoder::load`].
 #[derive(Debug, Clone)]
@@ -78,53 +79,5 @@ impl fmt::Display for Device {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
         }
-    }
-}
-
-/// Number format of weights and arithmetic; hidden states come out as float32 from each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ComputeDtype {
-    /// float32.
-    F32,
-    /// float16, on CUDA only.
-    F16,
-    /// bfloat16, on CUDA only: for encoders whose values leave float16's range.
-    Bf16,
-}
-
-impl ComputeDtype {
-    /// Bytes of a number.
-    #[must_use]
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-
-    /// Whether only a GPU computes in it.
-    #[must_use]
-    pub const fn needs_gpu(self) -> bool {
-        !matches!(self, Self::F32)
-    }
-
-    /// As `--dtype` has it.
-    #[must_use]
-    pub const fn option(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
-
-impl fmt::Display for ComputeDtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "float32",
-            Self::F16 => "float16",
-            Self::Bf16 => "bfloat16",
-        })
     }
 }

@@ -328,7 +328,7 @@ fn environment() -> Result<Environment, EncoderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::ComputeDtype;
+    use crate::graph::ComputeDtype;
 
     /// What becomes of an encoder that the GPU does not run, and on which targets it was tried.
     fn without_gpu(options: &EncoderOptions) -> (Result<Vec<String>, EncoderError>, Vec<Target>) {

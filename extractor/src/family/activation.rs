@@ -1,5 +1,4 @@
-//! The non-linearities that configurations name, as `transformers.activations`
-//! defines them.
+//! The non-linearities that configurations name, as `transformers.activations` defines them.
 
 use super::{Config, FamilyError};
 

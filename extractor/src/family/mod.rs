@@ -1,7 +1,6 @@
-//! What encoders differ in. A family is one small file that turns a
-//! `config.json` into an [`EncoderSpec`]: sizes, settings and the names its
-//! checkpoints use. Everything that families share is written once, in
-//! [`crate::graph`], which sees the specification and no family.
+//! What encoders differ in. A family is one small file that turns a `config.json` into an [`EncoderSpec`]: the parts
+//! that the encoder is made of, with their sizes and the names that its checkpoints use. Everything that families share
+//! is written once, in [`crate::graph`], which sees the specification and no family.
 //!
 //! To add a family, write such a file and list it in `FAMILIES`.
 
@@ -11,6 +10,7 @@ mod config;
 mod distilbert;
 mod electra;
 mod gpt2;
+mod position_ids;
 mod roberta;
 mod spec;
 
@@ -18,9 +18,10 @@ use shared::exit::ExitStatus;
 
 pub use self::activation::Activation;
 pub use self::config::Config;
+pub use self::position_ids::PositionIds;
 pub use self::spec::{
-    AttentionNames, AttentionScale, EncoderSpec, LinearLayout, NormPlacement, Positions,
-    TensorNames,
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
 
 /// A kind of encoder.
@@ -126,7 +127,7 @@ pub enum FamilyError {
 }
 
 impl FamilyError {
-    /// Who has to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {

@@ -1,7 +1,7 @@
 //! `RoBERTa` (Liu et al. 2019), XLM-R (Conneau et al. 2020) and `CamemBERT`
 //! (Martin et al. 2020): BERT whose positions begin above the padding token's id.
 
-use super::{Config, EncoderSpec, Family, FamilyError, Positions, bert};
+use super::{Config, EncoderSpec, Family, FamilyError, PositionIds, bert};
 
 const MODEL_TYPES: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
 
@@ -21,6 +21,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         config,
         family,
         &["", "roberta.", "camembert."],
-        Positions::AfterPadding { padding },
+        PositionIds::AfterPadding { padding },
     )
 }

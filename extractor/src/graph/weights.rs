@@ -1,11 +1,19 @@
-//! How a tensor of the graph is put together from tensors of a checkpoint, so
-//! that each weight is copied once, from the file to where it is used.
+//! How a tensor of the graph is put together from tensors of a checkpoint, so that each weight is copied once, from the
+//! file to where it is used.
 
 use ort::memory::Allocator;
 use ort::value::{PrimitiveTensorElementType, Tensor as OrtTensor};
 
-use super::GraphError;
+use super::error::GraphError;
 use crate::checkpoint::{Element, Tensor};
+
+/// The weights of a linear layer.
+pub(super) struct Linear<'checkpoint> {
+    /// `[inputs, outputs]`.
+    pub(super) matrix: Source<'checkpoint>,
+    /// `[outputs]`, if the layer has a bias.
+    pub(super) bias: Option<Source<'checkpoint>>,
+}
 
 /// A recipe for one tensor of the graph.
 pub(super) struct Source<'checkpoint> {
@@ -43,8 +51,8 @@ impl<'checkpoint> Source<'checkpoint> {
         }
     }
 
-    /// Several of one kind, their last dimensions side by side: transposed matrices, or vectors.
-    pub(super) fn beside<const N: usize>(sources: [Self; N]) -> Self {
+    /// Several of one kind with their last dimensions side by side: transposed matrices, or vectors.
+    pub(super) fn side_by_side(sources: Vec<Self>) -> Self {
         let transposed = sources.iter().all(|source| source.transposed);
         Self {
             parts: sources

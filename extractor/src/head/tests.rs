@@ -8,9 +8,9 @@ use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 use super::{ATTENTION_MASK, HeadKind, LOGITS, Level, Parameters, Settings, build};
 use crate::checkpoint::Checkpoint;
-use crate::encoder::{Batch, ComputeDtype, Device, Encoder, EncoderOptions, runtime};
+use crate::encoder::{Batch, Device, Encoder, EncoderOptions, runtime};
 use crate::family::{Config, EncoderSpec};
-use crate::graph::INPUT_IDS;
+use crate::graph::{ComputeDtype, INPUT_IDS};
 use crate::model::ModelFiles;
 
 const CLASSES: usize = 3;

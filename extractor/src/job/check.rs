@@ -12,7 +12,8 @@ use shared::dataset::SplitName;
 use shared::exit::ExitStatus;
 use thiserror::Error;
 
-use crate::encoder::{Batch, ComputeDtype, Encoder, EncoderError};
+use crate::encoder::{Batch, Encoder, EncoderError};
+use crate::graph::ComputeDtype;
 
 /// Why the self-check did not pass.
 #[derive(Debug, Error)]
@@ -214,7 +215,7 @@ fn next(state: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{distance, tolerance};
-    use crate::encoder::ComputeDtype;
+    use crate::graph::ComputeDtype;
     use cache::StoreDtype;
 
     #[test]

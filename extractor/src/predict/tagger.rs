@@ -84,7 +84,7 @@ impl Tagger {
             tokenizer,
             level: run.settings.level,
             classes: run.classes.len(),
-            vocabulary: spec.vocabulary,
+            vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),
             max_length,
             long: run.store.long,
@@ -366,8 +366,8 @@ fn gpu_tokens(
     let footprint = Footprint {
         layers: run.settings.read().map_or(1, |layers| layers.len()),
         hidden: spec.hidden,
-        intermediate: spec.intermediate,
-        heads: spec.heads,
+        intermediate: spec.intermediate(),
+        heads: spec.attention.heads,
         compute: options.dtype,
         rows: None,
     };

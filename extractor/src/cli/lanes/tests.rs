@@ -7,7 +7,7 @@ use shared::terminal::Verbosity;
 
 use super::*;
 use crate::cli::options::InputOptions;
-use crate::encoder::ComputeDtype;
+use crate::graph::ComputeDtype;
 use crate::hub::model::Need;
 
 const GIGABYTE: u64 = 1 << 30;
