@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use crate::encoder::Provider;
+
 /// The sequences that are encoded together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -57,15 +59,18 @@ pub const GPU_PART_BYTES: u64 = 16_000_000_000;
 const GPU_BUCKET: usize = 8;
 
 impl Budget {
-    /// The budget of `tokens` on an execution provider, `cpu` or `cuda`.
+    /// The budget of `tokens` on an execution provider.
     ///
     /// On one CPU core a run of a 6-layer encoder costs 1 ms more than its tokens, which is 3 tokens; more cores
     /// do more tokens in that time. A GPU does hundreds.
     #[must_use]
-    pub fn new(tokens: usize, provider: &str) -> Self {
+    pub fn new(tokens: usize, provider: Provider) -> Self {
         Self {
             tokens,
-            overhead: if provider == "cpu" { 16 } else { 256 },
+            overhead: match provider {
+                Provider::Cpu => 16,
+                Provider::Cuda => 256,
+            },
             bucket: 1,
             longest: usize::MAX,
         }
@@ -145,12 +150,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Batch, Budget, GPU_PART_BYTES, batches};
+    use crate::encoder::Provider;
 
     fn budget(tokens: usize, overhead: usize) -> Budget {
         Budget {
             tokens,
             overhead,
-            ..Budget::new(0, "cpu")
+            ..Budget::new(0, Provider::Cpu)
         }
     }
 
@@ -216,7 +222,7 @@ mod tests {
             )]
             offsets.push(offsets[offsets.len() - 1] + length as u64);
         }
-        let budget = Budget::new(16_384, "cuda").bucketed(512);
+        let budget = Budget::new(16_384, Provider::Cuda).bucketed(512);
         let (mut count, mut positions, mut padding) = (0, 0, 0);
         for first in (0..280_000).step_by(usize::try_from(PART_TOKENS).unwrap()) {
             let begin = offsets.partition_point(|&offset| offset < first);

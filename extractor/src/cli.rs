@@ -8,14 +8,11 @@ mod export;
 mod extract;
 mod inspect;
 mod label;
-mod lanes;
-mod memory;
 mod options;
 mod plan;
 mod predict;
 mod prepare;
 mod source;
-mod space;
 mod verify;
 
 use std::ffi::OsString;
@@ -34,8 +31,8 @@ use self::options::{ExtractOptions, LabelOptions, PlanOptions, StoreOptions, Ver
 #[command(
     name = "extractor",
     version,
-    after_help = "Exit codes: 0 done; 1 yours to mend (options, data, a store of something else); 2 the machine's \
-                  (disk, memory, GPU); 75 stopped by a signal, run the same command again to go on.\n\
+    after_help = "Exit codes: 0 done; 1 an option or the input is wrong (options, data, a store of something else); 2 the \
+                  machine failed (disk, memory, GPU); 75 stopped by a signal, run the same command again to go on.\n\
                   Every option has an environment variable of its name, for example EXTRACTOR_MODEL.\n\
                   The hub and its cache are those of Python's huggingface_hub: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, \
                   HF_TOKEN, HF_HUB_OFFLINE."
@@ -75,7 +72,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
     let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(refused) => {
-            // Help and version are printed as such; a wrong option is the user's to mend.
+            // Help and version are printed as such; anything else is a wrong option.
             let status = if refused.use_stderr() {
                 ExitStatus::User
             } else {

@@ -8,10 +8,10 @@ use std::path::Path;
 use shared::exit::ExitStatus;
 use shared::native;
 use shared::resources;
+use shared::size::format_bytes;
 use shared::terminal::Terminal;
 
 use crate::encoder::runtime;
-use crate::job::bytes;
 
 /// Prints libraries, devices, threads, memory and file system on stdout; fails when ONNX Runtime is not usable.
 #[must_use]
@@ -94,7 +94,7 @@ fn threads() -> String {
 
 fn memory() -> String {
     let known = |bytes_or_none: Option<u64>, none: &str| {
-        bytes_or_none.map_or_else(|| none.to_owned(), bytes)
+        bytes_or_none.map_or_else(|| none.to_owned(), format_bytes)
     };
     let available = known(resources::memory_available(), "unknown");
     format!(
@@ -106,6 +106,6 @@ fn memory() -> String {
 fn file_system(path: &Path) -> String {
     let kind = resources::file_system(path)
         .map_or_else(|error| error.to_string(), |kind| kind.to_string());
-    let free = resources::free_space(path).map_or_else(|error| error.to_string(), bytes);
+    let free = resources::free_space(path).map_or_else(|error| error.to_string(), format_bytes);
     format!("{kind}, {free} free at {}", path.display())
 }

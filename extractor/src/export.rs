@@ -52,11 +52,7 @@ pub fn export(
     if let Some(path) = targets.iter().find(|path| path.exists() && !overwrite) {
         return Err(ExportError::Exists { path: path.clone() });
     }
-    let mut bytes = 0;
-    for path in &files.weights {
-        bytes += fs_err::metadata(path)?.len();
-    }
-    let external = (external || bytes >= LARGE).then_some(data.as_str());
+    let external = (external || files.weight_bytes()? >= LARGE).then_some(data.as_str());
     fs_err::create_dir_all(folder)?;
     // ONNX Runtime writes where it is told: into a folder that is not seen until all is there.
     let making = Making::in_folder(folder, name)?;
@@ -82,7 +78,7 @@ pub fn export(
         fs_err::rename(&made, &data)?;
         written.push(data);
     } else if data.is_file() {
-        // Of an export before this one.
+        // It is left from an export before this one.
         fs_err::remove_file(data)?;
     }
     write_atomic(&targets[1], format!("{description:#}\n").as_bytes())?;
@@ -172,20 +168,24 @@ pub enum ExportError {
     /// The tokenizer cannot be written as JSON.
     #[error(transparent)]
     Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    /// The files of the encoder.
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
     /// The disk.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
 impl ExportError {
-    /// Who is to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Graph(error) => error.exit_status(),
             Self::Tokenizer(error) => error.exit_status(),
+            Self::Model(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
-            _ => ExitStatus::User,
+            Self::NoFile { .. } | Self::Exists { .. } => ExitStatus::User,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The extraction itself: batches through the encoder, rows into the store, both at once.
 //!
-//! A lane is an encoder on a thread of its own, which turns the encoder's float32 output into rows of the store while they are
-//! still warm in the cache (reading them once for that costs no more than a copy would); another thread writes the
-//! rows of one batch while the next one is encoded. Work goes part by part: a part that a signal interrupts is
-//! dropped whole and made again by the next run, so that the bytes of a store do not depend on interruptions.
-//! On a GPU rows are made there, and two lanes take turns, across the borders of parts.
+//! Each encoder has a thread of its own, which turns the encoder's float32 output into rows of the store while they are
+//! still in the CPU's cache (reading them once for that costs no more than a copy would); another thread writes the rows
+//! of one batch while the next one is encoded. Work goes part by part: a part that a signal interrupts is dropped whole
+//! and made again by the next run, so that the bytes of a store do not depend on interruptions. On a GPU rows are made
+//! there, and two encoders take turns, across the borders of parts.
 
 mod check;
 mod convert;
-mod lanes;
+mod pool;
 mod summary;
 mod writing;
 
@@ -23,10 +23,10 @@ use shared::terminal::{Progress, Terminal};
 use thiserror::Error;
 
 pub use check::{CheckError, CheckReport, self_check};
-pub use summary::{Limit, Setup, Startup, State, Summary, Time, bytes};
+pub use summary::{Limit, Setup, Startup, State, Summary, Time};
 
 use self::convert::Converter;
-use self::lanes::{Lanes, Task};
+use self::pool::{EncoderPool, Task};
 use self::writing::{Message, Writing};
 use crate::batch::{Budget, batches};
 use crate::encoder::{Encoder, EncoderError};
@@ -61,7 +61,7 @@ pub enum JobError {
 }
 
 impl JobError {
-    /// Whose it is to mend.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -84,7 +84,7 @@ pub struct Work {
     pub padding: u64,
     /// From the first batch to the last byte.
     pub elapsed: Duration,
-    /// Inside the encoder, on average over the lanes.
+    /// Inside the encoder, on average over the encoders.
     pub encoding: Duration,
     /// Turning hidden states into rows, likewise.
     pub converting: Duration,
@@ -132,11 +132,11 @@ impl Job<'_> {
             .sum();
         let progress = self.terminal.progress("encoding", tokens, "tokens");
         let mut work = Work::default();
-        let lanes = u32::try_from(encoders.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(encoders.len()).unwrap_or(u32::MAX);
         std::thread::scope(|scope| {
             let mut run = Run {
                 job: self,
-                lanes: Lanes::start(scope, encoders),
+                encoders: EncoderPool::start(scope, encoders),
                 store,
                 writing: Writing::start(scope),
                 begun: VecDeque::new(),
@@ -150,8 +150,8 @@ impl Job<'_> {
             encoding
         })?;
         progress.finish();
-        work.encoding /= lanes;
-        work.converting /= lanes;
+        work.encoding /= count;
+        work.converting /= count;
         work.complete = store.complete()?;
         work.elapsed = start.elapsed();
         Ok(work)
@@ -161,7 +161,7 @@ impl Job<'_> {
 /// What has been begun and is still to be told the writing thread, in this order.
 enum Step {
     Begin(Box<PartWriter>),
-    /// The rows of a batch that a lane has.
+    /// The rows of a batch that an encoder has.
     Rows,
     Finish,
     Drop,
@@ -170,7 +170,7 @@ enum Step {
 /// One run over some parts.
 struct Run<'a, 'job, 'scope> {
     job: &'job Job<'job>,
-    lanes: Lanes<'job>,
+    encoders: EncoderPool<'job>,
     store: &'a StoreWriter,
     writing: Writing<'scope>,
     begun: VecDeque<Step>,
@@ -210,12 +210,12 @@ impl<'job> Run<'_, 'job, '_> {
                 self.work.interrupted = true;
                 return self.begin(Step::Drop);
             }
-            while self.lanes.are_busy() {
+            while self.encoders.is_busy() {
                 self.next()?;
             }
             self.go_on()?;
             let rows = self.writing.spare();
-            self.lanes.give(Task {
+            self.encoders.give(Task {
                 converter,
                 batch,
                 rows,
@@ -259,7 +259,7 @@ impl<'job> Run<'_, 'job, '_> {
 
     /// Waits for the next batch and hands its rows over.
     fn rows(&mut self) -> Result<(), JobError> {
-        let encoded = self.lanes.take()?;
+        let encoded = self.encoders.take()?;
         let tokens = encoded.rows.tokens();
         self.statistics.merge(&encoded.statistics);
         let taken = Instant::now();

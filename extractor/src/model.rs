@@ -1,6 +1,5 @@
-//! Which files make up a model. Extraction, planning and the manifest all need
-//! the same answer to "what is in this folder and what identifies it", long
-//! before any weight is read.
+//! Which files make up a model. Extraction, planning and the manifest all need the same answer to "what is in this folder
+//! and what identifies it", long before any weight is read.
 
 use std::path::{Path, PathBuf};
 
@@ -84,6 +83,18 @@ impl ModelFiles {
             }
             _ => None,
         }
+    }
+
+    /// Bytes of all weight files: about what the weights take in memory once more.
+    ///
+    /// # Errors
+    /// When a file is not there.
+    pub fn weight_bytes(&self) -> Result<u64, ModelError> {
+        let mut bytes = 0;
+        for file in &self.weights {
+            bytes += fs_err::metadata(file)?.len();
+        }
+        Ok(bytes)
     }
 
     /// SHA-256 over the digests of the configuration and of every weight file, in order: equal for
@@ -189,13 +200,16 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    /// Who has to mend it.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Read { .. } | Self::Io(_) => ExitStatus::Machine,
             Self::Index(error) => error.exit_status(),
-            _ => ExitStatus::User,
+            Self::NoFolder { .. }
+            | Self::NoConfig { .. }
+            | Self::NoWeights { .. }
+            | Self::ForeignWeights { .. } => ExitStatus::User,
         }
     }
 }

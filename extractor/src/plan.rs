@@ -1,7 +1,7 @@
 //! What an extraction will encode and store, known before any weight is read.
 //!
-//! Tokenising is cheap and encoding is not, so all sub-words, windows, labels and sizes are worked out first:
-//! bad data, a sentence that is too long or a disk that is too small shows up within seconds.
+//! Tokenizing is cheap and encoding is not, so all sub-words, windows, labels and sizes are computed first: bad data, a
+//! sentence that is too long or a disk that is too small shows up within seconds.
 
 use std::collections::HashMap;
 
@@ -85,12 +85,15 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    /// Whose it is to mend.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Tokenizer(error) => error.exit_status(),
-            _ => ExitStatus::User,
+            Self::MaxLength { .. }
+            | Self::TooLong { .. }
+            | Self::UnknownLabel { .. }
+            | Self::TooManySentences { .. } => ExitStatus::User,
         }
     }
 }
@@ -130,9 +133,9 @@ impl Limits {
     }
 }
 
-/// A word that yields no sub-word: the store has no token to carry its label.
+/// A word of which the tokenizer makes no sub-word: the store has no token to carry its label.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct LostWord {
+pub struct UntokenizedWord {
     /// The split.
     pub split: SplitName,
     /// Index of the sentence in its split, from 0.
@@ -165,7 +168,7 @@ pub struct Counts {
     /// Words left out with it.
     pub truncated_words: u64,
     /// Words that yield no sub-word.
-    pub words_without_sub_word: Vec<LostWord>,
+    pub words_without_sub_word: Vec<UntokenizedWord>,
 }
 
 /// A data set as the store will hold it, all but the hidden states.
@@ -292,7 +295,7 @@ impl Layout<'_> {
         sentence: &Sentence,
         sub_words: &SubWords,
     ) -> Result<Vec<std::ops::Range<usize>>, PlanError> {
-        self.note_lost_words(split.name, index, sentence, sub_words);
+        self.note_untokenized_words(split.name, index, sentence, sub_words);
         let special = self.tokenizer.special_tokens();
         let Limits { max_length, long } = self.limits;
         let (tokens, room) = (sub_words.ids.len(), max_length - special);
@@ -328,7 +331,7 @@ impl Layout<'_> {
         }
     }
 
-    fn note_lost_words(
+    fn note_untokenized_words(
         &mut self,
         split: SplitName,
         index: usize,
@@ -342,14 +345,14 @@ impl Layout<'_> {
                 continue;
             }
             let label = (self.task != Task::Sequence).then(|| sentence.labels[word].clone());
-            let lost = LostWord {
+            let untokenized = UntokenizedWord {
                 split,
                 sentence: index,
                 word,
                 text: text.clone(),
                 label,
             };
-            self.counts.words_without_sub_word.push(lost);
+            self.counts.words_without_sub_word.push(untokenized);
         }
     }
 

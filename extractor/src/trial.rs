@@ -8,7 +8,7 @@ use cache::SplitTables;
 use serde::Serialize;
 
 use crate::batch::{self, Budget, CPU_TOKENS, GPU_TOKENS, batches};
-use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions, RowsOn};
+use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions, Provider, RowsOn};
 
 /// Layers of the model that is tried: one would weigh what comes before it too much.
 const LAYERS: usize = 2;
@@ -23,7 +23,7 @@ pub struct Trial {
     /// Tokens a second that the whole encoder would do.
     pub tokens_per_second: f64,
     /// Where it ran.
-    pub provider: String,
+    pub provider: Provider,
     /// Threads of the encoder.
     pub threads: usize,
 }
@@ -51,9 +51,11 @@ pub fn run(
     let mut encoder = Encoder::blank(config, LAYERS.min(layers), &options)?;
     let tried = encoder.layers().len() - 1;
     let budget = match encoder.provider() {
-        "cpu" => Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), "cpu"),
-        gpu => Budget::new(max_batch_tokens.unwrap_or(GPU_TOKENS), gpu)
-            .bucketed(encoder.max_positions()),
+        provider @ Provider::Cpu => Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), provider),
+        provider @ Provider::Cuda => {
+            let tokens = max_batch_tokens.unwrap_or(GPU_TOKENS);
+            Budget::new(tokens, provider).bucketed(encoder.max_positions())
+        }
     };
     let batches = batches(0..table.sentence_of.len(), &table.offsets, budget);
     let (mut tokens, mut time) = (0, Duration::ZERO);
@@ -78,7 +80,7 @@ pub fn run(
     let (tokens, share) = (tokens as f64, tried.max(1) as f64 / layers.max(1) as f64);
     Ok(Some(Trial {
         tokens_per_second: tokens / time.as_secs_f64().max(1e-9) * share,
-        provider: encoder.provider().to_owned(),
+        provider: encoder.provider(),
         threads: options.threads,
     }))
 }

@@ -12,5 +12,6 @@ pub mod labels;
 pub mod native;
 pub mod resources;
 pub mod signals;
+pub mod size;
 pub mod spans;
 pub mod terminal;

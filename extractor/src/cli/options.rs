@@ -7,8 +7,10 @@ use cache::{ByteLimits, Codec, LongPolicy, StoreDtype};
 use clap::{Args, ValueEnum};
 use shared::dataset::{Column, Format, SplitName, Task};
 use shared::device::DeviceChoice;
+use shared::size::parse_bytes;
 
 use crate::encoder::{LayerSelection, RowsOn};
+use crate::extract::{Request, StoreFormat};
 use crate::graph::ComputeDtype;
 
 /// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.
@@ -70,17 +72,32 @@ pub(super) struct InputOptions {
         help_heading = "Store"
     )]
     pub(super) compression: Codec,
-    /// Bytes of an inner chunk, at most: what a Zarr reader decodes for a single token.
-    #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().chunk, env = "EXTRACTOR_CHUNK_BYTES", help_heading = "Store")]
-    pub(super) chunk_bytes: u64,
-    /// Bytes of a file, at most.
-    #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().file, env = "EXTRACTOR_FILE_BYTES", help_heading = "Store")]
-    pub(super) file_bytes: u64,
-    /// Bytes of a part, at most: what a killed run loses of its work. 512000000 on a CPU by default; on a GPU the rows of 32
-    /// full batches, at most 16000000000.
+    /// Largest size of an inner chunk, such as 4MB: what a Zarr reader decodes for a single token.
     #[arg(
         long,
-        value_name = "BYTES",
+        value_name = "SIZE",
+        value_parser = parse_bytes,
+        default_value_t = ByteLimits::default().chunk,
+        env = "EXTRACTOR_CHUNK_BYTES",
+        help_heading = "Store"
+    )]
+    pub(super) chunk_bytes: u64,
+    /// Largest size of a file, such as 64MB or 1GiB.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = parse_bytes,
+        default_value_t = ByteLimits::default().file,
+        env = "EXTRACTOR_FILE_BYTES",
+        help_heading = "Store"
+    )]
+    pub(super) file_bytes: u64,
+    /// Largest size of a part: what a killed run loses of its work. 512MB on a CPU by default; on a GPU the rows of 32
+    /// full batches, at most 16GB.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = parse_bytes,
         env = "EXTRACTOR_PART_BYTES",
         help_heading = "Store"
     )]
@@ -150,6 +167,30 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) threads: Option<usize>,
+}
+
+impl InputOptions {
+    /// The settings of an extraction.
+    pub(super) fn request(&self) -> Request {
+        Request {
+            out: self.out.clone(),
+            layers: self.layers.clone(),
+            compute_dtype: self.dtype,
+            device: self.device.clone(),
+            threads: self.threads,
+            rows: self.rows.on(self.store_dtype),
+            max_length: self.max_length,
+            long: self.long,
+            max_batch_tokens: self.max_batch_tokens,
+            format: StoreFormat {
+                dtype: self.store_dtype,
+                codec: self.compression,
+                chunk_bytes: self.chunk_bytes,
+                file_bytes: self.file_bytes,
+                part_bytes: self.part_bytes,
+            },
+        }
+    }
 }
 
 /// Labelled text: which, and how it is to be read where its files do not tell.
@@ -247,9 +288,9 @@ impl DataOptions {
 /// Where rows are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowsOption {
-    /// On the GPU if the encoder runs there, else by the processor.
+    /// On the GPU if the encoder runs there, else on the CPU.
     Auto,
-    /// By the processor.
+    /// On the CPU.
     Host,
     /// Where the encoder runs.
     Device,

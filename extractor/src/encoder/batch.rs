@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use half::slice::HalfFloatSliceExt as _;
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use ort::session::{SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorElementType};
@@ -294,11 +294,11 @@ impl Layer {
             Some(TensorElementType::Float32) => Self::Given(value.downcast()?),
             Some(TensorElementType::Float16) => {
                 let (_, half) = value.try_extract_tensor::<f16>()?;
-                Self::widened(half, |from, to| from.convert_to_f32_slice(to))
+                Self::widened(half, HalfFloatSliceExt::convert_to_f32_slice)
             }
             Some(TensorElementType::Bfloat16) => {
                 let (_, half) = value.try_extract_tensor::<bf16>()?;
-                Self::widened(half, |from, to| from.convert_to_f32_slice(to))
+                Self::widened(half, HalfFloatSliceExt::convert_to_f32_slice)
             }
             _ => return Ok(None),
         }))

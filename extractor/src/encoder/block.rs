@@ -47,12 +47,12 @@ impl Block {
             MemoryType::Default,
         )?;
         let mut value = ptr::null_mut();
-        // SAFETY: the pointers are to a slice and a vector of the lengths given with them; ONNX Runtime checks that the
-        // bytes are enough for the shape, copies the shape and does not own the bytes.
         #[expect(
             unsafe_code,
             reason = "the binding has no tensor over memory that it does not own"
         )]
+        // SAFETY: the pointers are to a slice and a vector of the lengths given with them; ONNX Runtime checks that the
+        // bytes are enough for the shape, copies the shape and does not own the bytes.
         unsafe {
             let create = ort::api().CreateTensorWithDataAsOrtValue;
             let status = create(

@@ -1,4 +1,4 @@
-//! How much of a GPU's memory a batch takes, so that batches are as large as a card carries and no larger.
+//! How much of a GPU's memory a batch takes, so that batches are as large as a GPU has room for and no larger.
 
 use cache::StoreDtype;
 
@@ -107,12 +107,12 @@ mod tests {
         // heads' scores of 512 positions twice, in float16.
         let expected = 25 * 1024 * (3 * 2 + 2 + 4) + (10 * 1024 + 2 * 4096 + 2 * 16 * 512) * 2;
         assert_eq!(LARGE.position_bytes(512), expected);
-        let by_the_processor = Footprint {
+        let on_the_cpu = Footprint {
             rows: None,
             ..LARGE
         };
         assert_eq!(
-            LARGE.position_bytes(512) - by_the_processor.position_bytes(512),
+            LARGE.position_bytes(512) - on_the_cpu.position_bytes(512),
             25 * 1024 * 10
         );
     }
@@ -121,20 +121,18 @@ mod tests {
     fn no_tensor_of_a_batch_has_more_elements_than_a_gpu_counts() {
         // All layers of a position side by side.
         assert_eq!(LARGE.countable_positions(512), 83886);
-        assert!(83886_u64 * 25 * 1024 < 1 << 31 && 83887_u64 * 25 * 1024 >= 1 << 31);
-        let by_the_processor = Footprint {
+        let elements = |positions: u64| positions * 25 * 1024;
+        assert!((elements(83886)..elements(83887)).contains(&((1 << 31) - 1)));
+        let on_the_cpu = Footprint {
             rows: None,
             ..LARGE
         };
         // The scores of all pairs, then the inner layer of the feed-forward block.
         assert_eq!(
-            by_the_processor.countable_positions(512),
+            on_the_cpu.countable_positions(512),
             (1 << 31) / (16 * 512) - 1
         );
-        assert_eq!(
-            by_the_processor.countable_positions(8),
-            (1 << 31) / 4096 - 1
-        );
+        assert_eq!(on_the_cpu.countable_positions(8), (1 << 31) / 4096 - 1);
     }
 
     #[test]

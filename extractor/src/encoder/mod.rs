@@ -1,6 +1,5 @@
-//! Runs a frozen encoder: token ids in, the hidden states of every selected
-//! layer out. The rest of the crate sees this type alone, so that a graph built
-//! here and one that somebody exported, CPU and GPU, look the same to it.
+//! Runs a frozen encoder: token ids in, the hidden states of every selected layer out. The rest of the crate sees this
+//! type alone, so that a graph built here and one that somebody exported, CPU and GPU, look the same to it.
 
 mod batch;
 mod block;
@@ -11,6 +10,7 @@ mod layers;
 mod onnx_file;
 mod options;
 mod placement;
+mod provider;
 mod rows;
 pub(crate) mod runtime;
 
@@ -26,6 +26,7 @@ pub use self::footprint::Footprint;
 pub use self::layers::{LayerSelection, LayerSelectionError};
 pub use self::onnx_file::output_name;
 pub use self::options::{Device, EncoderOptions, RowsOn};
+pub use self::provider::Provider;
 pub use self::rows::GraphRows;
 use self::rows::RowMaker;
 use self::runtime::Target;
@@ -84,7 +85,7 @@ impl Encoder {
         })
     }
 
-    /// An encoder of the model's shape, but with at most `layers` layers, a vocabulary of one and no weights: to
+    /// An encoder of the model's sizes, but with at most `layers` layers, a vocabulary of one and no weights: to
     /// measure how long a layer takes. Nothing but `config.json` is read.
     ///
     /// # Errors
@@ -210,13 +211,13 @@ impl Encoder {
         self.shape.vocabulary
     }
 
-    /// `cpu` or `cuda`: where the graph runs.
+    /// Where the graph runs.
     #[must_use]
-    pub fn provider(&self) -> &str {
-        self.target.name()
+    pub const fn provider(&self) -> Provider {
+        self.target.provider()
     }
 
-    /// Where the graph runs, with its number: `cpu` or `cuda:0`.
+    /// Where the graph runs, with the number of the GPU: `cpu` or `cuda:0`.
     #[must_use]
     pub fn device(&self) -> String {
         self.target.to_string()

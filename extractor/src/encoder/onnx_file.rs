@@ -1,5 +1,4 @@
-//! An encoder that somebody exported: accepted when every hidden state is an
-//! output, so that nothing has to be guessed.
+//! An encoder that somebody exported: accepted when every hidden state is an output, so that nothing has to be guessed.
 
 use std::path::Path;
 
@@ -11,11 +10,6 @@ use super::{Encoder, EncoderError, EncoderOptions, Shape, runtime};
 use crate::family::{Config, EncoderSpec, PositionIds};
 use crate::graph::ComputeDtype;
 use crate::model::ModelFiles;
-
-/// Part of the error about graphs that lack something.
-pub(super) const HOW_TO_EXPORT: &str = "export it with transformers' output_hidden_states=True, the inputs input_ids and \
-     attention_mask (int64, [rows, width]) and the hidden states as float32 outputs hidden_states.0 (the embeddings), \
-     hidden_states.1, ... ([rows, width, hidden])";
 
 /// Inputs that can be given; others cannot be guessed.
 const INPUTS: [&str; 4] = [
@@ -93,7 +87,7 @@ pub(super) fn load(
         outputs: layers.iter().map(|&layer| output_name(layer)).collect(),
         layers,
         target,
-        // Its outputs are what they are: rows are made of them by the processor.
+        // Its outputs are what they are: rows are made of them on the CPU.
         rows: None,
         profiled: options.profile,
         notes,

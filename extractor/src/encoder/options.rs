@@ -40,10 +40,10 @@ impl Default for EncoderOptions {
 /// Where the store's rows are made of hidden states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowsOn {
-    /// By the processor, as they come out of the encoder in float32.
+    /// On the CPU, from the encoder's float32 outputs.
     Host,
-    /// In this number format on the GPU if the encoder runs there, else by the processor, which is faster at it than a
-    /// graph on the same processor.
+    /// In this number format on the GPU if the encoder runs there, else on the CPU outside the graph, which is faster
+    /// than a graph on the CPU.
     Gpu(StoreDtype),
     /// In this number format as part of the graph, wherever it runs.
     Graph(StoreDtype),

@@ -1,5 +1,5 @@
-//! Which nodes of a graph ran on the processor, from ONNX Runtime's profile of a run: a node that a GPU has no kernel for
-//! costs two copies and a wait, and nothing else tells of it.
+//! Which nodes of a graph ran on the CPU, from ONNX Runtime's profile of a run: a node that a GPU has no kernel for costs
+//! two copies and a wait, and nothing else tells of it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{Encoder, EncoderError};
 
-/// The processor's name in a profile.
+/// The name of the CPU's execution provider in a profile.
 const CPU: &str = "CPUExecutionProvider";
 /// What the event of a node's computation is called, after the node's name.
 const COMPUTED: &str = "_kernel_time";
@@ -32,7 +32,7 @@ struct Arguments {
     provider: String,
 }
 
-/// The nodes that ran on the processor, each once, in the order in which they ran: `Operator (name)`.
+/// The nodes that ran on the CPU, each once, in the order in which they ran: `Operator (name)`.
 fn nodes_on_cpu(profile: &[u8]) -> serde_json::Result<Vec<String>> {
     let mut nodes = Vec::new();
     for event in serde_json::from_slice::<Vec<Event>>(profile)? {
@@ -58,7 +58,7 @@ pub(super) fn profile_path() -> PathBuf {
 }
 
 impl Encoder {
-    /// Ends profiling and tells which nodes the runs so far had on the processor, as `Operator (name)`. None if nothing
+    /// Ends profiling and tells which nodes the runs so far had on the CPU, as `Operator (name)`. None if nothing
     /// was profiled, or if this has been asked before.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ mod tests {
     use super::nodes_on_cpu;
 
     #[test]
-    fn only_computations_on_the_processor_count() {
+    fn only_computations_on_the_cpu_count() {
         let profile = r#"[
 {"cat" : "Session","pid" :1,"tid" :1,"dur" :9,"ts" :1,"ph" : "X","name" :"model_loading_array","args" : {}},
 {"cat" : "Node","pid" :1,"tid" :1,"dur" :0,"ts" :2,"ph" : "X","name" :"one_fence_before","args" : {"op_name" : "Gather"}},

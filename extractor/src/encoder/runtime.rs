@@ -1,5 +1,4 @@
-//! ONNX Runtime itself: found and loaded when the first encoder is, quiet, and
-//! told which processor to use.
+//! ONNX Runtime itself: found and loaded when the first encoder is, quiet, and told which device to use.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,10 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use shared::device::DeviceChoice;
 
 use super::cuda::Cuda;
-use super::{Device, EncoderError, EncoderOptions, placement};
+use super::error::EncoderError;
+use super::options::{Device, EncoderOptions};
+use super::placement;
+use super::provider::Provider;
 
 /// The library with ONNX Runtime's CUDA kernels; it lies beside `libonnxruntime.so`.
 pub(crate) const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
@@ -30,11 +32,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// The provider: `cpu` or `cuda`.
-    pub(crate) const fn name(self) -> &'static str {
+    /// The execution provider.
+    pub(crate) const fn provider(self) -> Provider {
         match self {
-            Self::Cpu => "cpu",
-            Self::Cuda(_) => "cuda",
+            Self::Cpu => Provider::Cpu,
+            Self::Cuda(_) => Provider::Cuda,
         }
     }
 }
@@ -296,7 +298,7 @@ fn configure(
                 | AttentionBackend::EFFICIENT_ATTENTION
                 | AttentionBackend::MATH,
         )
-        // The largest batch comes first, so that what the arena takes then is what it needs; twice that would be no use.
+        // The largest batch comes first, so what the arena takes then is all it needs.
         .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
         .build()
         .error_on_failure();

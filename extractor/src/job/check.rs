@@ -47,7 +47,7 @@ pub enum CheckError {
 }
 
 impl CheckError {
-    /// Whose it is to mend.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {

@@ -13,7 +13,7 @@ use super::{Mismatch, Portion, PredictError, Sentence};
 use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::runtime::Target;
-use crate::encoder::{Batch, EncoderError, EncoderOptions, Footprint, runtime};
+use crate::encoder::{Batch, EncoderError, EncoderOptions, Footprint, Provider, runtime};
 use crate::family::{Config, EncoderSpec};
 use crate::graph::INPUT_IDS;
 use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run};
@@ -88,7 +88,7 @@ impl Tagger {
             max_positions: spec.max_positions(),
             max_length,
             long: run.store.long,
-            budget: Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), target.name()),
+            budget: Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), target.provider()),
             chosen: max_batch_tokens.is_none(),
             target,
             notes,
@@ -96,15 +96,15 @@ impl Tagger {
         if let Target::Cuda(number) = target {
             let tokens = max_batch_tokens
                 .map_or_else(|| gpu_tokens(&spec, run, options, number, max_length), Ok)?;
-            tagger.budget = Budget::new(tokens, target.name()).bucketed(spec.max_positions());
+            tagger.budget = Budget::new(tokens, target.provider()).bucketed(spec.max_positions());
         }
         Ok(tagger)
     }
 
-    /// `cpu` or `cuda`.
+    /// Where the graph runs.
     #[must_use]
-    pub const fn provider(&self) -> &str {
-        self.target.name()
+    pub const fn provider(&self) -> Provider {
+        self.target.provider()
     }
 
     /// How much text to label at a time.
@@ -125,7 +125,7 @@ impl Tagger {
     /// The labels of `sentences`, in their order.
     ///
     /// # Errors
-    /// When ONNX Runtime fails, for example for want of memory.
+    /// When ONNX Runtime fails, for example because memory ran out.
     pub fn label(&mut self, sentences: &[Sentence]) -> Result<Vec<Labels>, PredictError> {
         let rows = sentences
             .par_iter()
@@ -150,7 +150,7 @@ impl Tagger {
         let PredictError::Encoder(error) = error else {
             return false;
         };
-        self.chosen && error.is_want_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
+        self.chosen && error.is_out_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
     }
 
     /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens of each begin.
