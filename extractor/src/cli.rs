@@ -1,7 +1,7 @@
 //! The command line: what was typed, turned into what the library does, and errors into exit codes.
 //!
-//! Bare `extractor --model ... --out ...` extracts; sub-commands are for the rest. Results that a program would
-//! read go to stdout, everything else to stderr.
+//! Bare `extractor --model ... --out ...` extracts; sub-commands are for the rest. Results that a
+//! program would read go to stdout, everything else to stderr.
 
 mod error;
 mod export;
@@ -26,7 +26,8 @@ use shared::terminal::{Terminal, TerminalOptions};
 use self::error::CliError;
 use self::options::{ExtractOptions, LabelOptions, PlanOptions, StoreOptions, VerifyOptions};
 
-/// Runs a frozen transformer encoder over a labelled text data set once and keeps every layer's hidden states.
+/// Runs a frozen transformer encoder over a labelled text data set once and keeps every layer's
+/// hidden states.
 #[derive(Debug, Parser)]
 #[command(
     name = "extractor",
@@ -50,7 +51,8 @@ struct Cli {
 enum Command {
     /// Encode a data set into a store (what happens without a sub-command).
     Run(Box<ExtractOptions>),
-    /// Tell tokens, bytes, files, free space and time; no weights are loaded and nothing is written.
+    /// Tell tokens, bytes, files, free space and time; no weights are loaded and nothing is
+    /// written.
     Plan(Box<PlanOptions>),
     /// Tell what is in a store.
     Inspect(StoreOptions),

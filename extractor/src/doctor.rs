@@ -1,7 +1,8 @@
 //! What the extractor finds on this machine and what it would do with it.
 //!
-//! Half of all trouble on a cluster is a library of another version, a GPU that the job did not get, or a job
-//! that has less memory than its node. This prints all of it in one go, for people to read and to mail.
+//! Half of all trouble on a cluster is a library of another version, a GPU that the job did not
+//! get, or a job that has less memory than its node. This prints all of it in one go, for people to
+//! read and to mail.
 
 use std::path::Path;
 
@@ -13,7 +14,8 @@ use shared::terminal::Terminal;
 
 use crate::encoder::runtime;
 
-/// Prints libraries, devices, threads, memory and file system on stdout; fails when ONNX Runtime is not usable.
+/// Prints libraries, devices, threads, memory and file system on stdout; fails when ONNX Runtime is
+/// not usable.
 #[must_use]
 pub fn run(out: Option<&Path>, terminal: &Terminal) -> ExitStatus {
     let line = |what: &str, text: String| terminal.result(format!("{what:<14} {text}"));

@@ -1,9 +1,9 @@
-//! Which files make up a model. Extraction, planning and the manifest all need the same answer to "what is in this folder
-//! and what identifies it", long before any weight is read.
+//! Which files make up a model. Extraction, planning and the manifest all need the same answer to
+//! "what is in this folder and what identifies it", long before any weight is read.
 
 use std::path::{Path, PathBuf};
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::{sha256_bytes, sha256_file};
 
 use crate::checkpoint::{CheckpointError, Index};
@@ -199,10 +199,8 @@ pub enum ModelError {
     Io(#[from] std::io::Error),
 }
 
-impl ModelError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for ModelError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Read { .. } | Self::Io(_) => ExitStatus::Machine,
             Self::Index(error) => error.exit_status(),

@@ -1,27 +1,30 @@
 //! What an extraction will encode and store, known before any weight is read.
 //!
-//! Tokenizing is cheap and encoding is not, so all sub-words, windows, labels and sizes are computed first: bad data, a
-//! sentence that is too long or a disk that is too small shows up within seconds.
+//! Tokenizing is cheap and encoding is not, so all sub-words, windows, labels and sizes are
+//! computed first: bad data, a sentence that is too long or a disk that is too small shows up
+//! within seconds.
 
 use std::collections::HashMap;
 
 use cache::{LabelLevel, Labels, LongPolicy, SplitSize, SplitTables};
 use rayon::prelude::*;
 use shared::dataset::{Dataset, Sentence, Split, SplitName, Task};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use thiserror::Error;
 
 use crate::tokenizer::{SubWords, Tokenizer, TokenizerError};
 use crate::window::windows;
 
-/// The label of a token that no class is asked for: special tokens and all but the first sub-word of a word.
+/// The label of a token that no class is asked for: special tokens and all but the first sub-word
+/// of a word.
 pub const NO_CLASS: i32 = -100;
 
 /// Why a data set cannot be laid out for an encoder.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// A longer sequence was asked for than the encoder has positions for, or one that holds no sub-word.
+    /// A longer sequence was asked for than the encoder has positions for, or one that holds no
+    /// sub-word.
     #[error(
         "--max-length {wanted} is out of range: sequences of this model have {least} to {most} tokens, \
          {special} of them special"
@@ -84,10 +87,8 @@ pub enum PlanError {
     Tokenizer(#[from] TokenizerError),
 }
 
-impl PlanError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for PlanError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Tokenizer(error) => error.exit_status(),
             Self::MaxLength { .. }
@@ -108,10 +109,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits within what the encoder and its tokenizer allow; without a wish, as long as the encoder has positions for.
+    /// Limits within what the encoder and its tokenizer allow; without a wish, as long as the
+    /// encoder has positions for.
     ///
     /// # Errors
-    /// [`PlanError::MaxLength`] when the wish is longer than that, or leaves no room beside the special tokens.
+    /// [`PlanError::MaxLength`] when the wish is longer than that, or leaves no room beside the
+    /// special tokens.
     pub fn new(
         wanted: Option<usize>,
         long: LongPolicy,
@@ -182,7 +185,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Cuts every sentence of `dataset` into sub-words and windows and gives first sub-words their class.
+    /// Cuts every sentence of `dataset` into sub-words and windows and gives first sub-words their
+    /// class.
     ///
     /// # Errors
     /// [`PlanError`], naming file, line and sentence.

@@ -1,5 +1,6 @@
-//! How long an extraction will take, from a few seconds of a model of the same shape. Time depends on sizes and not on
-//! numbers, and all layers of an encoder are alike: so two layers without weights tell it, before a weight is fetched.
+//! How long an extraction will take, from a few seconds of a model of the same shape. Time depends
+//! on sizes and not on numbers, and all layers of an encoder are alike: so two layers without
+//! weights tell it, before a weight is fetched.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,8 +29,9 @@ pub struct Trial {
     pub threads: usize,
 }
 
-/// Encodes some batches of the largest of `tables`, of at most so many tokens, with a model of the shape that `config` states
-/// and two layers, and scales that up to the first `layers` layers. None where there is nothing to encode.
+/// Encodes some batches of the largest of `tables`, of at most so many tokens, with a model of the
+/// shape that `config` states and two layers, and scales that up to the first `layers` layers. None
+/// where there is nothing to encode.
 ///
 /// # Errors
 /// When the configuration cannot be used, or when ONNX Runtime or the device is not available.
@@ -85,7 +87,8 @@ pub fn run(
     }))
 }
 
-/// Indices below `count` in an order whose every beginning is spread over all of them: steps of the golden section.
+/// Indices below `count` in an order whose every beginning is spread over all of them: steps of the
+/// golden section.
 fn spread(count: usize) -> impl Iterator<Item = usize> {
     let step = (count * 618 / 1000).max(1);
     let step = (step..=count)

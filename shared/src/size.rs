@@ -23,8 +23,8 @@ pub struct SizeError {
     pub text: String,
 }
 
-/// Reads a number of bytes: `512000000`, `64MB`, `1.5 GiB`. Upper and lower case are the same; a unit may be without
-/// its B.
+/// Reads a number of bytes: `512000000`, `64MB`, `1.5 GiB`. Upper and lower case are the same; a
+/// unit may be without its B.
 ///
 /// # Errors
 /// When it is no number of bytes, or more than 64 bits hold.

@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::path::Path;
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 
 use crate::extract::ExtractError;
 
-/// Why a command failed, in words, with hints and the exit status; every error of the crates below becomes one.
+/// Why a command failed, in words, with hints and the exit status; every error of the crates below
+/// becomes one.
 #[derive(Debug)]
 pub(super) struct CliError {
     pub(super) message: String,
@@ -95,6 +96,6 @@ impl From<ExtractError> for CliError {
 
 impl From<std::io::Error> for CliError {
     fn from(error: std::io::Error) -> Self {
-        Self::from_error(&error, ExitStatus::of_io(&error))
+        Self::from_error(&error, error.exit_status())
     }
 }

@@ -87,7 +87,8 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     Ok(conclude(&work, shard, terminal))
 }
 
-/// What turned out of the manifest. A store that was begun keeps the size of its parts unless another was asked for.
+/// What turned out of the manifest. A store that was begun keeps the size of its parts unless
+/// another was asked for.
 fn computed(
     extraction: &Extraction,
     encoders: &Encoders,
@@ -104,7 +105,8 @@ fn computed(
     Computed::new(tokens, provider, batch_tokens, part_files)
 }
 
-/// Whether the store is there already, whole and of the same identity; an error if it is of another.
+/// Whether the store is there already, whole and of the same identity; an error if it is of
+/// another.
 fn is_finished(
     path: &Path,
     identity: &Identity,
@@ -183,7 +185,8 @@ fn parts_of(writer: &StoreWriter, shard: Shard, terminal: &Terminal) -> Vec<cach
     own.filter(|part| !writer.is_done(part)).collect()
 }
 
-/// Compares some sequences with the store; a store that fails is moved out of the way, so that nobody trains on it.
+/// Compares some sequences with the store; a store that fails is moved out of the way, so that
+/// nobody trains on it.
 fn check(
     path: &Path,
     extraction: &Extraction,

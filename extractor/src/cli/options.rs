@@ -13,11 +13,12 @@ use crate::encoder::{LayerSelection, RowsOn};
 use crate::extract::{Request, StoreFormat};
 use crate::graph::ComputeDtype;
 
-/// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.
+/// What is encoded, with which encoder, and where it goes. Everything here decides what the store
+/// holds.
 #[derive(Debug, Args)]
 pub(super) struct InputOptions {
-    /// The encoder: a name on the hub, such as bert-large-cased, or a folder with config.json, model.safetensors and
-    /// the tokenizer's files.
+    /// The encoder: a name on the hub, such as bert-large-cased, or a folder with config.json,
+    /// model.safetensors and the tokenizer's files.
     #[arg(
         long,
         value_name = "ID|DIR",
@@ -62,8 +63,8 @@ pub(super) struct InputOptions {
         help_heading = "Store"
     )]
     pub(super) store_dtype: StoreDtype,
-    /// Compression. Without it the trainer reads the files in place; with it whole chunks are decoded, so that a store
-    /// that does not fit into memory is trained on far more slowly.
+    /// Compression. Without it the trainer reads the files in place; with it whole chunks are
+    /// decoded, so that a store that does not fit into memory is trained on far more slowly.
     #[arg(
         long,
         value_enum,
@@ -92,8 +93,8 @@ pub(super) struct InputOptions {
         help_heading = "Store"
     )]
     pub(super) file_bytes: u64,
-    /// Largest size of a part: what a killed run loses of its work. 512MB on a CPU by default; on a GPU the rows of 32
-    /// full batches, at most 16GB.
+    /// Largest size of a part: what a killed run loses of its work. 512MB on a CPU by default; on a
+    /// GPU the rows of 32 full batches, at most 16GB.
     #[arg(
         long,
         value_name = "SIZE",
@@ -106,7 +107,8 @@ pub(super) struct InputOptions {
     #[arg(long, env = "EXTRACTOR_OVERWRITE", help_heading = "Store")]
     pub(super) overwrite: bool,
 
-    /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for by default.
+    /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for
+    /// by default.
     #[arg(
         long,
         value_name = "N",
@@ -114,7 +116,8 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) max_length: Option<usize>,
-    /// What happens to longer sentences: split cuts them into windows between words, truncate leaves the rest out.
+    /// What happens to longer sentences: split cuts them into windows between words, truncate
+    /// leaves the rest out.
     #[arg(
         long,
         value_enum,
@@ -132,7 +135,8 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) dtype: ComputeDtype,
-    /// auto, cpu, cuda, cuda:N, or several GPUs as cuda:N,M or cuda:all; cuda never falls back to the CPU.
+    /// auto, cpu, cuda, cuda:N, or several GPUs as cuda:N,M or cuda:all; cuda never falls back to
+    /// the CPU.
     #[arg(
         long,
         default_value = "auto",
@@ -140,7 +144,8 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) device: DeviceChoice,
-    /// Most tokens of a batch, padding included: 2048 on a CPU by default, on a GPU what its free memory holds, up to
+    /// Most tokens of a batch, padding included: 2048 on a CPU by default, on a GPU what its free
+    /// memory holds, up to
     /// 16384. Rounding depends on it, so a store is finished with the number it was begun with.
     #[arg(
         long,
@@ -149,8 +154,8 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) max_batch_tokens: Option<usize>,
-    /// Where hidden states become rows of the store: auto is on the GPU if the encoder runs there. No difference to
-    /// what is stored.
+    /// Where hidden states become rows of the store: auto is on the GPU if the encoder runs there.
+    /// No difference to what is stored.
     #[arg(
         long,
         value_enum,
@@ -196,8 +201,8 @@ impl InputOptions {
 /// Labelled text: which, and how it is to be read where its files do not tell.
 #[derive(Debug, Args)]
 pub(super) struct DataOptions {
-    /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and test files, or
-    /// one file.
+    /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and
+    /// test files, or one file.
     #[arg(
         long,
         value_name = "ID|DIR|FILE",
@@ -213,7 +218,8 @@ pub(super) struct DataOptions {
         help_heading = "Data set"
     )]
     pub(super) dataset_config: Option<String>,
-    /// File of the train split; files that are named so make up the data set, which --dataset then only names.
+    /// File of the train split; files that are named so make up the data set, which --dataset then
+    /// only names.
     #[arg(
         long,
         value_name = "FILE",
@@ -325,7 +331,7 @@ pub(super) enum FileFormat {
 
 impl FileFormat {
     /// The format of a text file; none for parquet.
-    pub(super) fn of_text(self) -> Option<Format> {
+    pub(super) fn text_format(self) -> Option<Format> {
         match self {
             Self::Columns => Some(Format::Columns),
             Self::Conllu => Some(Format::Conllu),
@@ -342,8 +348,8 @@ impl FileFormat {
 pub(super) struct ExtractOptions {
     #[command(flatten)]
     pub(super) input: InputOptions,
-    /// Do the I-th of N shares of the work (I from 1), so that N processes fill one store together. In a Slurm job
-    /// array the share is the task's; 1/1 does everything.
+    /// Do the I-th of N shares of the work (I from 1), so that N processes fill one store together.
+    /// In a Slurm job array the share is the task's; 1/1 does everything.
     #[arg(
         long,
         value_name = "I/N",
@@ -351,8 +357,8 @@ pub(super) struct ExtractOptions {
         help_heading = "Encoding"
     )]
     pub(super) shard: Option<Shard>,
-    /// Encoders that take turns, so that one computes while another's rows are copied: 2 on a GPU with room for the
-    /// weights twice by default, else 1. No difference to what is stored.
+    /// Encoders that take turns, so that one computes while another's rows are copied: 2 on a GPU
+    /// with room for the weights twice by default, else 1. No difference to what is stored.
     #[arg(
         long,
         value_name = "N",
@@ -380,7 +386,8 @@ pub(super) struct ExtractOptions {
 pub(super) struct PlanOptions {
     #[command(flatten)]
     pub(super) input: InputOptions,
-    /// Speed that an earlier run reported, for an estimate of the time; a short trial tells it otherwise.
+    /// Speed that an earlier run reported, for an estimate of the time; a short trial tells it
+    /// otherwise.
     #[arg(
         long,
         value_name = "N",

@@ -1,4 +1,5 @@
-//! `extractor plan`: how much an extraction would encode and write and how long it would take, before it does.
+//! `extractor plan`: how much an extraction would encode and write and how long it would take,
+//! before it does.
 
 use serde_json::{Value, json};
 use shared::exit::ExitStatus;
@@ -109,8 +110,8 @@ fn free_space(
     Ok(Some(free))
 }
 
-/// How long it would take: by the speed that is given, else by a trial. A machine that cannot try says why; that is no
-/// error, as the plan may be for another.
+/// How long it would take: by the speed that is given, else by a trial. A machine that cannot try
+/// says why; that is no error, as the plan may be for another.
 fn time(
     options: &PlanOptions,
     extraction: &Extraction,

@@ -62,7 +62,8 @@ fn describe(extraction: &Extraction, terminal: &Terminal) {
     }
 }
 
-/// Tokenizes the data set and tells what happened to long sentences and to words without a sub-word.
+/// Tokenizes the data set and tells what happened to long sentences and to words without a
+/// sub-word.
 pub(super) fn tokens(extraction: &mut Extraction, terminal: &Terminal) -> Result<Tokens, CliError> {
     let tokens = extraction.tokens()?;
     for line in tokens.counts.lines() {

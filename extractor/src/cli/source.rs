@@ -49,7 +49,7 @@ pub(super) fn dataset(
     };
     let source = Source {
         files,
-        format: options.format.and_then(FileFormat::of_text),
+        format: options.format.and_then(FileFormat::text_format),
         task: options.task,
         token_column: options.token_column.clone(),
         label_column: options.label_column.clone(),

@@ -1,17 +1,14 @@
-//! What goes into an encoder and what comes out: sequences padded to one width,
-//! and one tensor of hidden states a layer.
+//! What goes into an encoder: sequences padded to one width, and the inputs of a graph that they
+//! become.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
-use ort::session::{SessionInputValue, SessionOutputs};
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorElementType};
-use rayon::prelude::*;
+use ort::session::SessionInputValue;
+use ort::value::{PrimitiveTensorElementType, Tensor};
 
-use super::EncoderError;
+use super::error::EncoderError;
 use crate::family::PositionIds;
+use crate::graph::{INPUT_IDS, LENGTHS, POSITION_IDS};
 
 /// Sequences that are encoded together.
 #[derive(Debug, Clone, Default)]
@@ -185,24 +182,24 @@ fn built_inputs(
 ) -> Result<Inputs, EncoderError> {
     let mut inputs: Inputs = vec![
         (
-            crate::graph::INPUT_IDS.into(),
+            INPUT_IDS.into(),
             tensor([batch.rows, batch.width], batch.input_ids.clone())?,
         ),
         (
-            crate::graph::POSITION_IDS.into(),
+            POSITION_IDS.into(),
             tensor([batch.rows, batch.width], position_ids(batch, positions))?,
         ),
     ];
     if lengths {
         inputs.push((
-            crate::graph::LENGTHS.into(),
+            LENGTHS.into(),
             tensor([3 * batch.rows + 2], lengths_and_offsets(batch)?)?,
         ));
     }
     Ok(inputs)
 }
 
-/// What [`crate::graph::LENGTHS`] is: tokens of each row, then twice where rows begin and the last one ends.
+/// What [`LENGTHS`] is: tokens of each row, then twice where rows begin and the last one ends.
 fn lengths_and_offsets(batch: &Batch) -> Result<Vec<i32>, EncoderError> {
     let too_large = |_| EncoderError::Batch {
         problem: "it has more positions than fit 31 bits".to_owned(),
@@ -268,104 +265,4 @@ where
     let tensor =
         Tensor::from_array((shape, values)).map_err(|source| EncoderError::Runtime { source })?;
     Ok(tensor.into())
-}
-
-/// The hidden states of one batch, alive until the encoder runs again.
-pub struct HiddenStates<'encoder> {
-    layers: Vec<Layer>,
-    encoder: PhantomData<&'encoder mut ()>,
-}
-
-/// One layer as float32, `[rows, width, hidden]`.
-enum Layer {
-    /// As the graph gave it.
-    Given(Tensor<f32>),
-    /// Widened from float16 or bfloat16.
-    Widened(Vec<f32>),
-}
-
-/// Numbers that one thread widens at a time.
-const WIDENED_AT_ONCE: usize = 1 << 16;
-
-impl Layer {
-    /// From an output of a graph; none if it holds no floating-point numbers of up to 32 bits.
-    fn of(value: DynValue) -> ort::Result<Option<Self>> {
-        Ok(Some(match value.dtype().tensor_type() {
-            Some(TensorElementType::Float32) => Self::Given(value.downcast()?),
-            Some(TensorElementType::Float16) => {
-                let (_, half) = value.try_extract_tensor::<f16>()?;
-                Self::widened(half, HalfFloatSliceExt::convert_to_f32_slice)
-            }
-            Some(TensorElementType::Bfloat16) => {
-                let (_, half) = value.try_extract_tensor::<bf16>()?;
-                Self::widened(half, HalfFloatSliceExt::convert_to_f32_slice)
-            }
-            _ => return Ok(None),
-        }))
-    }
-
-    fn widened<T: Sync>(half: &[T], convert: impl Fn(&[T], &mut [f32]) + Sync) -> Self {
-        let mut wide = vec![0.0; half.len()];
-        half.par_chunks(WIDENED_AT_ONCE)
-            .zip(wide.par_chunks_mut(WIDENED_AT_ONCE))
-            .for_each(|(from, to)| convert(from, to));
-        Self::Widened(wide)
-    }
-
-    fn values(&self) -> &[f32] {
-        match self {
-            Self::Given(tensor) => tensor.extract_tensor().1,
-            Self::Widened(values) => values,
-        }
-    }
-}
-
-impl<'encoder> HiddenStates<'encoder> {
-    /// Takes the outputs called `names`, each `[rows, width, hidden]`, in this order.
-    pub(super) fn new(
-        mut outputs: SessionOutputs<'encoder>,
-        names: &[String],
-        shape: [usize; 3],
-    ) -> Result<Self, EncoderError> {
-        let failed = |source| EncoderError::Runtime { source };
-        let mut layers = Vec::with_capacity(names.len());
-        for name in names {
-            let mismatch = |got| EncoderError::OutputShape {
-                name: name.clone(),
-                expected: shape,
-                got,
-            };
-            let value = outputs.remove(name).ok_or_else(|| mismatch(Vec::new()))?;
-            let got = value
-                .dtype()
-                .tensor_shape()
-                .map_or_else(Vec::new, |shape| shape.to_vec());
-            if !got
-                .iter()
-                .map(|&size| usize::try_from(size).ok())
-                .eq(shape.map(Some))
-            {
-                return Err(mismatch(got));
-            }
-            let kind = value.dtype().to_string();
-            let layer = Layer::of(value).map_err(failed)?;
-            layers.push(layer.ok_or_else(|| EncoderError::OutputType {
-                name: name.clone(),
-                got: kind,
-            })?);
-        }
-        Ok(Self {
-            layers,
-            encoder: PhantomData,
-        })
-    }
-
-    /// The `index`-th selected layer, `[rows, width, hidden]`.
-    ///
-    /// # Panics
-    /// When `index` is not below the number of selected layers.
-    #[must_use]
-    pub fn layer(&self, index: usize) -> &[f32] {
-        self.layers[index].values()
-    }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with an encoder, and the exit status that goes with it.
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 
 use super::layers::LayerSelectionError;
 use crate::checkpoint::CheckpointError;
@@ -182,10 +182,10 @@ impl EncoderError {
         let text = source.to_string().to_lowercase();
         OUT_OF_MEMORY.iter().any(|words| text.contains(words))
     }
+}
 
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for EncoderError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Family(error) => error.exit_status(),
             Self::Checkpoint(error) => error.exit_status(),

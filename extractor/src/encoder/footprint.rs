@@ -1,18 +1,19 @@
-//! How much of a GPU's memory a batch takes, so that batches are as large as a GPU has room for and no larger.
+//! How much of a GPU's memory a batch takes, so that batches are as large as a GPU has room for and
+//! no larger.
 
 use cache::StoreDtype;
 
-use super::Encoder;
 use crate::graph::ComputeDtype;
 
 /// Bytes of float32.
 const WIDE: u64 = 4;
 /// Most elements of a tensor.
 const ELEMENTS: usize = i32::MAX as usize;
-/// Vectors of the hidden size that a layer holds at once: query, key and value, each once more in another order, what is
-/// attended to, its projection, sum and norm.
+/// Vectors of the hidden size that a layer holds at once: query, key and value, each once more in
+/// another order, what is attended to, its projection, sum and norm.
 const VECTORS: u64 = 10;
-/// The score of each pair of tokens before and after softmax, where attention is not computed in one piece.
+/// The score of each pair of tokens before and after softmax, where attention is not computed in
+/// one piece.
 const SCORES: u64 = 2;
 
 /// The sizes that a batch's memory depends on.
@@ -38,8 +39,9 @@ impl Footprint {
     pub fn position_bytes(&self, width: usize) -> u64 {
         let compute = self.compute.bytes() as u64;
         let (hidden, layers) = (self.hidden as u64, self.layers as u64);
-        // Kept layers stay until the end of a run. Rows are made then: all layers side by side, the tokens of them that are
-        // stored, and these in float32 and in the store's format where the encoder computes in another.
+        // Kept layers stay until the end of a run. Rows are made then: all layers side by side, the
+        // tokens of them that are stored, and these in float32 and in the store's format where the
+        // encoder computes in another.
         let rows = self.rows.map_or(0, |format| {
             let wide = if compute == WIDE { 0 } else { WIDE };
             2 * compute + wide + format.bytes() as u64
@@ -50,8 +52,9 @@ impl Footprint {
         kept + (working + scores) * compute
     }
 
-    /// Positions of the largest batch in rows of `width` whose tensors a GPU can count: ONNX Runtime's CUDA kernels (`Concat`
-    /// and `Gather` among them) number the elements of a tensor in 32 bits with a sign.
+    /// Positions of the largest batch in rows of `width` whose tensors a GPU can count: ONNX
+    /// Runtime's CUDA kernels (`Concat` and `Gather` among them) number the elements of a tensor in
+    /// 32 bits with a sign.
     #[must_use]
     pub fn countable_positions(&self, width: usize) -> usize {
         let layers = if self.rows.is_some() { self.layers } else { 1 };
@@ -72,21 +75,6 @@ impl Footprint {
     }
 }
 
-impl Encoder {
-    /// What a batch takes of the memory of where it runs.
-    #[must_use]
-    pub fn footprint(&self, compute: ComputeDtype) -> Footprint {
-        Footprint {
-            layers: self.layers.len(),
-            hidden: self.shape.hidden,
-            intermediate: self.shape.intermediate,
-            heads: self.shape.heads,
-            compute,
-            rows: self.row_format(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,8 +91,8 @@ mod tests {
 
     #[test]
     fn a_position_of_bert_large_takes_what_its_parts_take() {
-        // Layers three times and rows once in float16, and once in float32; 10 vectors and twice the inner size, and 16
-        // heads' scores of 512 positions twice, in float16.
+        // Layers three times and rows once in float16, and once in float32; 10 vectors and twice
+        // the inner size, and 16 heads' scores of 512 positions twice, in float16.
         let expected = 25 * 1024 * (3 * 2 + 2 + 4) + (10 * 1024 + 2 * 4096 + 2 * 16 * 512) * 2;
         assert_eq!(LARGE.position_bytes(512), expected);
         let on_the_cpu = Footprint {

@@ -1,4 +1,5 @@
-//! An encoder that somebody exported: accepted when every hidden state is an output, so that nothing has to be guessed.
+//! An encoder that somebody exported: accepted when every hidden state is an output, so that
+//! nothing has to be guessed.
 
 use std::path::Path;
 
@@ -6,7 +7,10 @@ use ort::session::Session;
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use super::batch::Feeds;
-use super::{Encoder, EncoderError, EncoderOptions, Shape, runtime};
+use super::error::EncoderError;
+use super::options::EncoderOptions;
+use super::runtime::{self, Target};
+use super::sizes::Sizes;
 use crate::family::{Config, EncoderSpec, PositionIds};
 use crate::graph::ComputeDtype;
 use crate::model::ModelFiles;
@@ -25,12 +29,23 @@ pub fn output_name(state: usize) -> String {
     format!("hidden_states.{state}")
 }
 
+/// An exported graph that is loaded.
+pub(super) struct ExportedGraph {
+    pub(super) session: Session,
+    pub(super) target: Target,
+    pub(super) feeds: Feeds,
+    pub(super) sizes: Sizes,
+    /// The selected layers, ascending.
+    pub(super) layers: Vec<usize>,
+    pub(super) notes: Vec<String>,
+}
+
 /// Loads the graph `file` of a model.
 pub(super) fn load(
     files: &ModelFiles,
     file: &Path,
     options: &EncoderOptions,
-) -> Result<Encoder, EncoderError> {
+) -> Result<ExportedGraph, EncoderError> {
     if options.dtype != ComputeDtype::F32 {
         return Err(EncoderError::HalfOfOnnxFile {
             dtype: options.dtype,
@@ -52,65 +67,43 @@ pub(super) fn load(
     let inputs = inputs(&session).map_err(problem)?;
     let (states, hidden) = states(&session).map_err(problem)?;
     let layers = options.layers.resolve(states)?;
-    let config = Config::read(&files.config)?;
-    let (shape, positions) = match EncoderSpec::from_config(&config) {
-        Ok(spec) => (
-            Shape {
-                heads: spec.attention.heads,
-                intermediate: spec.intermediate(),
-                ..shape(
-                    spec.family,
-                    states,
-                    hidden,
-                    spec.embedding.vocabulary,
-                    spec.max_positions(),
-                )
-            },
-            spec.position_ids(),
-        ),
-        // What is not supported as a checkpoint may still have been exported.
-        Err(_) => (
-            shape(
-                config.text("model_type")?,
-                states,
-                hidden,
-                config.size(&["vocab_size"])?,
-                config.size(&["max_position_embeddings", "n_positions"])?,
-            ),
-            PositionIds::FromZero,
-        ),
-    };
-    Ok(Encoder {
+    let (sizes, positions) = sizes(&Config::read(&files.config)?, states, hidden)?;
+    Ok(ExportedGraph {
         session,
-        feeds: Feeds::Exported { inputs, positions },
-        shape,
-        outputs: layers.iter().map(|&layer| output_name(layer)).collect(),
-        layers,
         target,
-        // Its outputs are what they are: rows are made of them on the CPU.
-        rows: None,
-        profiled: options.profile,
+        feeds: Feeds::Exported { inputs, positions },
+        sizes,
+        layers,
         notes,
     })
 }
 
-fn shape(
-    family: &str,
+/// Sizes and position numbers of a graph with so many states of this size.
+fn sizes(
+    config: &Config,
     states: usize,
     hidden: usize,
-    vocabulary: usize,
-    max_positions: usize,
-) -> Shape {
-    Shape {
-        family: family.to_owned(),
+) -> Result<(Sizes, PositionIds), EncoderError> {
+    if let Ok(spec) = EncoderSpec::from_config(config) {
+        let sizes = Sizes {
+            states,
+            hidden,
+            ..Sizes::from_spec(&spec)
+        };
+        return Ok((sizes, spec.position_ids()));
+    }
+    // What is not supported as a checkpoint may still have been exported.
+    let sizes = Sizes {
+        family: config.text("model_type")?.to_owned(),
         states,
         hidden,
         // As in nearly all encoders.
         heads: hidden.div_ceil(64),
         intermediate: 4 * hidden,
-        vocabulary,
-        max_positions,
-    }
+        vocabulary: config.size(&["vocab_size"])?,
+        max_positions: config.size(&["max_position_embeddings", "n_positions"])?,
+    };
+    Ok((sizes, PositionIds::FromZero))
 }
 
 fn inputs(session: &Session) -> Result<Vec<String>, String> {

@@ -20,7 +20,8 @@ pub struct EncoderOptions {
     pub dtype: ComputeDtype,
     /// Where the store's rows are made of hidden states.
     pub rows: RowsOn,
-    /// Whether the first runs are profiled, to tell which nodes ran where ([`super::Encoder::nodes_on_cpu`]).
+    /// Whether the first runs are profiled, to tell which nodes ran where
+    /// ([`super::Encoder::nodes_on_cpu`]).
     pub profile: bool,
 }
 
@@ -42,8 +43,8 @@ impl Default for EncoderOptions {
 pub enum RowsOn {
     /// On the CPU, from the encoder's float32 outputs.
     Host,
-    /// In this number format on the GPU if the encoder runs there, else on the CPU outside the graph, which is faster
-    /// than a graph on the CPU.
+    /// In this number format on the GPU if the encoder runs there, else on the CPU outside the
+    /// graph, which is faster than a graph on the CPU.
     Gpu(StoreDtype),
     /// In this number format as part of the graph, wherever it runs.
     Graph(StoreDtype),

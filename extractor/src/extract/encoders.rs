@@ -1,7 +1,8 @@
 //! The encoders of an extraction: loaded, and with batches of a size that was tried.
 //!
-//! A GPU's memory is known only when the encoder is in it, so this comes after loading. The largest batch there can be is
-//! then encoded once: what would fail in the third hour fails in the first minute, and says which number would do.
+//! A GPU's memory is known only when the encoder is in it, so this comes after loading. The largest
+//! batch there can be is then encoded once: what would fail in the third hour fails in the first
+//! minute, and says which number would do.
 
 use cache::Manifest;
 use shared::size::format_bytes;
@@ -9,9 +10,9 @@ use shared::terminal::Terminal;
 
 use super::batches::LargestBatch;
 use super::error::ExtractError;
+use super::extraction::Extraction;
 use super::gpu_memory::{Choice, GpuMemory, LEAST_TOKENS};
 use super::model::Model;
-use super::request::Extraction;
 use crate::batch::{Budget, CPU_TOKENS};
 use crate::encoder::{Batch, Device, Encoder, EncoderError, Provider, runtime};
 use crate::job::Setup;
@@ -28,8 +29,8 @@ pub struct BatchRequest {
 }
 
 impl BatchRequest {
-    /// What is asked for by options, else by the store that was begun: rounding depends on the size of batches, so a
-    /// store is finished with its own.
+    /// What is asked for by options, else by the store that was begun: rounding depends on the size
+    /// of batches, so a store is finished with its own.
     #[must_use]
     pub fn new(
         max_batch_tokens: Option<usize>,
@@ -61,9 +62,9 @@ pub struct Encoders {
 }
 
 impl Encoders {
-    /// Decides how `encoder` is used, loads others beside it, and has them encode the largest batch if they are on a
-    /// GPU. `weight_bytes` is what one takes there. A GPU that turns out not to run the encoder at all is left for the
-    /// CPU if it was chosen here.
+    /// Decides how `encoder` is used, loads others beside it, and has them encode the largest batch
+    /// if they are on a GPU. `weight_bytes` is what one takes there. A GPU that turns out not to
+    /// run the encoder at all is left for the CPU if it was chosen here.
     ///
     /// # Errors
     /// When an encoder cannot be loaded, or a batch of the size that was asked for does not fit.
@@ -158,7 +159,8 @@ fn encode(encoder: &mut Encoder, batch: &Batch) -> Result<(), EncoderError> {
     encoder.encode_rows(batch, &kept).map(|_| ())
 }
 
-/// The first of `tokens`, half of it, a quarter, ... that `run` has memory for, and why the first of all did not fit.
+/// The first of `tokens`, half of it, a quarter, ... that `run` has memory for, and why the first
+/// of all did not fit.
 fn largest_fitting(
     tokens: usize,
     mut run: impl FnMut(usize) -> Result<(), EncoderError>,
@@ -266,8 +268,9 @@ impl Gpus<'_> {
         })
     }
 
-    /// Loads the encoders beside the first, on all GPUs, and has each encode the largest batch. Batches are dealt out in
-    /// turn, so that the first ones of all GPUs come before the second ones.
+    /// Loads the encoders beside the first, on all GPUs, and has each encode the largest batch.
+    /// Batches are dealt out in turn, so that the first ones of all GPUs come before the second
+    /// ones.
     fn load_others(&mut self, chosen: Choice) -> Result<(), ExtractError> {
         let model = &self.extraction.model;
         // `auto` has become the first GPU.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::size::format_bytes;
 use thiserror::Error;
 
@@ -147,10 +147,10 @@ impl ExtractError {
             | Self::Io(_) => Vec::new(),
         }
     }
+}
 
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for ExtractError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Space { .. }
             | Self::Memory { .. }

@@ -1,4 +1,5 @@
-//! How large batches are on a GPU, and how many encoders take turns there, from the memory that is free.
+//! How large batches are on a GPU, and how many encoders take turns there, from the memory that is
+//! free.
 
 use super::error::ExtractError;
 use crate::batch::{CPU_TOKENS, GPU_TOKENS};
@@ -8,8 +9,8 @@ use crate::encoder::Footprint;
 pub(super) const LEAST_TOKENS: usize = 256;
 /// Batches of this size keep most GPUs busy: a second encoder is not worth smaller ones.
 const WORTHWHILE_TOKENS: usize = 4096;
-/// Share of the free memory that batches may take, in per cent; libraries need some of their own, and estimates are
-/// that.
+/// Share of the free memory that batches may take, in per cent; libraries need some of their own,
+/// and estimates are that.
 const SHARE: u64 = 80;
 /// Batches of rows that wait for the disk or are written, beside those that encoders fill.
 const ROWS_WAITING: usize = 4;
@@ -43,7 +44,8 @@ pub(super) struct Choice {
 }
 
 impl GpuMemory {
-    /// Two encoders if batches stay large enough, else one; and the largest batches that go with it.
+    /// Two encoders if batches stay large enough, else one; and the largest batches that go with
+    /// it.
     pub(super) fn choose(&self, tokens: Option<usize>, encoders: Option<usize>) -> Choice {
         let encoders = encoders.unwrap_or_else(|| {
             let enough = tokens.unwrap_or_else(|| WORTHWHILE_TOKENS.min(self.tokens(1)));
@@ -59,7 +61,8 @@ impl GpuMemory {
         }
     }
 
-    /// The size of batches where so many encoders take turns: a power of two, so that GPUs that are nearly alike agree.
+    /// The size of batches where so many encoders take turns: a power of two, so that GPUs that are
+    /// nearly alike agree.
     fn tokens(&self, encoders: usize) -> usize {
         let most = self
             .footprint

@@ -7,7 +7,7 @@ use cache::{DatasetIdentity, FORMAT_VERSION, LongPolicy, Manifest, ModelIdentity
 use shared::dataset::SplitName;
 
 use super::error::ExtractError;
-use super::request::Extraction;
+use super::extraction::Extraction;
 use crate::encoder::Provider;
 use crate::plan::Tokens;
 
@@ -29,7 +29,8 @@ pub struct Identity {
     versions: BTreeMap<String, String>,
 }
 
-/// The rest of a manifest: what turns out when the data set is tokenized and the encoders are loaded.
+/// The rest of a manifest: what turns out when the data set is tokenized and the encoders are
+/// loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Computed {
     /// Size of each split.
@@ -45,7 +46,8 @@ pub struct Computed {
 }
 
 impl Computed {
-    /// What an extraction of `tokens` on `provider` gives. A store that was begun keeps its `part_files`.
+    /// What an extraction of `tokens` on `provider` gives. A store that was begun keeps its
+    /// `part_files`.
     #[must_use]
     pub fn new(
         tokens: &Tokens,

@@ -1,23 +1,24 @@
-//! Whether the job has memory for an extraction. The operating system ends a job that takes more than its limit without
-//! a word, so what it takes at least is looked at before it begins.
+//! Whether the job has memory for an extraction. The operating system ends a job that takes more
+//! than its limit without a word, so what it takes at least is looked at before it begins.
 
 use shared::size::format_bytes;
 
 use super::batches::LargestBatch;
 use super::error::ExtractError;
+use super::extraction::Extraction;
 use super::model::Model;
-use super::request::Extraction;
 use crate::encoder::Device;
 
 /// Program, libraries and data set.
 const BASE_BYTES: u64 = 64 << 20;
-/// While ONNX Runtime packs the matrices for the CPU, the weights are in memory 1.9 times (`docs/models.md`, "True
-/// sizes"); files may hold a head that is not loaded.
+/// While ONNX Runtime packs the matrices for the CPU, the weights are in memory 1.9 times
+/// (`docs/models.md`, "True sizes"); files may hold a head that is not loaded.
 const LOADING: f64 = 1.8;
 /// Batches of rows that are converted, waiting or written at the same time, at least.
 const ROWS_IN_FLIGHT: u64 = 2;
 
-/// An error if the job's limit is below what loading the encoder takes, whose files have `weight_bytes`.
+/// An error if the job's limit is below what loading the encoder takes, whose files have
+/// `weight_bytes`.
 ///
 /// # Errors
 /// [`ExtractError::Memory`], with what would fit.
@@ -48,8 +49,8 @@ pub fn check_weights(model: &Model, weight_bytes: u64) -> Result<(), ExtractErro
     })
 }
 
-/// An error if the job's limit is below what the largest batch, of so many tokens, takes beside the encoder, whose files
-/// have `weight_bytes`.
+/// An error if the job's limit is below what the largest batch, of so many tokens, takes beside the
+/// encoder, whose files have `weight_bytes`.
 ///
 /// # Errors
 /// [`ExtractError::Memory`], with what would fit.
@@ -88,7 +89,8 @@ fn batches_fit(most: u64, token: u64, weights: u64, limit: u64) -> Result<(), Ex
     })
 }
 
-/// Bytes that loading the weights takes at least; none where they go to a GPU, or are loaded already.
+/// Bytes that loading the weights takes at least; none where they go to a GPU, or are loaded
+/// already.
 fn loading_bytes(model: &Model, weight_bytes: u64) -> Option<u64> {
     let on_cpu = match model.options.device {
         Device::Cpu => true,

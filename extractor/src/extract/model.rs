@@ -36,10 +36,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Looks at configuration and tokenizer. An exported graph has to be loaded, as only its outputs tell its sizes.
+    /// Looks at configuration and tokenizer. An exported graph has to be loaded, as only its
+    /// outputs tell its sizes.
     ///
     /// # Errors
-    /// When one of them cannot be used, or a setting of `request` does not go with them or with this machine.
+    /// When one of them cannot be used, or a setting of `request` does not go with them or with
+    /// this machine.
     pub fn open(files: ModelFiles, request: &Request) -> Result<Self, ExtractError> {
         let (options, other_gpus) = encoder_options(request)?;
         let (family, states, hidden, max_positions, loaded) = if files.onnx_file().is_some() {

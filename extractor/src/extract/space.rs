@@ -5,7 +5,7 @@ use std::path::Path;
 use shared::size::format_bytes;
 
 use super::error::ExtractError;
-use super::request::Extraction;
+use super::extraction::Extraction;
 use crate::plan::Tokens;
 
 /// What words, ids, offsets and labels take for a token, roughly.

@@ -1,12 +1,13 @@
-//! The store that an extraction writes: whether it is there already, finished or begun, and opening it to go on.
+//! The store that an extraction writes: whether it is there already, finished or begun, and opening
+//! it to go on.
 
 use std::path::Path;
 
 use cache::{FieldDifference, Io, Manifest, OpenMode, Opened, Store, StoreError, StoreWriter};
 
 use super::error::ExtractError;
+use super::extraction::Extraction;
 use super::identity::{Computed, Identity};
-use super::request::Extraction;
 use crate::encoder::{Device, Provider};
 use crate::plan::Tokens;
 
@@ -14,15 +15,15 @@ use crate::plan::Tokens;
 #[must_use]
 pub fn begun(path: &Path) -> Option<Manifest> {
     let found = cache::inspect::inspect(path).ok()?;
-    // One without a part is begun anew if anything else is wanted; but on a GPU, where sizes are chosen, another process
-    // may have begun it just now.
+    // One without a part is begun anew if anything else is wanted; but on a GPU, where sizes are
+    // chosen, another process may have begun it just now.
     let on_gpu = found.manifest.provider != Provider::Cpu.to_string();
     let is_kept = found.complete || found.parts_done > 0 || on_gpu;
     is_kept.then_some(found.manifest)
 }
 
-/// Whether the store at `path` is complete and of this identity, and, if so, which versions made it that are not those
-/// of this program.
+/// Whether the store at `path` is complete and of this identity, and, if so, which versions made it
+/// that are not those of this program.
 ///
 /// # Errors
 /// [`StoreError::Identity`] when a complete store of another identity is there.
@@ -51,8 +52,8 @@ pub fn is_finished(
     Err(StoreError::Identity { path, differences }.into())
 }
 
-/// What the extraction would compute, as far as it is known before it is: sizes follow from what is compared anyway,
-/// and what was not asked for is taken as it is.
+/// What the extraction would compute, as far as it is known before it is: sizes follow from what is
+/// compared anyway, and what was not asked for is taken as it is.
 fn as_stored(stored: &Manifest, extraction: &Extraction) -> Computed {
     let provider = match extraction.model.options.device {
         Device::Auto => stored.provider.clone(),
@@ -76,8 +77,8 @@ fn as_stored(stored: &Manifest, extraction: &Extraction) -> Computed {
     }
 }
 
-/// Opens the store to go on with it, or to begin it. One of another identity is an error, but not if nothing of it is
-/// done: that is what a run leaves whose options turned out wrong.
+/// Opens the store to go on with it, or to begin it. One of another identity is an error, but not
+/// if nothing of it is done: that is what a run leaves whose options turned out wrong.
 ///
 /// # Errors
 /// [`StoreError::Identity`], or what the disk refuses.
@@ -103,7 +104,8 @@ pub fn open(
     }
 }
 
-/// Moves a store that failed its self-check to a name beside it, so that nobody trains on it, and says so.
+/// Moves a store that failed its self-check to a name beside it, so that nobody trains on it, and
+/// says so.
 #[must_use]
 pub fn move_aside(path: &Path) -> String {
     let rejected = path.with_extension("zarr.rejected");

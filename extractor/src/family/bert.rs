@@ -1,9 +1,13 @@
 //! BERT (Devlin et al. 2019), and what its relatives share with it.
 
-use super::{
-    Activation, Attention, AttentionInput, AttentionScale, Config, Embedding, EncoderSpec, Family,
-    FamilyError, FeedForward, LinearLayout, Norm, PositionEncoding, PositionIds, ResidualOrder,
-    TensorNames, TokenTypes,
+use super::activation::Activation;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::{
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
 
 pub(super) const FAMILY: Family = Family {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::FamilyError;
+use super::error::FamilyError;
 
 /// A model's configuration.
 #[derive(Debug, Clone)]

@@ -1,9 +1,13 @@
 //! `DistilBERT` (Sanh et al. 2019): BERT without token types, under other names.
 
-use super::{
-    Activation, Attention, AttentionInput, AttentionScale, Config, Embedding, EncoderSpec, Family,
-    FamilyError, FeedForward, LinearLayout, Norm, PositionEncoding, PositionIds, ResidualOrder,
-    TensorNames,
+use super::activation::Activation;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::{
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -11,7 +15,8 @@ pub(super) const FAMILY: Family = Family {
     spec,
 };
 
-/// Sinusoidal position embeddings are stored as any others, so `sinusoidal_pos_embds` does not matter.
+/// Sinusoidal position embeddings are stored as any others, so `sinusoidal_pos_embds` does not
+/// matter.
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     let hidden = config.size(&["dim", "hidden_size"])?;
     let layers = config.size(&["n_layers", "num_hidden_layers"])?;

@@ -1,7 +1,12 @@
-//! ELECTRA (Clark et al. 2020): BERT whose embeddings may be smaller than its hidden states, with a projection
-//! between.
+//! ELECTRA (Clark et al. 2020): BERT whose embeddings may be smaller than its hidden states, with a
+//! projection between.
 
-use super::{Config, EncoderSpec, Family, FamilyError, PositionIds, bert};
+use super::bert;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::EncoderSpec;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["electra"],

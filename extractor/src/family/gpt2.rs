@@ -1,9 +1,14 @@
-//! GPT-2 (Radford et al. 2019): a causal encoder that normalises before its blocks, and once more after the last.
+//! GPT-2 (Radford et al. 2019): a causal encoder that normalises before its blocks, and once more
+//! after the last.
 
-use super::{
-    Activation, Attention, AttentionInput, AttentionScale, Config, Embedding, EncoderSpec, Family,
-    FamilyError, FeedForward, LinearLayout, Norm, PositionEncoding, PositionIds, ResidualOrder,
-    TensorNames,
+use super::activation::Activation;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::{
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {

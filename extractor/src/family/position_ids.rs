@@ -5,8 +5,8 @@
 pub enum PositionIds {
     /// 0, 1, 2, ...
     FromZero,
-    /// From one above the padding token's id on; padding tokens within a sequence share its id and are not counted
-    /// (`RoBERTa`).
+    /// From one above the padding token's id on; padding tokens within a sequence share its id and
+    /// are not counted (`RoBERTa`).
     AfterPadding {
         /// Id of the padding token.
         padding: i32,

@@ -1,10 +1,14 @@
-//! An encoder as the parts it is made of: what a graph needs to know of it, in one vocabulary for all families.
+//! An encoder as the parts it is made of: what a graph needs to know of it, in one vocabulary for
+//! all families.
 //!
-//! A part says what is computed, with its sizes, and what checkpoints call its tensors (without `.weight` and
-//! `.bias`), so that a part which an encoder does not have has no name either. Each part has a file in
-//! [`crate::graph`] that builds it.
+//! A part says what is computed, with its sizes, and what checkpoints call its tensors (without
+//! `.weight` and `.bias`), so that a part which an encoder does not have has no name either. Each
+//! part has a file in [`crate::graph`] that builds it.
 
-use super::{Activation, Config, FamilyError, PositionIds};
+use super::activation::Activation;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
 
 /// One encoder.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
-//! Non-linearities as nodes: fused with the bias where ONNX Runtime has an operator for exactly the same function,
-//! otherwise spelt out.
+//! Non-linearities as nodes: fused with the bias where ONNX Runtime has an operator for exactly the
+//! same function, otherwise spelt out.
 
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;

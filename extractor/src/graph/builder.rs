@@ -1,4 +1,5 @@
-//! A graph under construction: nodes, weights and constants, each method giving back the name of what it added.
+//! A graph under construction: nodes, weights and constants, each method giving back the name of
+//! what it added.
 
 use half::{bf16, f16};
 use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
@@ -82,7 +83,8 @@ impl Builder {
         Ok(name)
     }
 
-    /// Adds a vector of zeros, `[size]`, in the number format of the encoder, and gives back its name.
+    /// Adds a vector of zeros, `[size]`, in the number format of the encoder, and gives back its
+    /// name.
     pub(super) fn zeros(&mut self, name: String, size: usize) -> Result<String, GraphError> {
         let length = i64::try_from(size).unwrap_or(i64::MAX);
         match self.dtype {
@@ -212,8 +214,8 @@ impl Builder {
     }
 }
 
-/// An input or output of a graph; -1 in its shape is any size. Sizes have no names: ONNX Runtime 1.31 gives the first
-/// name of a shape to all of them, and so takes different sizes for the same.
+/// An input or output of a graph; -1 in its shape is any size. Sizes have no names: ONNX Runtime
+/// 1.31 gives the first name of a shape to all of them, and so takes different sizes for the same.
 pub(crate) fn outlet(name: &str, ty: TensorElementType, shape: &[i64]) -> Outlet {
     let shape = Shape::new(shape.iter().copied());
     Outlet::new(

@@ -7,8 +7,8 @@ use super::layer::Stream;
 use crate::checkpoint::Tensor;
 
 impl<'a> EncoderGraph<'a> {
-    /// Adds words, positions and token types up, normalises the sum and projects it to the hidden size, where the
-    /// encoder does.
+    /// Adds words, positions and token types up, normalises the sum and projects it to the hidden
+    /// size, where the encoder does.
     pub(super) fn embeddings(&mut self) -> Result<Stream, GraphError> {
         let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
         let shape = [embedding.vocabulary, embedding.size];

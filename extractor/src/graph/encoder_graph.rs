@@ -1,5 +1,5 @@
-//! The graph of one encoder under construction: its specification, its weights, and the nodes so far. The building
-//! blocks in the files beside this one are its methods.
+//! The graph of one encoder under construction: its specification, its weights, and the nodes so
+//! far. The building blocks in the files beside this one are its methods.
 
 use super::builder::Builder;
 use super::error::GraphError;
@@ -14,8 +14,8 @@ pub(super) struct EncoderGraph<'a> {
     pub(super) builder: Builder,
 }
 
-/// What a block of a layer computes, without the bias at its end: the residual sum that follows adds that in the same
-/// operator.
+/// What a block of a layer computes, without the bias at its end: the residual sum that follows
+/// adds that in the same operator.
 pub(super) struct BlockOutput<'a> {
     /// Name of the value, `[rows, width, hidden]`.
     pub(super) value: String,

@@ -1,6 +1,6 @@
 //! Why a graph could not be built.
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 
 use crate::checkpoint::CheckpointError;
 
@@ -16,10 +16,8 @@ pub enum GraphError {
     Ort(#[from] ort::Error),
 }
 
-impl GraphError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for GraphError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Checkpoint(error) => error.exit_status(),
             Self::Ort(_) => ExitStatus::Machine,

@@ -9,7 +9,8 @@ use crate::family::ResidualOrder;
 pub(super) struct Stream {
     /// The hidden state of the layer.
     pub(super) state: String,
-    /// What the next layer's first block adds its result to; the hidden state itself, except after the last norm.
+    /// What the next layer's first block adds its result to; the hidden state itself, except after
+    /// the last norm.
     residual: String,
     /// What the next layer's first block reads.
     input: String,
@@ -48,7 +49,8 @@ impl EncoderGraph<'_> {
         Ok(self.pre_norm_stream(embeddings, normed, 0))
     }
 
-    /// The input of the first layer, from two values whose sum is the output of the embedding block.
+    /// The input of the first layer, from two values whose sum is the output of the embedding
+    /// block.
     pub(super) fn first_stream_of_sum(
         &mut self,
         summands: [&str; 2],
@@ -109,8 +111,8 @@ impl EncoderGraph<'_> {
         Ok(Stream::single(result.norm))
     }
 
-    /// Attention and sum, norm; feed-forward and sum, and the norm that comes before the next layer. The norm after
-    /// the last layer is part of its hidden state.
+    /// Attention and sum, norm; feed-forward and sum, and the norm that comes before the next
+    /// layer. The norm after the last layer is part of its hidden state.
     fn pre_norm_layer(
         &mut self,
         layer: usize,

@@ -1,9 +1,11 @@
-//! Encoders as ONNX graphs. One graph serves every family: it follows the [`EncoderSpec`] part by part, one file for
-//! each kind of part, and is made of ONNX Runtime's fused operators, in memory, without a file.
+//! Encoders as ONNX graphs. One graph serves every family: it follows the [`EncoderSpec`] part by
+//! part, one file for each kind of part, and is made of ONNX Runtime's fused operators, in memory,
+//! without a file.
 //!
-//! Inputs are [`INPUT_IDS`] and [`POSITION_IDS`], int32 `[rows, width]`, and, unless the encoder is causal,
-//! [`LENGTHS`], int32 `[3 * rows + 2]`. Outputs are the selected hidden states, ascending, `[rows, width, hidden]` in
-//! the number format that the encoder computes in, and on request rows of a store ([`ROWS`]).
+//! Inputs are [`INPUT_IDS`] and [`POSITION_IDS`], int32 `[rows, width]`, and, unless the encoder is
+//! causal, [`LENGTHS`], int32 `[3 * rows + 2]`. Outputs are the selected hidden states, ascending,
+//! `[rows, width, hidden]` in the number format that the encoder computes in, and on request rows
+//! of a store ([`ROWS`]).
 //!
 //! Operators: <https://onnx.ai/onnx/operators/> and, for the domain `com.microsoft`,
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md>.
@@ -37,8 +39,9 @@ pub use self::rows::{ROWS, STATISTICS, can_be_output};
 use crate::checkpoint::Checkpoint;
 use crate::family::EncoderSpec;
 
-/// Builds the graph of an encoder up to the last of `states`, with each of `states` (ascending) as an output and, if
-/// `rows` names a number format, rows of a store in it. The weights are copied out of `checkpoint`.
+/// Builds the graph of an encoder up to the last of `states`, with each of `states` (ascending) as
+/// an output and, if `rows` names a number format, rows of a store in it. The weights are copied
+/// out of `checkpoint`.
 ///
 /// # Errors
 /// When a tensor is missing or has another shape, or ONNX Runtime refuses a part of the graph.
@@ -70,9 +73,9 @@ pub fn build(
     builder.close(inputs, outputs)
 }
 
-/// Adds an encoder to a graph that has values of the names [`INPUT_IDS`], [`POSITION_IDS`] and, unless the encoder is
-/// causal, [`LENGTHS`], whatever integers the first two are. Gives the names of `states` (ascending), each
-/// `[rows, width, hidden]`.
+/// Adds an encoder to a graph that has values of the names [`INPUT_IDS`], [`POSITION_IDS`] and,
+/// unless the encoder is causal, [`LENGTHS`], whatever integers the first two are. Gives the names
+/// of `states` (ascending), each `[rows, width, hidden]`.
 ///
 /// # Errors
 /// As [`build`].

@@ -7,8 +7,9 @@ use crate::checkpoint::Tensor;
 use crate::family::PositionEncoding;
 
 impl<'a> EncoderGraph<'a> {
-    /// What is added to the word embeddings, `[rows, width, embedding size]`: the embedding of each position, which
-    /// carries that of the token type, as it is the same for all tokens. `token_type` is `[types, embedding size]`.
+    /// What is added to the word embeddings, `[rows, width, embedding size]`: the embedding of each
+    /// position, which carries that of the token type, as it is the same for all tokens.
+    /// `token_type` is `[types, embedding size]`.
     pub(super) fn positions(
         &mut self,
         token_type: Option<Tensor<'a>>,

@@ -1,12 +1,14 @@
-//! Rows of a store as outputs of a graph, for encoders on a GPU: what leaves the GPU is what is stored, in one piece,
-//! without padding, and the CPU has nothing left to convert. A handful of operations for all layers together, because
-//! on a GPU each operation costs a launch.
+//! Rows of a store as outputs of a graph, for encoders on a GPU: what leaves the GPU is what is
+//! stored, in one piece, without padding, and the CPU has nothing left to convert. A handful of
+//! operations for all layers together, because on a GPU each operation costs a launch.
 //!
-//! The graph has one more input, [`KEPT`]. Its outputs beside the hidden states are [`ROWS`] in the store's number
-//! format, `[tokens, layers * hidden]`, and [`STATISTICS`], float32 `[3 * tokens * layers]`: of each vector, before it
-//! was rounded to that format, the minimum, then of each the maximum, then of each the sum of the absolute values.
+//! The graph has one more input, [`KEPT`]. Its outputs beside the hidden states are [`ROWS`] in the
+//! store's number format, `[tokens, layers * hidden]`, and [`STATISTICS`], float32
+//! `[3 * tokens * layers]`: of each vector, before it was rounded to that format, the minimum, then
+//! of each the maximum, then of each the sum of the absolute values.
 //!
-//! Sums are taken a vector at a time, as few values as float32 adds up exactly enough; the CPU adds up the rest.
+//! Sums are taken a vector at a time, as few values as float32 adds up exactly enough; the CPU adds
+//! up the rest.
 
 use cache::StoreDtype;
 use ort::editor::ONNX_DOMAIN;
@@ -23,7 +25,8 @@ pub const ROWS: &str = "rows";
 /// Minimum, maximum and sum of absolute values of each vector, float32 `[3 * tokens * layers]`.
 pub const STATISTICS: &str = "rows.statistics";
 
-/// Whether rows of this format can be outputs: int8 vectors have a scale of their own, which no tensor holds.
+/// Whether rows of this format can be outputs: int8 vectors have a scale of their own, which no
+/// tensor holds.
 #[must_use]
 pub const fn can_be_output(format: StoreDtype) -> bool {
     matches!(format, StoreDtype::F16 | StoreDtype::Bf16 | StoreDtype::F32)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cache::Manifest;
 use serde::Deserialize;
 use shared::dataset::Task;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 
 use super::{Parameters, Settings};
 use crate::checkpoint::CheckpointError;

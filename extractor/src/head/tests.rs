@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ndarray::s;
 use ort::value::Tensor;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
@@ -107,7 +108,7 @@ fn positions_and_lengths_are_those_of_every_family() {
         for (row, tokens) in ROWS.iter().enumerate() {
             for column in 0..tokens.len() {
                 let token = row * width + column;
-                let vector = |layer| &states.layer(layer)[token * hidden..][..hidden];
+                let vector = |layer| states.layer(layer).slice(s![row, column, ..]).to_vec();
                 let features = [vector(last), vector(0)].concat();
                 let weights = weight.chunks_exact(2 * hidden);
                 for (got, weights) in got[token * CLASSES..][..CLASSES].iter().zip(weights) {

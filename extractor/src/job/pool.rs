@@ -1,7 +1,9 @@
-//! Encoders side by side, each on a thread of its own: while one's rows are copied out of a GPU, another's are computed.
+//! Encoders side by side, each on a thread of its own: while one's rows are copied out of a GPU,
+//! another's are computed.
 //!
-//! Batches are given out in turn and their rows taken back in the same turn, so that what is written, and in which
-//! order, does not depend on the number of encoders. On a CPU one encoder with all threads is fastest.
+//! Batches are given out in turn and their rows taken back in the same turn, so that what is
+//! written, and in which order, does not depend on the number of encoders. On a CPU one encoder
+//! with all threads is fastest.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
@@ -9,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use cache::PartStatistics;
 
-use super::JobError;
 use super::convert::{Converter, Rows};
+use super::error::JobError;
 use crate::batch::Batch;
 use crate::encoder::Encoder;
 

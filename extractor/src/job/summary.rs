@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use shared::size::format_bytes;
 
-use super::{CheckReport, Work};
+use super::check::CheckReport;
+use super::work::Work;
 use crate::encoder::Encoder;
 use crate::plan::Counts;
 
@@ -242,7 +243,8 @@ impl Summary {
 }
 
 impl Counts {
-    /// What happened to long sentences and to words without a sub-word, a line each; none where nothing did.
+    /// What happened to long sentences and to words without a sub-word, a line each; none where
+    /// nothing did.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();

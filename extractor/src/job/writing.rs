@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use cache::{PartStatistics, PartWriter, StoreError};
 
-use super::JobError;
 use super::convert::Rows;
+use super::error::JobError;
 
-/// Batches that may wait for the disk: with the one being written and the one being filled, four are in memory.
+/// Batches that may wait for the disk: with the one being written and the one being filled, four
+/// are in memory.
 const WAITING: usize = 2;
 
 /// What the writing thread is told.
@@ -43,8 +44,8 @@ impl<'scope> Writing<'scope> {
         }
     }
 
-    /// Hands a message over; waits while the thread is behind. Fails when the thread has ended, whose result
-    /// tells why.
+    /// Hands a message over; waits while the thread is behind. Fails when the thread has ended,
+    /// whose result tells why.
     pub(super) fn send(&self, message: Message) -> Result<(), JobError> {
         self.messages.send(message).map_err(|_| JobError::Thread)
     }

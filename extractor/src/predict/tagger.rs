@@ -60,14 +60,17 @@ pub struct Tagger {
 
 /// Smallest batch that is tried where memory is short.
 const LEAST_TOKENS: usize = 256;
-/// Share of a GPU's free memory that a batch may take, in per cent: the head needs about as much as the encoder.
+/// Share of a GPU's free memory that a batch may take, in per cent: the head needs about as much as
+/// the encoder.
 const SHARE: u64 = 40;
 
 impl Tagger {
-    /// Builds the graph and hands it to ONNX Runtime. Batches have at most `max_batch_tokens` tokens, or what suits the device.
+    /// Builds the graph and hands it to ONNX Runtime. Batches have at most `max_batch_tokens`
+    /// tokens, or what suits the device.
     ///
     /// # Errors
-    /// When the encoder is not the one that the head was trained with, or one of them cannot be used.
+    /// When the encoder is not the one that the head was trained with, or one of them cannot be
+    /// used.
     pub fn load(
         files: &ModelFiles,
         run: &Run,
@@ -153,7 +156,8 @@ impl Tagger {
         self.chosen && error.is_out_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
     }
 
-    /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens of each begin.
+    /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens
+    /// of each begin.
     fn labels_of(
         &mut self,
         sentences: &[Sentence],
@@ -238,7 +242,8 @@ impl Tagger {
 /// Labels of sentences, while their rows come in any order.
 struct Gathered {
     labels: Vec<Labels>,
-    /// Sums over a sentence's rows of logits times tokens, `[sentences, classes]`, where sentences are classified.
+    /// Sums over a sentence's rows of logits times tokens, `[sentences, classes]`, where sentences
+    /// are classified.
     sums: Vec<f32>,
     /// Tokens of each sentence.
     tokens: Vec<usize>,
@@ -333,8 +338,8 @@ fn identified(files: &ModelFiles, run: &Run) -> Result<Tokenizer, PredictError> 
     Ok(tokenizer)
 }
 
-/// A session of the graph of encoder and head. On a GPU a batch of one token is run: some of its libraries and kernels are looked
-/// for no earlier, and then there is still the CPU to go to.
+/// A session of the graph of encoder and head. On a GPU a batch of one token is run: some of its
+/// libraries and kernels are looked for no earlier, and then there is still the CPU to go to.
 fn session(
     files: &ModelFiles,
     run: &Run,
@@ -396,8 +401,8 @@ fn graph(
     Ok((spec, model))
 }
 
-/// Writes the graph to `file`, as it is built, nothing optimised for this machine; with `external` the weights go to a
-/// file of that name beside it. Gives the tokenizer that belongs to it.
+/// Writes the graph to `file`, as it is built, nothing optimised for this machine; with `external`
+/// the weights go to a file of that name beside it. Gives the tokenizer that belongs to it.
 ///
 /// # Errors
 /// As [`Tagger::load`], or when the file cannot be written.

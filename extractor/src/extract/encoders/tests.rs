@@ -3,7 +3,7 @@ use std::path::Path;
 use cache::StoreDtype;
 use shared::dataset::Source;
 use shared::device::DeviceChoice;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::terminal::Verbosity;
 
 use super::*;

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use cache::StoreDtype;
+use ndarray::{ArrayView3, s};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 use super::*;
+use crate::encoder::{Device, RowsOn};
 use crate::family::{FeedForward, Norm, ResidualOrder};
 use crate::graph::ComputeDtype;
 
 const SEQUENCES: [&[u32]; 2] = [&[2, 7, 8, 9, 30, 31, 32, 3], &[2, 11, 3]];
 
-/// In float16 on the CPU, which only a test wants: ONNX Runtime puts casts around what has no kernel there.
+/// In float16 on the CPU, which only a test wants: ONNX Runtime puts casts around what has no
+/// kernel there.
 fn in_half(folder: &Path, rows: RowsOn) -> Encoder {
     let files = ModelFiles::in_folder(folder).unwrap();
     let spec = EncoderSpec::from_config(&Config::read(&files.config).unwrap()).unwrap();
@@ -34,16 +37,15 @@ fn in_half(folder: &Path, rows: RowsOn) -> Encoder {
 
 fn hidden_states(encoder: &mut Encoder) -> Vec<Vec<f32>> {
     let batch = Batch::padded(&SEQUENCES).unwrap();
-    let (layers, hidden) = (encoder.layers().len(), encoder.hidden());
+    let layers = encoder.layers().len();
     let states = encoder.encode(&batch).unwrap();
-    let tokens = SEQUENCES.iter().enumerate().flat_map(|(row, sequence)| {
-        (0..sequence.len()).map(move |token| (row * batch.width + token) * hidden)
-    });
-    let tokens: Vec<usize> = tokens.collect();
     let of_layer = |layer| {
-        let values = states.layer(layer);
-        let of_tokens = tokens.iter().flat_map(|&at| &values[at..at + hidden]);
-        of_tokens.copied().collect()
+        let values: ArrayView3<'_, f32> = states.layer(layer);
+        let tokens = SEQUENCES.iter().enumerate().map(|(row, sequence)| {
+            let tokens = values.slice(s![row, ..sequence.len(), ..]);
+            tokens.iter().copied().collect::<Vec<f32>>()
+        });
+        tokens.flatten().collect()
     };
     (0..layers).map(of_layer).collect()
 }
@@ -122,7 +124,7 @@ fn states(spec: &EncoderSpec, tensors: &Tensors) -> Vec<Vec<f32>> {
     let batch = Batch::padded(&SEQUENCES[..1]).unwrap();
     let states = encoder.encode(&batch).unwrap();
     (0..spec.states())
-        .map(|state| states.layer(state).to_vec())
+        .map(|state| states.layer(state).iter().copied().collect())
         .collect()
 }
 
@@ -161,8 +163,8 @@ fn an_encoder_without_biases_is_one_whose_biases_are_zero() {
     }
 }
 
-/// What stands before the layers of an encoder changes nothing in them: the hidden states are those of an encoder whose tables
-/// hold hidden state 0 itself, one row a position.
+/// What stands before the layers of an encoder changes nothing in them: the hidden states are those
+/// of an encoder whose tables hold hidden state 0 itself, one row a position.
 fn assert_layers_are_the_same_after(spec: &EncoderSpec, tensors: &Tensors) {
     let expected = states(spec, tensors);
     let (mut plain, mut tables) = checkpoint("gpt2-plain");
