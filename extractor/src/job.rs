@@ -93,7 +93,7 @@ impl Job<'_> {
     }
 }
 
-/// What has been begun and is still to be told the writing thread, in this order.
+/// A step that was begun; the writing thread is told of all of them in the order of their begin.
 enum Step {
     Begin(Box<PartWriter>),
     /// The rows of a batch that an encoder has.
@@ -109,7 +109,7 @@ struct Run<'a, 'job, 'scope> {
     store: &'a StoreWriter,
     writing: Writing<'scope>,
     begun: VecDeque<Step>,
-    /// Of the part that is being written.
+    /// Statistics of the part that is being written.
     statistics: PartStatistics,
     progress: &'a Progress,
     work: &'a mut Work,
@@ -160,7 +160,7 @@ impl<'job> Run<'_, 'job, '_> {
         self.begin(Step::Finish)
     }
 
-    /// Notes a step, and takes it at once if nothing stands before it that has to be waited for.
+    /// Appends a step, and takes it at once if no batch before it has to be waited for.
     fn begin(&mut self, step: Step) -> Result<(), JobError> {
         self.begun.push_back(step);
         self.go_on()

@@ -11,11 +11,11 @@ use serde::Serialize;
 use crate::batch::{self, Budget, CPU_TOKENS, GPU_TOKENS, batches};
 use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions, Provider, RowsOn};
 
-/// Layers of the model that is tried: one would weigh what comes before it too much.
+/// Layers of the model that is tried: with one, the embeddings would count too much.
 const LAYERS: usize = 2;
 /// Time after which no further batch is begun.
 const ENOUGH: Duration = Duration::from_secs(2);
-/// Batches at most: more tell no more.
+/// Most batches of a trial.
 const MOST: u32 = 64;
 
 /// What a trial found.
@@ -23,7 +23,7 @@ const MOST: u32 = 64;
 pub struct Trial {
     /// Tokens a second that the whole encoder would do.
     pub tokens_per_second: f64,
-    /// Where it ran.
+    /// The execution provider that it ran on.
     pub provider: Provider,
     /// Threads of the encoder.
     pub threads: usize,
@@ -105,7 +105,7 @@ fn greatest_common_divisor(one: usize, other: usize) -> usize {
     }
 }
 
-/// A batch of the same shape, of the only token there is.
+/// A batch of the same shape, of token 0, the only one of the vocabulary.
 fn blank(batch: &batch::Batch, offsets: &[u64]) -> Batch {
     let length = |&sequence: &usize| {
         let length = offsets[sequence + 1] - offsets[sequence];

@@ -1,14 +1,6 @@
-//! What goes into an encoder: sequences padded to one width, and the inputs of a graph that they
-//! become.
-
-use std::borrow::Cow;
-
-use ort::session::SessionInputValue;
-use ort::value::{PrimitiveTensorElementType, Tensor};
+//! Sequences that are encoded together, padded to one width.
 
 use super::error::EncoderError;
-use crate::family::PositionIds;
-use crate::graph::{INPUT_IDS, LENGTHS, POSITION_IDS};
 
 /// Sequences that are encoded together.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +68,7 @@ impl Batch {
     }
 
     /// The tokens of each row, without the padding.
-    fn sequences(&self) -> impl Iterator<Item = &[i32]> {
+    pub(super) fn sequences(&self) -> impl Iterator<Item = &[i32]> {
         let lengths = self
             .lengths
             .iter()
@@ -126,7 +118,7 @@ impl Batch {
 }
 
 impl Batch {
-    /// Refuses places that are no token's; on a GPU nothing else would notice.
+    /// Refuses places where no token is; on a GPU nothing else would notice.
     pub(super) fn check_kept(&self, kept: &[i32]) -> Result<(), EncoderError> {
         let is_token = |place: i32| {
             let place = usize::try_from(place).ok()?;
@@ -143,126 +135,4 @@ impl Batch {
             None => Ok(()),
         }
     }
-}
-
-/// How a batch becomes the inputs of a graph.
-pub(super) enum Feeds {
-    /// A graph made by [`crate::graph`].
-    Built {
-        /// How positions are counted.
-        positions: PositionIds,
-        /// Whether attention must be told where rows end.
-        lengths: bool,
-    },
-    /// An exported graph, by the names of the inputs it has.
-    Exported {
-        /// Inputs among `input_ids`, `attention_mask`, `token_type_ids` and `position_ids`.
-        inputs: Vec<String>,
-        /// How positions are counted.
-        positions: PositionIds,
-    },
-}
-
-/// Named inputs of one run.
-pub(super) type Inputs = Vec<(Cow<'static, str>, SessionInputValue<'static>)>;
-
-impl Feeds {
-    pub(super) fn inputs(&self, batch: &Batch) -> Result<Inputs, EncoderError> {
-        match self {
-            Self::Built { positions, lengths } => built_inputs(batch, *positions, *lengths),
-            Self::Exported { inputs, positions } => exported_inputs(batch, inputs, *positions),
-        }
-    }
-}
-
-fn built_inputs(
-    batch: &Batch,
-    positions: PositionIds,
-    lengths: bool,
-) -> Result<Inputs, EncoderError> {
-    let mut inputs: Inputs = vec![
-        (
-            INPUT_IDS.into(),
-            tensor([batch.rows, batch.width], batch.input_ids.clone())?,
-        ),
-        (
-            POSITION_IDS.into(),
-            tensor([batch.rows, batch.width], position_ids(batch, positions))?,
-        ),
-    ];
-    if lengths {
-        inputs.push((
-            LENGTHS.into(),
-            tensor([3 * batch.rows + 2], lengths_and_offsets(batch)?)?,
-        ));
-    }
-    Ok(inputs)
-}
-
-/// What [`LENGTHS`] is: tokens of each row, then twice where rows begin and the last one ends.
-fn lengths_and_offsets(batch: &Batch) -> Result<Vec<i32>, EncoderError> {
-    let too_large = |_| EncoderError::Batch {
-        problem: "it has more positions than fit 31 bits".to_owned(),
-    };
-    let offsets = (0..=batch.rows)
-        .map(|row| i32::try_from(row * batch.width).map_err(too_large))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok([&batch.lengths, &offsets, &offsets]
-        .map(Vec::as_slice)
-        .concat())
-}
-
-/// Exporters write ids as int64.
-fn exported_inputs(
-    batch: &Batch,
-    names: &[String],
-    positions: PositionIds,
-) -> Result<Inputs, EncoderError> {
-    let wide = |values: &[i32]| {
-        values
-            .iter()
-            .map(|&value| i64::from(value))
-            .collect::<Vec<_>>()
-    };
-    let mut inputs = Inputs::new();
-    for name in names {
-        let values = match name.as_str() {
-            "attention_mask" => filled(batch, |row| vec![1_i64; row.len()]),
-            "token_type_ids" => vec![0; batch.rows * batch.width],
-            "position_ids" => wide(&position_ids(batch, positions)),
-            _ => wide(&batch.input_ids),
-        };
-        inputs.push((
-            Cow::Owned(name.clone()),
-            tensor([batch.rows, batch.width], values)?,
-        ));
-    }
-    Ok(inputs)
-}
-
-/// Rows of the position table, `[rows, width]`; 0 at padding.
-fn position_ids(batch: &Batch, positions: PositionIds) -> Vec<i32> {
-    filled(batch, |row| positions.number(row))
-}
-
-/// `[rows, width]` from a function that gives one number a token, padded with zeros.
-fn filled<T: Default + Clone>(batch: &Batch, of_row: impl Fn(&[i32]) -> Vec<T>) -> Vec<T> {
-    let mut values = Vec::with_capacity(batch.rows * batch.width);
-    for (row, ids) in batch.sequences().enumerate() {
-        values.extend(of_row(ids));
-        values.resize((row + 1) * batch.width, T::default());
-    }
-    values
-}
-
-pub(super) fn tensor<const N: usize, T>(
-    shape: [usize; N],
-    values: Vec<T>,
-) -> Result<SessionInputValue<'static>, EncoderError>
-where
-    T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
-{
-    let tensor =
-        Tensor::from_array((shape, values)).map_err(|source| EncoderError::Runtime { source })?;
-    Ok(tensor.into())
 }

@@ -8,6 +8,7 @@ pub(crate) mod cuda;
 mod error;
 mod footprint;
 mod hidden_states;
+mod inputs;
 mod layers;
 mod onnx_file;
 mod options;

@@ -6,22 +6,14 @@ use std::path::Path;
 use ort::session::Session;
 use ort::value::{Outlet, TensorElementType, ValueType};
 
-use super::batch::Feeds;
 use super::error::EncoderError;
+use super::inputs::{ExportedInput, GraphInputs};
 use super::options::EncoderOptions;
 use super::runtime::{self, Target};
 use super::sizes::Sizes;
 use crate::family::{Config, EncoderSpec, PositionIds};
 use crate::graph::ComputeDtype;
 use crate::model::ModelFiles;
-
-/// Inputs that can be given; others cannot be guessed.
-const INPUTS: [&str; 4] = [
-    "input_ids",
-    "attention_mask",
-    "token_type_ids",
-    "position_ids",
-];
 
 /// The output that an exported graph must have for hidden state `state`; 0 is the embedding output.
 #[must_use]
@@ -33,7 +25,7 @@ pub fn output_name(state: usize) -> String {
 pub(super) struct ExportedGraph {
     pub(super) session: Session,
     pub(super) target: Target,
-    pub(super) feeds: Feeds,
+    pub(super) inputs: GraphInputs,
     pub(super) sizes: Sizes,
     /// The selected layers, ascending.
     pub(super) layers: Vec<usize>,
@@ -71,7 +63,7 @@ pub(super) fn load(
     Ok(ExportedGraph {
         session,
         target,
-        feeds: Feeds::Exported { inputs, positions },
+        inputs: GraphInputs::Exported { inputs, positions },
         sizes,
         layers,
         notes,
@@ -106,22 +98,24 @@ fn sizes(
     Ok((sizes, PositionIds::FromZero))
 }
 
-fn inputs(session: &Session) -> Result<Vec<String>, String> {
-    let mut names = Vec::new();
+/// The inputs of the graph, or which of them cannot be given.
+fn inputs(session: &Session) -> Result<Vec<ExportedInput>, String> {
+    let mut inputs = Vec::new();
     for input in session.inputs() {
         let name = input.name();
-        if !INPUTS.contains(&name) {
+        let mut known = ExportedInput::ALL.into_iter();
+        let Some(known) = known.find(|known| known.name() == name) else {
             return Err(format!(
                 "it has an input {name}, which is not one of {}",
-                INPUTS.join(", ")
+                ExportedInput::ALL.map(ExportedInput::name).join(", ")
             ));
-        }
+        };
         if element_type(input) != Some(TensorElementType::Int64) {
             return Err(format!("its input {name} is {}, not int64", input.dtype()));
         }
-        names.push(name.to_owned());
+        inputs.push(known);
     }
-    Ok(names)
+    Ok(inputs)
 }
 
 /// Number and size of the hidden states among the outputs.

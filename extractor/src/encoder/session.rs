@@ -6,10 +6,11 @@ use cache::StoreDtype;
 use ort::session::builder::SessionBuilder;
 use ort::session::{RunOptions, Session};
 
-use super::batch::{Batch, Feeds, tensor};
+use super::batch::Batch;
 use super::error::EncoderError;
 use super::footprint::Footprint;
 use super::hidden_states::HiddenStates;
+use super::inputs::{GraphInputs, tensor};
 use super::onnx_file::{self, ExportedGraph};
 use super::options::EncoderOptions;
 use super::placement;
@@ -25,7 +26,7 @@ use crate::model::ModelFiles;
 /// A loaded encoder, ready to run. It holds the weights once, in ONNX Runtime's memory.
 pub struct Encoder {
     session: Session,
-    feeds: Feeds,
+    inputs: GraphInputs,
     sizes: Sizes,
     /// Names of the selected layers' outputs.
     outputs: Vec<String>,
@@ -60,7 +61,7 @@ impl Encoder {
         let output = |&layer: &usize| onnx_file::output_name(layer);
         Self {
             session: exported.session,
-            feeds: exported.feeds,
+            inputs: exported.inputs,
             sizes: exported.sizes,
             outputs: exported.layers.iter().map(output).collect(),
             layers: exported.layers,
@@ -155,7 +156,7 @@ impl Encoder {
                 .map(|output| output.name().to_owned())
                 .collect(),
             session,
-            feeds: Feeds::Built {
+            inputs: GraphInputs::Built {
                 positions: spec.position_ids(),
                 lengths: !spec.attention.causal,
             },
@@ -243,7 +244,7 @@ impl Encoder {
     /// for example because memory ran out.
     pub fn encode(&mut self, batch: &Batch) -> Result<HiddenStates<'_>, EncoderError> {
         batch.check(self.sizes.vocabulary, self.sizes.max_positions)?;
-        let mut inputs = self.feeds.inputs(batch)?;
+        let mut inputs = self.inputs.for_batch(batch)?;
         if self.rows.is_some() {
             // The graph wants to know which rows to make: one, as none is looked at.
             inputs.push((KEPT.into(), tensor([1], vec![0_i32])?));
@@ -290,7 +291,7 @@ impl Encoder {
             return Err(EncoderError::Batch { problem });
         };
         let failed = |source| EncoderError::Runtime { source };
-        let mut inputs = self.feeds.inputs(batch)?;
+        let mut inputs = self.inputs.for_batch(batch)?;
         inputs.push((KEPT.into(), tensor([kept.len()], kept.to_vec())?));
         let mut rows = maker.room(kept.len(), self.layers.len(), self.sizes.hidden)?;
         let outputs = rows.outputs().map_err(failed)?;

@@ -64,7 +64,7 @@ pub(super) fn spec(
         },
         attention: Attention {
             heads,
-            head_size: hidden / heads,
+            head_size: config.head_size(hidden, heads)?,
             causal: config.switch_or("is_decoder", false)?,
             scale: AttentionScale::STANDARD,
             bias: true,

@@ -87,6 +87,16 @@ impl Config {
         sensible.ok_or_else(|| self.wrong(name, expected, value))
     }
 
+    /// The size of each of so many heads that share the hidden size.
+    pub(super) fn head_size(&self, hidden: usize, heads: usize) -> Result<usize, FamilyError> {
+        if hidden.is_multiple_of(heads) {
+            Ok(hidden / heads)
+        } else {
+            let expected = format!("a divisor of the hidden size {hidden}");
+            Err(self.wrong("num_attention_heads", &expected, heads))
+        }
+    }
+
     /// A size, or what transformers takes where there is none.
     pub(super) fn size_or(&self, names: &[&str], default: usize) -> Result<usize, FamilyError> {
         if names.iter().any(|name| self.get(name).is_some()) {

@@ -43,7 +43,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         },
         attention: Attention {
             heads,
-            head_size: hidden / heads,
+            head_size: config.head_size(hidden, heads)?,
             causal: false,
             scale: AttentionScale::STANDARD,
             bias: true,

@@ -55,7 +55,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         },
         attention: Attention {
             heads,
-            head_size: hidden / heads,
+            head_size: config.head_size(hidden, heads)?,
             causal: true,
             scale: AttentionScale {
                 by_head_size: config.switch_or("scale_attn_weights", true)?,

@@ -70,13 +70,6 @@ impl EncoderSpec {
 
     /// Checks what the rest of the crate relies on.
     pub(super) fn check(&self, config: &Config) -> Result<(), FamilyError> {
-        if self.attention.size() != self.hidden {
-            return Err(config.wrong(
-                "num_attention_heads",
-                &format!("a divisor of the hidden size {}", self.hidden),
-                self.attention.heads,
-            ));
-        }
         match self.position {
             PositionEncoding::Table { rows, ids, .. } if self.max_positions() == 0 => {
                 let expected = format!("at least {}", ids.first() + 1);

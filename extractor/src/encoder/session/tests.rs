@@ -163,6 +163,44 @@ fn an_encoder_without_biases_is_one_whose_biases_are_zero() {
     }
 }
 
+/// Each head of size `size` in `values`, `[.., heads, size]`, with as many numbers `more` behind it.
+fn widened(values: &[f32], size: usize, more: f32) -> Vec<f32> {
+    let heads = values.chunks_exact(size);
+    heads
+        .flat_map(|head| head.iter().copied().chain(vec![more; size]))
+        .collect()
+}
+
+#[test]
+fn heads_may_be_wider_than_their_share_of_the_hidden_size() {
+    let (mut spec, mut tensors) = checkpoint("bert-plain");
+    let expected = states(&spec, &tensors);
+    let (hidden, size) = (spec.hidden, spec.attention.head_size);
+    for (name, (shape, values)) in &mut tensors {
+        // Zeros in queries, keys and values add nothing; the factor makes up for the scale.
+        let factor = if name.contains("query") {
+            2_f32.sqrt()
+        } else {
+            1.0
+        };
+        if name.contains("attention.self") && name.contains("weight") {
+            *values = widened(values, size * hidden, 0.0);
+            shape[0] *= 2;
+        } else if name.contains("attention.self") {
+            *values = widened(values, size, 0.0);
+            shape[0] *= 2;
+        } else if name.contains("attention.output.dense.weight") {
+            *values = widened(values, size, 7.0);
+            shape[1] *= 2;
+        }
+        for value in values.iter_mut() {
+            *value *= factor;
+        }
+    }
+    spec.attention.head_size *= 2;
+    assert_same(&states(&spec, &tensors), &expected);
+}
+
 /// What stands before the layers of an encoder changes nothing in them: the hidden states are those
 /// of an encoder whose tables hold hidden state 0 itself, one row a position.
 fn assert_layers_are_the_same_after(spec: &EncoderSpec, tensors: &Tensors) {
