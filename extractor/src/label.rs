@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use cache::{Labels, SplitReader, Store};
 use serde::Serialize;
 use shared::datasets::{Dataset, Split, SplitName};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::{NO_CLASS, Task};
 use thiserror::Error;
 
@@ -48,10 +48,8 @@ pub enum LabelError {
     },
 }
 
-impl LabelError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for LabelError {
+    fn exit_status(&self) -> ExitStatus {
         ExitStatus::User
     }
 }
@@ -159,7 +157,7 @@ impl Labelling {
                 task: dataset.task,
             });
         }
-        let mut places = Places::new(dataset);
+        let mut places = Places::in_dataset(dataset);
         let mut found: Vec<(&SplitReader, Vec<Option<Place>>)> = store
             .splits()
             .map(|split| (split, places.in_split(split)))
@@ -223,7 +221,7 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn new(dataset: &'a Dataset) -> Self {
+    fn in_dataset(dataset: &'a Dataset) -> Self {
         let mut by_words: HashMap<Vec<&str>, VecDeque<Place>> = HashMap::new();
         for (number, split) in dataset.splits.iter().enumerate() {
             for sentence in 0..split.sentences.len() {

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod doctor;
 pub mod encoder;
 pub mod export;
+pub mod extract;
 pub mod family;
 pub mod graph;
 pub mod head;

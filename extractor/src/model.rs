@@ -1,12 +1,11 @@
-//! Which files make up a model. Extraction, planning and the manifest all need
-//! the same answer to "what is in this folder and what identifies it", long
-//! before any weight is read.
+//! Which files make up a model. Extraction, planning and the manifest all need the same answer to
+//! "what is in this folder and what identifies it", long before any weight is read.
 
 use std::path::{Path, PathBuf};
 
 use hub::model::{Need, is_folder};
 use hub::{HubError, HubOptions};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::{sha256_bytes, sha256_file};
 
 use crate::checkpoint::{CheckpointError, Index};
@@ -134,6 +133,18 @@ impl ModelFiles {
         }
     }
 
+    /// Bytes of all weight files: about what the weights take in memory once more.
+    ///
+    /// # Errors
+    /// When a file is not there.
+    pub fn weight_bytes(&self) -> Result<u64, ModelError> {
+        let mut bytes = 0;
+        for file in &self.weights {
+            bytes += fs_err::metadata(file)?.len();
+        }
+        Ok(bytes)
+    }
+
     /// SHA-256 over the digests of the configuration and of every weight file, in order: equal for
     /// equal bytes, whatever the folder is called.
     ///
@@ -251,15 +262,17 @@ impl From<HubError> for ModelError {
     }
 }
 
-impl ModelError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for ModelError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Read { .. } | Self::Io(_) => ExitStatus::Machine,
             Self::Index(error) => error.exit_status(),
             Self::Hub(error) => error.exit_status(),
-            _ => ExitStatus::User,
+            Self::NoFolder { .. }
+            | Self::NoConfig { .. }
+            | Self::NoWeights { .. }
+            | Self::FolderRevision { .. }
+            | Self::ForeignWeights { .. } => ExitStatus::User,
         }
     }
 }

@@ -1,15 +1,15 @@
 //! What an extraction will encode and store, known before any weight is read.
 //!
-//! Tokenising is cheap and encoding is not, so all sub-words, windows, labels and sizes are worked
-//! out first: bad data, a sentence that is too long or a disk that is too small shows up within
-//! seconds.
+//! Tokenizing is cheap and encoding is not, so all sub-words, windows, labels and sizes are
+//! computed first: bad data, a sentence that is too long or a disk that is too small shows up
+//! within seconds.
 
 use std::collections::HashMap;
 
 use cache::{Labels, LongPolicy, SplitSize, SplitTables};
 use rayon::prelude::*;
 use shared::datasets::{Dataset, Sentence, Split, SplitName};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::Task;
 use thiserror::Error;
 
@@ -84,13 +84,14 @@ pub enum PlanError {
     Tokenizer(#[from] TokenizerError),
 }
 
-impl PlanError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for PlanError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Tokenizer(error) => error.exit_status(),
-            _ => ExitStatus::User,
+            Self::MaxLength { .. }
+            | Self::TooLong { .. }
+            | Self::UnknownLabel { .. }
+            | Self::TooManySentences { .. } => ExitStatus::User,
         }
     }
 }
@@ -132,7 +133,7 @@ impl Limits {
     }
 }
 
-/// A word that yields no sub-word: the store has no token to carry its label.
+/// A word of which the tokenizer makes no sub-word: the store has no token to carry its label.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct UntokenizedWord {
     /// The split.

@@ -11,5 +11,6 @@ pub mod heads;
 pub mod native;
 pub mod resources;
 pub mod signals;
+pub mod size;
 pub mod tasks;
 pub mod terminal;

@@ -12,7 +12,8 @@ use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};
 
 use super::error::CliError;
-use crate::encoder::{ComputeDtype, EncoderOptions, LayerSelection, runtime};
+use crate::encoder::{EncoderOptions, LayerSelection, runtime};
+use crate::graph::ComputeDtype;
 use crate::head::{Level, Run};
 use crate::model::ModelFiles;
 use crate::predict::{Input, InputFormat, OutputFormat, Sentence, Tagger, Writer};
@@ -23,8 +24,8 @@ pub(super) struct RunOptions {
     /// Folder of the run whose head labels.
     #[arg(long, value_name = "DIR", env = "EXTRACTOR_RUN", help_heading = "Head")]
     pub(super) run: PathBuf,
-    /// The encoder that the head was trained with: a folder, or a name on the hub. Needed where the store was made from
-    /// a folder; else the run knows name and revision.
+    /// The encoder that the head was trained with: a folder, or a name on the hub. Needed where the
+    /// store was made from a folder; else the run knows name and revision.
     #[arg(
         long,
         value_name = "ID|DIR",
@@ -32,7 +33,8 @@ pub(super) struct RunOptions {
         help_heading = "Head"
     )]
     pub(super) model: Option<String>,
-    /// Branch, tag or commit of a model of the hub; the one that the head was trained with by default.
+    /// Branch, tag or commit of a model of the hub; the one that the head was trained with by
+    /// default.
     #[arg(
         long,
         value_name = "REVISION",
@@ -82,7 +84,8 @@ pub(super) struct PredictOptions {
         help_heading = "Text"
     )]
     output_format: OutputFormat,
-    /// Number format of the encoder's weights and arithmetic; f16 and bf16 need a GPU. The head computes in f32.
+    /// Number format of the encoder's weights and arithmetic; f16 and bf16 need a GPU. The head
+    /// computes in f32.
     #[arg(
         long,
         value_enum,
@@ -99,7 +102,8 @@ pub(super) struct PredictOptions {
         help_heading = "Machine"
     )]
     device: DeviceChoice,
-    /// Most tokens of a batch, padding included: 2048 on a CPU by default, 16384 on a GPU, or what its memory holds.
+    /// Most tokens of a batch, padding included: 2048 on a CPU by default, 16384 on a GPU, or what
+    /// its memory holds.
     #[arg(
         long,
         value_name = "N",

@@ -15,10 +15,10 @@ use shared::heads::classifier;
 use super::nodes::{Nodes, size};
 use super::{HeadOptions, Level, Parameters};
 use crate::checkpoint::Checkpoint;
-use crate::encoder::ComputeDtype;
-use crate::family::{EncoderSpec, Positions};
+use crate::family::{EncoderSpec, PositionIds};
 use crate::graph::{
-    Builder, GraphError, INPUT_IDS, LENGTHS, ONNX_FLOAT, POSITION_IDS, encoder, outlet,
+    Builder, ComputeDtype, GraphError, INPUT_IDS, LENGTHS, ONNX_FLOAT, POSITION_IDS, encoder,
+    outlet,
 };
 
 /// 1 where there is a token and 0 where there is padding, int64 `[rows, width]`.
@@ -81,13 +81,13 @@ pub fn build(
 /// What the encoder reads, from what is given: positions and lengths.
 fn encoder_inputs(nodes: &mut Nodes<'_>, spec: &EncoderSpec) -> Result<(), GraphError> {
     let axis = nodes.builder.integers("tokens.axis", &[1])?;
-    match spec.positions {
-        Positions::FromZero => {
+    match spec.position_ids() {
+        PositionIds::FromZero => {
             let counted = nodes.apply("CumSum", "tokens.counted", &[ATTENTION_MASK, &axis])?;
             let one = nodes.builder.integers("tokens.one", &[1])?;
             nodes.apply("Sub", POSITION_IDS, &[&counted, &one])?;
         }
-        Positions::AfterPadding { padding } => {
+        PositionIds::AfterPadding { padding } => {
             let padding = nodes
                 .builder
                 .integers("tokens.padding_id", &[i64::from(padding)])?;
@@ -102,7 +102,7 @@ fn encoder_inputs(nodes: &mut Nodes<'_>, spec: &EncoderSpec) -> Result<(), Graph
             nodes.apply("Add", POSITION_IDS, &[&counted, &padding])?;
         }
     }
-    if !spec.causal {
+    if !spec.attention.causal {
         lengths(nodes)?;
     }
     Ok(())

@@ -13,7 +13,7 @@ use super::{Mismatch, Portion, PredictError, Sentence};
 use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::runtime::Target;
-use crate::encoder::{Batch, EncoderError, EncoderOptions, Footprint, runtime};
+use crate::encoder::{Batch, EncoderError, EncoderOptions, Footprint, Provider, runtime};
 use crate::family::{Config, EncoderSpec};
 use crate::graph::INPUT_IDS;
 use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run};
@@ -89,11 +89,11 @@ impl Tagger {
             level: run.head.level,
             decoding: run.task.description().decoding,
             classes: run.classes.len(),
-            vocabulary: spec.vocabulary,
+            vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),
             max_length,
             long: run.store.long,
-            budget: Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), target.name()),
+            budget: Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), target.provider()),
             chosen: max_batch_tokens.is_none(),
             target,
             notes,
@@ -101,15 +101,15 @@ impl Tagger {
         if let Target::Cuda(number) = target {
             let tokens = max_batch_tokens
                 .map_or_else(|| gpu_tokens(&spec, run, options, number, max_length), Ok)?;
-            tagger.budget = Budget::new(tokens, target.name()).bucketed(spec.max_positions());
+            tagger.budget = Budget::new(tokens, target.provider()).bucketed(spec.max_positions());
         }
         Ok(tagger)
     }
 
-    /// `cpu` or `cuda`.
+    /// Where the graph runs.
     #[must_use]
-    pub const fn provider(&self) -> &str {
-        self.target.name()
+    pub const fn provider(&self) -> Provider {
+        self.target.provider()
     }
 
     /// How much text to label at a time.
@@ -161,7 +161,7 @@ impl Tagger {
         let PredictError::Encoder(error) = error else {
             return false;
         };
-        self.chosen && error.is_want_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
+        self.chosen && error.is_out_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
     }
 
     /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens
@@ -382,8 +382,8 @@ fn gpu_tokens(
     let footprint = Footprint {
         layers: run.head.layers_read().map_or(1, |layers| layers.len()),
         hidden: spec.hidden,
-        intermediate: spec.intermediate,
-        heads: spec.heads,
+        intermediate: spec.intermediate(),
+        heads: spec.attention.heads,
         compute: options.dtype,
         rows: None,
     };

@@ -1,7 +1,9 @@
-//! Encoders side by side, each on a thread of its own: while one's rows are copied out of a GPU, another's are computed.
+//! Encoders side by side, each on a thread of its own: while one's rows are copied out of a GPU,
+//! another's are computed.
 //!
-//! Batches are dealt out in turn and their rows taken back in the same turn, so that what is written, and in which order,
-//! does not depend on the number of lanes. One lane encodes a batch after the other, as a processor should.
+//! Batches are given out in turn and their rows taken back in the same turn, so that what is
+//! written, and in which order, does not depend on the number of encoders. On a CPU one encoder
+//! with all threads is fastest.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
@@ -9,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use cache::PartStatistics;
 
-use super::JobError;
 use super::convert::{Converter, Rows};
+use super::error::JobError;
 use crate::batch::Batch;
 use crate::encoder::Encoder;
 
@@ -34,26 +36,26 @@ pub(super) struct Encoded {
     pub(super) converting: Duration,
 }
 
-struct Lane<'job> {
+struct Worker<'job> {
     tasks: SyncSender<Task<'job>>,
     done: Receiver<Result<Encoded, JobError>>,
 }
 
-/// The encoders, and whose turn it is.
-pub(super) struct Lanes<'job> {
-    all: Vec<Lane<'job>>,
-    /// Batches dealt out so far.
+/// The encoders, and which of them is next.
+pub(super) struct EncoderPool<'job> {
+    workers: Vec<Worker<'job>>,
+    /// Batches given out so far.
     given: usize,
     /// Batches taken back so far.
     taken: usize,
 }
 
-impl<'job> Lanes<'job> {
+impl<'job> EncoderPool<'job> {
     pub(super) fn start<'scope>(
         scope: &'scope Scope<'scope, 'job>,
         encoders: &'job mut [Encoder],
     ) -> Self {
-        let lanes = encoders.iter_mut().map(|encoder| {
+        let workers = encoders.iter_mut().map(|encoder| {
             let (tasks, received) = sync_channel::<Task<'job>>(1);
             let (finished, done) = sync_channel(1);
             scope.spawn(move || {
@@ -64,32 +66,32 @@ impl<'job> Lanes<'job> {
                     }
                 }
             });
-            Lane { tasks, done }
+            Worker { tasks, done }
         });
         Self {
-            all: lanes.collect(),
+            workers: workers.collect(),
             given: 0,
             taken: 0,
         }
     }
 
-    /// Whether every lane has a batch.
-    pub(super) fn are_busy(&self) -> bool {
-        self.given - self.taken == self.all.len()
+    /// Whether every encoder has a batch.
+    pub(super) fn is_busy(&self) -> bool {
+        self.given - self.taken == self.workers.len()
     }
 
-    /// Deals out a batch; some lane must be free.
+    /// Gives out a batch; some encoder must be free.
     pub(super) fn give(&mut self, task: Task<'job>) -> Result<(), JobError> {
-        let lane = &self.all[self.given % self.all.len()];
+        let worker = &self.workers[self.given % self.workers.len()];
         self.given += 1;
-        lane.tasks.send(task).map_err(|_| JobError::Thread)
+        worker.tasks.send(task).map_err(|_| JobError::Thread)
     }
 
-    /// Waits for the batch that was dealt out first of those that are left.
+    /// Waits for the batch that was given out first of those that are left.
     pub(super) fn take(&mut self) -> Result<Encoded, JobError> {
-        let lane = &self.all[self.taken % self.all.len()];
+        let worker = &self.workers[self.taken % self.workers.len()];
         self.taken += 1;
-        lane.done.recv().map_err(|_| JobError::Thread)?
+        worker.done.recv().map_err(|_| JobError::Thread)?
     }
 }
 

@@ -2,59 +2,63 @@
 
 use std::path::Path;
 
-use super::error::CliError;
-use super::prepare::Prepared;
-use crate::job::bytes;
+use shared::size::format_bytes;
+
+use super::error::ExtractError;
+use super::extraction::Extraction;
 use crate::plan::Tokens;
 
 /// What words, ids, offsets and labels take for a token, roughly.
 const TABLE_BYTES: u64 = 32;
 
-/// An error if the disk has no room for what is still to be written.
-pub(super) fn check_space(
+/// An error if the disk has no room for what is still to be written at `path`.
+///
+/// # Errors
+/// [`ExtractError::Space`], with what would fit.
+pub fn check_space(
     path: &Path,
-    prepared: &Prepared,
+    extraction: &Extraction,
     tokens: &Tokens,
-) -> Result<(), CliError> {
+) -> Result<(), ExtractError> {
     let there = if path.is_dir() {
         size_on_disk(path)?
     } else {
         0
     };
-    let free = shared::resources::free_space(path)?;
     // What an overwritten store frees counts as well as what a resumed one keeps.
-    if free.saturating_add(there) >= needed(prepared, tokens) {
+    let free = shared::resources::free_space(path)?.saturating_add(there);
+    if free >= needed_space(extraction, tokens) {
         return Ok(());
     }
-    Err(too_small(path, prepared, tokens, there)?)
+    Err(too_little_space(path, extraction, tokens, free))
 }
 
 /// Bytes of the finished store.
-pub(super) fn needed(prepared: &Prepared, tokens: &Tokens) -> u64 {
-    tokens.counts.tokens * (prepared.row_bytes() as u64 + TABLE_BYTES)
+#[must_use]
+pub fn needed_space(extraction: &Extraction, tokens: &Tokens) -> u64 {
+    tokens.counts.tokens * (extraction.row_bytes() as u64 + TABLE_BYTES)
 }
 
-/// The error that says what is missing and what would fit; `there` bytes count as free.
-pub(super) fn too_small(
+/// The error that says what is missing where `free` bytes are free, and what would fit.
+#[must_use]
+pub fn too_little_space(
     path: &Path,
-    prepared: &Prepared,
+    extraction: &Extraction,
     tokens: &Tokens,
-    there: u64,
-) -> Result<CliError, CliError> {
-    let free = shared::resources::free_space(path)?.saturating_add(there);
-    let layers = prepared.layers() as u64;
-    let more_than_halves = prepared.row_bytes() as u64 > layers * prepared.shape.hidden as u64 * 2;
-    let fitting = what_fits(
-        free,
-        tokens.counts.tokens,
-        prepared.row_bytes() as u64,
-        layers,
-    );
-    let mut hints = vec![fitting];
-    if more_than_halves {
+    free: u64,
+) -> ExtractError {
+    let layers = extraction.model.layers.len() as u64;
+    let row_bytes = extraction.row_bytes() as u64;
+    let mut hints = vec![what_fits(free, tokens.counts.tokens, row_bytes, layers)];
+    if row_bytes > layers * extraction.model.hidden as u64 * 2 {
         hints.push("--store-dtype f16 takes half of it".to_owned());
     }
-    Ok(CliError::space(path, needed(prepared, tokens), free, hints))
+    ExtractError::Space {
+        path: path.to_owned(),
+        needed: needed_space(extraction, tokens),
+        free,
+        hints,
+    }
 }
 
 /// How many of the layers have room in `free` bytes.
@@ -63,11 +67,11 @@ fn what_fits(free: u64, tokens: u64, row_bytes: u64, layers: u64) -> String {
     match free.saturating_sub(tokens * TABLE_BYTES) / layer {
         0 => format!(
             "a single layer takes {}: choose another --out, or make room",
-            bytes(layer)
+            format_bytes(layer)
         ),
         fitting => format!(
             "{fitting} of the {layers} layers would fit, {} each: --layers with a list such as 0,4-8,-1",
-            bytes(layer)
+            format_bytes(layer)
         ),
     }
 }
