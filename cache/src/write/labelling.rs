@@ -5,10 +5,11 @@ use std::path::Path;
 use shared::datasets::SplitName;
 use zarrs::array::data_type;
 
-use crate::column::{ColumnShape, column_file, column_folder, write_column};
-use crate::metadata::{self, ColumnMetadata};
-use crate::tables::TokenWords;
-use crate::writer::write_if_other;
+use super::column::write_column;
+use crate::layout::column::{ColumnShape, column_file, column_folder};
+use crate::layout::metadata::{self, ColumnMetadata};
+use crate::layout::tables::TokenWords;
+use crate::write::target::write_if_other;
 use crate::{LabelLevel, Labels, SplitTables, Store, StoreError};
 
 impl Store {

@@ -12,11 +12,12 @@ use std::sync::{Arc, OnceLock};
 use memmap2::Mmap;
 
 use super::decoded::Decoded;
-use crate::chunks::{self, Chunk, reading_failed};
-use crate::hidden::Rows;
+use crate::error::{missing, named};
 use crate::layout::Run;
-use crate::record::{FileRecord, SplitRecord};
-use crate::storage::{map_file, missing, named};
+use crate::layout::record::{FileRecord, SplitRecord};
+use crate::read::chunks::{self, Chunk, reading_failed};
+use crate::read::hidden::Rows;
+use crate::read::storage::map_file;
 use crate::{Io, Reading, SplitLayout, StoreError};
 
 /// The files of a split and what has been read of them.

@@ -3,12 +3,23 @@
 //! Tokens of a split stand one after another in inner chunks, chunks in files (Zarr calls them shards), files in
 //! parts. Nothing here depends on who writes or on how often a writer was killed.
 
+pub(crate) mod codec;
+pub(crate) mod column;
+pub(crate) mod crc;
+pub(crate) mod dtype;
+pub mod manifest;
+pub(crate) mod metadata;
+pub(crate) mod record;
+pub mod rows;
+pub(crate) mod shard;
+pub(crate) mod statistics;
+pub(crate) mod tables;
+
 use std::ops::Range;
 use std::path::PathBuf;
 
 use shared::datasets::SplitName;
 
-use crate::shard;
 use crate::{Codec, Manifest, StoreDtype};
 
 /// How many bytes of hidden states an inner chunk, a file and a part may hold; a chunk holds at least one token.

@@ -11,10 +11,11 @@ use shared::datasets::SplitName;
 use shared::tasks::Task;
 
 use self::files::HiddenFiles;
-use crate::column::{self, TABLES, column_folder};
-use crate::metadata::read_attribute;
-use crate::record::SplitRecord;
-use crate::tables::TokenWords;
+use crate::layout::column::{TABLES, column_folder};
+use crate::layout::metadata::read_attribute;
+use crate::layout::record::SplitRecord;
+use crate::layout::tables::TokenWords;
+use crate::read::column;
 use crate::{
     Column, Hidden, Io, LabelLevel, LabelTable, Manifest, Reading, SplitLayout, SplitSize,
     StoreError,

@@ -9,7 +9,7 @@ use zarrs::array::{ArrayBuilder, ChunkKeySeparator, DataType, data_type};
 use zarrs::metadata::FillValueMetadata;
 use zarrs::metadata::v3::GroupMetadataV3;
 
-use crate::column::ColumnShape;
+use super::column::ColumnShape;
 use crate::{LabelLevel, Manifest, SplitLayout, StoreDtype, StoreError};
 
 /// Name of the attribute that holds what Zarr does not know: the manifest in the root group, the checksum in small
@@ -93,7 +93,7 @@ pub(crate) struct ColumnMetadata<'a> {
 /// `zarr.json` of a small array.
 pub(crate) fn column(column: &ColumnMetadata<'_>) -> Result<Vec<u8>, StoreError> {
     let shape = &column.shape;
-    let mut attribute = json!({ "bytes": column.file.len(), "crc32c": crate::shard::checksum_text(crc32c::crc32c(column.file)) });
+    let mut attribute = json!({ "bytes": column.file.len(), "crc32c": crate::layout::shard::checksum_text(crc32c::crc32c(column.file)) });
     if let Some((level, classes)) = &column.labels {
         attribute["level"] = json!(level);
         attribute["classes"] = json!(classes);

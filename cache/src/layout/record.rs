@@ -10,8 +10,8 @@ use shared::datasets::SplitName;
 use shared::files::write_atomic;
 
 use crate::LayerSummary;
+use crate::layout::metadata::pretty;
 use crate::layout::part_name;
-use crate::metadata::pretty;
 use crate::{Manifest, SplitLayout, StoreError};
 
 /// A finished file of `hidden_states`.
@@ -19,7 +19,7 @@ use crate::{Manifest, SplitLayout, StoreError};
 pub(crate) struct FileRecord {
     /// Length in bytes.
     pub(crate) length: u64,
-    /// crc32c over the checksums of its inner chunks, see [`crate::shard::file_checksum`].
+    /// crc32c over the checksums of its inner chunks, see [`crate::layout::shard::file_checksum`].
     pub(crate) crc32c: String,
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::crc;
+use crate::layout::crc;
 
 /// The rows of an inner chunk that have been written.
 #[derive(Debug)]

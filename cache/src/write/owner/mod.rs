@@ -19,8 +19,8 @@ use std::time::{Duration, SystemTime};
 
 pub use self::process::OwnerRecord;
 use crate::StoreError;
-use crate::record::progress_folder;
-use crate::storage::named;
+use crate::error::named;
+use crate::layout::record::progress_folder;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const STALE_AFTER: Duration = Duration::from_mins(10);
@@ -42,7 +42,7 @@ impl Claim {
     pub(crate) fn take(store: &Path, part: &str) -> Result<Self, StoreError> {
         let progress = progress_folder(store);
         let record = OwnerRecord::of_this_process();
-        let text = crate::metadata::pretty(&record);
+        let text = crate::layout::metadata::pretty(&record);
         let draft = progress.join(format!(".{part}.owner.{}.tmp", record.token));
         fs_err::write(&draft, &text).map_err(StoreError::io)?;
         let taken = take_with(&progress, part, &record, &draft, &text);
@@ -239,7 +239,7 @@ mod tests {
         let mut owner = OwnerRecord::of_this_process();
         change(&mut owner);
         let path = claim_path(&progress_folder(folder.path()), "train-0", 0);
-        fs_err::write(&path, crate::metadata::pretty(&owner)).unwrap();
+        fs_err::write(&path, crate::layout::metadata::pretty(&owner)).unwrap();
         let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
         let (now, seconds) = (
             SystemTime::now(),

@@ -11,11 +11,14 @@ use std::sync::Arc;
 use shared::datasets::SplitName;
 use shared::files::{sync_dir, write_atomic};
 
-use crate::metadata;
-use crate::owner::{Claim, living_owners};
-use crate::record::{Done, PartRecord, SplitRecord, done_path, progress, progress_folder};
+use super::target::Target;
+use super::temporary::{is_temporary, remove_file, remove_folder};
+use crate::layout::metadata;
+use crate::layout::record::{Done, PartRecord, SplitRecord, done_path, progress, progress_folder};
+use crate::layout::tables;
+use crate::write::owner::{Claim, living_owners};
 use crate::{
-    FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, Store, StoreError, tables,
+    FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, Store, StoreError,
 };
 
 /// What to do with a store that is there already.
@@ -49,14 +52,6 @@ pub struct Summary {
     pub bytes: u64,
     /// Parts.
     pub parts: u64,
-}
-
-/// The store that is being written.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) path: PathBuf,
-    manifest: Manifest,
-    layouts: Vec<SplitLayout>,
 }
 
 /// Gives out the parts of a store that are to be written.
@@ -283,37 +278,6 @@ impl Summary {
     }
 }
 
-impl Target {
-    /// Manifest, groups, small arrays and empty `hidden_states`; what is there already and right is left alone.
-    fn lay_out(&self, tables: &[SplitTables]) -> Result<(), StoreError> {
-        write_if_other(
-            &self.path.join("zarr.json"),
-            &metadata::root_group(&self.manifest),
-        )?;
-        fs_err::create_dir_all(progress_folder(&self.path)).map_err(StoreError::io)?;
-        for layout in &self.layouts {
-            let hidden_states = self.path.join(format!("{}/hidden_states", layout.split));
-            fs_err::create_dir_all(&hidden_states).map_err(StoreError::io)?;
-            let description = metadata::hidden_states(layout)?;
-            write_if_other(&hidden_states.join("zarr.json"), &description)?;
-        }
-        for table in tables {
-            let folder = self.path.join(table.name.to_string());
-            write_if_other(&folder.join("zarr.json"), &metadata::plain_group())?;
-            table.write(&folder)?;
-        }
-        sync_dir(&self.path).map_err(StoreError::io)
-    }
-}
-
-/// Writes a file unless it holds the same bytes.
-pub(crate) fn write_if_other(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    if fs_err::read(path).is_ok_and(|there| there == bytes) {
-        return Ok(());
-    }
-    write_atomic(path, bytes).map_err(StoreError::io)
-}
-
 /// Whether a folder holds nothing, or only what a killed writer left of its first file.
 fn is_vacant(path: &Path) -> Result<bool, StoreError> {
     for entry in fs_err::read_dir(path).map_err(StoreError::io)? {
@@ -379,24 +343,4 @@ fn tidy(path: &Path, manifest: &Manifest) -> Result<(), StoreError> {
 
 fn is_owned(error: &StoreError) -> bool {
     matches!(error, StoreError::Owned { .. })
-}
-
-/// Temporary files have names that begin with a dot and end with `.tmp`.
-pub(crate) fn is_temporary(name: &str) -> bool {
-    name.strip_prefix('.')
-        .is_some_and(|name| Path::new(name).extension().is_some_and(|end| end == "tmp"))
-}
-
-pub(crate) fn remove_file(path: &Path) -> Result<(), StoreError> {
-    match fs_err::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(error)),
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn remove_folder(path: &Path) -> Result<(), StoreError> {
-    match fs_err::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(error)),
-        _ => Ok(()),
-    }
 }

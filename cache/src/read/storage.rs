@@ -11,6 +11,7 @@ use zarrs::storage::{
 };
 
 use crate::StoreError;
+use crate::error::{missing, named};
 
 /// A folder whose files `zarrs` reads by mapping them.
 #[derive(Debug, Clone)]
@@ -94,22 +95,4 @@ fn map(file: &File) -> std::io::Result<Mmap> {
     // renamed), and the caller has checked the length. Whoever truncates one under a running reader ends it with a
     // SIGBUS; `Io::Read` is there for disks where that has to be expected.
     unsafe { Mmap::map(file) }
-}
-
-/// A file that the layout promises and that is not there is damage, not an I/O error.
-pub(crate) fn missing(path: &Path, error: std::io::Error) -> StoreError {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        StoreError::damaged(path, "is missing")
-    } else {
-        StoreError::io(error)
-    }
-}
-
-/// An I/O error with the path it is about.
-pub(crate) fn named(path: &Path, error: impl Into<std::io::Error>) -> StoreError {
-    let error = error.into();
-    StoreError::io(std::io::Error::new(
-        error.kind(),
-        format!("{}: {error}", path.display()),
-    ))
 }

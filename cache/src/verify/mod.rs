@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 use shared::datasets::SplitName;
 
-use crate::record::{Done, PartRecord, progress_folder};
-use crate::writer::is_temporary;
-use crate::{Manifest, SplitLayout, StoreError, metadata};
+use crate::layout::metadata;
+use crate::layout::record::{Done, PartRecord, progress_folder};
+use crate::write::temporary::is_temporary;
+use crate::{Manifest, SplitLayout, StoreError};
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

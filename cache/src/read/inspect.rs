@@ -8,9 +8,10 @@ use shared::datasets::SplitName;
 use shared::tasks::Task;
 
 use crate::LayerSummary;
-use crate::record::{Done, PartRecord, SplitRecord};
-use crate::split::read_label_attributes;
-use crate::{LabelLevel, Manifest, SplitLayout, SplitSize, StoreError, metadata};
+use crate::layout::metadata;
+use crate::layout::record::{Done, PartRecord, SplitRecord};
+use crate::read::split::read_label_attributes;
+use crate::{LabelLevel, Manifest, SplitLayout, SplitSize, StoreError};
 
 /// What a store holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]

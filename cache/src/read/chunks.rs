@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use crate::shard::{self, CHECKSUM_BYTES};
+use crate::layout::shard::{self, CHECKSUM_BYTES};
 use crate::{SplitLayout, StoreError};
 
 /// An inner chunk in a file.
@@ -98,6 +98,6 @@ pub(crate) fn damaged_chunk(layout: &SplitLayout, file: u64, chunk: u64) -> Stri
 pub(crate) fn reading_failed(path: &std::path::Path, error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => StoreError::damaged(path, "ends early"),
-        _ => crate::storage::named(path, error),
+        _ => crate::error::named(path, error),
     }
 }

@@ -16,10 +16,11 @@ use rustix::io::Errno;
 
 use super::to_usize;
 use super::written::Written;
+use crate::error::named;
+use crate::layout::record::FileRecord;
+use crate::layout::shard;
 use crate::layout::{Run, part_name};
-use crate::record::FileRecord;
-use crate::storage::named;
-use crate::{SplitLayout, StoreError, shard};
+use crate::{SplitLayout, StoreError};
 
 /// Bytes that are checked and then written: they are still in the CPU's cache the second time.
 const AT_ONCE: usize = 1 << 18;

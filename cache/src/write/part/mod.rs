@@ -16,9 +16,10 @@ use shared::files::sync_dir;
 use self::draft::Draft;
 use crate::LayerSummary;
 use crate::layout::Run;
-use crate::owner::Claim;
-use crate::record::{FileRecord, PartRecord, record_path};
-use crate::writer::{Target, is_temporary};
+use crate::layout::record::{FileRecord, PartRecord, record_path};
+use crate::write::owner::Claim;
+use crate::write::target::Target;
+use crate::write::temporary::is_temporary;
 use crate::{Part, PartStatistics, SplitLayout, StoreError};
 
 /// Files that are synced or named at once: a network file system takes its time for each, not for
