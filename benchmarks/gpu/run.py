@@ -1,4 +1,4 @@
-"""Correctness and speed on one GPU against transformers and PyTorch on the same card; JSON and a Markdown table.
+"""Correctness and speed on a GPU, or several, against transformers and PyTorch on the same GPU; JSON and Markdown tables.
 
 Encoders have random weights of the true sizes: speed does not depend on the numbers. Sentences are random words
 with lengths like those of CoNLL-2003, and so are their tags: what is compared is what both sides make of them.
@@ -29,11 +29,23 @@ SIZES = {
 
 # Ways to the same store, docs/gpu.md.
 WAYS = {
-    "one lane": ["--lanes", 1],
-    "two lanes": ["--lanes", 2],
-    "rows by the processor": ["--lanes", 1, "--rows", "host"],
+    "one encoder": ["--lanes", 1],
+    "two encoders in turn": ["--lanes", 2],
+    "rows by the CPU": ["--lanes", 1, "--rows", "host"],
     "rows by the graph": ["--lanes", 1, "--rows", "device"],
 }
+# The same on all GPUs, where there are several.
+ALL_GPUS = {"all GPUs": ["--device", "cuda:all"]}
+
+
+# Formats of half precision: their distance from float32 must be at most twice that of transformers in the same format.
+HALVES = {"f16": torch.float16, "bf16": torch.bfloat16}
+# Largest distance of two computations in float32, over the mean size of a layer.
+FLOAT32_DISTANCE = 1e-3
+# Largest relative difference of the losses of the first steps on the GPU and on the CPU.
+LOSS_DISTANCE = 1e-3
+# Least share of words that get the same label by both programs: one reads float16 from the store.
+SAME_LABELS = 0.995
 
 
 class Bench:
@@ -43,6 +55,7 @@ class Bench:
         self.options, self.out = options, options.out
         self.work = options.work or options.out / "work"
         self.work.mkdir(parents=True, exist_ok=True)
+        self.gpus = torch.cuda.device_count() if options.device != "cpu" else 0
         self.results = {"machine": machine(options.device), "steps": {}}
         self.begin = time.time()
 
@@ -63,14 +76,21 @@ class Bench:
         """A number of an earlier step, or None."""
         return self.results["steps"].get(step, {}).get(key)
 
-    def program(self, name, *arguments):
-        """Runs one of ours; the JSON it prints and the seconds of the whole process."""
-        begin = time.perf_counter()
-        command = [self.options.bundle / name, *map(str, arguments), "--json", "--device", self.options.device]
-        done = subprocess.run(command, capture_output=True, text=True)
+    def run(self, name, *arguments):
+        """Runs one of ours, on the device of the options unless the arguments name one; what it prints."""
+        arguments = [str(argument) for argument in arguments]
+        if "--device" not in arguments and arguments[0] != "doctor":
+            arguments += ["--device", self.options.device]
+        done = subprocess.run([self.options.bundle / name, *arguments], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{name} exited with {done.returncode}: {done.stderr}")
-        return {**json.loads(done.stdout.strip().splitlines()[-1]), "wall": time.perf_counter() - begin}
+        return done.stdout
+
+    def program(self, name, *arguments):
+        """The JSON that one of ours prints, and the seconds of the whole process."""
+        begin = time.perf_counter()
+        printed = self.run(name, *arguments, "--json")
+        return {**json.loads(printed.strip().splitlines()[-1]), "wall": time.perf_counter() - begin}
 
     def script(self, name, *arguments):
         """Runs a script of the PyTorch side; the JSON it prints."""
@@ -87,11 +107,12 @@ def machine(device):
     if device != "cpu":
         properties = torch.cuda.get_device_properties(0)
         facts |= {"gpu": properties.name, "memory_gib": properties.total_memory / 2**30, "cuda": torch.version.cuda}
+        facts["gpus"] = torch.cuda.device_count()
     return facts
 
 
 def ceilings(device):
-    """What the card reaches: copies within its memory, copies to pinned host memory, matrix products."""
+    """What the GPU reaches: copies within its memory, copies to pinned host memory, matrix products."""
     synchronise = torch.cuda.synchronize if device != "cpu" else lambda: None
 
     def seconds(work, times=10):
@@ -109,7 +130,7 @@ def ceilings(device):
     if device != "cpu":
         host = torch.empty(size, dtype=torch.float32, pin_memory=True)
         figures["to_host_gb_s"] = 4 * size / seconds(lambda: host.copy_(source, non_blocking=True)) / 1e9
-    for dtype in [torch.float16, torch.float32] if device != "cpu" else [torch.float32]:
+    for dtype in [torch.float16, torch.bfloat16, torch.float32] if device != "cpu" else [torch.float32]:
         n = 8192 if device != "cpu" else 512
         a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
         figures[f"products_{dtype}_tflop_s".replace("torch.", "")] = 2 * n**3 / seconds(lambda: a @ b) / 1e12
@@ -164,8 +185,14 @@ def sentences(folder, tokens, seed):
         (folder / f"{name}.conll").write_text("\n".join(lines) + "\n")
 
 
+def doctors(bench):
+    """What both programs find on this machine, in their own words."""
+    return {name: bench.run(name, "doctor").splitlines() for name in ["extractor", "trainer"]}
+
+
 def distances(bench, size, dtype, model, data):
-    """Largest distance of stored hidden states from transformers on the same card, over the layer's mean size."""
+    """Largest distance of stored hidden states from those of transformers in float32 on the same GPU, over the layer's mean
+    size; and for a half-precision format that of transformers in this format."""
     import numpy as np
     import zarr_free_store as store_reader
     from transformers import AutoModel
@@ -176,18 +203,26 @@ def distances(bench, size, dtype, model, data):
         "--store-dtype", "f32", "--self-check", "0",
     )
     store = store_reader.Split(Path(found["store"]), "train")
-    encoder = AutoModel.from_pretrained(model, dtype=torch.float32).to(bench.options.device).eval()
-    worst, relative = 0.0, 0.0
+    load = lambda kind: AutoModel.from_pretrained(model, dtype=kind).to(bench.options.device).eval()
+    encoder, half = load(torch.float32), load(HALVES[dtype]) if dtype in HALVES else None
+    worst, relative, theirs = 0.0, 0.0, 0.0
     with torch.inference_mode():
         for sequence in range(0, len(store), max(1, len(store) // 50)):
             ids = torch.tensor(store.ids(sequence).astype(np.int64), device=bench.options.device)[None]
             layers = encoder(ids, output_hidden_states=True).hidden_states
+            halves = half(ids, output_hidden_states=True).hidden_states if half else layers
             ours = torch.tensor(store.hidden_states(sequence), device=bench.options.device)
-            for layer, expected in enumerate(layers):
+            for layer, (expected, rounded) in enumerate(zip(layers, halves)):
                 distance = (ours[:, layer] - expected[0]).abs().max().item()
-                worst = max(worst, distance)
-                relative = max(relative, distance / expected.abs().mean().item())
-    return {"largest_distance": worst, "over_mean_size": relative, "provider": found["provider"]}
+                mean = expected.abs().mean().item()
+                worst, relative = max(worst, distance), max(relative, distance / mean)
+                theirs = max(theirs, (rounded.float() - expected).abs().max().item() / mean)
+    shutil.rmtree(out)
+    allowed = max(2 * theirs, FLOAT32_DISTANCE)
+    return {
+        "largest_distance": worst, "over_mean_size": relative, "transformers_over_mean_size": theirs,
+        "provider": found["provider"], "nodes_on_cpu": found["setup"]["nodes_on_cpu"], "right": relative <= allowed,
+    }
 
 
 def extraction(bench, name, dtype, model, data, *options):
@@ -200,15 +235,22 @@ def extraction(bench, name, dtype, model, data, *options):
     return {key: found[key] for key in keys}
 
 
+def extraction_alone(bench, name, dtype, model, data, *options):
+    """The same of a store that nothing else reads."""
+    found = extraction(bench, name, dtype, model, data, *options)
+    shutil.rmtree(bench.work / f"cache-{name}")
+    return found
+
+
 def ways(bench, dtype, model, data):
-    """What lanes and rows made on the card are each worth, and whether they make the same store."""
+    """What encoders in turn, rows made on the GPU and further GPUs are each worth, and whether they make the same store."""
     found, digests = {}, set()
-    for what, options in WAYS.items():
+    for what, options in (WAYS | (ALL_GPUS if bench.gpus > 1 else {})).items():
         one = extraction(bench, "way", dtype, model, data, "--max-batch-tokens", 8192, *options)
         digests.add(hidden_states_digest(Path(one["store"])))
         found[what] = {key: one[key] for key in ["tokens_per_second", "time", "setup"]}
     shutil.rmtree(bench.work / "cache-way")
-    return {**found, "same_bytes": len(digests) == 1}
+    return {**found, "right": len(digests) == 1}
 
 
 def hidden_states_digest(store):
@@ -237,7 +279,7 @@ def events(folder, kind):
 
 
 def training(bench, store, epochs, name, *options):
-    """Ours: epochs from the stored activations; by itself in the card's memory, if there is room."""
+    """Ours: epochs from the stored activations; by itself in the GPU's memory, if there is room."""
     runs = bench.work / "runs"
     found = bench.program(
         "trainer", "--cache", store, "--epochs", epochs, "--out", runs, "--name", name, "--overwrite", *options
@@ -260,15 +302,43 @@ def repeated(bench, store, name):
         [read(bench.work / "runs" / run) for run in runs]
         for read in (lambda run: events(run, "step"), lambda run: (run / "adapter.safetensors").read_bytes())
     )
-    return {**found[-1], "same_bytes": steps[0] == steps[1] and weights[0] == weights[1]}
+    return {**found[-1], "right": steps[0] == steps[1] and weights[0] == weights[1]}
 
 
-def sweep(bench, store, name, epochs, seeds):
+def against_the_cpu(bench, store, name):
+    """Losses and norms of the first steps on the GPU and on the CPU, with the same dropout; the largest relative difference."""
+    devices = {"gpu": bench.options.device, "cpu": "cpu"}
+    steps = {}
+    for what, device in devices.items():
+        run = f"{name}-{what}"
+        options = ["--epochs", 1, "--limit-train", 320, "--out", bench.work / "runs", "--name", run, "--overwrite"]
+        bench.program("trainer", "--cache", store, *options, "--device", device)
+        steps[what] = events(bench.work / "runs" / run, "step")
+    numbers = lambda what: [step[key] for step in steps[what] for key in ["loss", "gradient_norm"]]
+    worst = max(abs(ours - theirs) / max(abs(theirs), 1e-6) for ours, theirs in zip(numbers("gpu"), numbers("cpu")))
+    return {"steps": len(steps["cpu"]), "largest_relative_difference": worst, "right": worst <= LOSS_DISTANCE}
+
+
+def prediction(bench, model, data, name):
+    """Words a second of encoder and head in one graph, and the share of labels that are those of the trainer."""
+    text, run = data / "validation.conll", bench.work / "runs" / name
+    begin = time.perf_counter()
+    printed = bench.run("extractor", "predict", "--run", run, "--model", model, "--input", text)
+    seconds = time.perf_counter() - begin
+    labels = lambda lines: [line.split()[-1] for line in lines.splitlines() if line.strip()]
+    ours, theirs = labels(printed), labels((run / "predictions.validation.conll").read_text())
+    if len(ours) != len(theirs):
+        raise RuntimeError(f"{len(ours)} words got labels, expected {len(theirs)}")
+    same = sum(a == b for a, b in zip(ours, theirs)) / len(ours)
+    return {"words": len(ours), "wall": seconds, "same_labels": same, "right": same >= SAME_LABELS}
+
+
+def sweep(bench, store, name, epochs, seeds, *options):
     """Ours: heads that differ in their seeds, computed as one; an epoch of all, and the scores of each."""
     config = bench.work / f"{name}.toml"
     config.write_text(f"[defaults]\nepochs = {epochs}\norder-seed = 0\n[grid]\nseed = {list(range(seeds))}\n")
     runs = bench.work / "runs"
-    found = bench.program("trainer", "sweep", "--cache", store, "--config", config, "--out", runs, "--overwrite")
+    found = bench.program("trainer", "sweep", "--cache", store, "--config", config, "--out", runs, "--overwrite", *options)
     folders = [Path(run["folder"]) for group in found["groups"] for run in group["runs"]]
     epoch = [event["seconds"] for folder in folders for event in events(folder, "epoch")[1:]]
     scores = [events(folder, "final") for folder in folders]
@@ -292,8 +362,21 @@ def f1_distance(bench):
     return None if difference is None else abs(difference)
 
 
+def checks(bench):
+    """What must be true, by step: a step that looks at something says whether it is right, and no node may be on the CPU."""
+    rows = []
+    for name, step in bench.results["steps"].items():
+        nodes = step.get("nodes_on_cpu", step.get("setup", {}).get("nodes_on_cpu"))
+        found = [] if step.get("right", True) else ["wrong"]
+        found += [f"on the CPU: {', '.join(nodes)}"] if nodes else []
+        found += [step["error"].strip().splitlines()[-1]] if "error" in step else []
+        if found or "right" in step:
+            rows.append((name, "; ".join(found) or "right"))
+    return rows
+
+
 def table(bench):
-    """What is to be reached and what was."""
+    """What is to be reached and what was, and what was checked."""
     size = bench.options.sizes[-1]
     rate = lambda step: bench.get(step, "tokens_per_second")
     ratio = lambda a, b: a / b if a and b else None
@@ -318,6 +401,7 @@ def table(bench):
     show = lambda value: "not measured" if value is None else f"{value:,.2f}"
     lines = ["| measure | at least | aim | measured |", "|---|---|---|---|"]
     lines += [f"| {what} | {least} | {aim} | {show(value)} |" for what, least, aim, value in rows]
+    lines += ["", "| check | |", "|---|---|", *(f"| {name} | {found} |" for name, found in checks(bench))]
     lines += ["", "```", json.dumps(bench.results, indent=1), "```", ""]
     (bench.out / "gpu.md").write_text("\n".join(lines))
 
@@ -326,7 +410,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--work", type=Path, help="room for models and stores: about 40 GB [OUT/work]")
+    parser.add_argument("--work", type=Path, help="room for models and stores: about 50 GB [OUT/work]")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["bert-base", "bert-large"])
     parser.add_argument("--tokens", type=int, default=280_000)
@@ -336,6 +420,7 @@ def main():
     sys.path.insert(0, str(HERE))
     bench = Bench(options)
     device, cuda = options.device, options.device != "cpu"
+    bench.step("doctor", lambda: doctors(bench))
     bench.step("ceilings", lambda: ceilings(device))
     data, some, few = (bench.work / name for name in ["data", "some", "few"])
     sentences(data, options.tokens, 1)
@@ -345,21 +430,31 @@ def main():
     for size in options.sizes:
         model = bench.work / size
         checkpoint(model, size, pieces)
-        bench.step(f"{size}: distance f32", lambda: distances(bench, size, "f32", model, few))
-        if cuda:
-            bench.step(f"{size}: distance f16", lambda: distances(bench, size, "f16", model, few))
+        for kind in ["f32", *(HALVES if cuda else [])]:
+            bench.step(f"{size}: distance {kind}", lambda: distances(bench, size, kind, model, few))
         dtype = "f16" if cuda else "f32"
         main_step = f"{size}: extraction {dtype}"
         bench.step(main_step, lambda: extraction(bench, size, dtype, model, data))
         bench.step(f"{size}: ways to one store", lambda: ways(bench, dtype, model, some))
-        if cuda:
-            bench.step(f"{size}: extraction f32", lambda: extraction(bench, size + "-f32", "f32", model, data))
+        for kind in ["bf16", "f32"] if cuda else []:
+            bench.step(f"{size}: extraction {kind}", lambda: extraction_alone(bench, f"{size}-{kind}", kind, model, data))
+        if bench.gpus > 1:
+            bench.step(
+                f"{size}: extraction {dtype}, all GPUs",
+                lambda: extraction_alone(bench, f"{size}-all", dtype, model, data, "--device", "cuda:all"),
+            )
         store = bench.get(main_step, "store")
         if store:
             bench.step(f"{size}: training", lambda: training(bench, store, options.epochs, size))
             bench.step(f"{size}: training, streamed", lambda: training(bench, store, 3, f"{size}-streamed", "--io", "mmap"))
             bench.step(f"{size}: training, deterministic", lambda: repeated(bench, store, size))
             bench.step(f"{size}: eight heads as one", lambda: sweep(bench, store, f"{size}-eight", 3, 8))
+            if bench.gpus > 1:
+                on_all = ["--device", "cuda:all"]
+                bench.step(f"{size}: eight heads, all GPUs", lambda: sweep(bench, store, f"{size}-all", 3, 8, *on_all))
+            bench.step(f"{size}: prediction", lambda: prediction(bench, model, data, size))
+            if cuda:
+                bench.step(f"{size}: first steps against the CPU", lambda: against_the_cpu(bench, store, f"{size}-first"))
             if size == options.sizes[0]:
                 bench.step(f"{size}: F1", lambda: f1(bench, store, f"{size}-f1"))
         memory_map = bench.work / "activations.f16"
@@ -381,6 +476,7 @@ def main():
         memory_map.unlink(missing_ok=True)
     table(bench)
     print((options.out / "gpu.md").read_text().split("```")[0])
+    sys.exit(any(found != "right" for _, found in checks(bench)))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,18 @@
 //! The command line: what was typed, turned into what the library does, and errors into exit codes.
 //!
-//! Bare `extractor --model ... --out ...` extracts; sub-commands are for the rest. Results that a program would
-//! read go to stdout, everything else to stderr.
+//! Bare `extractor --model ... --out ...` extracts; sub-commands are for the rest. Results that a
+//! program would read go to stdout, everything else to stderr.
 
 mod error;
 mod export;
 mod extract;
 mod inspect;
 mod label;
-mod lanes;
-mod memory;
 mod options;
 mod plan;
 mod predict;
 mod prepare;
 mod source;
-mod space;
 mod verify;
 
 use std::ffi::OsString;
@@ -29,13 +26,14 @@ use shared::terminal::{Terminal, TerminalOptions};
 use self::error::CliError;
 use self::options::{ExtractOptions, LabelOptions, PlanOptions, StoreOptions, VerifyOptions};
 
-/// Runs a frozen transformer encoder over a labelled text data set once and keeps every layer's hidden states.
+/// Runs a frozen transformer encoder over a labelled text data set once and keeps every layer's
+/// hidden states.
 #[derive(Debug, Parser)]
 #[command(
     name = "extractor",
     version,
-    after_help = "Exit codes: 0 done; 1 yours to mend (options, data, a store of something else); 2 the machine's \
-                  (disk, memory, GPU); 75 stopped by a signal, run the same command again to go on.\n\
+    after_help = "Exit codes: 0 done; 1 an option or the input is wrong (options, data, a store of something else); 2 the \
+                  machine failed (disk, memory, GPU); 75 stopped by a signal, run the same command again to go on.\n\
                   Every option has an environment variable of its name, for example EXTRACTOR_MODEL.\n\
                   The hub and its cache are those of Python's huggingface_hub: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, \
                   HF_TOKEN, HF_HUB_OFFLINE."
@@ -53,7 +51,8 @@ struct Cli {
 enum Command {
     /// Encode a data set into a store (what happens without a sub-command).
     Run(Box<ExtractOptions>),
-    /// Tell tokens, bytes, files, free space and time; no weights are loaded and nothing is written.
+    /// Tell tokens, bytes, files, free space and time; no weights are loaded and nothing is
+    /// written.
     Plan(Box<PlanOptions>),
     /// Tell what is in a store.
     Inspect(StoreOptions),
@@ -75,7 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
     let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(refused) => {
-            // Help and version are printed as such; a wrong option is the user's to mend.
+            // Help and version are printed as such; anything else is a wrong option.
             let status = if refused.use_stderr() {
                 ExitStatus::User
             } else {

@@ -1,105 +1,38 @@
 //! The extraction itself: batches through the encoder, rows into the store, both at once.
 //!
-//! A lane is an encoder on a thread of its own, which turns the encoder's float32 output into rows of the store while they are
-//! still warm in the cache (reading them once for that costs no more than a copy would); another thread writes the
-//! rows of one batch while the next one is encoded, and a third one seals whole parts. Work goes part by
-//! part: a part that a signal interrupts is dropped whole and made again by the next run, so that the bytes of
-//! a store do not depend on interruptions.
-//! On a GPU rows are made there, and two lanes take turns, across the borders of parts.
+//! Each encoder has a thread of its own, which turns the encoder's float32 output into rows of the
+//! store while they are still in the CPU's cache (reading them once for that costs no more than a
+//! copy would); another thread writes the rows of one batch while the next one is encoded, and a
+//! third one seals whole parts. Work goes part by part: a part that a signal interrupts is dropped
+//! whole and made again by the next run, so that the bytes of a store do not depend on
+//! interruptions. On a GPU rows are made there, and two encoders take turns, across the borders of
+//! parts.
 
 mod check;
 mod convert;
-mod lanes;
+mod error;
+mod pool;
 mod summary;
+mod work;
 mod writing;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cache::{Manifest, Part, PartStatistics, PartWriter, SplitTables, StoreError, StoreWriter};
-use shared::datasets::SplitName;
-use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};
-use thiserror::Error;
 
 pub use check::{CheckError, CheckReport, self_check};
-pub use summary::{Limit, Setup, Startup, State, Summary, Time, bytes};
+pub use error::JobError;
+pub use summary::{Limit, Setup, Startup, State, Summary, Time};
+pub use work::Work;
 
 use self::convert::Converter;
-use self::lanes::{Lanes, Task};
+use self::pool::{EncoderPool, Task};
 use self::writing::{Message, Writing};
 use crate::batch::{Budget, batches};
-use crate::encoder::{Encoder, EncoderError};
-
-/// Why an extraction stopped.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum JobError {
-    /// The encoder failed.
-    #[error(transparent)]
-    Encoder(#[from] EncoderError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] cache::StoreError),
-    /// A hidden state that the store's number format cannot hold.
-    #[error("{split}, sentence {sentence}, token {token}, layer {layer}: {problem}")]
-    Value {
-        /// The split.
-        split: SplitName,
-        /// Number of the sentence in its split, from 1.
-        sentence: usize,
-        /// Position in the sequence, from 0.
-        token: usize,
-        /// The layer's number in the model.
-        layer: usize,
-        /// What is wrong with the value, and the remedy.
-        problem: String,
-    },
-    /// A thread of the program died.
-    #[error("a thread of the extraction stopped without saying why")]
-    Thread,
-}
-
-impl JobError {
-    /// Whose it is to mend.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
-        match self {
-            Self::Encoder(error) => error.exit_status(),
-            Self::Store(error) => error.exit_status(),
-            Self::Value { .. } => ExitStatus::User,
-            Self::Thread => ExitStatus::Machine,
-        }
-    }
-}
-
-/// What an extraction did, and where its time went.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Work {
-    /// Tokens encoded and stored by this run.
-    pub tokens: u64,
-    /// Positions encoded, padding included.
-    pub positions: u64,
-    /// Those that were padding.
-    pub padding: u64,
-    /// From the first batch to the last byte.
-    pub elapsed: Duration,
-    /// Inside the encoder, on average over the lanes.
-    pub encoding: Duration,
-    /// Turning hidden states into rows, likewise.
-    pub converting: Duration,
-    /// The encoders waited for the store.
-    pub waiting: Duration,
-    /// Rows were written and parts sealed, by two threads whose times are added.
-    pub writing: Duration,
-    /// Parts written by this run.
-    pub parts: usize,
-    /// A signal asked for a stop before all parts were done.
-    pub interrupted: bool,
-    /// All parts of the store are there, those of other runs included.
-    pub complete: bool,
-}
+use crate::encoder::Encoder;
 
 /// Everything an extraction needs but the encoder and the store.
 pub struct Job<'a> {
@@ -116,7 +49,8 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Encodes and writes `parts` with at least one encoder, then completes the store if nothing is missing any more.
+    /// Encodes and writes `parts` with at least one encoder, then completes the store if nothing is
+    /// missing any more.
     ///
     /// # Errors
     /// [`JobError`]; finished parts stay, and the same command goes on after them.
@@ -133,11 +67,11 @@ impl Job<'_> {
             .sum();
         let progress = self.terminal.progress("encoding", tokens, "tokens");
         let mut work = Work::default();
-        let lanes = u32::try_from(encoders.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(encoders.len()).unwrap_or(u32::MAX);
         std::thread::scope(|scope| {
             let mut run = Run {
                 job: self,
-                lanes: Lanes::start(scope, encoders),
+                encoders: EncoderPool::start(scope, encoders),
                 store,
                 writing: Writing::start(scope),
                 begun: VecDeque::new(),
@@ -146,23 +80,24 @@ impl Job<'_> {
                 work: &mut work,
             };
             let encoding = run.parts(parts);
-            // The store's error is the cause when both fail: the encoders' side only saw the channel close.
+            // The store's error is the cause when both fail: the encoders' side only saw the
+            // channel close.
             work.writing = run.writing.end()?;
             encoding
         })?;
         progress.finish();
-        work.encoding /= lanes;
-        work.converting /= lanes;
+        work.encoding /= count;
+        work.converting /= count;
         work.complete = store.complete()?;
         work.elapsed = start.elapsed();
         Ok(work)
     }
 }
 
-/// What has been begun and is still to be told the writing thread, in this order.
+/// A step that was begun; the writing thread is told of all of them in the order of their begin.
 enum Step {
     Begin(Box<PartWriter>),
-    /// The rows of a batch that a lane has.
+    /// The rows of a batch that an encoder has.
     Rows,
     Finish,
     Drop,
@@ -171,11 +106,11 @@ enum Step {
 /// One run over some parts.
 struct Run<'a, 'job, 'scope> {
     job: &'job Job<'job>,
-    lanes: Lanes<'job>,
+    encoders: EncoderPool<'job>,
     store: &'a StoreWriter,
     writing: Writing<'scope>,
     begun: VecDeque<Step>,
-    /// Of the part that is being written.
+    /// Statistics of the part that is being written.
     statistics: PartStatistics,
     progress: &'a Progress,
     work: &'a mut Work,
@@ -211,12 +146,12 @@ impl<'job> Run<'_, 'job, '_> {
                 self.work.interrupted = true;
                 return self.begin(Step::Drop);
             }
-            while self.lanes.are_busy() {
+            while self.encoders.is_busy() {
                 self.next()?;
             }
             self.go_on()?;
             let rows = self.writing.spare();
-            self.lanes.give(Task {
+            self.encoders.give(Task {
                 converter,
                 batch,
                 rows,
@@ -226,7 +161,7 @@ impl<'job> Run<'_, 'job, '_> {
         self.begin(Step::Finish)
     }
 
-    /// Notes a step, and takes it at once if nothing stands before it that has to be waited for.
+    /// Appends a step, and takes it at once if no batch before it has to be waited for.
     fn begin(&mut self, step: Step) -> Result<(), JobError> {
         self.begun.push_back(step);
         self.go_on()
@@ -260,7 +195,7 @@ impl<'job> Run<'_, 'job, '_> {
 
     /// Waits for the next batch and hands its rows over.
     fn rows(&mut self) -> Result<(), JobError> {
-        let encoded = self.lanes.take()?;
+        let encoded = self.encoders.take()?;
         let tokens = encoded.rows.tokens();
         self.statistics.merge(&encoded.statistics);
         let taken = Instant::now();
@@ -274,11 +209,4 @@ impl<'job> Run<'_, 'job, '_> {
         self.progress.inc(tokens);
         Ok(())
     }
-}
-
-/// The tokens of a sequence.
-fn token_range(offsets: &[u64], sequence: usize) -> std::ops::Range<usize> {
-    // Offsets index a slice in memory, so they fit.
-    let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-    index(offsets[sequence])..index(offsets[sequence + 1])
 }

@@ -1,14 +1,15 @@
 //! What an extraction will encode and store, known before any weight is read.
 //!
-//! Tokenising is cheap and encoding is not, so all sub-words, windows, labels and sizes are worked out first:
-//! bad data, a sentence that is too long or a disk that is too small shows up within seconds.
+//! Tokenizing is cheap and encoding is not, so all sub-words, windows, labels and sizes are
+//! computed first: bad data, a sentence that is too long or a disk that is too small shows up
+//! within seconds.
 
 use std::collections::HashMap;
 
 use cache::{Labels, LongPolicy, SplitSize, SplitTables};
 use rayon::prelude::*;
 use shared::datasets::{Dataset, Sentence, Split, SplitName};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::Task;
 use thiserror::Error;
 
@@ -19,7 +20,8 @@ use crate::window::windows;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// A longer sequence was asked for than the encoder has positions for, or one that holds no sub-word.
+    /// A longer sequence was asked for than the encoder has positions for, or one that holds no
+    /// sub-word.
     #[error(
         "--max-length {wanted} is out of range: sequences of this model have {least} to {most} tokens, \
          {special} of them special"
@@ -82,13 +84,14 @@ pub enum PlanError {
     Tokenizer(#[from] TokenizerError),
 }
 
-impl PlanError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for PlanError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Tokenizer(error) => error.exit_status(),
-            _ => ExitStatus::User,
+            Self::MaxLength { .. }
+            | Self::TooLong { .. }
+            | Self::UnknownLabel { .. }
+            | Self::TooManySentences { .. } => ExitStatus::User,
         }
     }
 }
@@ -103,10 +106,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits within what the encoder and its tokenizer allow; without a wish, as long as the encoder has positions for.
+    /// Limits within what the encoder and its tokenizer allow; without a wish, as long as the
+    /// encoder has positions for.
     ///
     /// # Errors
-    /// [`PlanError::MaxLength`] when the wish is longer than that, or leaves no room beside the special tokens.
+    /// [`PlanError::MaxLength`] when the wish is longer than that, or leaves no room beside the
+    /// special tokens.
     pub fn new(
         wanted: Option<usize>,
         long: LongPolicy,
@@ -128,9 +133,9 @@ impl Limits {
     }
 }
 
-/// A word that yields no sub-word: the store has no token to carry its label.
+/// A word of which the tokenizer makes no sub-word: the store has no token to carry its label.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct LostWord {
+pub struct UntokenizedWord {
     /// The split.
     pub split: SplitName,
     /// Index of the sentence in its split, from 0.
@@ -163,7 +168,7 @@ pub struct Counts {
     /// Words left out with it.
     pub truncated_words: u64,
     /// Words that yield no sub-word.
-    pub words_without_sub_word: Vec<LostWord>,
+    pub words_without_sub_word: Vec<UntokenizedWord>,
 }
 
 /// A data set as the store will hold it, all but the hidden states.
@@ -177,7 +182,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Cuts every sentence of `dataset` into sub-words and windows and gives first sub-words their class.
+    /// Cuts every sentence of `dataset` into sub-words and windows and gives first sub-words their
+    /// class.
     ///
     /// # Errors
     /// [`PlanError`], naming file, line and sentence.
@@ -285,7 +291,7 @@ impl Layout<'_> {
         sentence: &Sentence,
         sub_words: &SubWords,
     ) -> Result<Vec<std::ops::Range<usize>>, PlanError> {
-        self.note_lost_words(split.name, index, sentence, sub_words);
+        self.note_untokenized_words(split.name, index, sentence, sub_words);
         let special = self.tokenizer.special_tokens();
         let Limits { max_length, long } = self.limits;
         let (tokens, room) = (sub_words.ids.len(), max_length - special);
@@ -321,7 +327,7 @@ impl Layout<'_> {
         }
     }
 
-    fn note_lost_words(
+    fn note_untokenized_words(
         &mut self,
         split: SplitName,
         index: usize,
@@ -338,14 +344,14 @@ impl Layout<'_> {
                 .task
                 .labels_words()
                 .then(|| sentence.labels[word].clone());
-            let lost = LostWord {
+            let untokenized = UntokenizedWord {
                 split,
                 sentence: index,
                 word,
                 text: text.clone(),
                 label,
             };
-            self.counts.words_without_sub_word.push(lost);
+            self.counts.words_without_sub_word.push(untokenized);
         }
     }
 

@@ -1,11 +1,20 @@
 //! Sub-words of pre-split words, as `transformers`' fast tokenizers cut them.
 //!
-//! Hidden states only mean something together with the tokens they stand for, so this module gives the
-//! same ids, word ids and offsets as `tokenizer(words, is_split_into_words=True)` does in `transformers`.
-//! Special tokens are kept apart from the sub-words: long sentences are cut into windows later, and each
-//! window gets its own.
+//! Hidden states only mean something together with the tokens they stand for, so this module gives
+//! the same ids, word ids and offsets as `tokenizer(words, is_split_into_words=True)` does in
+//! `transformers`. Special tokens are kept apart from the sub-words: long sentences are cut into
+//! windows later, and each window gets its own.
 
+mod bert;
+mod build;
+mod byte_level;
+mod changes;
+mod class;
 mod files;
+mod generic;
+mod parts;
+mod special;
+mod unigram;
 
 use std::path::{Path, PathBuf};
 
@@ -51,7 +60,7 @@ pub enum TokenizerError {
 }
 
 impl TokenizerError {
-    /// Whose it is to mend.
+    /// The exit status that this error ends the program with.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -78,55 +87,52 @@ const MOST_IDS: usize = 1 << 22;
 /// A checkpoint's tokenizer, padding and truncation switched off.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    prefix: Vec<u32>,
-    suffix: Vec<u32>,
+    around: build::Around,
     /// One more than the largest id.
     vocabulary: usize,
     digest: String,
+    notes: Vec<String>,
 }
 
 impl Tokenizer {
-    /// Loads `tokenizer.json`, or builds the tokenizer from the vocabulary files beside `config.json`.
+    /// Loads the tokenizer that `AutoTokenizer.from_pretrained` of `transformers` 5 has for the folder: `tokenizer.json`, or
+    /// older vocabulary files, as the class uses them that `tokenizer_config.json` or `config.json` asks for.
     ///
     /// # Errors
-    /// [`TokenizerError`] when no vocabulary is there, or one that cannot be read or understood.
+    /// [`TokenizerError`] when no vocabulary is there, or one that cannot be read or understood, when files contradict one
+    /// another, or when the class is not known here.
     pub fn in_folder(folder: &Path) -> Result<Self, TokenizerError> {
-        let files::Definition { path, json, digest } = files::Definition::in_folder(folder)?;
-        let malformed = |reason: tokenizers::Error| TokenizerError::Malformed {
-            path: path.clone(),
-            reason: format!("no tokenizer that is understood: {reason}"),
-        };
-        let bytes = serde_json::to_vec(&json).map_err(|error| malformed(error.into()))?;
-        let (inner, (prefix, suffix)) = guarded(|| {
-            let inner = tokenizers::Tokenizer::from_bytes(bytes)?;
-            let special = special_tokens(&inner)?;
-            Ok((inner, special))
-        })
-        .map_err(|reason| malformed(reason.into()))?
-        .map_err(malformed)?;
+        let build::Built {
+            inner,
+            around,
+            digest,
+            notes,
+            file,
+            files,
+        } = build::build(folder)?;
         let ids = inner.get_vocab(true);
         let vocabulary = ids.values().max().map_or(0, |&id| id as usize + 1);
         // The crate goes through all ids up to the largest, present or not.
         if vocabulary > MOST_IDS {
             let reason = format!(
-                "ids up to {}; expected less than {MOST_IDS}",
+                "no tokenizer that is understood: ids up to {}; expected less than {MOST_IDS}",
                 vocabulary - 1
             );
-            return Err(malformed(reason.into()));
+            return Err(files.malformed(file, reason));
         }
         Ok(Self {
             inner,
-            prefix,
-            suffix,
+            around,
             vocabulary,
             digest,
+            notes,
         })
     }
 
     /// Cuts the words of a sentence into sub-words.
     ///
-    /// A word may yield none (an empty one, or one of control characters): its index is then missing from
-    /// [`SubWords::word_ids`].
+    /// A word may yield none (an empty one, or one of control characters): its index is then
+    /// missing from [`SubWords::word_ids`].
     ///
     /// # Errors
     /// [`TokenizerError::Encode`] when the tokenizer fails, which the supported ones do not.
@@ -156,32 +162,47 @@ impl Tokenizer {
     /// Special tokens before the sub-words of a sequence, `[CLS]` for BERT, none for GPT-2.
     #[must_use]
     pub fn prefix(&self) -> &[u32] {
-        &self.prefix
+        &self.around.prefix
     }
 
     /// Special tokens after the sub-words of a sequence, `[SEP]` for BERT, none for GPT-2.
     #[must_use]
     pub fn suffix(&self) -> &[u32] {
-        &self.suffix
+        &self.around.suffix
     }
 
     /// How many special tokens a sequence gets.
     #[must_use]
     pub fn special_tokens(&self) -> usize {
-        self.prefix.len() + self.suffix.len()
+        self.around.prefix.len() + self.around.suffix.len()
     }
 
-    /// SHA-256 of the files that the tokenizer was made of.
+    /// What was guessed, and what of the files is not used, a line each, for the user to see.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// SHA-256 of the files that the tokenizer was made of: of `tokenizer.json` alone where the files beside it change
+    /// nothing in it that ids depend on.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The tokenizer as `tokenizer.json`, padding and truncation off, words given a leading space where the model wants it.
+    /// The tokenizer as `tokenizer.json`, padding and truncation off, words given a leading space
+    /// where the model wants it.
     ///
     /// # Errors
-    /// When a part of it cannot be written as JSON, which no supported one has.
+    /// When a part of it cannot be written as JSON: that special tokens are split like text (`split_special_tokens`) cannot.
     pub fn to_json(&self) -> Result<String, TokenizerError> {
+        if self.inner.get_encode_special_tokens() {
+            return Err(TokenizerError::Malformed {
+                path: "tokenizer.json".into(),
+                reason: "cannot say split_special_tokens, which tokenizer_config.json does"
+                    .to_owned(),
+            });
+        }
         self.inner
             .to_string(false)
             .map_err(|error| TokenizerError::Malformed {
@@ -197,21 +218,7 @@ impl Tokenizer {
     }
 }
 
-/// What the post-processor puts before and after a sequence, seen from what it does to one sub-word.
-fn special_tokens(tokenizer: &tokenizers::Tokenizer) -> tokenizers::Result<(Vec<u32>, Vec<u32>)> {
-    let probe = tokenizers::Encoding::from_tokens(
-        vec![tokenizers::Token::new(0, "a".to_owned(), (0, 1))],
-        0,
-    );
-    let processed = tokenizer.post_process(probe, None, true)?;
-    let ids = processed.get_ids();
-    let own = processed
-        .get_special_tokens_mask()
-        .iter()
-        .position(|&special| special == 0);
-    let own = own.ok_or("its post-processor drops the sub-words of the sentence")?;
-    Ok((ids[..own].to_vec(), ids[own + 1..].to_vec()))
-}
-
+#[cfg(test)]
+mod combinations;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
-//! How spans are written as one tag a word. Data sets use several schemes; inside there is one, IOB2, in which every
-//! span begins with `B-` (Ramshaw and Marcus 1995; Tjong Kim Sang and Veenstra 1999).
+//! How spans are written as one tag a word. Data sets use several schemes; inside there is one,
+//! IOB2, in which every span begins with `B-` (Ramshaw and Marcus 1995; Tjong Kim Sang and Veenstra
+//! 1999).
 
 use std::fmt;
 
@@ -11,7 +12,8 @@ use super::spans::{Span, spans};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// `I-` in and at the beginning of spans, `B-` only where a span of the same type ends right before.
+    /// `I-` in and at the beginning of spans, `B-` only where a span of the same type ends right
+    /// before.
     Iob1,
     /// `B-` at the beginning of every span.
     Iob2,
@@ -66,7 +68,8 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Looks at `tag`, which comes right after `previous`; that is `O` at the beginning of a sentence.
+    /// Looks at `tag`, which comes right after `previous`; that is `O` at the beginning of a
+    /// sentence.
     pub(crate) fn add(&mut self, previous: &str, tag: &str) {
         let Some((prefix, kind)) = split(tag) else {
             self.plain += u64::from(tag != "O");
@@ -110,8 +113,8 @@ impl Evidence {
     }
 }
 
-/// The tags of one sentence in IOB2, with the same spans; tags that the scheme does not allow are read as
-/// [`spans`] reads them, so that a span is never lost.
+/// The tags of one sentence in IOB2, with the same spans; tags that the scheme does not allow are
+/// read as [`spans`] reads them, so that a span is never lost.
 #[must_use]
 pub fn to_iob2(scheme: Scheme, tags: &[&str]) -> Vec<String> {
     let prefixed: Vec<String> = tags.iter().map(|tag| as_iobes(scheme, tag)).collect();
@@ -119,7 +122,8 @@ pub fn to_iob2(scheme: Scheme, tags: &[&str]) -> Vec<String> {
     render(&spans(&prefixed), tags.len())
 }
 
-/// `B-PER` as `B` and `PER`, a bare `B` or `I` as a tag without a type; none for what has no prefix of any scheme.
+/// `B-PER` as `B` and `PER`, a bare `B` or `I` as a tag without a type; none for what has no prefix
+/// of any scheme.
 fn split(tag: &str) -> Option<(u8, &str)> {
     match tag.as_bytes() {
         [prefix @ (b'B' | b'I' | b'E' | b'S' | b'L' | b'U'), b'-', ..] => {

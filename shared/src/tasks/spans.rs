@@ -1,5 +1,6 @@
-//! Spans read from tags, and how well predicted ones match. The rules are those of `conlleval` (CoNLL-2000 shared task)
-//! and of `seqeval` in its default mode, illegal sequences included, so that scores compare with published ones.
+//! Spans read from tags, and how well predicted ones match. The rules are those of `conlleval`
+//! (CoNLL-2000 shared task) and of `seqeval` in its default mode, illegal sequences included, so
+//! that scores compare with published ones.
 
 mod scores;
 
@@ -19,8 +20,9 @@ pub struct Span<'a> {
 
 /// The spans of one sentence's tags (`B-`, `I-`, `E-`, `S-`, `O`), in order.
 ///
-/// A span begins at `B-` and `S-`, at an `I-` or `E-` after `O`, after the end of a span, or of another type than the tag
-/// before; it ends before the next beginning or `O`, and after `E-` and `S-`.
+/// A span begins at `B-` and `S-`, at an `I-` or `E-` after `O`, after the end of a span, or of
+/// another type than the tag before; it ends before the next beginning or `O`, and after `E-` and
+/// `S-`.
 #[must_use]
 pub fn spans<'a>(tags: &[&'a str]) -> Vec<Span<'a>> {
     let mut found = Vec::new();

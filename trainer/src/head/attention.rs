@@ -1,5 +1,6 @@
-//! Multi-head attention weights (Vaswani et al. 2017), averaged over the heads. The value and output projections
-//! of the PyTorch module are kept, so that weights move both ways, but the weights do not depend on them.
+//! Multi-head attention weights (Vaswani et al. 2017), averaged over the heads. The value and
+//! output projections of the PyTorch module are kept, so that weights move both ways, but the
+//! weights do not depend on them.
 
 mod device;
 
@@ -12,13 +13,17 @@ use super::parameters::{Builder, linear};
 use super::sizes::size;
 use super::tokens::indices;
 use crate::activations::device::MASKED;
+use device::Order;
 
-/// The query and key projections of an attention block; of several heads where a dimension stands in front.
+/// The query and key projections of an attention block; of several heads where a dimension stands
+/// in front.
 pub(crate) struct Attention {
     /// Query, key and value rows, `[3 * size, size]`.
     in_weight: Tensor,
     /// `[3 * size]`
     in_bias: Tensor,
+    /// Weights and biases of the blocks of rows that are used, where these have gradients of their own.
+    blocks: Option<Vec<(Tensor, Tensor)>>,
     /// See [`device::apart`].
     apart: Tensor,
     size: i64,
@@ -26,26 +31,37 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Adds the parameters of an attention block.
+    /// Adds the parameters of an attention block; `together` where queries and keys are projected by
+    /// [`Self::project_both`].
     pub(crate) fn new(
         builder: &mut Builder,
+        together: bool,
         parameters: &parameters::Attention,
     ) -> Result<Self, TchError> {
-        let in_weight = builder.add(&parameters.in_weight())?;
-        let in_bias = builder.add(&parameters.in_bias())?;
+        let width = parameters.size;
+        let (rows, order): (&[usize], Order) = if together {
+            (&[2 * width], Order::Heads)
+        } else {
+            (&[width, width], Order::Numbers)
+        };
+        let (in_weight, weights) = builder.add_in_blocks(&parameters.in_weight(), rows)?;
+        let (in_bias, biases) = builder.add_in_blocks(&parameters.in_bias(), rows)?;
         for idle in parameters.out_projection() {
             drop(builder.add(&idle)?);
         }
         Ok(Self {
             in_weight,
             in_bias,
-            apart: device::apart(parameters.size, parameters.heads, builder.device())?,
-            size: size(parameters.size),
+            blocks: weights
+                .zip(biases)
+                .map(|(weights, biases)| weights.into_iter().zip(biases).collect()),
+            apart: device::apart(width, parameters.heads, order, builder.device())?,
+            size: size(width),
             heads: size(parameters.heads),
         })
     }
 
-    /// The rows of the input projection from `first` blocks on, `blocks` of them.
+    /// The rows of the input projection from `first` on, `blocks` times the size of them.
     fn project(&self, input: &Tensor, first: i64, blocks: i64) -> Result<Tensor, TchError> {
         let (first, rows) = (first * self.size, blocks * self.size);
         linear(
@@ -60,8 +76,9 @@ impl Attention {
         1.0 / ((self.size / self.heads) as f64).sqrt()
     }
 
-    /// Each query's weights over the keys of its own group: `query [tokens, size]`, `key [groups * keys, size]`,
-    /// `group_of [tokens]` to `[tokens, keys]`. Groups have the same number of keys, so nothing is padded.
+    /// Each query's weights over the keys of its own group: `query [tokens, size]`,
+    /// `key [groups * keys, size]`, `group_of [tokens]` to `[tokens, keys]`. Groups have the same
+    /// number of keys, so nothing is padded.
     pub(crate) fn over_groups(
         &self,
         query: &Tensor,
@@ -90,14 +107,16 @@ impl Attention {
             .f_transpose(-3, -2)
     }
 
-    /// Queries and keys of tokens that attend to each other, `[.., tokens, 2 * size]`, for [`Self::over_itself`].
+    /// Queries and keys of tokens that attend to each other, `[.., tokens, 2 * size]`, for
+    /// [`Self::over_itself`].
     pub(crate) fn project_both(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
         self.project(tokens, 0, 2)
     }
 
-    /// The weights of the tokens of each sequence over each other, `[.., sequences, longest, longest]`, from what
-    /// [`Self::project_both`] gave of them, padded: `[.., sequences, longest, 2 * size]`. They are 0 where the second place
-    /// is padding, of which the `mask [sequences, 1, 1, longest]` tells.
+    /// The weights of the tokens of each sequence over each other,
+    /// `[.., sequences, longest, longest]`, from what [`Self::project_both`] gave of them, padded:
+    /// `[.., sequences, longest, 2 * size]`. They are 0 where the second place is padding, of which
+    /// the `mask [sequences, 1, 1, longest]` tells.
     pub(crate) fn over_itself(&self, padded: &Tensor, mask: &Tensor) -> Result<Tensor, TchError> {
         let query = padded.f_narrow(-1, 0, self.size)?;
         let key = padded.f_narrow(-1, self.size, self.size)?;
@@ -110,13 +129,15 @@ impl Attention {
     }
 }
 
-/// How some packed sequences are laid out with padding, where a matrix product wants them of one length.
+/// How some packed sequences are laid out with padding, where a matrix product wants them of one
+/// length.
 pub(crate) struct Padding {
     /// Which sequences.
     pub(crate) members: Vec<usize>,
     /// Tokens of the longest.
     pub(crate) longest: i64,
-    /// The packed token at each padded place (the first token where there is none), `[members * longest]`.
+    /// The packed token at each padded place (the first token where there is none),
+    /// `[members * longest]`.
     places: Tensor,
     /// 0 where there is a token, very low where there is none, `[members, 1, 1, longest]`.
     pub(crate) mask: Tensor,
@@ -124,7 +145,7 @@ pub(crate) struct Padding {
 
 impl Padding {
     /// The padding of some of the sequences whose tokens are `offsets[i]..offsets[i + 1]`.
-    pub(crate) fn of(
+    pub(crate) fn new(
         members: Vec<usize>,
         offsets: &[usize],
         device: Device,
@@ -155,8 +176,8 @@ impl Padding {
         })
     }
 
-    /// Sequences with tokens, in groups of less than twice the same length, so that one long sequence does not cost as
-    /// much as a batch of them.
+    /// Sequences with tokens, in groups of less than twice the same length, so that one long
+    /// sequence does not cost as much as a batch of them.
     pub(crate) fn by_length(offsets: &[usize], device: Device) -> Result<Vec<Self>, TchError> {
         let mut groups = BTreeMap::<u32, Vec<usize>>::new();
         for (sequence, pair) in offsets.windows(2).enumerate() {
@@ -166,7 +187,7 @@ impl Padding {
         }
         groups
             .into_values()
-            .map(|members| Self::of(members, offsets, device))
+            .map(|members| Self::new(members, offsets, device))
             .collect()
     }
 
