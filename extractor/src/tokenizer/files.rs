@@ -118,6 +118,12 @@ impl Files {
         Ok(Some(text))
     }
 
+    /// The text of a file that has been read.
+    pub(super) fn was_read(&self, name: &str) -> Option<&str> {
+        let found = self.read.iter().find(|(read, _)| *read == name);
+        found.map(|(_, text)| text.as_str())
+    }
+
     /// The object in a JSON file, none when there is no such file.
     pub(super) fn object(
         &mut self,
