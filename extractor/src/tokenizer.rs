@@ -1,9 +1,9 @@
 //! Sub-words of pre-split words, as `transformers`' fast tokenizers cut them.
 //!
-//! Hidden states only mean something together with the tokens they stand for, so this module gives the
-//! same ids, word ids and offsets as `tokenizer(words, is_split_into_words=True)` does in `transformers`.
-//! Special tokens are kept apart from the sub-words: long sentences are cut into windows later, and each
-//! window gets its own.
+//! Hidden states only mean something together with the tokens they stand for, so this module gives
+//! the same ids, word ids and offsets as `tokenizer(words, is_split_into_words=True)` does in
+//! `transformers`. Special tokens are kept apart from the sub-words: long sentences are cut into
+//! windows later, and each window gets its own.
 
 mod bert;
 mod build;
@@ -96,12 +96,13 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Loads the tokenizer that `AutoTokenizer.from_pretrained` of `transformers` 5 has for the folder: `tokenizer.json`, or
-    /// older vocabulary files, as the class uses them that `tokenizer_config.json` or `config.json` asks for.
+    /// Loads the tokenizer that `AutoTokenizer.from_pretrained` of `transformers` 5 has for the
+    /// folder: `tokenizer.json`, or older vocabulary files, as the class uses them that
+    /// `tokenizer_config.json` or `config.json` asks for.
     ///
     /// # Errors
-    /// [`TokenizerError`] when no vocabulary is there, or one that cannot be read or understood, when files contradict one
-    /// another, or when the class is not known here.
+    /// [`TokenizerError`] when no vocabulary is there, or one that cannot be read or understood,
+    /// when files contradict one another, or when the class is not known here.
     pub fn in_folder(folder: &Path) -> Result<Self, TokenizerError> {
         let build::Built {
             inner,
@@ -132,8 +133,8 @@ impl Tokenizer {
 
     /// Cuts the words of a sentence into sub-words.
     ///
-    /// A word may yield none (an empty one, or one of control characters): its index is then missing from
-    /// [`SubWords::word_ids`].
+    /// A word may yield none (an empty one, or one of control characters): its index is then
+    /// missing from [`SubWords::word_ids`].
     ///
     /// # Errors
     /// [`TokenizerError::Encode`] when the tokenizer fails, which the supported ones do not.
@@ -184,17 +185,19 @@ impl Tokenizer {
         &self.notes
     }
 
-    /// SHA-256 of the files that the tokenizer was made of: of `tokenizer.json` alone where the files beside it change
-    /// nothing in it that ids depend on.
+    /// SHA-256 of the files that the tokenizer was made of: of `tokenizer.json` alone where the
+    /// files beside it change nothing in it that ids depend on.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The tokenizer as `tokenizer.json`, padding and truncation off, words given a leading space where the model wants it.
+    /// The tokenizer as `tokenizer.json`, padding and truncation off, words given a leading space
+    /// where the model wants it.
     ///
     /// # Errors
-    /// When a part of it cannot be written as JSON: that special tokens are split like text (`split_special_tokens`) cannot.
+    /// When a part of it cannot be written as JSON: that special tokens are split like text
+    /// (`split_special_tokens`) cannot.
     pub fn to_json(&self) -> Result<String, TokenizerError> {
         if self.inner.get_encode_special_tokens() {
             return Err(TokenizerError::Malformed {

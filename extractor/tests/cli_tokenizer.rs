@@ -1,5 +1,5 @@
-//! The settings beside `tokenizer.json`, from the command line: what they change is said and stored, and a store is found
-//! again as long as they change nothing.
+//! The settings beside `tokenizer.json`, from the command line: what they change is said and
+//! stored, and a store is found again as long as they change nothing.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure being reported")]
 
