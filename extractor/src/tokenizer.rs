@@ -95,12 +95,13 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Loads the tokenizer that `AutoTokenizer.from_pretrained` of `transformers` 5 has for the folder: `tokenizer.json`, or
-    /// older vocabulary files, as the class uses them that `tokenizer_config.json` or `config.json` asks for.
+    /// Loads the tokenizer that `AutoTokenizer.from_pretrained` of `transformers` 5 has for the
+    /// folder: `tokenizer.json`, or older vocabulary files, as the class uses them that
+    /// `tokenizer_config.json` or `config.json` asks for.
     ///
     /// # Errors
-    /// [`TokenizerError`] when no vocabulary is there, or one that cannot be read or understood, when files contradict one
-    /// another, or when the class is not known here.
+    /// [`TokenizerError`] when no vocabulary is there, or one that cannot be read or understood,
+    /// when files contradict one another, or when the class is not known here.
     pub fn in_folder(folder: &Path) -> Result<Self, TokenizerError> {
         let build::Built {
             inner,
@@ -183,8 +184,8 @@ impl Tokenizer {
         &self.notes
     }
 
-    /// SHA-256 of the files that the tokenizer was made of: of `tokenizer.json` alone where the files beside it change
-    /// nothing in it that ids depend on.
+    /// SHA-256 of the files that the tokenizer was made of: of `tokenizer.json` alone where the
+    /// files beside it change nothing in it that ids depend on.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
@@ -194,7 +195,8 @@ impl Tokenizer {
     /// where the model wants it.
     ///
     /// # Errors
-    /// When a part of it cannot be written as JSON: that special tokens are split like text (`split_special_tokens`) cannot.
+    /// When a part of it cannot be written as JSON: that special tokens are split like text
+    /// (`split_special_tokens`) cannot.
     pub fn to_json(&self) -> Result<String, TokenizerError> {
         if self.inner.get_encode_special_tokens() {
             return Err(TokenizerError::Malformed {

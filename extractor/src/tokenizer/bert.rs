@@ -11,7 +11,8 @@ use super::special::Special;
 
 const VOCABULARY: &str = "vocab.txt";
 
-/// Word pieces out of `tokenizer.json` or `vocab.txt`, and the normalizer of `tokenizer_config.json`.
+/// Word pieces out of `tokenizer.json` or `vocab.txt`, and the normalizer of
+/// `tokenizer_config.json`.
 pub(super) fn parts(
     files: &mut Files,
     chosen: &Chosen,

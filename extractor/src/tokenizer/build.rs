@@ -171,7 +171,8 @@ fn post_processor(
     })
 }
 
-/// Two added tokens that are normalized to the same text: it is left to chance, in `transformers` too, which is found.
+/// Two added tokens that are normalized to the same text: it is left to chance, in `transformers`
+/// too, which is found.
 fn no_two_alike(inner: &tokenizers::Tokenizer) -> tokenizers::Result<()> {
     let mut seen = BTreeMap::new();
     let Some(normalizer) = inner.get_normalizer() else {
@@ -202,11 +203,17 @@ pub(super) fn not_there(token: &str, size: usize) -> String {
     )
 }
 
-/// Whether the older vocabulary files are used with settings that the program did not read at first: the digest of stores
-/// made then must not stand for other ids.
+/// Whether the older vocabulary files are used with settings that the program did not read at
+/// first: the digest of stores made then must not stand for other ids.
 fn newly_read(files: &Files, chosen: &Chosen, tokens: &Special, around: &Around) -> bool {
+    let at_ends = |text: &str| {
+        text.lines()
+            .any(|line| line.trim_end().len() < line.trim_end_matches('\r').len())
+    };
     files.definition.is_none()
-        && (tokens.has_more() || (chosen.class == Class::Gpt2 && *around != Around::default()))
+        && (tokens.has_more()
+            || (chosen.class == Class::Gpt2 && *around != Around::default())
+            || files.was_read("vocab.txt").is_some_and(at_ends))
 }
 
 /// What `read` gives; its errors, and the panics of the tokenizers crate, as errors about a file.

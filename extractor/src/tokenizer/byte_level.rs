@@ -1,7 +1,8 @@
 //! `RobertaTokenizer` and `GPT2Tokenizer`: byte-level BPE.
 //!
-//! Byte-level BPE tells the beginning of a word by the space before it, so a word given on its own needs one too: these
-//! tokenizers are as `AutoTokenizer.from_pretrained(FOLDER, add_prefix_space=True)`, whatever the files say of it.
+//! Byte-level BPE tells the beginning of a word by the space before it, so a word given on its own
+//! needs one too: these tokenizers are as `AutoTokenizer.from_pretrained(FOLDER,
+//! add_prefix_space=True)`, whatever the files say of it.
 
 use serde_json::{Value, json};
 
@@ -77,8 +78,8 @@ pub(super) fn around_roberta(
     }))
 }
 
-/// What `GPT2Tokenizer` puts around a sentence: what `tokenizer.json` says; without it, `add_bos_token` and
-/// `add_eos_token`.
+/// What `GPT2Tokenizer` puts around a sentence: what `tokenizer.json` says; without it,
+/// `add_bos_token` and `add_eos_token`.
 pub(super) fn around_gpt2(
     files: &Files,
     tokens: &Special,

@@ -1,7 +1,8 @@
 //! What the settings beside `tokenizer.json` change in it.
 //!
-//! A class of tokenizer may replace parts of `tokenizer.json`. Users who look into that file alone must learn which, and
-//! the digest of a tokenizer is that of `tokenizer.json` alone only as long as nothing is replaced.
+//! A class of tokenizer may replace parts of `tokenizer.json`. Users who look into that file alone
+//! must learn which, and the digest of a tokenizer is that of `tokenizer.json` alone only as long
+//! as nothing is replaced.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +50,8 @@ pub(super) fn options(definition: &Value) -> Map<String, Value> {
     options
 }
 
-/// Whether the crate understands the parts of `tokenizer.json`, also those that are replaced: a file that is damaged there
-/// is not to be trusted in its vocabulary either.
+/// Whether the crate understands the parts of `tokenizer.json`, also those that are replaced: a
+/// file that is damaged there is not to be trusted in its vocabulary either.
 pub(super) fn understands(definition: &Value) -> tokenizers::Result<()> {
     fn part<T: DeserializeOwned>(definition: &Value, name: &str) -> tokenizers::Result<()> {
         let part = definition.get(name).cloned().unwrap_or_default();
@@ -65,7 +66,8 @@ pub(super) fn understands(definition: &Value) -> tokenizers::Result<()> {
     part::<DecoderWrapper>(definition, "decoder")
 }
 
-/// The parts in which a tokenizer differs from its `tokenizer.json`, words given a leading space; none without that file.
+/// The parts in which a tokenizer differs from its `tokenizer.json`, words given a leading space;
+/// none without that file.
 pub(super) fn against_definition(
     files: &Files,
     chosen: &Chosen,
@@ -101,7 +103,8 @@ pub(super) fn against_definition(
     differ
 }
 
-/// A part as the crate writes it, so that older forms compare equal; none when it is not understood.
+/// A part as the crate writes it, so that older forms compare equal; none when it is not
+/// understood.
 fn canonical<T: DeserializeOwned + Serialize>(part: Value) -> Option<Value> {
     let part: Option<T> = serde_json::from_value(part).ok()?;
     to_value(&part)

@@ -1,8 +1,9 @@
 //! Which class of tokenizer a checkpoint asks for.
 //!
-//! `transformers` 5 makes of one `tokenizer.json` different tokenizers, by the class: `BertTokenizer` takes the vocabulary
-//! out of it and normalizes by `tokenizer_config.json`, `PreTrainedTokenizerFast` uses it as it is. The class is
-//! `tokenizer_class` in `tokenizer_config.json`, else in `config.json`, else that of the model's type.
+//! `transformers` 5 makes of one `tokenizer.json` different tokenizers, by the class:
+//! `BertTokenizer` takes the vocabulary out of it and normalizes by `tokenizer_config.json`,
+//! `PreTrainedTokenizerFast` uses it as it is. The class is `tokenizer_class` in
+//! `tokenizer_config.json`, else in `config.json`, else that of the model's type.
 
 use serde_json::{Map, Value};
 

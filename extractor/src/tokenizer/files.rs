@@ -1,8 +1,8 @@
 //! The files of a checkpoint that say how its tokenizer cuts text.
 //!
-//! A vocabulary alone does not tell: `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and the class
-//! named in `config.json` change the ids. All are read here, once, so that the others decide on one view of the folder
-//! and the digest covers what was used.
+//! A vocabulary alone does not tell: `tokenizer_config.json`, `special_tokens_map.json`,
+//! `added_tokens.json` and the class named in `config.json` change the ids. All are read here,
+//! once, so that the others decide on one view of the folder and the digest covers what was used.
 
 use std::path::{Path, PathBuf};
 
@@ -118,6 +118,12 @@ impl Files {
         Ok(Some(text))
     }
 
+    /// The text of a file that has been read.
+    pub(super) fn was_read(&self, name: &str) -> Option<&str> {
+        let found = self.read.iter().find(|(read, _)| *read == name);
+        found.map(|(_, text)| text.as_str())
+    }
+
     /// The object in a JSON file, none when there is no such file.
     pub(super) fn object(
         &mut self,
@@ -167,7 +173,8 @@ impl Files {
         }
     }
 
-    /// SHA-256 over the names and contents of the files `counted`, and over `more` where it is not empty.
+    /// SHA-256 over the names and contents of the files `counted`, and over `more` where it is not
+    /// empty.
     pub(super) fn digest(&self, counted: impl Fn(&str) -> bool, more: &str) -> String {
         let mut bytes = Vec::new();
         let mut entry = |name: &str, text: &str| {

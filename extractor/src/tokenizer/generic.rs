@@ -1,4 +1,5 @@
-//! `PreTrainedTokenizerFast`: `tokenizer.json` as it is, whatever `tokenizer_config.json` says beside tokens.
+//! `PreTrainedTokenizerFast`: `tokenizer.json` as it is, whatever `tokenizer_config.json` says
+//! beside tokens.
 
 use serde_json::Value;
 

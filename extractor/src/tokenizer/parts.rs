@@ -67,7 +67,8 @@ pub(super) fn is_defined(
     Err(files.malformed(DEFINITION, reason))
 }
 
-/// Takes a part out of the model in `tokenizer.json`: vocabularies are large, and nobody else looks at them.
+/// Takes a part out of the model in `tokenizer.json`: vocabularies are large, and nobody else looks
+/// at them.
 pub(super) fn take(files: &mut Files, name: &str) -> Value {
     let model = files
         .definition

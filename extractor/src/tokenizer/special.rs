@@ -1,9 +1,10 @@
 //! Special and added tokens, from the four files that may state them.
 //!
-//! A token in this list is cut out of the text before the model sees it, and the ones that stand around a sentence come
-//! from here too, so one that is missed or is given other properties changes ids. The rules of precedence are those of
-//! `transformers` 5: `added_tokens_decoder` in `tokenizer_config.json` where it is there, else
-//! `special_tokens_map.json`, `added_tokens.json` and the list in `tokenizer.json`.
+//! A token in this list is cut out of the text before the model sees it, and the ones that stand
+//! around a sentence come from here too, so one that is missed or is given other properties changes
+//! ids. The rules of precedence are those of `transformers` 5: `added_tokens_decoder` in
+//! `tokenizer_config.json` where it is there, else `special_tokens_map.json`, `added_tokens.json`
+//! and the list in `tokenizer.json`.
 
 use std::collections::BTreeMap;
 
@@ -156,7 +157,8 @@ impl Special {
         let mut added: Vec<&Stated> = declared.collect();
         for token in self.named.iter().map(|(_, token)| token).chain(&self.extra) {
             let content = &token.content;
-            // Of two that differ in their properties the later goes before; one that is the same comes no second time.
+            // Of two that differ in their properties the later goes before; one that is the same
+            // comes no second time.
             if !there.contains(content) && !self.declares(content) && !added.contains(&token) {
                 added.push(token);
             }
@@ -205,7 +207,8 @@ fn is_own_role(name: &str) -> bool {
     name.ends_with("_token") && !ROLES.contains(&name)
 }
 
-/// Takes the roles out that only this checkpoint has: `image_token`, or names in `extra_special_tokens`.
+/// Takes the roles out that only this checkpoint has: `image_token`, or names in
+/// `extra_special_tokens`.
 fn own_roles(settings: &mut Map<String, Value>) -> Map<String, Value> {
     let names: Vec<String> = settings
         .iter()

@@ -178,7 +178,8 @@ fn a_sequence_of_nothing_is_an_error() {
     }
 }
 
-/// Found by fuzzing: an id of thousands of millions, up to which the crate writes one after the other.
+/// Found by fuzzing: an id of thousands of millions, up to which the crate writes one after the
+/// other.
 #[test]
 fn an_id_that_no_vocabulary_has_is_an_error() {
     let far = serde_json::json!(4_000_000_000_u32);
@@ -189,8 +190,8 @@ fn an_id_that_no_vocabulary_has_is_an_error() {
     );
 }
 
-/// Found by fuzzing: the crate panics on a normalizer's table that is no base64, and on a template that names a special token
-/// which it does not define.
+/// Found by fuzzing: the crate panics on a normalizer's table that is no base64, and on a template
+/// that names a special token which it does not define.
 #[test]
 fn a_definition_on_which_the_crate_panics_is_an_error() {
     let table = serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "no base 64" });
@@ -212,7 +213,8 @@ fn a_definition_on_which_the_crate_panics_is_an_error() {
     }
 }
 
-/// A folder with a toy's `tokenizer.json`, edited, a `config.json` of `model_type` and a `tokenizer_config.json`.
+/// A folder with a toy's `tokenizer.json`, edited, a `config.json` of `model_type` and a
+/// `tokenizer_config.json`.
 fn folder(
     toy: &str,
     model_type: &str,
@@ -372,7 +374,8 @@ fn whatever_the_class_replaces_is_said() {
     }
 }
 
-/// Stores made when `tokenizer.json` alone was read must be found again where that changed no id, and only there.
+/// Stores made when `tokenizer.json` alone was read must be found again where that changed no id,
+/// and only there.
 #[test]
 fn the_digest_is_that_of_the_definition_where_settings_change_nothing() {
     use serde_json::json;

@@ -1,8 +1,9 @@
 //! `XLMRobertaTokenizer` and `CamembertTokenizer`: unigram models of `SentencePiece`.
 //!
-//! Of `tokenizer.json` they take the pieces with their scores and `SentencePiece`'s character map. Other normalizers and
-//! the settings of its Metaspace (`add_prefix_space`, `add_dummy_prefix`, `prepend_scheme`) are replaced by
-//! `add_prefix_space` of `tokenizer_config.json`, which is true where nothing is said.
+//! Of `tokenizer.json` they take the pieces with their scores and `SentencePiece`'s character map.
+//! Other normalizers and the settings of its Metaspace (`add_prefix_space`, `add_dummy_prefix`,
+//! `prepend_scheme`) are replaced by `add_prefix_space` of `tokenizer_config.json`, which is true
+//! where nothing is said.
 
 use serde_json::{Value, json};
 
@@ -60,7 +61,8 @@ pub(super) fn parts(
     })
 }
 
-/// `SentencePiece`'s character map, alone: the first in the normalizer of `tokenizer.json`, or in a sequence of them.
+/// `SentencePiece`'s character map, alone: the first in the normalizer of `tokenizer.json`, or in a
+/// sequence of them.
 fn character_map(files: &Files) -> Value {
     let normalizer = files
         .definition
@@ -81,7 +83,8 @@ fn character_map(files: &Files) -> Value {
     )
 }
 
-/// What stands around a sentence: the tokens that begin and end text, not those in the roles of `cls` and `sep`.
+/// What stands around a sentence: the tokens that begin and end text, not those in the roles of
+/// `cls` and `sep`.
 pub(super) fn around(
     tokens: &Special,
     id: impl Fn(&str) -> Result<u32, TokenizerError>,

@@ -2,7 +2,7 @@
 //! operations of libtorch for all tokens of a batch, none for a single sentence.
 //!
 //! Every operation gives the same bits each time. Those that add up with atomic instructions on a GPU are left out
-//! (`index_add`, `scatter_add`); the gradient of an `index_select` is an `index_add`, so such a one picks no row twice.
+//! (`index_add`, `scatter_add`), and so is `index_select` of what has a gradient, since that is an `index_add`.
 
 mod layout;
 mod means;
@@ -102,24 +102,15 @@ impl DeviceRows {
         means::means(&self.rows.get(), &self.layout.lengths())
     }
 
-    /// See [`super::kernels::weighted_sums`]: `weights [.., tokens, layers]` of all tokens to `[.., tokens, hidden]` of those at
-    /// `places`, or of all; for several heads at once where there is a dimension in front. Gradients flow back to the weights.
-    pub(crate) fn weighted_sums(
-        &self,
-        weights: &Tensor,
-        places: Option<&Tensor>,
-    ) -> Result<Tensor, TchError> {
+    /// See [`super::kernels::weighted_sums`]: `weights [.., tokens, layers]` to `[.., tokens, hidden]`, for several heads at once
+    /// where there is a dimension in front. Gradients flow back to the weights.
+    pub(crate) fn weighted_sums(&self, weights: &Tensor) -> Result<Tensor, TchError> {
         let rows = self.rows.get();
-        let sums = if weights.dim() == 2 {
-            weights.f_unsqueeze(1)?.f_bmm(&rows)?.f_squeeze_dim(1)?
-        } else {
-            // The heads' weights of a token are the rows of one product, so that its activations are read once for all.
-            weights.f_transpose(0, 1)?.f_bmm(&rows)?.f_transpose(0, 1)?
-        };
-        // All sums cost less than a copy of the rows that are summed up.
-        places.map_or(Ok(sums.shallow_clone()), |places| {
-            sums.f_index_select(-2, places)
-        })
+        if weights.dim() == 2 {
+            return weights.f_unsqueeze(1)?.f_bmm(&rows)?.f_squeeze_dim(1);
+        }
+        // The heads' weights of a token are the rows of one product, so that its activations are read once for all.
+        weights.f_transpose(0, 1)?.f_bmm(&rows)?.f_transpose(0, 1)
     }
 
     /// See [`super::kernels::gather`].

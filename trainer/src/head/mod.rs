@@ -71,8 +71,8 @@ pub struct LossAndGradients {
 
 /// How a head gets from `[tokens, layers, hidden]` to one vector a token.
 pub enum Reading {
-    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from; on a
-    /// device the weights of all tokens, in main memory of those computed on.
+    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from. On a
+    /// device they are those of all tokens, in main memory of those computed on.
     Weighted(Tensor),
     /// These layers (places in the store) side by side.
     Layers(Vec<usize>),
@@ -102,7 +102,8 @@ pub trait Head: Send {
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError>;
 
     /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read * hidden]`. `dropout` in training.
-    /// On a device, heads that mix tokens give them in padded places, `[sequences * longest, width]`.
+    /// On a device, heads that weigh layers have all tokens; those that mix tokens too give features in padded places,
+    /// `[sequences * longest, width]`.
     ///
     /// # Errors
     /// libtorch failed.

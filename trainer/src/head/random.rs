@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::sizes::{size, sizes};
-use crate::activations::memory::{self, upload};
+use crate::activations::memory::{self, Shared, upload};
 pub(crate) use ahead::Ahead;
 
 /// The factors of [`mix`].
@@ -54,6 +54,8 @@ pub(crate) fn uniform(seed: u64, purpose: u64, bound: f64, values: &mut [f32]) {
 pub struct Dropout {
     keys: Vec<u64>,
     first_row: usize,
+    /// Where other rows are computed too: the number of each among those that count, and how many these are.
+    numbers: Option<(Arc<Shared>, usize)>,
     /// Where the masks of the next steps are made together with those of this one.
     ahead: Option<(Arc<Ahead>, u64)>,
 }
@@ -65,6 +67,7 @@ impl Dropout {
         Self {
             keys: vec![of_step(seed, step)],
             first_row: 0,
+            numbers: None,
             ahead: None,
         }
     }
@@ -75,8 +78,27 @@ impl Dropout {
         Self {
             keys: self.keys.clone(),
             first_row: row,
+            numbers: None,
             ahead: self.ahead.clone().filter(|_| row == 0),
         }
+    }
+
+    /// The dropout of rows `[targets]` of which those at the places `labelled` alone count; others have a mask of any of them.
+    pub(super) fn of_labelled(
+        &self,
+        targets: &[i64],
+        labelled: &[usize],
+        device: Device,
+    ) -> Result<Self, TchError> {
+        let mut numbers = vec![0_i64; targets.len()];
+        for (number, &place) in (0..).zip(labelled) {
+            numbers[place] = number;
+        }
+        let numbers = Shared::new(upload(&Tensor::f_from_slice(&numbers)?, device)?);
+        Ok(Self {
+            numbers: Some((Arc::new(numbers), labelled.len())),
+            ..self.clone()
+        })
     }
 
     /// The dropouts of several heads that are computed as one.
@@ -85,6 +107,7 @@ impl Dropout {
         Self {
             keys: heads.into_iter().flat_map(|head| head.keys).collect(),
             first_row: 0,
+            numbers: None,
             ahead: None,
         }
     }
@@ -95,6 +118,7 @@ impl Dropout {
         Self {
             keys: ahead.keys(step).collect(),
             first_row: 0,
+            numbers: None,
             ahead: Some((Arc::clone(ahead), step)),
         }
     }
@@ -112,6 +136,16 @@ impl Dropout {
         dropped: f64,
         device: Device,
     ) -> Result<Vec<Tensor>, TchError> {
+        if let Some((numbers, count)) = &self.numbers {
+            let numbers = numbers.get();
+            let counted = Self {
+                numbers: None,
+                ..self.clone()
+            };
+            let masks = counted.masks(places, (*count, columns), dropped, device)?;
+            let of_rows = |mask: &Tensor| mask.f_index_select(-2, &numbers);
+            return masks.iter().map(of_rows).collect();
+        }
         if let Some((ahead, step)) = &self.ahead {
             return ahead.masks(*step, places, (rows, columns), dropped, device);
         }

@@ -154,6 +154,17 @@ fn of_part<H: Head + ?Sized>(
         Some(_) => read.f_set_requires_grad(true)?,
         None => read,
     };
+    // Heads that weigh layers have all tokens on a device: what is picked of the sums would have its gradient added up there.
+    let picked =
+        only_labelled && (tokens.layout().is_none() || matches!(reading, Reading::Layers(_)));
+    let of_labelled;
+    let dropout = match dropout {
+        Some(dropout) if only_labelled && !picked => {
+            of_labelled = dropout.of_labelled(targets, &labelled, common.device)?;
+            Some(&of_labelled)
+        }
+        other => other,
+    };
     let features = head.features(&read, &tokens, dropout)?;
     let (features, classes) = if common.options.level == Level::Sentence {
         let means = sentence_means(head, &features, batch, part)?;
@@ -163,10 +174,9 @@ fn of_part<H: Head + ?Sized>(
     } else {
         (features, targets.to_vec())
     };
-    // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest. On a device what
-    // is in the sum has a gradient without atomics only where nothing is picked.
+    // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
     let of_labels = || labelled.iter().map(|&place| targets[place]).collect();
-    let (features, classes) = if only_labelled {
+    let (features, classes) = if picked {
         (features, of_labels())
     } else if tokens.layout().is_some() || common.classifier.is_merged(size(targets.len())) {
         (features, classes)
