@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shared::datasets::SplitName;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use thiserror::Error;
 
 use crate::{FORMAT_VERSION, FieldDifference, OwnerRecord};
@@ -159,10 +159,8 @@ fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
 }
 
-impl StoreError {
-    /// What the program that meets this error ends with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for StoreError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Io(_) | Self::Damaged { .. } | Self::Memory { .. } | Self::OwnerLost { .. } => {
                 ExitStatus::Machine
@@ -170,7 +168,9 @@ impl StoreError {
             _ => ExitStatus::User,
         }
     }
+}
 
+impl StoreError {
     pub(crate) fn io(error: io::Error) -> Self {
         Self::Io(error)
     }

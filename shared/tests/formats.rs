@@ -5,6 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use shared::datasets::{Column, Dataset, DatasetError, Format, Source, SplitName};
+use shared::exit::HasExitStatus as _;
 use shared::tasks::Task;
 use shared::tasks::schemes::Scheme;
 

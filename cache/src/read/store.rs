@@ -219,6 +219,8 @@ pub fn find_store(
 
 #[cfg(test)]
 mod tests {
+    use shared::exit::HasExitStatus as _;
+
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use cache::verify::{ProblemKind, Report, verify};
 use cache::{Codec, Io, Reading, Store, StoreDtype, StoreError};
 use shared::datasets::SplitName;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 
 use crate::fixture::{Fixture, assert_same, tree};
 

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use cache::verify::{ProblemKind, verify};
 use cache::{Codec, OpenMode, Opened, StoreDtype, StoreError, StoreWriter};
 use clap::ValueEnum as _;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 
 use crate::faulty::{Call, FaultyStorage, chosen, scratch};
 use crate::fixture::{Fixture, assert_same};

@@ -6,7 +6,7 @@ use std::process::Command;
 use cache::verify::verify;
 use cache::{ByteLimits, StoreDtype, StoreError};
 use shared::datasets::SplitName;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 
 use crate::fixture::{Fixture, tree};
 

@@ -3,7 +3,7 @@
 use cache::{
     Io, OpenMode, Opened, Store, StoreDtype, StoreError, StoreWriter, find_store, store_path,
 };
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 
 use crate::fixture::{Fixture, assert_same, tree};
 

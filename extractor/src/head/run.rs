@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cache::Manifest;
 use serde::Deserialize;
-use shared::exit::{ExitStatus, HasExitStatus as _};
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::heads::HeadOptionsError;
 use shared::heads::run::{self, CONFIG, ConfigError, WEIGHTS};
 use shared::tasks::Task;
@@ -116,10 +116,8 @@ pub enum RunError {
     Parameters(#[from] CheckpointError),
 }
 
-impl RunError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for RunError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Io(error) => ExitStatus::of_io(error),
             Self::Parameters(error) => error.exit_status(),

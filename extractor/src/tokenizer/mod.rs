@@ -18,7 +18,7 @@ mod unigram;
 
 use std::path::{Path, PathBuf};
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::guard::guarded;
 use thiserror::Error;
 use tokenizers::InputSequence;
@@ -59,10 +59,8 @@ pub enum TokenizerError {
     },
 }
 
-impl TokenizerError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for TokenizerError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Io(_) => ExitStatus::Machine,
             _ => ExitStatus::User,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
+use shared::exit::HasExitStatus as _;
 
 use super::Tokenizer;
 

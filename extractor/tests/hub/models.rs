@@ -6,7 +6,7 @@ use std::time::Duration;
 use extractor::model::{ModelError, ModelFiles};
 use hub::model::Need;
 use hub::{HubError, Token};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 
 use crate::resolve;
 use crate::server::{COMMIT, Fault, Hub, weights};

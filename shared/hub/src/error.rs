@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::datasets::DatasetError;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 
 use super::cache::Repository;
 
@@ -260,10 +260,8 @@ pub enum HubError {
     Io(#[from] std::io::Error),
 }
 
-impl HubError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for HubError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Interrupted => ExitStatus::Interrupted,
             Self::Unreachable { .. }
@@ -278,7 +276,9 @@ impl HubError {
             _ => ExitStatus::User,
         }
     }
+}
 
+impl HubError {
     /// Whether the hub could not be asked, so that what is in the cache has to do.
     pub(super) fn is_absence(&self) -> bool {
         match self {

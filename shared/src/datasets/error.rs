@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::SplitName;
 use super::parquet::ParquetError;
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, HasExitStatus};
 
 /// Why a data set cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -128,11 +128,8 @@ pub enum DatasetError {
     },
 }
 
-impl DatasetError {
-    /// The exit status that this error ends the program with: 1 for wrong data, 2 for a disk that
-    /// fails.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for DatasetError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Io(error) => ExitStatus::of_io(error),
             Self::Parquet(error) => error.exit_status(),

@@ -158,6 +158,7 @@ mod tests {
     use std::io::{Cursor, Write};
 
     use super::*;
+    use crate::exit::HasExitStatus as _;
 
     fn read(bytes: &[u8]) -> Result<Vec<String>, DatasetError> {
         let mut lines = Lines::new(Path::new("x"), Box::new(Cursor::new(bytes.to_vec())));

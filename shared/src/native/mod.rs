@@ -7,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, HasExitStatus};
 
 /// The version of ONNX Runtime that the programs are tested with.
 pub const ONNXRUNTIME_VERSION: &str = "1.31.1";
@@ -77,10 +77,8 @@ pub enum NativeError {
     Io(#[from] io::Error),
 }
 
-impl NativeError {
-    /// All of these are the user's to mend, but for a disk that does not answer.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for NativeError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Io(error) => ExitStatus::of_io(error),
             _ => ExitStatus::User,

@@ -8,7 +8,7 @@ mod sharing;
 mod split;
 
 use cache::StoreError;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::tasks::Level;
 pub use shared::tasks::NO_TARGET;
 

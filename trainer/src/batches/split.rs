@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use cache::{LabelTable, SplitReader, Store, StoreError};
 use shared::datasets::SplitName;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::tasks::{Level, NO_CLASS, Task, UNLABELLED};
 
 use super::Placement;

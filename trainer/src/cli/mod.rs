@@ -11,7 +11,7 @@ mod settings;
 mod sweep;
 mod train;
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::terminal::Terminal;
 
 use crate::batches::{LoadError, SplitError};

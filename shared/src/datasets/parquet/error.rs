@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, HasExitStatus};
 
 /// Why a parquet file cannot be read as labelled text.
 #[derive(Debug, thiserror::Error)]
@@ -86,10 +86,8 @@ pub enum ParquetError {
     Io(#[from] std::io::Error),
 }
 
-impl ParquetError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for ParquetError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Io(error) => ExitStatus::of_io(error),
             _ => ExitStatus::User,
