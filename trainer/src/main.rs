@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 use options::{Job, MachineArgs, Options};
-use shared::exit::{ExitStatus, HasExitStatus as _};
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::native::NativeError;
 use shared::terminal::Terminal;
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     Terminal::default().error(format!("{error:#}"), &[]);
     error
         .downcast_ref::<NativeError>()
-        .map_or(ExitStatus::Machine, |error: NativeError| error.exit_status())
+        .map_or(ExitStatus::Machine, HasExitStatus::exit_status)
         .into()
 }
 
