@@ -11,6 +11,7 @@ use cache::{LabelLevel, StoreError};
 use shared::exit::ExitStatus;
 
 use crate::activations::{Batch, BatchError};
+use crate::torch_error::told;
 
 pub use placement::{Placement, Resident, Stream, fits};
 pub(crate) use random::Random;
@@ -80,7 +81,7 @@ pub enum LoadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A device cannot take a whole split.
-    #[error("activations cannot be brought to the memory of the graphics card: libtorch: {0}")]
+    #[error("activations cannot be brought to the memory of the GPU: libtorch: {}", told(.0))]
     Device(tch::TchError),
     /// What was read makes no batch.
     #[error(transparent)]
@@ -96,6 +97,12 @@ impl LoadError {
             Self::Batch(error) => error.exit_status(),
             Self::Device(_) => ExitStatus::Machine,
         }
+    }
+
+    /// Whether it is the device that failed, or its memory that is not enough.
+    #[must_use]
+    pub const fn is_of_device(&self) -> bool {
+        matches!(self, Self::Device(_) | Self::Batch(BatchError::Torch(_)))
     }
 }
 
