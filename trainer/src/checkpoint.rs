@@ -12,6 +12,7 @@ use shared::files::write_atomic;
 use crate::head::Head;
 use crate::metrics::number;
 use crate::optimiser::{Adam, StateError};
+use crate::torch_error::told;
 use crate::weights::{self, WeightsError};
 
 /// Why a checkpoint cannot be written or taken up.
@@ -33,7 +34,7 @@ pub enum CheckpointError {
         source: StateError,
     },
     /// libtorch failed.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", told(.0))]
     Torch(#[from] tch::TchError),
     /// The state cannot be understood.
     #[error("{}: {why}; it was damaged or written by another version, start the run anew with --overwrite", .path.display())]

@@ -19,5 +19,6 @@ pub mod schedule;
 pub mod summary;
 pub mod sweep;
 pub mod tensorboard;
+mod torch_error;
 pub mod training;
 pub mod weights;

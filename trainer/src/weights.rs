@@ -9,6 +9,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use shared::exit::ExitStatus;
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::torch_error::told;
+
 /// A file of weights that cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,7 +50,7 @@ pub enum WeightsError {
         differences: Vec<String>,
     },
     /// libtorch failed.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", told(.0))]
     Torch(#[from] TchError),
 }
 

@@ -73,6 +73,7 @@ impl Block {
         // SAFETY: the value was just made and nobody else has it; its memory is the block's, which
         // outlives it.
         #[expect(unsafe_code, reason = "as above")]
-        Ok(unsafe { DynValue::from_ptr(value, Some(&Allocator::default())) })
+        let value = unsafe { DynValue::from_ptr(value, Some(&Allocator::default())) };
+        Ok(value)
     }
 }

@@ -5,9 +5,7 @@ use shared::heads::adapter::{EPSILON, Parameters, Tailor};
 use shared::heads::parameters::Attention;
 
 use super::HeadOptions;
-use super::graph::Rows;
-use super::layers::weighted_sum;
-use super::nodes::{Nodes, size};
+use super::nodes::{Nodes, Rows, size, weighted_sum};
 use crate::graph::GraphError;
 
 /// Added to the score of padding: its weight becomes exactly 0.

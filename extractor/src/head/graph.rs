@@ -12,7 +12,7 @@ use ort::operator::Attribute;
 use ort::value::TensorElementType;
 use shared::heads::classifier;
 
-use super::nodes::{Nodes, size};
+use super::nodes::{Nodes, Rows, size};
 use super::{HeadOptions, Level, Parameters};
 use crate::checkpoint::Checkpoint;
 use crate::family::{EncoderSpec, PositionIds};
@@ -29,14 +29,6 @@ pub const LOGITS: &str = "logits";
 /// `TensorProto` types of the ONNX format.
 const ONNX_INT32: i64 = 6;
 const ONNX_INT64: i64 = 7;
-
-/// What the parts of a head know of the batch, by the names of values.
-pub(super) struct Rows {
-    /// 1 or 0, float32 `[rows, width]`.
-    pub(super) mask: String,
-    /// A token's share in the mean over its row, `[rows, 1, width]`.
-    pub(super) share: String,
-}
 
 /// Builds the graph of an encoder up to the last layer that the head reads, and of the head.
 ///

@@ -1,11 +1,9 @@
 //! From the layers that a head reads, each `[rows, width, hidden]`, to one vector of features a
 //! token.
 
-use ort::operator::Attribute;
 use shared::heads::{attention_fusion, scalar_mix};
 
-use super::graph::Rows;
-use super::nodes::{Nodes, size};
+use super::nodes::{Nodes, Rows, weighted_sum};
 use super::{HeadKind, HeadOptions, adapter};
 use crate::graph::{GraphError, MICROSOFT};
 
@@ -24,27 +22,6 @@ pub(super) fn features(
             nodes.along("Concat", "layers.beside", layers, -1)
         }
     }
-}
-
-/// The layers summed up with the weights of each token, `[rows, width, layers]`.
-pub(super) fn weighted_sum(
-    nodes: &mut Nodes<'_>,
-    layers: &[&str],
-    weights: &str,
-) -> Result<String, GraphError> {
-    let mut sum: Option<String> = None;
-    for (place, layer) in layers.iter().enumerate() {
-        let name = format!("layers.{place}");
-        let last = Attribute::new("axis", -1_i64)?;
-        let weight = format!("{name}.weight");
-        let weight = nodes.by("Gather", &weight, weights, &[size(place)], vec![last])?;
-        let part = nodes.apply("Mul", &format!("{name}.part"), &[layer, &weight])?;
-        sum = Some(match sum {
-            None => part,
-            Some(sum) => nodes.apply("Add", &format!("{name}.sum"), &[&sum, &part])?,
-        });
-    }
-    Ok(sum.unwrap_or_default())
 }
 
 /// `scale * sum over layers of softmax(weights) * layer`.

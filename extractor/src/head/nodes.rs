@@ -147,3 +147,32 @@ impl Nodes<'_> {
         )
     }
 }
+
+/// What the parts of a head know of the batch, by the names of values.
+pub(super) struct Rows {
+    /// 1 or 0, float32 `[rows, width]`.
+    pub(super) mask: String,
+    /// A token's share in the mean over its row, `[rows, 1, width]`.
+    pub(super) share: String,
+}
+
+/// The layers summed up with the weights of each token, `[rows, width, layers]`.
+pub(super) fn weighted_sum(
+    nodes: &mut Nodes<'_>,
+    layers: &[&str],
+    weights: &str,
+) -> Result<String, GraphError> {
+    let mut sum: Option<String> = None;
+    for (place, layer) in layers.iter().enumerate() {
+        let name = format!("layers.{place}");
+        let last = Attribute::new("axis", -1_i64)?;
+        let weight = format!("{name}.weight");
+        let weight = nodes.by("Gather", &weight, weights, &[size(place)], vec![last])?;
+        let part = nodes.apply("Mul", &format!("{name}.part"), &[layer, &weight])?;
+        sum = Some(match sum {
+            None => part,
+            Some(sum) => nodes.apply("Add", &format!("{name}.sum"), &[&sum, &part])?,
+        });
+    }
+    Ok(sum.unwrap_or_default())
+}

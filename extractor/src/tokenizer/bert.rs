@@ -3,11 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::TokenizerError;
-use super::build::not_there;
 use super::class::Chosen;
 use super::files::{DEFINITION, Files};
 use super::parts::{Parts, is_defined, sequence, special, take, template};
-use super::special::Special;
+use super::special::{Special, not_there};
 
 const VOCABULARY: &str = "vocab.txt";
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use tokenizers::{Model as _, Normalizer as _, PostProcessor as _, PostProcessorWrapper};
+use tokenizers::{Model as _, Normalizer as _, PostProcessorWrapper};
 
+use super::around::Around;
 use super::class::{Chosen, Class};
 use super::files::{DEFINITION, Files};
-use super::special::Special;
+use super::special::{Special, not_there};
 use super::{TokenizerError, bert, byte_level, changes, generic, unigram};
 use shared::guard::guarded;
 
@@ -21,35 +22,6 @@ pub(super) struct Built {
     /// The file that holds the vocabulary.
     pub(super) file: &'static str,
     pub(super) files: Files,
-}
-
-/// Ids of special tokens before and after a sentence.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Around {
-    pub(super) prefix: Vec<u32>,
-    pub(super) suffix: Vec<u32>,
-}
-
-impl Around {
-    /// What a post-processor puts around a sentence, seen from what it does to one sub-word.
-    pub(super) fn of(post_processor: Option<&PostProcessorWrapper>) -> tokenizers::Result<Self> {
-        let Some(post_processor) = post_processor else {
-            return Ok(Self::default());
-        };
-        let token = tokenizers::Token::new(0, "a".to_owned(), (0, 1));
-        let probe = tokenizers::Encoding::from_tokens(vec![token], 0);
-        let processed = post_processor.process(probe, None, true)?;
-        let ids = processed.get_ids();
-        let own = processed
-            .get_special_tokens_mask()
-            .iter()
-            .position(|&special| special == 0);
-        let own = own.ok_or("its post-processor drops the sub-words of the sentence")?;
-        Ok(Self {
-            prefix: ids[..own].to_vec(),
-            suffix: ids[own + 1..].to_vec(),
-        })
-    }
 }
 
 /// Reads a folder as the class of tokenizer does that its files ask for.
@@ -194,13 +166,6 @@ fn no_two_alike(inner: &tokenizers::Tokenizer) -> tokenizers::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A token that must be in the vocabulary is not.
-pub(super) fn not_there(token: &str, size: usize) -> String {
-    format!(
-        "the special token {token} is not in the vocabulary of {size} tokens; tokenizer_config.json can name another"
-    )
 }
 
 /// Whether the older vocabulary files are used with settings that the program did not read at

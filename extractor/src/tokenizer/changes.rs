@@ -13,7 +13,7 @@ use tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
 };
 
-use super::build::Around;
+use super::around::Around;
 use super::class::{Chosen, Class};
 use super::files::{CONFIG, DEFINITION, Files};
 

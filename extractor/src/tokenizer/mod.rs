@@ -5,6 +5,7 @@
 //! `transformers`. Special tokens are kept apart from the sub-words: long sentences are cut into
 //! windows later, and each window gets its own.
 
+mod around;
 mod bert;
 mod build;
 mod byte_level;
@@ -85,7 +86,7 @@ const MOST_IDS: usize = 1 << 22;
 /// A checkpoint's tokenizer, padding and truncation switched off.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    around: build::Around,
+    around: around::Around,
     /// One more than the largest id.
     vocabulary: usize,
     digest: String,

@@ -443,3 +443,10 @@ fn extra(
         _ => Ok(Vec::new()),
     }
 }
+
+/// A token that must be in the vocabulary is not.
+pub(super) fn not_there(token: &str, size: usize) -> String {
+    format!(
+        "the special token {token} is not in the vocabulary of {size} tokens; tokenizer_config.json can name another"
+    )
+}

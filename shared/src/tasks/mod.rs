@@ -5,6 +5,7 @@
 mod accuracy;
 mod chunk;
 mod decoding;
+mod level;
 mod metric;
 mod ner;
 mod observed;
@@ -22,10 +23,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use accuracy::LabelScores;
 pub use decoding::Decoding;
+pub use level::Level;
 pub use metric::{Figure, Metric};
 pub use observed::Observed;
 use spans::{Span, SpanScores};
-pub use target::{Level, NO_CLASS, NO_TARGET, OUTSIDE, Target, UNLABELLED, or_outside};
+pub use target::{NO_CLASS, NO_TARGET, OUTSIDE, Target, UNLABELLED, or_outside};
 
 /// What is to be known of a task.
 #[derive(Debug)]

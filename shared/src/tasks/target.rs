@@ -1,10 +1,8 @@
 //! The shapes that targets have, and what follows from a shape whatever the task is: how labels are
 //! counted, what a missing one is.
 
-use serde::{Deserialize, Serialize};
-
-use super::Observed;
 use super::spans::SpanScores;
+use super::{Level, Observed};
 
 /// The class of what has none: special tokens, sub-words after a word's first, what a data set
 /// leaves unlabelled. PyTorch's losses ignore this number.
@@ -19,28 +17,6 @@ pub const UNLABELLED: &str = "";
 
 /// The tag of words in no span; the prediction for a word that no token stands for.
 pub const OUTSIDE: &str = "O";
-
-/// What a target belongs to. The names written are those of a store's attributes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// One target a token, `[tokens]`: the class of a word stands at its first sub-word,
-    /// [`NO_CLASS`] elsewhere.
-    Token,
-    /// One target a sentence, or a text, `[sentences]`.
-    Sentence,
-}
-
-impl Level {
-    /// How many labels there are, in words.
-    #[must_use]
-    pub fn about(self) -> &'static str {
-        match self {
-            Self::Token => "one label a word",
-            Self::Sentence => "one label a text",
-        }
-    }
-}
 
 /// What a head predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

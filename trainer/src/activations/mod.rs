@@ -18,6 +18,8 @@ pub use parts::Part;
 use shared::exit::ExitStatus;
 use tch::{TchError, Tensor};
 
+use crate::torch_error::told;
+
 /// Where the rows of a batch lie.
 pub enum Backing<'s> {
     /// Sequences in the store, one after another.
@@ -68,8 +70,8 @@ pub enum BatchError {
         /// Bytes of a row.
         row: usize,
     },
-    /// libtorch failed, on a graphics card mostly for want of memory.
-    #[error("libtorch: {0}; a smaller --batch-size needs less memory")]
+    /// libtorch failed; on a GPU mostly because its memory is not enough.
+    #[error("libtorch: {}", told(.0))]
     Torch(#[from] TchError),
     /// A pool of another length, or with gaps.
     #[error(

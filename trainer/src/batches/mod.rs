@@ -13,6 +13,7 @@ use shared::tasks::Level;
 pub use shared::tasks::NO_TARGET;
 
 use crate::activations::{Batch, BatchError};
+use crate::torch_error::told;
 
 pub use placement::{Placement, Resident, Stream, fits};
 pub(crate) use random::Random;
@@ -82,7 +83,7 @@ pub enum LoadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A device cannot take a whole split.
-    #[error("activations cannot be brought to the memory of the graphics card: libtorch: {0}")]
+    #[error("activations cannot be brought to the memory of the GPU: libtorch: {}", told(.0))]
     Device(tch::TchError),
     /// What was read makes no batch.
     #[error(transparent)]
@@ -98,6 +99,12 @@ impl LoadError {
             Self::Batch(error) => error.exit_status(),
             Self::Device(_) => ExitStatus::Machine,
         }
+    }
+
+    /// Whether it is the device that failed, or its memory that is not enough.
+    #[must_use]
+    pub const fn is_of_device(&self) -> bool {
+        matches!(self, Self::Device(_) | Self::Batch(BatchError::Torch(_)))
     }
 }
 

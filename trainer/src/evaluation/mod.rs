@@ -14,6 +14,7 @@ use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
 use crate::head::{self, AnyHead, HeadError};
+use crate::torch_error::told;
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
 pub use scores::{ClassScore, Confusion, Labelled, Scores};
@@ -35,9 +36,11 @@ pub enum EvaluationError {
         why: String,
         /// The exit status that this error ends the program with.
         status: ExitStatus,
+        /// Whether it is the device that failed.
+        of_device: bool,
     },
     /// A tensor cannot be read.
-    #[error("the head's output cannot be read: {0}")]
+    #[error("the head's output cannot be read: libtorch: {}", told(.0))]
     Tensor(#[from] tch::TchError),
 }
 
@@ -50,6 +53,17 @@ impl EvaluationError {
             Self::Head(error) => error.exit_status(),
             Self::OfAll { status, .. } => *status,
             Self::Tensor(_) => ExitStatus::Machine,
+        }
+    }
+
+    /// Whether it is the device that failed, or its memory that is not enough.
+    #[must_use]
+    pub const fn is_of_device(&self) -> bool {
+        match self {
+            Self::Load(error) => error.is_of_device(),
+            Self::Head(error) => error.is_of_device(),
+            Self::OfAll { of_device, .. } => *of_device,
+            Self::Tensor(_) => true,
         }
     }
 }
@@ -263,6 +277,7 @@ pub fn predict_all(
         let of_all = |error: &EvaluationError| EvaluationError::OfAll {
             why: error.to_string(),
             status: error.exit_status(),
+            of_device: error.is_of_device(),
         };
         for (result, &place) in group.results.into_iter().zip(places) {
             let ended = ended.as_ref().map_err(of_all);

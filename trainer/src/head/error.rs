@@ -6,6 +6,7 @@ use shared::heads::HeadOptionsError;
 use shared::tasks::NO_TARGET;
 
 use crate::activations::BatchError;
+use crate::torch_error::told;
 
 /// A head that cannot be built or used.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub enum HeadError {
     #[error(transparent)]
     Batch(#[from] BatchError),
     /// libtorch failed: out of memory, or a mistake in the program.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", told(.0))]
     Torch(#[from] tch::TchError),
 }
 
@@ -61,5 +62,11 @@ impl HeadError {
             Self::Batch(error) => error.exit_status(),
             _ => ExitStatus::User,
         }
+    }
+
+    /// Whether it is the device that failed, or its memory that is not enough.
+    #[must_use]
+    pub const fn is_of_device(&self) -> bool {
+        matches!(self, Self::Torch(_) | Self::Batch(BatchError::Torch(_)))
     }
 }

@@ -9,6 +9,7 @@ use shared::exit::ExitStatus;
 use tch::{Device, TchError, Tensor};
 
 use crate::activations::memory;
+use crate::torch_error::told;
 
 pub use stacked::{Member, Rates, Stacked};
 
@@ -91,7 +92,7 @@ pub enum StateError {
         got: Vec<i64>,
     },
     /// libtorch failed.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", told(.0))]
     Torch(#[from] TchError),
 }
 

@@ -6,6 +6,7 @@ use crate::batches::LoadError;
 use crate::checkpoint::CheckpointError;
 use crate::evaluation::{EvaluationError, NonFinite};
 use crate::head::HeadError;
+use crate::torch_error::told;
 
 /// Why a training ends early.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +19,7 @@ pub enum TrainingError {
     #[error(transparent)]
     Head(#[from] HeadError),
     /// The optimiser fails.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", told(.0))]
     Torch(#[from] tch::TchError),
     /// The validation fails.
     #[error(transparent)]
@@ -51,13 +52,17 @@ pub enum TrainingError {
         /// What is left of the run.
         kept: String,
     },
-    /// Heads that are computed as one fail as one.
-    #[error("{why}")]
-    OfAll {
+    /// The training fails half-way; heads that are computed as one fail as one.
+    #[error("{why}. {kept}")]
+    HalfWay {
         /// What failed.
         why: String,
+        /// What is left of the run.
+        kept: String,
         /// Who is to mend it.
         status: ExitStatus,
+        /// Whether it is the device that failed.
+        of_device: bool,
     },
     /// No sentence has a label.
     #[error("the training split has no labelled token: nothing can be learned from it")]
@@ -75,8 +80,21 @@ impl TrainingError {
             Self::Evaluation(error) => error.exit_status(),
             Self::Checkpoint(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
-            Self::OfAll { status, .. } => *status,
+            Self::HalfWay { status, .. } => *status,
             Self::Diverged { .. } | Self::NothingToLearn => ExitStatus::User,
+        }
+    }
+
+    /// Whether it is the device that failed, or its memory that is not enough.
+    #[must_use]
+    pub const fn is_of_device(&self) -> bool {
+        match self {
+            Self::Load(error) => error.is_of_device(),
+            Self::Head(error) => error.is_of_device(),
+            Self::Evaluation(error) => error.is_of_device(),
+            Self::HalfWay { of_device, .. } => *of_device,
+            Self::Torch(_) | Self::Checkpoint(CheckpointError::Torch(_)) => true,
+            _ => false,
         }
     }
 }

@@ -291,11 +291,7 @@ impl<'a> Training<'a> {
         let kept = if self.state.epoch == 0 {
             "No epoch was done, so there is nothing to keep: --overwrite starts anew".to_owned()
         } else {
-            format!(
-                "The state after epoch {} is kept in {}",
-                self.state.epoch,
-                self.folder.display()
-            )
+            self.kept()
         };
         TrainingError::Diverged {
             what,
@@ -306,6 +302,30 @@ impl<'a> Training<'a> {
             validation,
             kept,
         }
+    }
+
+    /// The training ends for something that it cannot help; it can be gone on with.
+    fn failed(&self, error: &TrainingError) -> TrainingError {
+        let again = match self.name {
+            Some(_) => "the same command goes on",
+            None => "the same command with --resume goes on",
+        };
+        let kept = if self.state.epoch == 0 {
+            format!("No epoch was done: {again} from the beginning")
+        } else {
+            format!("{}: {again} from there", self.kept())
+        };
+        TrainingError::HalfWay {
+            why: error.to_string(),
+            kept,
+            status: error.exit_status(),
+            of_device: error.is_of_device(),
+        }
+    }
+
+    fn kept(&self) -> String {
+        let (epoch, folder) = (self.state.epoch, self.folder.display());
+        format!("The state after epoch {epoch} is kept in {folder}")
     }
 
     /// Keeps the best weights, tells how it went, and saves.

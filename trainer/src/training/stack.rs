@@ -210,10 +210,8 @@ impl<'m, 'a> Stack<'m, 'a> {
         for member in &mut self.members {
             member.training.state.sums.seconds += seconds;
             if let (Err(error), true) = (&taken, member.is_running()) {
-                member.keep::<()>(Err(TrainingError::OfAll {
-                    why: error.to_string(),
-                    status: error.exit_status(),
-                }));
+                let failed = member.training.failed(error);
+                member.keep::<()>(Err(failed));
             }
         }
         self.members

@@ -68,6 +68,13 @@ impl<'m, 'a> Taker<'m, 'a> {
     fn end(self, taken: Result<(), TrainingError>, progress: &Progress) -> Vec<&'m mut Member<'a>> {
         match self {
             Self::One(member) => {
+                let taken = taken.map_err(|error| {
+                    if error.is_of_device() {
+                        member.training.failed(&error)
+                    } else {
+                        error
+                    }
+                });
                 member.keep(taken);
                 vec![member]
             }
@@ -159,11 +166,26 @@ fn run(
             &mut takers,
             workers,
             |taker, batch| taker.take(batch, &progress),
-        )?;
+        );
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(error) if error.is_of_device() => {
+                half_way(members, error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let ended = takers.into_iter().zip(taken);
         let now = ended.flat_map(|(taker, taken)| taker.end(taken, &progress));
         let now: Vec<&mut Member<'_>> = now.collect();
-        let whole = !stop.stopped() && close_epoch(now, data, batches.batch_size(), workers, stop)?;
+        let whole = !stop.stopped()
+            && match close_epoch(now, data, batches.batch_size(), workers, stop) {
+                Err(error) if error.is_of_device() => {
+                    half_way(members, error);
+                    return Ok(());
+                }
+                closed => closed?,
+            };
         if !whole {
             for member in members.iter_mut().filter(|member| member.is_running()) {
                 let saved = member.training.save();
@@ -171,6 +193,15 @@ fn run(
             }
             return Ok(());
         }
+    }
+}
+
+/// Ends all that are running: the device that they share has failed them.
+fn half_way(members: &mut [Member<'_>], error: LoadError) {
+    let error = TrainingError::Load(error);
+    for member in members.iter_mut().filter(|member| member.is_running()) {
+        let failed = member.training.failed(&error);
+        member.keep::<()>(Err(failed));
     }
 }
 

