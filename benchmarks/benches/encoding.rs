@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use benchmarks::Random;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use extractor::batch::{Budget, batches};
-use extractor::encoder::{Batch, Device, Encoder, EncoderOptions};
+use extractor::encoder::{Batch, Device, Encoder, EncoderOptions, Provider};
 use extractor::model::ModelFiles;
 use extractor::tokenizer::Tokenizer;
 use shared::datasets::{Source, SplitName};
@@ -24,7 +24,7 @@ fn batching(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(offsets[sequences]));
     group.sample_size(20);
     group.bench_function("a part of CoNLL-2003's size", |bencher| {
-        bencher.iter(|| batches(0..sequences, &offsets, Budget::new(2048, "cpu")));
+        bencher.iter(|| batches(0..sequences, &offsets, Budget::new(2048, Provider::Cpu)));
     });
     group.finish();
 }
@@ -69,7 +69,7 @@ fn encoding(criterion: &mut Criterion) {
     group.bench_function("graph, MiniLM, 32 x 32, all layers", |bencher| {
         bencher.iter_batched(
             || Batch::padded(&batch).unwrap(),
-            |batch| encoder.encode(&batch).unwrap().layer(0)[0],
+            |batch| encoder.encode(&batch).unwrap().layer(0)[[0, 0, 0]],
             BatchSize::SmallInput,
         );
     });

@@ -34,7 +34,7 @@ fn heads(criterion: &mut Criterion) {
     let sample = Sample::new(8_000, LAYERS, HIDDEN, StoreDtype::F16);
     sample.write(&path).unwrap();
     let store = Store::open(&path, Io::Mmap).unwrap();
-    let split = LabelledSplit::of(&store, SplitName::Train, Task::Pos).unwrap();
+    let split = LabelledSplit::open(&store, SplitName::Train, Task::Pos).unwrap();
     let order = batches::shuffled(&split.members(), 1, 1);
     let length = |sentence: usize| split.tokens(sentence).len();
     let cut = batches::cut(&order, BatchSize::Sentences(32), length);

@@ -234,3 +234,21 @@ fn names(stores: &[PathBuf]) -> String {
         .collect();
     names.join(", ")
 }
+
+/// A file that the layout promises and that is not there is damage, not an I/O error.
+pub(crate) fn missing(path: &Path, error: std::io::Error) -> StoreError {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        StoreError::damaged(path, "is missing")
+    } else {
+        StoreError::io(error)
+    }
+}
+
+/// An I/O error with the path it is about.
+pub(crate) fn named(path: &Path, error: impl Into<std::io::Error>) -> StoreError {
+    let error = error.into();
+    StoreError::io(std::io::Error::new(
+        error.kind(),
+        format!("{}: {error}", path.display()),
+    ))
+}

@@ -1,18 +1,21 @@
 //! Batches of sequences of about the same length.
 //!
-//! Padding is computed and thrown away, so sequences are sorted by length and cut where that costs least: few
-//! batches pad much, many batches pay the overhead of a run each. Rounding inside the encoder depends on a
-//! batch's shape; the batches of a part therefore depend on nothing but the part and the [`Budget`], and an
-//! extraction that was killed and resumed gives the same bytes.
+//! Padding is computed and thrown away, so sequences are sorted by length and cut where that costs
+//! least: few batches pad much, many batches pay the overhead of a run each. Rounding inside the
+//! encoder depends on a batch's shape; the batches of a part therefore depend on nothing but the
+//! part and the [`Budget`], and an extraction that was killed and resumed gives the same bytes.
 
 use std::ops::Range;
+
+use crate::encoder::Provider;
 
 /// The sequences that are encoded together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Indices of sequences, longest first.
     pub sequences: Vec<usize>,
-    /// Tokens that each is padded to: those of the longest sequence, or a few more ([`Budget::bucketed`]).
+    /// Tokens that each is padded to: those of the longest sequence, or a few more
+    /// ([`Budget::bucketed`]).
     pub width: usize,
 }
 
@@ -40,38 +43,44 @@ pub struct Budget {
     pub longest: usize,
 }
 
-/// Tokens of a batch on a CPU, unless it is said otherwise: more is no faster there, and each layer's output takes memory
-/// for them.
+/// Tokens of a batch on a CPU, unless it is said otherwise: more is no faster there, and each
+/// layer's output takes memory for them.
 pub const CPU_TOKENS: usize = 2048;
-/// Tokens of a batch on a GPU at most, unless it is said otherwise: enough to keep the largest busy.
+/// Tokens of a batch on a GPU at most, unless it is said otherwise: enough to keep the largest
+/// busy.
 pub const GPU_TOKENS: usize = 16384;
 
-/// Full batches whose rows a part of the store holds on a GPU: among so many sequences there are enough of each length to fill
-/// batches with.
+/// Full batches whose rows a part of the store holds on a GPU: among so many sequences there are
+/// enough of each length to fill batches with.
 pub const GPU_PART_BATCHES: u64 = 32;
-/// Most bytes of such a part: what a killed run loses. A disk takes this in 5 s at 3 GB/s, in 80 s at 200 MB/s.
+/// Most bytes of such a part: what a killed run loses. A disk takes this in 5 s at 3 GB/s, in 80 s
+/// at 200 MB/s.
 pub const GPU_PART_BYTES: u64 = 16_000_000_000;
 
-/// Widths of batches on a GPU. Its kernels are fastest on multiples of 8, and its memory is laid out anew for each shape
-/// that it has not seen: the fewer there are, the less it creeps.
+/// Widths of batches on a GPU. Its kernels are fastest on multiples of 8, and its memory is laid
+/// out anew for each shape that it has not seen: the fewer there are, the less it creeps.
 const GPU_BUCKET: usize = 8;
 
 impl Budget {
-    /// The budget of `tokens` on an execution provider, `cpu` or `cuda`.
+    /// The budget of `tokens` on an execution provider.
     ///
-    /// On one CPU core a run of a 6-layer encoder costs 1 ms more than its tokens, which is 3 tokens; more cores
-    /// do more tokens in that time. A GPU does hundreds.
+    /// On one CPU core a run of a 6-layer encoder costs 1 ms more than its tokens, which is 3
+    /// tokens; more cores do more tokens in that time. A GPU does hundreds.
     #[must_use]
-    pub fn new(tokens: usize, provider: &str) -> Self {
+    pub fn new(tokens: usize, provider: Provider) -> Self {
         Self {
             tokens,
-            overhead: if provider == "cpu" { 16 } else { 256 },
+            overhead: match provider {
+                Provider::Cpu => 16,
+                Provider::Cuda => 256,
+            },
             bucket: 1,
             longest: usize::MAX,
         }
     }
 
-    /// The same with widths that suit a GPU, none above `longest`, which is what the encoder takes. What they add is padding.
+    /// The same with widths that suit a GPU, none above `longest`, which is what the encoder takes.
+    /// What they add is padding.
     #[must_use]
     pub fn bucketed(self, longest: usize) -> Self {
         Self {
@@ -93,7 +102,8 @@ impl Budget {
 
 /// The cheapest batches of `sequences` within `budget`, longest first.
 ///
-/// `offsets` (`[sequences + 1]`) is where sequences begin. Empty ones are left out: there is nothing to encode.
+/// `offsets` (`[sequences + 1]`) is where sequences begin. Empty ones are left out: there is
+/// nothing to encode.
 #[must_use]
 pub fn batches(sequences: Range<usize>, offsets: &[u64], budget: Budget) -> Vec<Batch> {
     let length = |sequence: usize| {
@@ -122,7 +132,8 @@ pub fn batches(sequences: Range<usize>, offsets: &[u64], budget: Budget) -> Vec<
 
 /// For each end of a batch, `[sequences + 1]`, the begin that makes it and all before it cheapest.
 ///
-/// `widths` fall, so a batch is as wide as its first sequence; a shortest path over the cuts between them.
+/// `widths` fall, so a batch is as wide as its first sequence; a shortest path over the cuts
+/// between them.
 fn cheapest_begins(widths: &[usize], budget: Budget) -> Vec<usize> {
     let mut costs = vec![usize::MAX; widths.len() + 1];
     let mut begins = vec![0; widths.len() + 1];
@@ -145,12 +156,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Batch, Budget, GPU_PART_BYTES, batches};
+    use crate::encoder::Provider;
 
     fn budget(tokens: usize, overhead: usize) -> Budget {
         Budget {
             tokens,
             overhead,
-            ..Budget::new(0, "cpu")
+            ..Budget::new(0, Provider::Cpu)
         }
     }
 
@@ -192,8 +204,8 @@ mod tests {
         assert_eq!(batches[2].padding(&offsets), 7);
     }
 
-    /// bert-large in float16: 280,000 tokens of sentences as long as those of CoNLL-2003 (a log-normal distribution with a mean of
-    /// 20 tokens), cut into the parts that a GPU has.
+    /// bert-large in float16: 280,000 tokens of sentences as long as those of CoNLL-2003 (a
+    /// log-normal distribution with a mean of 20 tokens), cut into the parts that a GPU has.
     #[test]
     fn batches_on_a_gpu_are_full() {
         const PART_TOKENS: u64 = GPU_PART_BYTES / (25 * 1024 * 2);
@@ -216,7 +228,7 @@ mod tests {
             )]
             offsets.push(offsets[offsets.len() - 1] + length as u64);
         }
-        let budget = Budget::new(16_384, "cuda").bucketed(512);
+        let budget = Budget::new(16_384, Provider::Cuda).bucketed(512);
         let (mut count, mut positions, mut padding) = (0, 0, 0);
         for first in (0..280_000).step_by(usize::try_from(PART_TOKENS).unwrap()) {
             let begin = offsets.partition_point(|&offset| offset < first);

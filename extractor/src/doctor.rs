@@ -1,19 +1,21 @@
 //! What the extractor finds on this machine and what it would do with it.
 //!
-//! Half of all trouble on a cluster is a library of another version, a GPU that the job did not get, or a job
-//! that has less memory than its node. This prints all of it in one go, for people to read and to mail.
+//! Half of all trouble on a cluster is a library of another version, a GPU that the job did not
+//! get, or a job that has less memory than its node. This prints all of it in one go, for people to
+//! read and to mail.
 
 use std::path::Path;
 
 use shared::exit::ExitStatus;
 use shared::native;
 use shared::resources;
+use shared::size::format_bytes;
 use shared::terminal::Terminal;
 
 use crate::encoder::runtime;
-use crate::job::bytes;
 
-/// Prints libraries, devices, threads, memory and file system on stdout; fails when ONNX Runtime is not usable.
+/// Prints libraries, devices, threads, memory and file system on stdout; fails when ONNX Runtime is
+/// not usable.
 #[must_use]
 pub fn run(out: Option<&Path>, terminal: &Terminal) -> ExitStatus {
     let line = |what: &str, text: String| terminal.result(format!("{what:<14} {text}"));
@@ -94,7 +96,7 @@ fn threads() -> String {
 
 fn memory() -> String {
     let known = |bytes_or_none: Option<u64>, none: &str| {
-        bytes_or_none.map_or_else(|| none.to_owned(), bytes)
+        bytes_or_none.map_or_else(|| none.to_owned(), format_bytes)
     };
     let available = known(resources::memory_available(), "unknown");
     format!(
@@ -106,6 +108,6 @@ fn memory() -> String {
 fn file_system(path: &Path) -> String {
     let kind = resources::file_system(path)
         .map_or_else(|error| error.to_string(), |kind| kind.to_string());
-    let free = resources::free_space(path).map_or_else(|error| error.to_string(), bytes);
+    let free = resources::free_space(path).map_or_else(|error| error.to_string(), format_bytes);
     format!("{kind}, {free} free at {}", path.display())
 }

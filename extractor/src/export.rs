@@ -1,15 +1,16 @@
-//! Encoder and head as an ONNX file, with what is needed to use it without this program: labels and tokenizer, in the
-//! file's metadata and as files beside it.
+//! Encoder and head as an ONNX file, with what is needed to use it without this program: labels and
+//! tokenizer, in the file's metadata and as files beside it.
 //!
-//! ONNX Runtime writes the graph. Metadata are added by appending to the file: it is a protobuf message, and messages
-//! that stand one after another are read as one (<https://protobuf.dev/programming-guides/encoding/#last-one-wins>).
-//! The graph has operators of the domain `com.microsoft`, so ONNX Runtime alone can run it.
+//! ONNX Runtime writes the graph. Metadata are added by appending to the file: it is a protobuf
+//! message, and messages that stand one after another are read as one
+//! (<https://protobuf.dev/programming-guides/encoding/#last-one-wins>). The graph has operators of
+//! the domain `com.microsoft`, so ONNX Runtime alone can run it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::write_atomic;
 
 use crate::head::Run;
@@ -19,8 +20,8 @@ use crate::predict::{PredictError, save};
 /// Files beside the graph.
 const LABELS: &str = "labels.json";
 const TOKENIZER: &str = "tokenizer.json";
-/// Bytes of weights from which on they go to a file of their own. A message of protobuf has 2 GB at most, and the
-/// tokenizer goes into it too.
+/// Bytes of weights from which on they go to a file of their own. A message of protobuf has 2 GB at
+/// most, and the tokenizer goes into it too.
 const LARGE: u64 = 1_800_000_000;
 
 /// Writes the graph to `out`, with the files beside it, and gives the paths of all.
@@ -52,11 +53,7 @@ pub fn export(
     if let Some(path) = targets.iter().find(|path| path.exists() && !overwrite) {
         return Err(ExportError::Exists { path: path.clone() });
     }
-    let mut bytes = 0;
-    for path in &files.weights {
-        bytes += fs_err::metadata(path)?.len();
-    }
-    let external = (external || bytes >= LARGE).then_some(data.as_str());
+    let external = (external || files.weight_bytes()? >= LARGE).then_some(data.as_str());
     fs_err::create_dir_all(folder)?;
     // ONNX Runtime writes where it is told: into a folder that is not seen until all is there.
     let making = Making::in_folder(folder, name)?;
@@ -82,7 +79,7 @@ pub fn export(
         fs_err::rename(&made, &data)?;
         written.push(data);
     } else if data.is_file() {
-        // Of an export before this one.
+        // It is left from an export before this one.
         fs_err::remove_file(data)?;
     }
     write_atomic(&targets[1], format!("{description:#}\n").as_bytes())?;
@@ -108,7 +105,8 @@ fn describe(run: &Run) -> Value {
     })
 }
 
-/// An entry of `ModelProto.metadata_props` (field 14), a `StringStringEntryProto` of key (1) and value (2).
+/// An entry of `ModelProto.metadata_props` (field 14), a `StringStringEntryProto` of key (1) and
+/// value (2).
 fn metadata(key: &str, value: &str) -> Vec<u8> {
     let text = |field: u64, text: &str| delimited(field, text.as_bytes());
     delimited(14, &[text(1, key), text(2, value)].concat())
@@ -169,20 +167,22 @@ pub enum ExportError {
     /// The tokenizer cannot be written as JSON.
     #[error(transparent)]
     Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    /// The files of the encoder.
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
     /// The disk.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
-impl ExportError {
-    /// Who is to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for ExportError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Graph(error) => error.exit_status(),
             Self::Tokenizer(error) => error.exit_status(),
+            Self::Model(error) => error.exit_status(),
             Self::Io(error) => ExitStatus::of_io(error),
-            _ => ExitStatus::User,
+            Self::NoFile { .. } | Self::Exists { .. } => ExitStatus::User,
         }
     }
 }
@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn metadata_are_encoded_as_protobuf_says() {
-        // onnx.ModelProto(metadata_props=[onnx.StringStringEntryProto(key="k", value="vv")]).SerializeToString()
+        // onnx.ModelProto(metadata_props=[onnx.StringStringEntryProto(key="k",
+        // value="vv")]).SerializeToString()
         assert_eq!(metadata("k", "vv"), b"\x72\x07\x0a\x01k\x12\x02vv");
         let long = metadata("k", &"v".repeat(300));
         assert_eq!(&long[..9], b"\x72\xb2\x02\x0a\x01k\x12\xac\x02");

@@ -1,5 +1,6 @@
-//! Labels of another task for the text of a store. Two data sets over one text need not have its sentences in one
-//! order, nor all of them, so sentences are found again by their words, and what is not found goes without a label.
+//! Labels of another task for the text of a store. Two data sets over one text need not have its
+//! sentences in one order, nor all of them, so sentences are found again by their words, and what
+//! is not found goes without a label.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 use cache::{Labels, SplitReader, Store};
 use serde::Serialize;
 use shared::datasets::{Dataset, Split, SplitName};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::{NO_CLASS, Task};
 use thiserror::Error;
 
@@ -47,10 +48,8 @@ pub enum LabelError {
     },
 }
 
-impl LabelError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for LabelError {
+    fn exit_status(&self) -> ExitStatus {
         ExitStatus::User
     }
 }
@@ -145,12 +144,12 @@ pub struct Labelling {
 }
 
 impl Labelling {
-    /// Finds the sentences of `store` in `dataset` by their words: in the split of the same name, else in another one;
-    /// sentences that occur several times are taken in order.
+    /// Finds the sentences of `store` in `dataset` by their words: in the split of the same name,
+    /// else in another one; sentences that occur several times are taken in order.
     ///
     /// # Errors
-    /// [`LabelError::OwnTask`]; [`LabelError::OtherText`] when less than half of the sentences are found, of those splits
-    /// that the data set has.
+    /// [`LabelError::OwnTask`]; [`LabelError::OtherText`] when less than half of the sentences are
+    /// found, of those splits that the data set has.
     pub fn new(store: &Store, dataset: &Dataset) -> Result<Self, LabelError> {
         if dataset.task == store.manifest().dataset.task {
             return Err(LabelError::OwnTask {
@@ -158,7 +157,7 @@ impl Labelling {
                 task: dataset.task,
             });
         }
-        let mut places = Places::of(dataset);
+        let mut places = Places::in_dataset(dataset);
         let mut found: Vec<(&SplitReader, Vec<Option<Place>>)> = store
             .splits()
             .map(|split| (split, places.in_split(split)))
@@ -222,7 +221,7 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(dataset: &'a Dataset) -> Self {
+    fn in_dataset(dataset: &'a Dataset) -> Self {
         let mut by_words: HashMap<Vec<&str>, VecDeque<Place>> = HashMap::new();
         for (number, split) in dataset.splits.iter().enumerate() {
             for sentence in 0..split.sentences.len() {

@@ -1,14 +1,16 @@
-//! Which files make up a model. Extraction, planning and the manifest all need
-//! the same answer to "what is in this folder and what identifies it", long
-//! before any weight is read.
+//! Which files make up a model. Extraction, planning and the manifest all need the same answer to
+//! "what is in this folder and what identifies it", long before any weight is read.
 
 use std::path::{Path, PathBuf};
 
-use shared::exit::ExitStatus;
+use hub::model::{Need, is_folder};
+use hub::{HubError, HubOptions};
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::{sha256_bytes, sha256_file};
 
 use crate::checkpoint::{CheckpointError, Index};
 
+const CONFIG: &str = "config.json";
 /// The weights of a model that is one file.
 const SINGLE_FILE: &str = "model.safetensors";
 /// The list of weight files of a model that is several.
@@ -53,7 +55,7 @@ impl ModelFiles {
             });
         }
         let folder = fs_err::canonicalize(folder)?;
-        let config = folder.join("config.json");
+        let config = folder.join(CONFIG);
         if !config.is_file() {
             return Err(ModelError::NoConfig { folder });
         }
@@ -71,6 +73,51 @@ impl ModelFiles {
         })
     }
 
+    /// The files of `model`: a folder on disk, or an id on the hub at `revision` (a branch, a tag
+    /// or a commit; `main` if none). The files of an id are in the hub's cache when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::in_folder`] and [`hub::model::fetch`].
+    pub fn resolve(
+        model: &str,
+        revision: Option<&str>,
+        need: Need,
+        options: &HubOptions,
+    ) -> Result<Self, ModelError> {
+        if is_folder(model) {
+            return Self::local(model, revision);
+        }
+        let snapshot = hub::model::fetch(model, revision, need, options)?;
+        let mut files = if snapshot.is_complete {
+            Self::in_folder(&snapshot.folder)?
+        } else {
+            Self {
+                id: String::new(),
+                revision: None,
+                config: snapshot.folder.join(CONFIG),
+                folder: snapshot.folder,
+                weights: Vec::new(),
+            }
+        };
+        model.clone_into(&mut files.id);
+        files.revision = Some(snapshot.commit);
+        Ok(files)
+    }
+
+    /// The files of a model that is a folder on disk.
+    ///
+    /// # Errors
+    /// When the folder lacks something, or a revision is asked for.
+    pub fn local(model: &str, revision: Option<&str>) -> Result<Self, ModelError> {
+        let folder = Path::new(model);
+        match revision {
+            Some(_) => Err(ModelError::FolderRevision {
+                folder: folder.to_owned(),
+            }),
+            None => Self::in_folder(folder),
+        }
+    }
+
     /// The exported graph, if that is what the weights are.
     #[must_use]
     pub fn onnx_file(&self) -> Option<&Path> {
@@ -84,6 +131,18 @@ impl ModelFiles {
             }
             _ => None,
         }
+    }
+
+    /// Bytes of all weight files: about what the weights take in memory once more.
+    ///
+    /// # Errors
+    /// When a file is not there.
+    pub fn weight_bytes(&self) -> Result<u64, ModelError> {
+        let mut bytes = 0;
+        for file in &self.weights {
+            bytes += fs_err::metadata(file)?.len();
+        }
+        Ok(bytes)
     }
 
     /// SHA-256 over the digests of the configuration and of every weight file, in order: equal for
@@ -148,6 +207,15 @@ pub enum ModelError {
         /// What was given.
         folder: PathBuf,
     },
+    /// A folder has no revisions.
+    #[error("--revision is for models of the hub, {} is a folder on disk", folder.display())]
+    FolderRevision {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The hub.
+    #[error(transparent)]
+    Hub(Box<HubError>),
     /// No configuration.
     #[error("{} has no config.json, so it is not a model folder of transformers", folder.display())]
     NoConfig {
@@ -188,14 +256,23 @@ pub enum ModelError {
     Io(#[from] std::io::Error),
 }
 
-impl ModelError {
-    /// Who has to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl From<HubError> for ModelError {
+    fn from(error: HubError) -> Self {
+        Self::Hub(Box::new(error))
+    }
+}
+
+impl HasExitStatus for ModelError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Read { .. } | Self::Io(_) => ExitStatus::Machine,
             Self::Index(error) => error.exit_status(),
-            _ => ExitStatus::User,
+            Self::Hub(error) => error.exit_status(),
+            Self::NoFolder { .. }
+            | Self::NoConfig { .. }
+            | Self::NoWeights { .. }
+            | Self::FolderRevision { .. }
+            | Self::ForeignWeights { .. } => ExitStatus::User,
         }
     }
 }

@@ -1,5 +1,6 @@
-//! How long an extraction will take, from a few seconds of a model of the same shape. Time depends on sizes and not on
-//! numbers, and all layers of an encoder are alike: so two layers without weights tell it, before a weight is fetched.
+//! How long an extraction will take, from a few seconds of a model of the same shape. Time depends
+//! on sizes and not on numbers, and all layers of an encoder are alike: so two layers without
+//! weights tell it, before a weight is fetched.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,13 +9,13 @@ use cache::SplitTables;
 use serde::Serialize;
 
 use crate::batch::{self, Budget, CPU_TOKENS, GPU_TOKENS, batches};
-use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions, RowsOn};
+use crate::encoder::{Batch, Encoder, EncoderError, EncoderOptions, Provider, RowsOn};
 
-/// Layers of the model that is tried: one would weigh what comes before it too much.
+/// Layers of the model that is tried: with one, the embeddings would count too much.
 const LAYERS: usize = 2;
 /// Time after which no further batch is begun.
 const ENOUGH: Duration = Duration::from_secs(2);
-/// Batches at most: more tell no more.
+/// Most batches of a trial.
 const MOST: u32 = 64;
 
 /// What a trial found.
@@ -22,14 +23,15 @@ const MOST: u32 = 64;
 pub struct Trial {
     /// Tokens a second that the whole encoder would do.
     pub tokens_per_second: f64,
-    /// Where it ran.
-    pub provider: String,
+    /// The execution provider that it ran on.
+    pub provider: Provider,
     /// Threads of the encoder.
     pub threads: usize,
 }
 
-/// Encodes some batches of the largest of `tables`, of at most so many tokens, with a model of the shape that `config` states
-/// and two layers, and scales that up to the first `layers` layers. None where there is nothing to encode.
+/// Encodes some batches of the largest of `tables`, of at most so many tokens, with a model of the
+/// shape that `config` states and two layers, and scales that up to the first `layers` layers. None
+/// where there is nothing to encode.
 ///
 /// # Errors
 /// When the configuration cannot be used, or when ONNX Runtime or the device is not available.
@@ -51,9 +53,11 @@ pub fn run(
     let mut encoder = Encoder::blank(config, LAYERS.min(layers), &options)?;
     let tried = encoder.layers().len() - 1;
     let budget = match encoder.provider() {
-        "cpu" => Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), "cpu"),
-        gpu => Budget::new(max_batch_tokens.unwrap_or(GPU_TOKENS), gpu)
-            .bucketed(encoder.max_positions()),
+        provider @ Provider::Cpu => Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), provider),
+        provider @ Provider::Cuda => {
+            let tokens = max_batch_tokens.unwrap_or(GPU_TOKENS);
+            Budget::new(tokens, provider).bucketed(encoder.max_positions())
+        }
     };
     let batches = batches(0..table.sentence_of.len(), &table.offsets, budget);
     let (mut tokens, mut time) = (0, Duration::ZERO);
@@ -78,12 +82,13 @@ pub fn run(
     let (tokens, share) = (tokens as f64, tried.max(1) as f64 / layers.max(1) as f64);
     Ok(Some(Trial {
         tokens_per_second: tokens / time.as_secs_f64().max(1e-9) * share,
-        provider: encoder.provider().to_owned(),
+        provider: encoder.provider(),
         threads: options.threads,
     }))
 }
 
-/// Indices below `count` in an order whose every beginning is spread over all of them: steps of the golden section.
+/// Indices below `count` in an order whose every beginning is spread over all of them: steps of the
+/// golden section.
 fn spread(count: usize) -> impl Iterator<Item = usize> {
     let step = (count * 618 / 1000).max(1);
     let step = (step..=count)
@@ -100,7 +105,7 @@ fn greatest_common_divisor(one: usize, other: usize) -> usize {
     }
 }
 
-/// A batch of the same shape, of the only token there is.
+/// A batch of the same shape, of token 0, the only one of the vocabulary.
 fn blank(batch: &batch::Batch, offsets: &[u64]) -> Batch {
     let length = |&sequence: &usize| {
         let length = offsets[sequence + 1] - offsets[sequence];

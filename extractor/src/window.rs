@@ -1,14 +1,14 @@
 //! Long sentences cut into windows that the encoder has positions for.
 //!
-//! An encoder reads so many tokens and no more. Cutting between words keeps every label; a word is cut only
-//! when it is longer than a window by itself.
+//! An encoder reads so many tokens and no more. Cutting between words keeps every label; a word is
+//! cut only when it is longer than a window by itself.
 
 use std::ops::Range;
 
 /// Consecutive windows over the sub-words of a sentence, each of at most `room` of them.
 ///
-/// `word_ids` (`[tokens]`) is the word of each sub-word. A sentence without sub-words is one empty window, so
-/// that it keeps its place in the store. `room` of 0 is taken as 1.
+/// `word_ids` (`[tokens]`) is the word of each sub-word. A sentence without sub-words is one empty
+/// window, so that it keeps its place in the store. `room` of 0 is taken as 1.
 #[must_use]
 pub fn windows(word_ids: &[u32], room: usize) -> Vec<Range<usize>> {
     let room = room.max(1);

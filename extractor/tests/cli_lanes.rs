@@ -1,5 +1,6 @@
-//! How encoders are used makes no difference to what is stored: one or two of them in turn, rows made by the processor or
-//! by the graph, as on a GPU; and the size of batches, which does make one, stays with a store.
+//! How encoders are used makes no difference to what is stored: one or two of them in turn, rows
+//! made by the program or by the graph, as on a GPU; and the size of batches, which does make one,
+//! stays with a store.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure being reported")]
 
@@ -46,6 +47,30 @@ fn a_store_does_not_depend_on_how_many_encoders_take_turns() {
         assert_eq!(other["tokens_encoded"], summary["tokens_encoded"]);
         assert_eq!(files, one, "{lanes} lanes");
     }
+}
+
+#[test]
+fn sizes_are_typed_with_units_or_without() {
+    let toy = Toy::new();
+    let (_, plain) = extracted(&toy, "plain", &[]);
+    let sized = |root: &str, size: &str| {
+        let root = toy.path().join(root);
+        let mut command = toy.program();
+        command
+            .args(toy.arguments(&root))
+            .args(["--max-batch-tokens", "64"]);
+        (command.args(["--part-bytes", size]).output().unwrap(), root)
+    };
+    let (output, root) = sized("units", "32kB");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(tree(&root), plain);
+    let (output, _) = sized("wrong", "32 parrots");
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.contains("32 parrots") && said.contains("64MB"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use extractor::encoder::{Batch, Device, Encoder, EncoderOptions, LayerSelection};
 use extractor::model::ModelFiles;
+use ndarray::{Array3, Array4, ArrayView3, Axis, s};
 use safetensors::SafeTensors;
 
 /// Largest difference to transformers in float32.
@@ -45,7 +46,7 @@ fn load(folder: &Path) -> Encoder {
 /// A batch, and its hidden states by transformers, `[states, rows, width, hidden]`.
 struct Expected {
     batch: Batch,
-    states: Vec<f32>,
+    states: Array4<f32>,
 }
 
 fn integers(bytes: &[u8]) -> Vec<i32> {
@@ -73,6 +74,7 @@ fn expected(folder: &Path) -> Vec<Expected> {
         let ids = tensors.tensor(&format!("{number}.input_ids")).ok()?;
         let lengths = tensors.tensor(&format!("{number}.lengths")).unwrap();
         let states = tensors.tensor(&format!("{number}.hidden_states")).unwrap();
+        let shape: [usize; 4] = states.shape().try_into().unwrap();
         let (rows, width) = (ids.shape()[0], ids.shape()[1]);
         let batch = Batch {
             input_ids: integers(ids.data()),
@@ -82,20 +84,19 @@ fn expected(folder: &Path) -> Vec<Expected> {
         };
         Some(Expected {
             batch,
-            states: floats(states.data()),
+            states: Array4::from_shape_vec(shape, floats(states.data())).unwrap(),
         })
     };
     (0..).map_while(batch).collect()
 }
 
-/// The largest difference at tokens; padding does not count.
-fn difference(batch: &Batch, hidden: usize, ours: &[f32], theirs: &[f32]) -> f32 {
-    assert_eq!(ours.len(), theirs.len());
+/// The largest difference at tokens of two arrays `[rows, width, hidden]`; padding does not count.
+fn difference(lengths: &[i32], ours: &ArrayView3<'_, f32>, theirs: &ArrayView3<'_, f32>) -> f32 {
+    assert_eq!(ours.dim(), theirs.dim());
     let mut largest = 0.0_f32;
-    for (row, &length) in batch.lengths.iter().enumerate() {
-        let begin = row * batch.width * hidden;
-        let range = begin..begin + usize::try_from(length).unwrap() * hidden;
-        for (ours, theirs) in ours[range.clone()].iter().zip(&theirs[range]) {
+    for (row, &length) in lengths.iter().enumerate() {
+        let tokens = s![row, ..usize::try_from(length).unwrap(), ..];
+        for (ours, theirs) in ours.slice(tokens).iter().zip(theirs.slice(tokens)) {
             assert!(ours.is_finite(), "row {row}: {ours}");
             largest = largest.max((ours - theirs).abs());
         }
@@ -117,11 +118,14 @@ fn every_hidden_state_is_that_of_transformers() {
             states: theirs,
         } in expected(&folder)
         {
-            let size = batch.rows * batch.width * hidden;
-            assert_eq!(theirs.len(), states * size, "{name}");
+            assert_eq!(
+                theirs.dim(),
+                (states, batch.rows, batch.width, hidden),
+                "{name}"
+            );
             let ours = encoder.encode(&batch).unwrap();
-            for (state, theirs) in theirs.chunks_exact(size).enumerate() {
-                let difference = difference(&batch, hidden, ours.layer(state), theirs);
+            for (state, theirs) in theirs.outer_iter().enumerate() {
+                let difference = difference(&batch.lengths, &ours.layer(state), &theirs);
                 println!("{name} {state}: {difference:e}");
                 assert!(
                     difference < TOLERANCE,
@@ -136,12 +140,12 @@ fn every_hidden_state_is_that_of_transformers() {
 fn a_sequence_is_encoded_alone_as_it_is_in_company() {
     for folder in checkpoints() {
         let mut encoder = load(&folder);
-        let (hidden, states) = (encoder.hidden(), encoder.layers_in_model());
+        let states = encoder.layers_in_model();
         let Expected { batch, .. } = expected(&folder).remove(0);
-        let together: Vec<Vec<f32>> = {
+        let together: Vec<Array3<f32>> = {
             let outputs = encoder.encode(&batch).unwrap();
             (0..states)
-                .map(|state| outputs.layer(state).to_vec())
+                .map(|state| outputs.layer(state).to_owned())
                 .collect()
         };
         for (row, &length) in batch.lengths.iter().enumerate() {
@@ -156,8 +160,8 @@ fn a_sequence_is_encoded_alone_as_it_is_in_company() {
             };
             let alone = encoder.encode(&single).unwrap();
             for (state, together) in together.iter().enumerate() {
-                let together = &together[begin * hidden..(begin + width) * hidden];
-                let difference = difference(&single, hidden, alone.layer(state), together);
+                let together = together.slice(s![row..=row, ..width, ..]);
+                let difference = difference(&single.lengths, &alone.layer(state), &together);
                 assert!(
                     difference < BATCH_TOLERANCE,
                     "{folder:?}, row {row}, hidden state {state}: {difference}"
@@ -203,14 +207,11 @@ fn every_activation_is_that_of_transformers() {
             &options("-1"),
         )
         .unwrap();
-        let hidden = encoder.hidden();
         let theirs = floats(tensors.tensor(name).unwrap().data());
-        let difference = difference(
-            &batch,
-            hidden,
-            encoder.encode(&batch).unwrap().layer(0),
-            &theirs,
-        );
+        let outputs = encoder.encode(&batch).unwrap();
+        let ours = outputs.layer(0);
+        let theirs = ArrayView3::from_shape(ours.dim(), &theirs).unwrap();
+        let difference = difference(&batch.lengths, &ours, &theirs);
         assert!(difference < TOLERANCE, "{name}: {difference}");
     }
 }
@@ -232,12 +233,10 @@ fn selected_layers_are_the_same_as_among_all() {
             let files = ModelFiles::in_folder(&folder).unwrap();
             let mut encoder = Encoder::load(&files, &options(selection)).unwrap();
             assert_eq!(encoder.layers(), layers);
-            let hidden = encoder.hidden();
-            let size = batch.rows * batch.width * hidden;
             let outputs = encoder.encode(&batch).unwrap();
             for (index, state) in layers.into_iter().enumerate() {
-                let theirs = &theirs[state * size..(state + 1) * size];
-                let difference = difference(&batch, hidden, outputs.layer(index), theirs);
+                let theirs = theirs.index_axis(Axis(0), state);
+                let difference = difference(&batch.lengths, &outputs.layer(index), &theirs);
                 assert!(
                     difference < TOLERANCE,
                     "{family}, {selection}: {difference}"

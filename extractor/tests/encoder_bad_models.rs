@@ -9,10 +9,11 @@
 use std::path::{Path, PathBuf};
 
 use extractor::checkpoint::CheckpointError;
-use extractor::encoder::{ComputeDtype, Encoder, EncoderError, EncoderOptions};
+use extractor::encoder::{Encoder, EncoderError, EncoderOptions};
+use extractor::graph::ComputeDtype;
 use extractor::model::ModelFiles;
 use serde_json::Value;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use tempfile::TempDir;
 
 /// A copy of a good model, to be spoilt.

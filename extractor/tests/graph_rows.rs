@@ -1,5 +1,5 @@
-//! Rows that a graph makes, as encoders on a GPU do, against those that the processor makes of the same hidden states; on the
-//! processor, on small random checkpoints of every family.
+//! Rows that a graph makes, as encoders on a GPU do, against those that the program makes of the
+//! same hidden states; on the CPU, on small random checkpoints of every family.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure being reported")]
 
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use cache::{PartStatistics, StoreDtype};
 use extractor::encoder::{Batch, Device, Encoder, EncoderOptions, RowsOn};
 use extractor::model::ModelFiles;
+use ndarray::s;
 
 /// Three sequences of different lengths.
 const SEQUENCES: [&[u32]; 3] = [
@@ -34,8 +35,8 @@ fn load(folder: &Path, rows: RowsOn) -> Encoder {
     Encoder::load(&ModelFiles::in_folder(folder).unwrap(), &options).unwrap()
 }
 
-/// The tokens that are stored: of the first sequence the end, of the last the begin, as where a part begins and ends; padded
-/// to a width that none of them has.
+/// The tokens that are stored: of the first sequence the end, of the last the begin, as where a
+/// part begins and ends; padded to a width that none of them has.
 fn batch_and_kept() -> (Batch, Vec<(usize, usize)>) {
     let batch = Batch::padded_to(10, &SEQUENCES).unwrap();
     let tokens = |row: usize, range: std::ops::Range<usize>| range.map(move |token| (row, token));
@@ -45,19 +46,18 @@ fn batch_and_kept() -> (Batch, Vec<(usize, usize)>) {
     (batch, kept.collect())
 }
 
-/// Rows and statistics by the processor.
-fn by_processor(encoder: &mut Encoder, format: StoreDtype) -> (Vec<u8>, PartStatistics) {
+/// Rows and statistics made on the CPU.
+fn on_the_cpu(encoder: &mut Encoder, format: StoreDtype) -> (Vec<u8>, PartStatistics) {
     let (batch, kept) = batch_and_kept();
     let (layers, hidden) = (encoder.layers().len(), encoder.hidden());
     let states = encoder.encode(&batch).unwrap();
     let (mut bytes, mut statistics) = (Vec::new(), PartStatistics::new(layers));
     for (row, token) in kept {
-        let at = (row * batch.width + token) * hidden;
         for layer in 0..layers {
-            let values = &states.layer(layer)[at..at + hidden];
+            let values = states.layer(layer).slice(s![row, token, ..]).to_vec();
             let mut out = vec![0; format.vector_bytes(hidden)];
             let counts = &mut statistics.layers[layer];
-            cache::rows::encode(format, layer, values, &mut out, counts).unwrap();
+            cache::rows::encode(format, layer, &values, &mut out, counts).unwrap();
             bytes.extend(out);
         }
     }
@@ -65,14 +65,14 @@ fn by_processor(encoder: &mut Encoder, format: StoreDtype) -> (Vec<u8>, PartStat
 }
 
 #[test]
-fn a_graph_makes_the_rows_that_the_processor_makes() {
+fn a_graph_makes_the_rows_that_the_program_makes() {
     let folders = checkpoints();
     assert!(folders.len() >= 22, "the fixtures are there");
     for folder in folders {
         let mut plain = load(&folder, RowsOn::Host);
         assert_eq!(plain.row_format(), None);
         for format in [StoreDtype::F16, StoreDtype::Bf16, StoreDtype::F32] {
-            let (expected, counted) = by_processor(&mut plain, format);
+            let (expected, counted) = on_the_cpu(&mut plain, format);
             let mut encoder = load(&folder, RowsOn::Graph(format));
             assert_eq!(encoder.row_format(), Some(format));
             let (batch, kept) = batch_and_kept();
@@ -94,7 +94,7 @@ fn a_graph_makes_the_rows_that_the_processor_makes() {
                 assert!(apart < 1e-6 * counted.mean_absolute().max(1.0), "{apart}");
             }
             // The ordinary way is still there, for a value that the format cannot hold.
-            assert_eq!(by_processor(&mut encoder, format).0, expected);
+            assert_eq!(on_the_cpu(&mut encoder, format).0, expected);
         }
     }
 }
@@ -133,7 +133,7 @@ fn only_tokens_are_kept_and_only_graphs_that_can_make_rows() {
     assert_eq!(plain.row_format(), None);
     let error = plain.encode_rows(&batch, &[0]).err().unwrap();
     assert!(error.to_string().contains("makes no rows"), "{error}");
-    // On the processor rows are its own matter, unless they are asked for.
+    // On the CPU the graph makes rows only if that is asked for.
     assert_eq!(
         load(&folder, RowsOn::Gpu(StoreDtype::F16)).row_format(),
         None

@@ -1,5 +1,6 @@
-//! The crates `parquet` and `tokenizers` mean to give errors for damaged files, but some of their assertions still panic
-//! on them. Bad input is no bug of ours: such a panic becomes an error like any other, and prints nothing.
+//! The crates `parquet` and `tokenizers` mean to give errors for damaged files, but some of their
+//! assertions still panic on them. Bad input is no bug of ours: such a panic becomes an error like
+//! any other, and prints nothing.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};

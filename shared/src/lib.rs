@@ -1,5 +1,5 @@
-//! What every program of the workspace shares: data sets and their labels, scores, the terminal, signals, and
-//! the machine around them. Nothing in here knows an encoder, a store or a tensor.
+//! What every program of the workspace shares: data sets and their labels, scores, the terminal,
+//! signals, and the machine around them. Nothing in here knows an encoder, a store or a tensor.
 
 pub mod datasets;
 pub mod device;
@@ -11,5 +11,6 @@ pub mod heads;
 pub mod native;
 pub mod resources;
 pub mod signals;
+pub mod size;
 pub mod tasks;
 pub mod terminal;

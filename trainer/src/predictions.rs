@@ -1,5 +1,5 @@
-//! Predictions as columns: token, gold label, predicted label, and an empty line after each sentence, as
-//! the `conlleval` script reads them.
+//! Predictions as columns: token, gold label, predicted label, and an empty line after each
+//! sentence, as the `conlleval` script reads them.
 
 use std::fmt::Write;
 
@@ -35,7 +35,8 @@ pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
     out
 }
 
-/// The columns of one sentence. A sentence task has one label for all `words`, given with the first of them.
+/// The columns of one sentence. A sentence task has one label for all `words`, given with the first
+/// of them.
 pub fn write_sentence(out: &mut String, words: &[&str], gold: &[&str], predicted: &[&str]) {
     for (index, word) in words.iter().enumerate() {
         let label = |labels: &[&str]| safe(labels.get(index).copied().unwrap_or(Target::LEFT_OUT));

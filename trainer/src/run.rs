@@ -1,5 +1,5 @@
-//! The folder of a run: everything that one training leaves behind, and the settings by which it can be gone on
-//! with, compared with others and run over new data.
+//! The folder of a run: everything that one training leaves behind, and the settings by which it
+//! can be gone on with, compared with others and run over new data.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! Finished runs side by side: what they scored, and mean and standard deviation of those that differ in their seeds
-//! alone.
+//! Finished runs side by side: what they scored, and mean and standard deviation of those that
+//! differ in their seeds alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ impl Summary {
     ///
     /// # Errors
     /// When it is no run, or not a finished one.
-    pub fn of(folder: &Path) -> Result<Self, RunError> {
+    pub fn read(folder: &Path) -> Result<Self, RunError> {
         let config = Config::load(folder)?;
         let unfinished = || RunError::Unfinished {
             folder: folder.to_owned(),
@@ -82,7 +82,7 @@ impl Spread {
     /// Of these numbers; nothing of none.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a few runs")]
-    pub fn of(values: &[f64]) -> Option<Self> {
+    pub fn from_values(values: &[f64]) -> Option<Self> {
         let count = values.len();
         let mean = values.iter().sum::<f64>() / count as f64;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -140,7 +140,10 @@ pub fn groups(summaries: &[Summary]) -> Vec<Group> {
             let values = members
                 .iter()
                 .filter_map(|&place| summaries[place].scores.get(split).copied());
-            Some((split.clone(), Spread::of(&values.collect::<Vec<_>>())?))
+            Some((
+                split.clone(),
+                Spread::from_values(&values.collect::<Vec<_>>())?,
+            ))
         });
         Group {
             label: label.to_owned(),
@@ -234,11 +237,11 @@ mod tests {
     #[test]
     fn spreads_are_those_of_a_sample() {
         // numpy: mean 0.5, std(ddof=1) 0.1
-        let spread = Spread::of(&[0.4, 0.5, 0.6]).unwrap();
+        let spread = Spread::from_values(&[0.4, 0.5, 0.6]).unwrap();
         assert!((spread.mean - 0.5).abs() < 1e-12);
         assert!((spread.deviation.unwrap() - 0.1).abs() < 1e-12);
         assert_eq!(spread.per_cent(), "50.00 ± 10.00");
-        assert_eq!(Spread::of(&[0.25]).unwrap().per_cent(), "25.00");
-        assert_eq!(Spread::of(&[]), None);
+        assert_eq!(Spread::from_values(&[0.25]).unwrap().per_cent(), "25.00");
+        assert_eq!(Spread::from_values(&[]), None);
     }
 }

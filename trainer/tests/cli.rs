@@ -70,7 +70,7 @@ fn a_head_learns_what_the_activations_tell_and_leaves_all_files() {
     for part in [
         "Layer attention, on test",
         "Scores on validation",
-        "Taken for what",
+        "Confusion matrix",
         "further sub-words",
         "</svg>",
     ] {

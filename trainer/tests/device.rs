@@ -36,21 +36,27 @@ use trainer::training::{self, Data, Job, Order, Outcome, TrainingError};
 enum Where {
     Store,
     Resident,
+    /// Without the means of the whole split.
+    Bare,
     Streamed,
 }
 
 fn split(store: &Store, name: SplitName, place: Where) -> LabelledSplit<'_> {
-    let split = LabelledSplit::of(store, name, Task::Ner).unwrap();
+    let split = LabelledSplit::open(store, name, Task::Ner).unwrap();
     let placement = match place {
         Where::Store => Placement::Stored,
-        Where::Resident => {
+        Where::Resident | Where::Bare => {
             let (mut tokens, mut pieces) = (0, 0);
             let resident = Resident::load(split.reader, Device::Cpu, |loaded| {
                 tokens += loaded;
                 pieces += 1;
             });
             assert_eq!((tokens, pieces), (split.reader.tokens() as u64, 4));
-            Placement::Resident(Arc::new(resident.unwrap()))
+            let resident = resident.unwrap();
+            Placement::Resident(Arc::new(match place {
+                Where::Bare => resident.without_means(),
+                _ => resident,
+            }))
         }
         Where::Streamed => Placement::Streamed(Stream::new(split.reader, Device::Cpu)),
     };
@@ -199,18 +205,21 @@ fn same_everywhere(dtype: StoreDtype, kinds: &[&str]) {
     let (folder, store) = toy(150, dtype);
     for kind in kinds {
         let runs = [planned(kind, settings(1, 1e-2))];
-        for place in [Where::Store, Where::Resident, Where::Streamed] {
+        let others = [Where::Bare, Where::Streamed];
+        for place in [Where::Store, Where::Resident].into_iter().chain(others) {
             let folder = folder.path().join(format!("{kind}-{place:?}"));
             let done = train(&folder, &store, place, &runs, &StopFlag::default());
             assert!(matches!(done.as_slice(), [Ok(Outcome::Done)]), "{kind}");
         }
         let of = |place: Where| folder.path().join(format!("{kind}-{place:?}/0"));
         assert_near(kind, &of(Where::Resident), &of(Where::Store));
-        assert_eq!(
-            measured(&of(Where::Resident)),
-            measured(&of(Where::Streamed)),
-            "{kind}"
-        );
+        for other in others {
+            assert_eq!(
+                measured(&of(Where::Resident)),
+                measured(&of(other)),
+                "{kind}"
+            );
+        }
     }
 }
 

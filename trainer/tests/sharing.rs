@@ -59,7 +59,7 @@ fn everyone_gets_every_batch_once_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = build(folder.path(), &Recipe::default());
     let store = Store::open(&path, cache::Io::Auto).unwrap();
-    let split = LabelledSplit::of(&store, SplitName::Train, Task::Ner).unwrap();
+    let split = LabelledSplit::open(&store, SplitName::Train, Task::Ner).unwrap();
     for (first, workers) in [(0, 1), (0, 2), (3, 3), (0, 9), (28, 2), (40, 2)] {
         let (got, ended) = taken(&split, first, workers);
         let all: Vec<usize> = (first..29).collect();
@@ -85,7 +85,7 @@ fn a_worker_that_panics_lets_nobody_wait() {
     let folder = tempfile::tempdir().unwrap();
     let path = build(folder.path(), &Recipe::default());
     let store = Store::open(&path, cache::Io::Auto).unwrap();
-    let split = LabelledSplit::of(&store, SplitName::Train, Task::Ner).unwrap();
+    let split = LabelledSplit::open(&store, SplitName::Train, Task::Ner).unwrap();
     let cut = batches::cut(&split.members(), BatchSize::Sentences(7), |_| 1);
     for workers in [1, 2] {
         let shared = std::panic::catch_unwind(|| {
@@ -104,7 +104,7 @@ fn a_store_that_cannot_be_read_ends_it_for_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = build(folder.path(), &Recipe::default());
     let store = Store::open(&path, cache::Io::Auto).unwrap();
-    let split = LabelledSplit::of(&store, SplitName::Train, Task::Ner).unwrap();
+    let split = LabelledSplit::open(&store, SplitName::Train, Task::Ner).unwrap();
     // A sentence that is not there stands for a disk that fails.
     let cut = vec![vec![0], vec![1], vec![]];
     let mut takers = [0, 0];

@@ -26,11 +26,45 @@ Families are told by `model_type` in `config.json`: `bert`, `roberta`, `xlm-robe
 `electra`, in any size, so bert-base-cased, bert-large-cased, roberta-base, roberta-large, gpt2 and gpt2-medium among them.
 A setting that changes the result and is not supported is an error that names it.
 
-Tokenizers: `tokenizer.json` of any of these, or built from `vocab.txt` (word pieces) or `vocab.json` and `merges.txt`
-(byte-level BPE). Ids, word ids and character offsets equal those of the fast tokenizers of `transformers` on accents, CJK,
-emoji, right-to-left text, words of 300 characters, control characters, and empty and white-space words, for word pieces,
-byte-level BPE and unigram models (`extractor/tests/fixtures/toy.py`). A SentencePiece model alone has to be turned into
-`tokenizer.json` first; the error says how.
+## Tokenizers
+
+Ids, word ids and character offsets are those of `AutoTokenizer.from_pretrained(FOLDER)` of `transformers` 5 (its fast tokenizers,
+`is_split_into_words=True`) on accents, CJK, emoji, right-to-left text, words of 300 characters, control characters, and empty
+and white-space words, for word pieces, byte-level BPE and unigram models (`extractor/tests/fixtures/toy.py`), and for 158
+combinations of tokenizer files (`make_tokenizers.py` beside it, which also makes combinations by chance); where they cannot be,
+the error names the files that contradict one another. What of the files is replaced or not used is said in a line that begins
+with `tokenizer`.
+
+The class decides what is read. It is `tokenizer_class` in `tokenizer_config.json`, else in `config.json`, else that of the
+`model_type`; the ending `Fast` makes no difference.
+
+| class | for | of `tokenizer.json` | of `tokenizer_config.json`, and what holds where it says nothing |
+|---|---|---|---|
+| `BertTokenizer` (`DistilBertTokenizer`, `ElectraTokenizer`, ...) | bert, distilbert, electra | the vocabulary; or `vocab.txt` | `do_lower_case` (true), `strip_accents` (as lower case), `tokenize_chinese_chars` (true), special tokens (`[CLS]`, ...) |
+| `RobertaTokenizer` (`LongformerTokenizer`, ...) | roberta | vocabulary and merges; or `vocab.json`, `merges.txt` | `trim_offsets` (true), special tokens; `cls_token` and `sep_token` stand around a sentence |
+| `GPT2Tokenizer` | gpt2 | vocabulary, merges and post-processor; or `vocab.json`, `merges.txt` | without `tokenizer.json`: `add_bos_token`, `add_eos_token` (false) |
+| `XLMRobertaTokenizer` | xlm-roberta | pieces with scores, the character map; `<unk>` is piece 3 | `add_prefix_space` (true); `bos_token` and `eos_token` stand around a sentence |
+| `CamembertTokenizer` | camembert | the same; `<unk>` is the piece of that name | the same; further `<s>NOTUSED`, `</s>NOTUSED`, `<unk>NOTUSED`; a mask takes the space before it |
+| `PreTrainedTokenizerFast`, `TokenizersBackend`, a name that `transformers` does not know, no `config.json` | | all of it, as it is | tokens alone |
+
+- A `tokenizer.json` of cased text without `tokenizer_config.json` is lower-cased by `BertTokenizer`, as in `transformers` 5.
+- Byte-level BPE needs a space before a word. `RobertaTokenizer` and `GPT2Tokenizer` are as with `add_prefix_space=True`, each word, the
+  first too, whatever the files say. `PreTrainedTokenizerFast` has no such setting: its `tokenizer.json` decides.
+- `add_bos_token` and `add_eos_token` count only without `tokenizer.json`. `add_dummy_prefix`, `legacy` and Metaspace's settings in
+  `tokenizer.json` count for no class that rebuilds it.
+- Added tokens: `added_tokens_decoder` where `tokenizer_config.json` has it, and then no other list; else `special_tokens_map.json`
+  (before `tokenizer_config.json`), `added_tokens.json` and over it `added_tokens` of `tokenizer.json`. Then `extra_special_tokens` or
+  `additional_special_tokens`, and special tokens that are not in the vocabulary, get the next free ids, in this order.
+- `split_special_tokens` is obeyed; `extractor export` refuses it, because `tokenizer.json` cannot say it.
+
+Refused: a model in `tokenizer.json` of another kind than the class needs; an added token whose id in a file is not the one that it
+gets; a token around a sentence that is neither in the vocabulary nor added by a file; an unknown token that is not in a word piece
+vocabulary; two added tokens that the normalizer makes one (which is found is left to chance in `transformers`); classes written in
+Python alone (`BertJapaneseTokenizer`, `BertweetTokenizer`, ...: no word ids) and other fast classes (`AlbertTokenizer`, ...) for the families
+above, with what to do; a SentencePiece model alone, which has to be turned into `tokenizer.json` first.
+
+A store's `tokenizer_digest` is that of `tokenizer.json` alone where the files beside it change no id; else all files that were read
+count. Stores made before these files were read are found again where nothing changed.
 
 ## Small random checkpoints
 

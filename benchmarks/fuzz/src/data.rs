@@ -46,7 +46,7 @@ pub(crate) fn parquet(input: &[u8]) {
 
 pub(crate) fn card(input: &[u8]) {
     if let Ok(text) = std::str::from_utf8(input) {
-        black_box(extractor::hub::card::classes(text, "default"));
+        black_box(hub::card::classes(text, "default"));
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Problem, ProblemKind};
-use crate::column::{COLUMN_FILE, ColumnShape, TABLES};
-use crate::labelling::Element;
-use crate::metadata::{self, ATTRIBUTE, ColumnMetadata};
+use crate::layout::column::{COLUMN_FILE, ColumnShape, TABLES};
+use crate::layout::metadata::{self, ATTRIBUTE, ColumnMetadata};
+use crate::write::labelling::Element;
 use crate::{LabelLevel, Manifest, SplitLayout, StoreError};
 
 /// Checks metadata and small arrays of all splits.
@@ -158,7 +158,7 @@ impl Array<'_> {
                 )));
             }
         };
-        let found = crate::shard::checksum_text(crc32c::crc32c(&file));
+        let found = crate::layout::shard::checksum_text(crc32c::crc32c(&file));
         if attribute["crc32c"] != found.as_str() || file.len() as u64 != shape.file_bytes() {
             let (bytes, expected) = (file.len(), shape.file_bytes());
             let detail = format!(

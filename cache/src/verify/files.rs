@@ -8,10 +8,11 @@ use std::sync::atomic::AtomicU64;
 use rayon::prelude::*;
 
 use super::{DonePart, Meter, Problem, ProblemKind};
-use crate::chunks;
-use crate::record::{FileRecord, record_path};
+use crate::layout::record::{FileRecord, record_path};
+use crate::layout::shard;
+use crate::read::chunks;
 use crate::rows::{self, rounded};
-use crate::{LayerStatistics, LayerSummary, Manifest, SplitLayout, StoreDtype, StoreError, shard};
+use crate::{LayerStatistics, LayerSummary, Manifest, SplitLayout, StoreDtype, StoreError};
 
 /// What a file of hidden states turned out to be.
 enum Checked {
@@ -148,7 +149,7 @@ fn check_file(
         }
         Err(error) => return Err(StoreError::io(error)),
     };
-    let failed = |error| crate::storage::named(&path, error);
+    let failed = |error| crate::error::named(&path, error);
     let found = file.metadata().map_err(failed)?.len();
     if found != record.length {
         meter.add(record.length);

@@ -7,10 +7,10 @@ use shared::files::sync_dir;
 
 use super::{DonePart, Problem, ProblemKind};
 use crate::StoreError;
-use crate::column::COLUMN_FILE;
-use crate::owner::living_owners;
-use crate::record::{done_path, progress_folder, record_path};
-use crate::writer::remove_file;
+use crate::layout::column::COLUMN_FILE;
+use crate::layout::record::{done_path, progress_folder, record_path};
+use crate::write::owner::living_owners;
+use crate::write::temporary::remove_file;
 
 /// Turns the store into an incomplete one in which the sound parts are done, then deletes the files with problems.
 pub(super) fn repair(

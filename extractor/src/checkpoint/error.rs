@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 
 /// Why weights cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -103,13 +103,19 @@ pub enum CheckpointError {
     },
 }
 
-impl CheckpointError {
-    /// Who has to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for CheckpointError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Io(_) => ExitStatus::Machine,
-            _ => ExitStatus::User,
+            Self::Broken { .. }
+            | Self::LfsPointer { .. }
+            | Self::BrokenIndex { .. }
+            | Self::MissingFile { .. }
+            | Self::OutsideFolder { .. }
+            | Self::Duplicate { .. }
+            | Self::Missing { .. }
+            | Self::Shape { .. }
+            | Self::Type { .. } => ExitStatus::User,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 
 /// The weight files that an index names.
 #[derive(Debug)]

@@ -56,8 +56,8 @@ impl Checkpoint {
         })
     }
 
-    /// A checkpoint that has every tensor that is asked for, in any shape, all of one number: computing with it takes
-    /// the time that it takes with weights.
+    /// A checkpoint that has every tensor that is asked for, in any shape, all of one number:
+    /// computing with it takes the time that it takes with weights.
     #[must_use]
     pub fn blank() -> Self {
         Self {

@@ -1,7 +1,8 @@
-//! One tensor of a checkpoint and the two ways to copy it out: as it stands, or
-//! transposed, each converted to the number type that the graph computes in.
+//! One tensor of a checkpoint and the two ways to copy it out: as it is, or transposed, each
+//! converted to the number format that the graph computes in.
 
 use half::{bf16, f16};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, Zip, s};
 use rayon::prelude::*;
 
 use super::file::MappedFile;
@@ -21,7 +22,8 @@ pub(super) enum Stored {
     Blank,
 }
 
-/// What a tensor without numbers is full of: no zero, which graphs are simplified by, and exact in every type.
+/// What a tensor without numbers is full of: no zero, which graphs are simplified by, and exact in
+/// every type.
 const BLANK: f32 = 1.0 / 64.0;
 
 /// A number type that graphs compute in.
@@ -125,38 +127,18 @@ impl<'checkpoint> Tensor<'checkpoint> {
         }
     }
 
-    /// Copies a matrix `[rows, columns]` transposed into the columns `at..at + rows` of `out`,
-    /// `[columns, width]`.
+    /// Copies a matrix `[rows, columns]` transposed into `out`, `[columns, rows]`.
     ///
     /// # Panics
-    /// When this is not a matrix or does not fit there.
-    pub fn transpose_to<T: Element>(&self, out: &mut [T], width: usize, at: usize) {
-        let &[rows, columns] = self.shape.as_slice() else {
-            panic!("a matrix, not {:?}", self.shape)
-        };
-        assert!(
-            at + rows <= width && out.len() == columns * width,
-            "room for the columns"
-        );
-        let block = Block {
-            rows,
-            columns,
-            width,
-            at,
-        };
+    /// When this is not a matrix, or `out` has another shape.
+    pub fn transpose_to<T: Element>(&self, mut out: ArrayViewMut2<'_, T>) {
+        let (columns, rows) = out.dim();
+        assert_eq!(self.shape, [rows, columns], "room for every element");
         match self.stored {
-            Stored::F32 => transpose(self.bytes, out, block, f32::from_le_bytes),
-            Stored::F16 => transpose(self.bytes, out, block, |bytes| {
-                f16::from_le_bytes(bytes).to_f32()
-            }),
-            Stored::Bf16 => transpose(self.bytes, out, block, |bytes| {
-                bf16::from_le_bytes(bytes).to_f32()
-            }),
-            Stored::Blank => {
-                for row in out.chunks_exact_mut(width) {
-                    row[at..at + rows].fill(T::from_f32(BLANK));
-                }
-            }
+            Stored::F32 => transpose(self.bytes, out, f32::from_le_bytes),
+            Stored::F16 => transpose(self.bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Stored::Bf16 => transpose(self.bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Stored::Blank => out.fill(T::from_f32(BLANK)),
         }
     }
 }
@@ -181,46 +163,39 @@ fn copy<const N: usize, T: Element>(
         .for_each(|(to, from)| *to = T::from_f32(read(*from)));
 }
 
-/// Where a transposed matrix goes.
-#[derive(Clone, Copy)]
-struct Block {
-    rows: usize,
-    columns: usize,
-    width: usize,
-    at: usize,
-}
-
+/// Copies the matrix `[rows, columns]` in `bytes` transposed into `out`, `[columns, rows]`, square
+/// by square, so that neither is read or written far apart.
 fn transpose<const N: usize, T: Element>(
     bytes: &[u8],
-    out: &mut [T],
-    Block {
-        rows,
-        columns,
-        width,
-        at,
-    }: Block,
+    mut out: ArrayViewMut2<'_, T>,
     read: impl Fn([u8; N]) -> f32 + Sync,
 ) {
-    let (elements, _) = bytes.as_chunks::<N>();
+    let shape = (out.ncols(), out.nrows());
+    #[expect(
+        clippy::expect_used,
+        reason = "a tensor has exactly the bytes of its shape"
+    )]
+    let matrix = ArrayView2::from_shape(shape, bytes.as_chunks::<N>().0).expect("a matrix");
     // Each thread writes whole rows of `out`, that is, columns of the matrix.
-    out.par_chunks_mut(BLOCK * width)
+    let bands: Vec<_> = out.axis_chunks_iter_mut(Axis(0), BLOCK).collect();
+    bands
+        .into_par_iter()
         .enumerate()
-        .for_each(|(number, out_rows)| {
+        .for_each(|(number, mut band)| {
             let first = number * BLOCK;
-            let last = (first + BLOCK).min(columns);
-            for from in (0..rows).step_by(BLOCK) {
-                for row in from..(from + BLOCK).min(rows) {
-                    for column in first..last {
-                        out_rows[(column - first) * width + at + row] =
-                            T::from_f32(read(elements[row * columns + column]));
-                    }
-                }
+            let columns = matrix.slice(s![.., first..first + band.nrows()]);
+            let blocks = columns.axis_chunks_iter(Axis(0), BLOCK);
+            for (from, to) in blocks.zip(band.axis_chunks_iter_mut(Axis(1), BLOCK)) {
+                Zip::from(to)
+                    .and(from.t())
+                    .for_each(|to, from| *to = T::from_f32(read(*from)));
             }
         });
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
     use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
     use super::*;
@@ -263,16 +238,13 @@ mod tests {
                 .unwrap();
             let mut copy = vec![0.0_f32; ROWS * COLUMNS];
             matrix.copy_to(&mut copy);
-            let mut transposed = vec![f16::NAN; COLUMNS * width];
-            matrix.transpose_to(&mut transposed, width, at);
+            let mut transposed = Array2::from_elem((COLUMNS, width), f16::NAN);
+            matrix.transpose_to(transposed.slice_mut(s![.., at..at + ROWS]));
             for row in 0..ROWS {
                 for column in 0..COLUMNS {
                     let expected = value(row, column).to_bits();
                     assert_eq!(copy[row * COLUMNS + column].to_bits(), expected);
-                    assert_eq!(
-                        transposed[column * width + at + row].to_f32().to_bits(),
-                        expected
-                    );
+                    assert_eq!(transposed[[column, at + row]].to_f32().to_bits(), expected);
                 }
             }
             let untouched = transposed.iter().filter(|value| value.is_nan()).count();

@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::path::Path;
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 
-use crate::job::bytes;
+use crate::extract::ExtractError;
 
-/// Why a command failed, in words, with hints and the exit status; every error of the crates below becomes one.
+/// Why a command failed, in words, with hints and the exit status; every error of the crates below
+/// becomes one.
 #[derive(Debug)]
 pub(super) struct CliError {
     pub(super) message: String,
@@ -25,21 +26,6 @@ impl CliError {
         }
     }
 
-    /// The disk is too small for a store.
-    pub(super) fn space(path: &Path, needed: u64, free: u64, hints: Vec<String>) -> Self {
-        let message = format!(
-            "{}: {} are needed and {} are free",
-            path.display(),
-            bytes(needed),
-            bytes(free)
-        );
-        Self {
-            message,
-            hints,
-            status: ExitStatus::Machine,
-        }
-    }
-
     /// Verification found damage.
     pub(super) fn damage(path: &Path, files: usize, hint: String) -> Self {
         let message = format!(
@@ -54,7 +40,7 @@ impl CliError {
     }
 
     /// An error and its causes on one line; a cause that an error quotes itself is not said twice.
-    fn of(error: &dyn Error, status: ExitStatus) -> Self {
+    fn from_error(error: &dyn Error, status: ExitStatus) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -77,7 +63,7 @@ macro_rules! from {
     ($($error:ty),* $(,)?) => { $(
         impl From<$error> for CliError {
             fn from(error: $error) -> Self {
-                Self::of(&error, error.exit_status())
+                Self::from_error(&error, error.exit_status())
             }
         }
     )* };
@@ -87,28 +73,28 @@ from!(
     cache::StoreError,
     crate::encoder::EncoderError,
     crate::export::ExportError,
-    crate::family::FamilyError,
     crate::head::RunError,
-    crate::hub::HubError,
-    crate::job::CheckError,
     crate::job::JobError,
     crate::label::LabelError,
     crate::model::ModelError,
-    crate::plan::PlanError,
     crate::predict::PredictError,
     crate::tokenizer::TokenizerError,
+    hub::HubError,
     shared::datasets::DatasetError,
     shared::native::NativeError,
 );
 
-impl From<crate::encoder::LayerSelectionError> for CliError {
-    fn from(error: crate::encoder::LayerSelectionError) -> Self {
-        Self::of(&error, ExitStatus::User)
+impl From<ExtractError> for CliError {
+    fn from(error: ExtractError) -> Self {
+        Self {
+            hints: error.hints(),
+            ..Self::from_error(&error, error.exit_status())
+        }
     }
 }
 
 impl From<std::io::Error> for CliError {
     fn from(error: std::io::Error) -> Self {
-        Self::of(&error, ExitStatus::of_io(&error))
+        Self::from_error(&error, error.exit_status())
     }
 }

@@ -24,7 +24,8 @@ pub(super) struct ExportOptions {
         help_heading = "Output"
     )]
     out: PathBuf,
-    /// Put the weights into FILE.onnx.data; always done where they have 2 GB or more, which an ONNX file cannot hold.
+    /// Put the weights into FILE.onnx.data; always done where they have 2 GB or more, which an ONNX
+    /// file cannot hold.
     #[arg(long, env = "EXTRACTOR_EXTERNAL_DATA", help_heading = "Output")]
     external_data: bool,
     /// Replace files that are there.

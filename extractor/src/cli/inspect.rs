@@ -2,11 +2,11 @@
 
 use cache::inspect::{Inspection, SplitInspection, inspect};
 use shared::exit::ExitStatus;
+use shared::size::format_bytes;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
 use super::options::StoreOptions;
-use crate::job::bytes;
 
 pub(super) fn run(options: &StoreOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
     let path = cache::find_store(&options.store, None, None)?;
@@ -57,10 +57,10 @@ fn lines(found: &Inspection) -> Vec<String> {
             "values     {}, {} wide, computed in {} on {}",
             manifest.store_dtype, manifest.hidden, manifest.compute_dtype, manifest.provider
         ),
-        format!("size       {}", bytes(found.bytes)),
+        format!("size       {}", format_bytes(found.bytes)),
     ];
     if !manifest.codec.is_none() {
-        let (codec, stored) = (manifest.codec, bytes(found.stored_bytes));
+        let (codec, stored) = (manifest.codec, format_bytes(found.stored_bytes));
         lines.push(format!("compressed {codec}, {stored} on disk"));
     }
     for (name, split) in &found.splits {
@@ -78,7 +78,7 @@ fn split_lines(name: &str, split: &SplitInspection) -> Vec<String> {
             split.size.sentences,
             split.size.sequences,
             split.size.words,
-            bytes(split.bytes),
+            format_bytes(split.bytes),
             split.files
         ),
     ];

@@ -7,15 +7,19 @@ use cache::{ByteLimits, Codec, LongPolicy, StoreDtype};
 use clap::{Args, ValueEnum};
 use shared::datasets::{Column, Format, SplitName};
 use shared::device::DeviceChoice;
+use shared::size::parse_bytes;
 use shared::tasks::Task;
 
-use crate::encoder::{ComputeDtype, LayerSelection, RowsOn};
+use crate::encoder::{LayerSelection, RowsOn};
+use crate::extract::{Request, StoreFormat};
+use crate::graph::ComputeDtype;
 
-/// What is encoded, with which encoder, and where it goes. Everything here decides what the store holds.
+/// What is encoded, with which encoder, and where it goes. Everything here decides what the store
+/// holds.
 #[derive(Debug, Args)]
 pub(super) struct InputOptions {
-    /// The encoder: a name on the hub, such as bert-large-cased, or a folder with config.json, model.safetensors and
-    /// the tokenizer's files.
+    /// The encoder: a name on the hub, such as bert-large-cased, or a folder with config.json,
+    /// model.safetensors and the tokenizer's files.
     #[arg(
         long,
         value_name = "ID|DIR",
@@ -60,8 +64,8 @@ pub(super) struct InputOptions {
         help_heading = "Store"
     )]
     pub(super) store_dtype: StoreDtype,
-    /// Compression. Without it the trainer reads the files in place; with it whole chunks are decoded, so that a store
-    /// that does not fit into memory is trained on far more slowly.
+    /// Compression. Without it the trainer reads the files in place; with it whole chunks are
+    /// decoded, so that a store that does not fit into memory is trained on far more slowly.
     #[arg(
         long,
         value_enum,
@@ -70,17 +74,32 @@ pub(super) struct InputOptions {
         help_heading = "Store"
     )]
     pub(super) compression: Codec,
-    /// Bytes of an inner chunk, at most: what a Zarr reader decodes for a single token.
-    #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().chunk, env = "EXTRACTOR_CHUNK_BYTES", help_heading = "Store")]
-    pub(super) chunk_bytes: u64,
-    /// Bytes of a file, at most.
-    #[arg(long, value_name = "BYTES", default_value_t = ByteLimits::default().file, env = "EXTRACTOR_FILE_BYTES", help_heading = "Store")]
-    pub(super) file_bytes: u64,
-    /// Bytes of a part, at most: what a killed run loses of its work. 512000000 on a CPU by default; on a GPU the rows of 32
-    /// full batches, at most 16000000000.
+    /// Largest size of an inner chunk, such as 4MB: what a Zarr reader decodes for a single token.
     #[arg(
         long,
-        value_name = "BYTES",
+        value_name = "SIZE",
+        value_parser = parse_bytes,
+        default_value_t = ByteLimits::default().chunk,
+        env = "EXTRACTOR_CHUNK_BYTES",
+        help_heading = "Store"
+    )]
+    pub(super) chunk_bytes: u64,
+    /// Largest size of a file, such as 64MB or 1GiB.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = parse_bytes,
+        default_value_t = ByteLimits::default().file,
+        env = "EXTRACTOR_FILE_BYTES",
+        help_heading = "Store"
+    )]
+    pub(super) file_bytes: u64,
+    /// Largest size of a part: what a killed run loses of its work. 512MB on a CPU by default; on a
+    /// GPU the rows of 32 full batches, at most 16GB.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = parse_bytes,
         env = "EXTRACTOR_PART_BYTES",
         help_heading = "Store"
     )]
@@ -89,7 +108,8 @@ pub(super) struct InputOptions {
     #[arg(long, env = "EXTRACTOR_OVERWRITE", help_heading = "Store")]
     pub(super) overwrite: bool,
 
-    /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for by default.
+    /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for
+    /// by default.
     #[arg(
         long,
         value_name = "N",
@@ -97,7 +117,8 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) max_length: Option<usize>,
-    /// What happens to longer sentences: split cuts them into windows between words, truncate leaves the rest out.
+    /// What happens to longer sentences: split cuts them into windows between words, truncate
+    /// leaves the rest out.
     #[arg(
         long,
         value_enum,
@@ -115,7 +136,8 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) dtype: ComputeDtype,
-    /// auto, cpu, cuda, cuda:N, or several GPUs as cuda:N,M or cuda:all; cuda never falls back to the CPU.
+    /// auto, cpu, cuda, cuda:N, or several GPUs as cuda:N,M or cuda:all; cuda never falls back to
+    /// the CPU.
     #[arg(
         long,
         default_value = "auto",
@@ -123,7 +145,8 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) device: DeviceChoice,
-    /// Most tokens of a batch, padding included: 2048 on a CPU by default, on a GPU what its free memory holds, up to
+    /// Most tokens of a batch, padding included: 2048 on a CPU by default, on a GPU what its free
+    /// memory holds, up to
     /// 16384. Rounding depends on it, so a store is finished with the number it was begun with.
     #[arg(
         long,
@@ -132,8 +155,8 @@ pub(super) struct InputOptions {
         help_heading = "Encoding"
     )]
     pub(super) max_batch_tokens: Option<usize>,
-    /// Where hidden states become rows of the store: auto is on the GPU if the encoder runs there. No difference to
-    /// what is stored.
+    /// Where hidden states become rows of the store: auto is on the GPU if the encoder runs there.
+    /// No difference to what is stored.
     #[arg(
         long,
         value_enum,
@@ -152,11 +175,35 @@ pub(super) struct InputOptions {
     pub(super) threads: Option<usize>,
 }
 
+impl InputOptions {
+    /// The settings of an extraction.
+    pub(super) fn request(&self) -> Request {
+        Request {
+            out: self.out.clone(),
+            layers: self.layers.clone(),
+            compute_dtype: self.dtype,
+            device: self.device.clone(),
+            threads: self.threads,
+            rows: self.rows.on(self.store_dtype),
+            max_length: self.max_length,
+            long: self.long,
+            max_batch_tokens: self.max_batch_tokens,
+            format: StoreFormat {
+                dtype: self.store_dtype,
+                codec: self.compression,
+                chunk_bytes: self.chunk_bytes,
+                file_bytes: self.file_bytes,
+                part_bytes: self.part_bytes,
+            },
+        }
+    }
+}
+
 /// Labelled text: which, and how it is to be read where its files do not tell.
 #[derive(Debug, Args)]
 pub(super) struct DataOptions {
-    /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and test files, or
-    /// one file.
+    /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and
+    /// test files, or one file.
     #[arg(
         long,
         value_name = "ID|DIR|FILE",
@@ -172,7 +219,8 @@ pub(super) struct DataOptions {
         help_heading = "Data set"
     )]
     pub(super) dataset_config: Option<String>,
-    /// File of the train split; files that are named so make up the data set, which --dataset then only names.
+    /// File of the train split; files that are named so make up the data set, which --dataset then
+    /// only names.
     #[arg(
         long,
         value_name = "FILE",
@@ -247,9 +295,9 @@ impl DataOptions {
 /// Where rows are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowsOption {
-    /// On the GPU if the encoder runs there, else by the processor.
+    /// On the GPU if the encoder runs there, else on the CPU.
     Auto,
-    /// By the processor.
+    /// On the CPU.
     Host,
     /// Where the encoder runs.
     Device,
@@ -270,8 +318,8 @@ impl RowsOption {
 pub(super) struct ExtractOptions {
     #[command(flatten)]
     pub(super) input: InputOptions,
-    /// Do the I-th of N shares of the work (I from 1), so that N processes fill one store together. In a Slurm job
-    /// array the share is the task's; 1/1 does everything.
+    /// Do the I-th of N shares of the work (I from 1), so that N processes fill one store together.
+    /// In a Slurm job array the share is the task's; 1/1 does everything.
     #[arg(
         long,
         value_name = "I/N",
@@ -279,8 +327,8 @@ pub(super) struct ExtractOptions {
         help_heading = "Encoding"
     )]
     pub(super) shard: Option<Shard>,
-    /// Encoders that take turns, so that one computes while another's rows are copied: 2 on a GPU with room for the
-    /// weights twice by default, else 1. No difference to what is stored.
+    /// Encoders that take turns, so that one computes while another's rows are copied: 2 on a GPU
+    /// with room for the weights twice by default, else 1. No difference to what is stored.
     #[arg(
         long,
         value_name = "N",
@@ -308,7 +356,8 @@ pub(super) struct ExtractOptions {
 pub(super) struct PlanOptions {
     #[command(flatten)]
     pub(super) input: InputOptions,
-    /// Speed that an earlier run reported, for an estimate of the time; a short trial tells it otherwise.
+    /// Speed that an earlier run reported, for an estimate of the time; a short trial tells it
+    /// otherwise.
     #[arg(
         long,
         value_name = "N",

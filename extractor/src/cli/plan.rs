@@ -1,15 +1,16 @@
-//! `extractor plan`: how much an extraction would encode and write and how long it would take, before it does.
+//! `extractor plan`: how much an extraction would encode and write and how long it would take,
+//! before it does.
 
+use hub::model::Need;
 use serde_json::{Value, json};
 use shared::exit::ExitStatus;
+use shared::size::format_bytes;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
 use super::options::PlanOptions;
-use super::prepare::Prepared;
-use super::space::{needed, too_small};
-use crate::hub::model::Need;
-use crate::job::bytes;
+use super::prepare;
+use crate::extract::{Extraction, dataset_identity, needed_space, too_little_space};
 use crate::plan::Tokens;
 use crate::trial::{self, Trial};
 
@@ -22,39 +23,37 @@ pub(super) fn run(options: &PlanOptions, terminal: &Terminal) -> Result<ExitStat
             "give what `extractor` reported at the end of a run",
         ));
     }
-    let mut prepared = Prepared::new(
-        &options.input,
-        Need::Description,
-        terminal,
-        &shared::signals::install()?,
-    )?;
-    // Not read for a plan: the digest of the weights.
-    let manifest = prepared.manifest(String::new())?;
-    let tokens = prepared.tokens(terminal)?;
-    let row_bytes = prepared.row_bytes() as u64;
-    let (files, splits) = sizes(&tokens, manifest.file_tokens, row_bytes, terminal);
+    let stop = shared::signals::install()?;
+    let mut extraction = prepare::extraction(&options.input, Need::Description, terminal, &stop)?;
+    let dataset = dataset_identity(&extraction);
+    let tokens = prepare::tokens(&mut extraction, terminal)?;
+    let row_bytes = extraction.row_bytes() as u64;
+    let (files, splits) = sizes(&tokens, extraction.file_tokens(), row_bytes, terminal);
     let total = tokens.counts.tokens * row_bytes;
-    let layer = total / prepared.layers() as u64;
+    let layer = total / extraction.model.layers.len() as u64;
     terminal.status(format!(
         "total      {} tokens, {} ({} a layer) in {files} files",
         tokens.counts.tokens,
-        bytes(total),
-        bytes(layer)
+        format_bytes(total),
+        format_bytes(layer)
     ));
-    let free = free_space(&prepared, &tokens, terminal)?;
-    let fits = free.map(|free| free >= needed(&prepared, &tokens));
-    let (trial, seconds) = time(options, &prepared, &tokens, terminal);
+    let free = free_space(&extraction, &tokens, terminal)?;
+    let fits = free.map(|free| free >= needed_space(&extraction, &tokens));
+    let (trial, seconds) = time(options, &extraction, &tokens, terminal);
     if options.json {
+        let model = &extraction.model;
         let plan = json!({
-            "model": manifest.model.id, "family": manifest.model.family, "dataset": manifest.dataset, "layers": manifest.layers,
+            "model": model.files.id, "family": model.family, "dataset": dataset, "layers": model.layers,
             "splits": Value::Object(splits), "counts": tokens.counts,
             "bytes": total, "bytes_per_layer": layer, "files": files,
-            "store": prepared.store, "free_bytes": free, "fits": fits, "trial": trial, "seconds": seconds,
+            "store": extraction.store, "free_bytes": free, "fits": fits, "trial": trial, "seconds": seconds,
         });
         terminal.result(plan.to_string());
     }
-    match prepared.store.as_deref() {
-        Some(path) if fits == Some(false) => Err(too_small(path, &prepared, &tokens, 0)?),
+    match (extraction.store.as_deref(), free) {
+        (Some(path), Some(free)) if fits == Some(false) => {
+            Err(too_little_space(path, &extraction, &tokens, free).into())
+        }
         _ => Ok(ExitStatus::Success),
     }
 }
@@ -80,7 +79,7 @@ fn sizes(
             name.to_string(),
             size.sentences,
             size.tokens,
-            bytes(size.tokens * row_bytes)
+            format_bytes(size.tokens * row_bytes)
         ));
         splits.insert(name.to_string(), line);
     }
@@ -89,16 +88,16 @@ fn sizes(
 
 /// Bytes that are free where the store would go, if it is known where.
 fn free_space(
-    prepared: &Prepared,
+    extraction: &Extraction,
     tokens: &Tokens,
     terminal: &Terminal,
 ) -> Result<Option<u64>, CliError> {
-    let Some(path) = &prepared.store else {
+    let Some(path) = &extraction.store else {
         terminal.status("store      --out ROOT tells whether it fits there");
         return Ok(None);
     };
     let free = shared::resources::free_space(path)?;
-    let verdict = if free >= needed(prepared, tokens) {
+    let verdict = if free >= needed_space(extraction, tokens) {
         "it fits"
     } else {
         "it does not fit"
@@ -106,16 +105,16 @@ fn free_space(
     terminal.status(format!(
         "store      {}: {} free, {verdict}",
         path.display(),
-        bytes(free)
+        format_bytes(free)
     ));
     Ok(Some(free))
 }
 
-/// How long it would take: by the speed that is given, else by a trial. A machine that cannot try says why; that is no
-/// error, as the plan may be for another.
+/// How long it would take: by the speed that is given, else by a trial. A machine that cannot try
+/// says why; that is no error, as the plan may be for another.
 fn time(
     options: &PlanOptions,
-    prepared: &Prepared,
+    extraction: &Extraction,
     tokens: &Tokens,
     terminal: &Terminal,
 ) -> (Option<Trial>, Option<f64>) {
@@ -129,11 +128,11 @@ fn time(
     }
     let other = "--tokens-per-second N of an earlier run tells";
     let tried = trial::run(
-        &prepared.files.config,
-        &prepared.encoder,
-        prepared.last_layer(),
+        &extraction.model.files.config,
+        &extraction.model.options,
+        extraction.model.last_layer(),
         &tokens.tables,
-        prepared.max_batch_tokens,
+        extraction.max_batch_tokens,
     );
     match tried {
         Ok(Some(trial)) => {

@@ -4,16 +4,17 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
+use hub::HubOptions;
+use hub::model::Need;
 use shared::device::DeviceChoice;
 use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};
 
 use super::error::CliError;
-use crate::encoder::{ComputeDtype, EncoderOptions, LayerSelection, runtime};
+use crate::encoder::{EncoderOptions, LayerSelection, runtime};
+use crate::graph::ComputeDtype;
 use crate::head::{Level, Run};
-use crate::hub::model::Need;
-use crate::hub::{self, HubOptions};
 use crate::model::ModelFiles;
 use crate::predict::{Input, InputFormat, OutputFormat, Sentence, Tagger, Writer};
 
@@ -23,8 +24,8 @@ pub(super) struct RunOptions {
     /// Folder of the run whose head labels.
     #[arg(long, value_name = "DIR", env = "EXTRACTOR_RUN", help_heading = "Head")]
     pub(super) run: PathBuf,
-    /// The encoder that the head was trained with: a folder, or a name on the hub. Needed where the store was made from
-    /// a folder; else the run knows name and revision.
+    /// The encoder that the head was trained with: a folder, or a name on the hub. Needed where the
+    /// store was made from a folder; else the run knows name and revision.
     #[arg(
         long,
         value_name = "ID|DIR",
@@ -32,7 +33,8 @@ pub(super) struct RunOptions {
         help_heading = "Head"
     )]
     pub(super) model: Option<String>,
-    /// Branch, tag or commit of a model of the hub; the one that the head was trained with by default.
+    /// Branch, tag or commit of a model of the hub; the one that the head was trained with by
+    /// default.
     #[arg(
         long,
         value_name = "REVISION",
@@ -82,7 +84,8 @@ pub(super) struct PredictOptions {
         help_heading = "Text"
     )]
     output_format: OutputFormat,
-    /// Number format of the encoder's weights and arithmetic; f16 and bf16 need a GPU. The head computes in f32.
+    /// Number format of the encoder's weights and arithmetic; f16 and bf16 need a GPU. The head
+    /// computes in f32.
     #[arg(
         long,
         value_enum,
@@ -99,7 +102,8 @@ pub(super) struct PredictOptions {
         help_heading = "Machine"
     )]
     device: DeviceChoice,
-    /// Most tokens of a batch, padding included: 2048 on a CPU by default, 16384 on a GPU, or what its memory holds.
+    /// Most tokens of a batch, padding included: 2048 on a CPU by default, 16384 on a GPU, or what
+    /// its memory holds.
     #[arg(
         long,
         value_name = "N",
@@ -162,6 +166,9 @@ pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitS
     };
     let started = std::time::Instant::now();
     let mut tagger = Tagger::load(&files, &run, &encoder, options.max_batch_tokens)?;
+    for note in tagger.tokenizer_notes() {
+        terminal.status(format!("tokenizer  {note}"));
+    }
     for note in tagger.notes() {
         terminal.warn(note);
     }
@@ -263,8 +270,8 @@ pub(super) fn encoder(
     let revision = options.revision.as_deref();
     let revision = revision.or(from_hub.filter(|_| model == trained.id));
     if hub::model::is_folder(model) {
-        return Ok(hub::model::folder(model, options.revision.as_deref())?);
+        return Ok(ModelFiles::local(model, options.revision.as_deref())?);
     }
     let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
-    Ok(hub::model::resolve(model, revision, Need::All, &hub)?)
+    Ok(ModelFiles::resolve(model, revision, Need::All, &hub)?)
 }

@@ -1,13 +1,13 @@
 //! What `--model` and `--dataset` name: a folder or a file on disk, else a name on the hub.
 
+use hub::HubOptions;
+use hub::model::Need;
 use shared::datasets::{Dataset, Source};
 use shared::signals::StopFlag;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
 use super::options::{DataOptions, InputOptions};
-use crate::hub::model::Need;
-use crate::hub::{self, HubOptions};
 use crate::model::ModelFiles;
 
 /// The data set of the papers, and so the one that goes without saying.
@@ -28,10 +28,10 @@ pub(super) fn model(
     };
     let revision = options.revision.as_deref();
     if hub::model::is_folder(model) {
-        return Ok(hub::model::folder(model, revision)?);
+        return Ok(ModelFiles::local(model, revision)?);
     }
     let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
-    Ok(hub::model::resolve(model, revision, need, &hub)?)
+    Ok(ModelFiles::resolve(model, revision, need, &hub)?)
 }
 
 /// The labelled text, fetched if it has to be.

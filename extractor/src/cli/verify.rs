@@ -5,11 +5,11 @@ use std::sync::PoisonError;
 
 use cache::verify::{Report, verify};
 use shared::exit::ExitStatus;
+use shared::size::format_bytes;
 use shared::terminal::{Progress, Terminal};
 
 use super::error::CliError;
 use super::options::VerifyOptions;
-use crate::job::bytes;
 
 pub(super) fn run(options: &VerifyOptions, terminal: &Terminal) -> Result<ExitStatus, CliError> {
     let path = cache::find_store(&options.store.store, None, None)?;
@@ -60,7 +60,7 @@ fn conclude(report: Report, terminal: &Terminal) -> Result<ExitStatus, CliError>
     terminal.status(format!(
         "{}: {} of hidden states, all checksums right",
         path.display(),
-        bytes(report.bytes)
+        format_bytes(report.bytes)
     ));
     Ok(ExitStatus::Success)
 }

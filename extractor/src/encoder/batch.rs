@@ -1,17 +1,6 @@
-//! What goes into an encoder and what comes out: sequences padded to one width,
-//! and one tensor of hidden states a layer.
+//! Sequences that are encoded together, padded to one width.
 
-use std::borrow::Cow;
-use std::marker::PhantomData;
-
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
-use ort::session::{SessionInputValue, SessionOutputs};
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorElementType};
-use rayon::prelude::*;
-
-use super::EncoderError;
-use crate::family::Positions;
+use super::error::EncoderError;
 
 /// Sequences that are encoded together.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +68,7 @@ impl Batch {
     }
 
     /// The tokens of each row, without the padding.
-    fn sequences(&self) -> impl Iterator<Item = &[i32]> {
+    pub(super) fn sequences(&self) -> impl Iterator<Item = &[i32]> {
         let lengths = self
             .lengths
             .iter()
@@ -129,7 +118,7 @@ impl Batch {
 }
 
 impl Batch {
-    /// Refuses places that are no token's; on a GPU nothing else would notice.
+    /// Refuses places where no token is; on a GPU nothing else would notice.
     pub(super) fn check_kept(&self, kept: &[i32]) -> Result<(), EncoderError> {
         let is_token = |place: i32| {
             let place = usize::try_from(place).ok()?;
@@ -145,227 +134,5 @@ impl Batch {
             }),
             None => Ok(()),
         }
-    }
-}
-
-/// How a batch becomes the inputs of a graph.
-pub(super) enum Feeds {
-    /// A graph made by [`crate::graph`].
-    Built {
-        /// How positions are counted.
-        positions: Positions,
-        /// Whether attention must be told where rows end.
-        lengths: bool,
-    },
-    /// An exported graph, by the names of the inputs it has.
-    Exported {
-        /// Inputs among `input_ids`, `attention_mask`, `token_type_ids` and `position_ids`.
-        inputs: Vec<String>,
-        /// How positions are counted.
-        positions: Positions,
-    },
-}
-
-/// Named inputs of one run.
-pub(super) type Inputs = Vec<(Cow<'static, str>, SessionInputValue<'static>)>;
-
-impl Feeds {
-    pub(super) fn inputs(&self, batch: &Batch) -> Result<Inputs, EncoderError> {
-        match self {
-            Self::Built { positions, lengths } => built_inputs(batch, *positions, *lengths),
-            Self::Exported { inputs, positions } => exported_inputs(batch, inputs, *positions),
-        }
-    }
-}
-
-fn built_inputs(
-    batch: &Batch,
-    positions: Positions,
-    lengths: bool,
-) -> Result<Inputs, EncoderError> {
-    let mut inputs: Inputs = vec![
-        (
-            crate::graph::INPUT_IDS.into(),
-            tensor([batch.rows, batch.width], batch.input_ids.clone())?,
-        ),
-        (
-            crate::graph::POSITION_IDS.into(),
-            tensor([batch.rows, batch.width], position_ids(batch, positions))?,
-        ),
-    ];
-    if lengths {
-        inputs.push((
-            crate::graph::LENGTHS.into(),
-            tensor([3 * batch.rows + 2], lengths_and_offsets(batch)?)?,
-        ));
-    }
-    Ok(inputs)
-}
-
-/// What [`crate::graph::LENGTHS`] is: tokens of each row, then twice where rows begin and the last one ends.
-fn lengths_and_offsets(batch: &Batch) -> Result<Vec<i32>, EncoderError> {
-    let too_large = |_| EncoderError::Batch {
-        problem: "it has more positions than fit 31 bits".to_owned(),
-    };
-    let offsets = (0..=batch.rows)
-        .map(|row| i32::try_from(row * batch.width).map_err(too_large))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok([&batch.lengths, &offsets, &offsets]
-        .map(Vec::as_slice)
-        .concat())
-}
-
-/// Exporters write ids as int64.
-fn exported_inputs(
-    batch: &Batch,
-    names: &[String],
-    positions: Positions,
-) -> Result<Inputs, EncoderError> {
-    let wide = |values: &[i32]| {
-        values
-            .iter()
-            .map(|&value| i64::from(value))
-            .collect::<Vec<_>>()
-    };
-    let mut inputs = Inputs::new();
-    for name in names {
-        let values = match name.as_str() {
-            "attention_mask" => filled(batch, |row| vec![1_i64; row.len()]),
-            "token_type_ids" => vec![0; batch.rows * batch.width],
-            "position_ids" => wide(&position_ids(batch, positions)),
-            _ => wide(&batch.input_ids),
-        };
-        inputs.push((
-            Cow::Owned(name.clone()),
-            tensor([batch.rows, batch.width], values)?,
-        ));
-    }
-    Ok(inputs)
-}
-
-/// Rows of the position table, `[rows, width]`; 0 at padding.
-fn position_ids(batch: &Batch, positions: Positions) -> Vec<i32> {
-    filled(batch, |row| positions.of(row))
-}
-
-/// `[rows, width]` from a function that gives one number a token, padded with zeros.
-fn filled<T: Default + Clone>(batch: &Batch, of_row: impl Fn(&[i32]) -> Vec<T>) -> Vec<T> {
-    let mut values = Vec::with_capacity(batch.rows * batch.width);
-    for (row, ids) in batch.sequences().enumerate() {
-        values.extend(of_row(ids));
-        values.resize((row + 1) * batch.width, T::default());
-    }
-    values
-}
-
-pub(super) fn tensor<const N: usize, T>(
-    shape: [usize; N],
-    values: Vec<T>,
-) -> Result<SessionInputValue<'static>, EncoderError>
-where
-    T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
-{
-    let tensor =
-        Tensor::from_array((shape, values)).map_err(|source| EncoderError::Runtime { source })?;
-    Ok(tensor.into())
-}
-
-/// The hidden states of one batch, alive until the encoder runs again.
-pub struct HiddenStates<'encoder> {
-    layers: Vec<Layer>,
-    encoder: PhantomData<&'encoder mut ()>,
-}
-
-/// One layer as float32, `[rows, width, hidden]`.
-enum Layer {
-    /// As the graph gave it.
-    Given(Tensor<f32>),
-    /// Widened from float16 or bfloat16.
-    Widened(Vec<f32>),
-}
-
-/// Numbers that one thread widens at a time.
-const WIDENED_AT_ONCE: usize = 1 << 16;
-
-impl Layer {
-    /// From an output of a graph; none if it holds no floating-point numbers of up to 32 bits.
-    fn of(value: DynValue) -> ort::Result<Option<Self>> {
-        Ok(Some(match value.dtype().tensor_type() {
-            Some(TensorElementType::Float32) => Self::Given(value.downcast()?),
-            Some(TensorElementType::Float16) => {
-                let (_, half) = value.try_extract_tensor::<f16>()?;
-                Self::widened(half, HalfFloatSliceExt::convert_to_f32_slice)
-            }
-            Some(TensorElementType::Bfloat16) => {
-                let (_, half) = value.try_extract_tensor::<bf16>()?;
-                Self::widened(half, HalfFloatSliceExt::convert_to_f32_slice)
-            }
-            _ => return Ok(None),
-        }))
-    }
-
-    fn widened<T: Sync>(half: &[T], convert: impl Fn(&[T], &mut [f32]) + Sync) -> Self {
-        let mut wide = vec![0.0; half.len()];
-        half.par_chunks(WIDENED_AT_ONCE)
-            .zip(wide.par_chunks_mut(WIDENED_AT_ONCE))
-            .for_each(|(from, to)| convert(from, to));
-        Self::Widened(wide)
-    }
-
-    fn values(&self) -> &[f32] {
-        match self {
-            Self::Given(tensor) => tensor.extract_tensor().1,
-            Self::Widened(values) => values,
-        }
-    }
-}
-
-impl<'encoder> HiddenStates<'encoder> {
-    /// Takes the outputs called `names`, each `[rows, width, hidden]`, in this order.
-    pub(super) fn new(
-        mut outputs: SessionOutputs<'encoder>,
-        names: &[String],
-        shape: [usize; 3],
-    ) -> Result<Self, EncoderError> {
-        let failed = |source| EncoderError::Runtime { source };
-        let mut layers = Vec::with_capacity(names.len());
-        for name in names {
-            let mismatch = |got| EncoderError::OutputShape {
-                name: name.clone(),
-                expected: shape,
-                got,
-            };
-            let value = outputs.remove(name).ok_or_else(|| mismatch(Vec::new()))?;
-            let got = value
-                .dtype()
-                .tensor_shape()
-                .map_or_else(Vec::new, |shape| shape.to_vec());
-            if !got
-                .iter()
-                .map(|&size| usize::try_from(size).ok())
-                .eq(shape.map(Some))
-            {
-                return Err(mismatch(got));
-            }
-            let kind = value.dtype().to_string();
-            let layer = Layer::of(value).map_err(failed)?;
-            layers.push(layer.ok_or_else(|| EncoderError::OutputType {
-                name: name.clone(),
-                got: kind,
-            })?);
-        }
-        Ok(Self {
-            layers,
-            encoder: PhantomData,
-        })
-    }
-
-    /// The `index`-th selected layer, `[rows, width, hidden]`.
-    ///
-    /// # Panics
-    /// When `index` is not below the number of selected layers.
-    #[must_use]
-    pub fn layer(&self, index: usize) -> &[f32] {
-        self.layers[index].values()
     }
 }

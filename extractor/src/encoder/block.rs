@@ -1,4 +1,5 @@
-//! A block of memory from one of ONNX Runtime's allocators, and tensors of ordinary memory that lie in it.
+//! A block of memory from one of ONNX Runtime's allocators, and tensors of ordinary memory that lie
+//! in it.
 
 use std::ops::Range;
 use std::ptr::{self, NonNull};
@@ -21,8 +22,9 @@ impl Block {
         self.memory.extract_tensor().1
     }
 
-    /// The bytes in `range` as a tensor of this shape and type, for an output to be written to. It must not be used after
-    /// the block is gone; whoever asks for one keeps it to himself and lets it go first.
+    /// The bytes in `range` as a tensor of this shape and type, for an output to be written to. It
+    /// must not be used after the block is gone; whoever asks for one keeps it to himself and lets
+    /// it go first.
     ///
     /// # Errors
     /// When ONNX Runtime refuses the shape: it needs more bytes than the range has.
@@ -51,8 +53,9 @@ impl Block {
             unsafe_code,
             reason = "the binding has no tensor over memory that it does not own"
         )]
-        // SAFETY: the pointers are to a slice and a vector of the lengths given with them; ONNX Runtime checks that the
-        // bytes are enough for the shape, copies the shape and does not own the bytes.
+        // SAFETY: the pointers are to a slice and a vector of the lengths given with them; ONNX
+        // Runtime checks that the bytes are enough for the shape, copies the shape and does not own
+        // the bytes.
         unsafe {
             let create = ort::api().CreateTensorWithDataAsOrtValue;
             let status = create(
@@ -67,7 +70,8 @@ impl Block {
             ort::Error::result_from_status(status)?;
         }
         let value = NonNull::new(value).ok_or_else(|| ort::Error::new("a tensor is missing"))?;
-        // SAFETY: the value was just made and nobody else has it; its memory is the block's, which outlives it.
+        // SAFETY: the value was just made and nobody else has it; its memory is the block's, which
+        // outlives it.
         #[expect(unsafe_code, reason = "as above")]
         Ok(unsafe { DynValue::from_ptr(value, Some(&Allocator::default())) })
     }

@@ -1,12 +1,13 @@
-//! The few questions to NVIDIA's runtime library that ONNX Runtime does not answer: how many GPUs this process may use,
-//! and how much memory is free on one.
+//! The few questions to NVIDIA's runtime library that ONNX Runtime does not answer: how many GPUs
+//! this process may use, and how much memory is free on one.
 
 use std::error::Error;
 use std::ffi::{CStr, c_char, c_int};
 
 use libloading::Library;
 
-/// The library, as ONNX Runtime's CUDA kernels load it: for CUDA 13, or 12 in an ONNX Runtime of the user's own.
+/// The library, as ONNX Runtime's CUDA kernels load it: for CUDA 13, or 12 in an ONNX Runtime of
+/// the user's own.
 const LIBRARIES: [&str; 2] = ["libcudart.so.13", "libcudart.so.12"];
 
 /// The versions of CUDA that these are of, and the cuFFT that belongs to each.
@@ -33,7 +34,8 @@ pub(crate) struct Cuda {
 }
 
 impl Cuda {
-    /// Opens the library; best after [`super::runtime::target`], which has opened it from where the CUDA libraries lie.
+    /// Opens the library; best after [`super::runtime::target`], which has opened it from where the
+    /// CUDA libraries lie.
     pub(crate) fn open() -> Result<Self, String> {
         let mut reason = String::new();
         for (index, name) in LIBRARIES.into_iter().enumerate() {
@@ -55,8 +57,9 @@ impl Cuda {
             unsafe_code,
             reason = "a library that may not be there cannot be linked"
         )]
-        // SAFETY: its initialisers are those that ONNX Runtime's CUDA kernels run as well; the types are those of
-        // cuda_runtime_api.h, unchanged from CUDA 10 to 13, and the functions are kept with the library they are from.
+        // SAFETY: its initialisers are those that ONNX Runtime's CUDA kernels run as well; the
+        // types are those of cuda_runtime_api.h, unchanged from CUDA 10 to 13, and the functions
+        // are kept with the library they are from.
         unsafe {
             let library = Library::new(name)?;
             Ok(Self {
@@ -75,7 +78,8 @@ impl Cuda {
         VERSIONS[self.index]
     }
 
-    /// The libraries that ONNX Runtime's CUDA kernels open when they first run: what each is, and its file.
+    /// The libraries that ONNX Runtime's CUDA kernels open when they first run: what each is, and
+    /// its file.
     pub(crate) const fn opened_at_first_run(&self) -> [(&'static str, &'static str); 2] {
         [("cuDNN", CUDNN), ("cuFFT", CUFFT[self.index])]
     }
@@ -108,7 +112,8 @@ impl Cuda {
         if status == 0 {
             return Ok(());
         }
-        // SAFETY: gives a string constant of the library for any number, which is copied while the library is open.
+        // SAFETY: gives a string constant of the library for any number, which is copied while the
+        // library is open.
         #[expect(unsafe_code, reason = "a C function and a C string")]
         let reason = unsafe {
             let reason = (self.get_error_string)(status);

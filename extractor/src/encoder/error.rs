@@ -1,11 +1,16 @@
-//! What can go wrong with an encoder, and who has to mend it.
+//! What can go wrong with an encoder, and the exit status that goes with it.
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 
-use super::{ComputeDtype, LayerSelectionError};
+use super::layers::LayerSelectionError;
 use crate::checkpoint::CheckpointError;
 use crate::family::FamilyError;
-use crate::graph::GraphError;
+use crate::graph::{ComputeDtype, GraphError};
+
+/// Part of the error about graphs that lack something.
+const HOW_TO_EXPORT: &str = "export it with transformers' output_hidden_states=True, the inputs input_ids and \
+     attention_mask (int64, [rows, width]) and the hidden states as float32 outputs hidden_states.0 (the embeddings), \
+     hidden_states.1, ... ([rows, width, hidden])";
 
 /// Why an encoder could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +80,7 @@ pub enum EncoderError {
         file: String,
     },
     /// An exported graph without what is needed.
-    #[error("{file}: {problem}; {}", super::onnx_file::HOW_TO_EXPORT)]
+    #[error("{file}: {problem}; {}", HOW_TO_EXPORT)]
     OnnxFile {
         /// The exported graph.
         file: String,
@@ -159,8 +164,8 @@ pub enum EncoderError {
     },
 }
 
-/// What ONNX Runtime and the CUDA libraries below it call a want of memory.
-const WANT_OF_MEMORY: [&str; 4] = [
+/// How ONNX Runtime and the CUDA libraries below it say that memory ran out.
+const OUT_OF_MEMORY: [&str; 4] = [
     "out of memory",
     "failed to allocate memory",
     "alloc_failed",
@@ -168,19 +173,19 @@ const WANT_OF_MEMORY: [&str; 4] = [
 ];
 
 impl EncoderError {
-    /// Whether a smaller batch would help.
+    /// Whether memory ran out, so that a smaller batch would help.
     #[must_use]
-    pub fn is_want_of_memory(&self) -> bool {
+    pub fn is_out_of_memory(&self) -> bool {
         let (Self::Run { source, .. } | Self::Session { source, .. }) = self else {
             return matches!(self, Self::Memory { .. });
         };
         let text = source.to_string().to_lowercase();
-        WANT_OF_MEMORY.iter().any(|words| text.contains(words))
+        OUT_OF_MEMORY.iter().any(|words| text.contains(words))
     }
+}
 
-    /// Who has to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for EncoderError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Family(error) => error.exit_status(),
             Self::Checkpoint(error) => error.exit_status(),
@@ -190,7 +195,17 @@ impl EncoderError {
             | Self::Memory { .. }
             | Self::Runtime { .. }
             | Self::Device { .. } => ExitStatus::Machine,
-            _ => ExitStatus::User,
+            Self::Layers(_)
+            | Self::Library(_)
+            | Self::Load { .. }
+            | Self::HalfOnCpu { .. }
+            | Self::HalfOfOnnxFile { .. }
+            | Self::OnnxFile { .. }
+            | Self::Batch { .. }
+            | Self::TooLong { .. }
+            | Self::UnknownToken { .. }
+            | Self::OutputShape { .. }
+            | Self::OutputType { .. } => ExitStatus::User,
         }
     }
 }

@@ -1,17 +1,19 @@
-//! How much of a GPU's memory a batch takes, so that batches are as large as a card carries and no larger.
+//! How much of a GPU's memory a batch takes, so that batches are as large as a GPU has room for and
+//! no larger.
 
 use cache::StoreDtype;
 
-use super::{ComputeDtype, Encoder};
+use crate::graph::ComputeDtype;
 
 /// Bytes of float32.
 const WIDE: u64 = 4;
 /// Most elements of a tensor.
 const ELEMENTS: usize = i32::MAX as usize;
-/// Vectors of the hidden size that a layer holds at once: query, key and value, each once more in another order, what is
-/// attended to, its projection, sum and norm.
+/// Vectors of the hidden size that a layer holds at once: query, key and value, each once more in
+/// another order, what is attended to, its projection, sum and norm.
 const VECTORS: u64 = 10;
-/// The score of each pair of tokens before and after softmax, where attention is not computed in one piece.
+/// The score of each pair of tokens before and after softmax, where attention is not computed in
+/// one piece.
 const SCORES: u64 = 2;
 
 /// The sizes that a batch's memory depends on.
@@ -37,8 +39,9 @@ impl Footprint {
     pub fn position_bytes(&self, width: usize) -> u64 {
         let compute = self.compute.bytes() as u64;
         let (hidden, layers) = (self.hidden as u64, self.layers as u64);
-        // Kept layers stay until the end of a run. Rows are made then: all layers side by side, the tokens of them that are
-        // stored, and these in float32 and in the store's format where the encoder computes in another.
+        // Kept layers stay until the end of a run. Rows are made then: all layers side by side, the
+        // tokens of them that are stored, and these in float32 and in the store's format where the
+        // encoder computes in another.
         let rows = self.rows.map_or(0, |format| {
             let wide = if compute == WIDE { 0 } else { WIDE };
             2 * compute + wide + format.bytes() as u64
@@ -49,8 +52,9 @@ impl Footprint {
         kept + (working + scores) * compute
     }
 
-    /// Positions of the largest batch in rows of `width` whose tensors a GPU can count: ONNX Runtime's CUDA kernels (`Concat`
-    /// and `Gather` among them) number the elements of a tensor in 32 bits with a sign.
+    /// Positions of the largest batch in rows of `width` whose tensors a GPU can count: ONNX
+    /// Runtime's CUDA kernels (`Concat` and `Gather` among them) number the elements of a tensor in
+    /// 32 bits with a sign.
     #[must_use]
     pub fn countable_positions(&self, width: usize) -> usize {
         let layers = if self.rows.is_some() { self.layers } else { 1 };
@@ -71,21 +75,6 @@ impl Footprint {
     }
 }
 
-impl Encoder {
-    /// What a batch takes of the memory of where it runs.
-    #[must_use]
-    pub fn footprint(&self, compute: ComputeDtype) -> Footprint {
-        Footprint {
-            layers: self.layers.len(),
-            hidden: self.shape.hidden,
-            intermediate: self.shape.intermediate,
-            heads: self.shape.heads,
-            compute,
-            rows: self.row_format(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,16 +91,16 @@ mod tests {
 
     #[test]
     fn a_position_of_bert_large_takes_what_its_parts_take() {
-        // Layers three times and rows once in float16, and once in float32; 10 vectors and twice the inner size, and 16
-        // heads' scores of 512 positions twice, in float16.
+        // Layers three times and rows once in float16, and once in float32; 10 vectors and twice
+        // the inner size, and 16 heads' scores of 512 positions twice, in float16.
         let expected = 25 * 1024 * (3 * 2 + 2 + 4) + (10 * 1024 + 2 * 4096 + 2 * 16 * 512) * 2;
         assert_eq!(LARGE.position_bytes(512), expected);
-        let by_the_processor = Footprint {
+        let on_the_cpu = Footprint {
             rows: None,
             ..LARGE
         };
         assert_eq!(
-            LARGE.position_bytes(512) - by_the_processor.position_bytes(512),
+            LARGE.position_bytes(512) - on_the_cpu.position_bytes(512),
             25 * 1024 * 10
         );
     }
@@ -120,20 +109,18 @@ mod tests {
     fn no_tensor_of_a_batch_has_more_elements_than_a_gpu_counts() {
         // All layers of a position side by side.
         assert_eq!(LARGE.countable_positions(512), 83886);
-        assert_eq!(((1_u32 << 31) - 1) / (25 * 1024), 83886);
-        let by_the_processor = Footprint {
+        let elements = |positions: u64| positions * 25 * 1024;
+        assert!((elements(83886)..elements(83887)).contains(&((1 << 31) - 1)));
+        let on_the_cpu = Footprint {
             rows: None,
             ..LARGE
         };
         // The scores of all pairs, then the inner layer of the feed-forward block.
         assert_eq!(
-            by_the_processor.countable_positions(512),
+            on_the_cpu.countable_positions(512),
             (1 << 31) / (16 * 512) - 1
         );
-        assert_eq!(
-            by_the_processor.countable_positions(8),
-            (1 << 31) / 4096 - 1
-        );
+        assert_eq!(on_the_cpu.countable_positions(8), (1 << 31) / 4096 - 1);
     }
 
     #[test]

@@ -1,28 +1,19 @@
-//! An encoder that somebody exported: accepted when every hidden state is an
-//! output, so that nothing has to be guessed.
+//! An encoder that somebody exported: accepted when every hidden state is an output, so that
+//! nothing has to be guessed.
 
 use std::path::Path;
 
 use ort::session::Session;
 use ort::value::{Outlet, TensorElementType, ValueType};
 
-use super::batch::Feeds;
-use super::{ComputeDtype, Encoder, EncoderError, EncoderOptions, Shape, runtime};
-use crate::family::{Config, EncoderSpec, Positions};
+use super::error::EncoderError;
+use super::inputs::{ExportedInput, GraphInputs};
+use super::options::EncoderOptions;
+use super::runtime::{self, Target};
+use super::sizes::Sizes;
+use crate::family::{Config, EncoderSpec, PositionIds};
+use crate::graph::ComputeDtype;
 use crate::model::ModelFiles;
-
-/// Part of the error about graphs that lack something.
-pub(super) const HOW_TO_EXPORT: &str = "export it with transformers' output_hidden_states=True, the inputs input_ids and \
-     attention_mask (int64, [rows, width]) and the hidden states as float32 outputs hidden_states.0 (the embeddings), \
-     hidden_states.1, ... ([rows, width, hidden])";
-
-/// Inputs that can be given; others cannot be guessed.
-const INPUTS: [&str; 4] = [
-    "input_ids",
-    "attention_mask",
-    "token_type_ids",
-    "position_ids",
-];
 
 /// The output that an exported graph must have for hidden state `state`; 0 is the embedding output.
 #[must_use]
@@ -30,12 +21,23 @@ pub fn output_name(state: usize) -> String {
     format!("hidden_states.{state}")
 }
 
+/// An exported graph that is loaded.
+pub(super) struct ExportedGraph {
+    pub(super) session: Session,
+    pub(super) target: Target,
+    pub(super) inputs: GraphInputs,
+    pub(super) sizes: Sizes,
+    /// The selected layers, ascending.
+    pub(super) layers: Vec<usize>,
+    pub(super) notes: Vec<String>,
+}
+
 /// Loads the graph `file` of a model.
 pub(super) fn load(
     files: &ModelFiles,
     file: &Path,
     options: &EncoderOptions,
-) -> Result<Encoder, EncoderError> {
+) -> Result<ExportedGraph, EncoderError> {
     if options.dtype != ComputeDtype::F32 {
         return Err(EncoderError::HalfOfOnnxFile {
             dtype: options.dtype,
@@ -57,83 +59,63 @@ pub(super) fn load(
     let inputs = inputs(&session).map_err(problem)?;
     let (states, hidden) = states(&session).map_err(problem)?;
     let layers = options.layers.resolve(states)?;
-    let config = Config::read(&files.config)?;
-    let (shape, positions) = match EncoderSpec::from_config(&config) {
-        Ok(spec) => (
-            Shape {
-                heads: spec.heads,
-                intermediate: spec.intermediate,
-                ..shape(
-                    spec.family,
-                    states,
-                    hidden,
-                    spec.vocabulary,
-                    spec.max_positions(),
-                )
-            },
-            spec.positions,
-        ),
-        // What is not supported as a checkpoint may still have been exported.
-        Err(_) => (
-            shape(
-                config.text("model_type")?,
-                states,
-                hidden,
-                config.size(&["vocab_size"])?,
-                config.size(&["max_position_embeddings", "n_positions"])?,
-            ),
-            Positions::FromZero,
-        ),
-    };
-    Ok(Encoder {
+    let (sizes, positions) = sizes(&Config::read(&files.config)?, states, hidden)?;
+    Ok(ExportedGraph {
         session,
-        feeds: Feeds::Exported { inputs, positions },
-        shape,
-        outputs: layers.iter().map(|&layer| output_name(layer)).collect(),
-        layers,
         target,
-        // Its outputs are what they are: rows are made of them by the processor.
-        rows: None,
-        profiled: options.profile,
+        inputs: GraphInputs::Exported { inputs, positions },
+        sizes,
+        layers,
         notes,
     })
 }
 
-fn shape(
-    family: &str,
+/// Sizes and position numbers of a graph with so many states of this size.
+fn sizes(
+    config: &Config,
     states: usize,
     hidden: usize,
-    vocabulary: usize,
-    max_positions: usize,
-) -> Shape {
-    Shape {
-        family: family.to_owned(),
+) -> Result<(Sizes, PositionIds), EncoderError> {
+    if let Ok(spec) = EncoderSpec::from_config(config) {
+        let sizes = Sizes {
+            states,
+            hidden,
+            ..Sizes::from_spec(&spec)
+        };
+        return Ok((sizes, spec.position_ids()));
+    }
+    // What is not supported as a checkpoint may still have been exported.
+    let sizes = Sizes {
+        family: config.text("model_type")?.to_owned(),
         states,
         hidden,
         // As in nearly all encoders.
         heads: hidden.div_ceil(64),
         intermediate: 4 * hidden,
-        vocabulary,
-        max_positions,
-    }
+        vocabulary: config.size(&["vocab_size"])?,
+        max_positions: config.size(&["max_position_embeddings", "n_positions"])?,
+    };
+    Ok((sizes, PositionIds::FromZero))
 }
 
-fn inputs(session: &Session) -> Result<Vec<String>, String> {
-    let mut names = Vec::new();
+/// The inputs of the graph, or which of them cannot be given.
+fn inputs(session: &Session) -> Result<Vec<ExportedInput>, String> {
+    let mut inputs = Vec::new();
     for input in session.inputs() {
         let name = input.name();
-        if !INPUTS.contains(&name) {
+        let mut known = ExportedInput::ALL.into_iter();
+        let Some(known) = known.find(|known| known.name() == name) else {
             return Err(format!(
                 "it has an input {name}, which is not one of {}",
-                INPUTS.join(", ")
+                ExportedInput::ALL.map(ExportedInput::name).join(", ")
             ));
-        }
+        };
         if element_type(input) != Some(TensorElementType::Int64) {
             return Err(format!("its input {name} is {}, not int64", input.dtype()));
         }
-        names.push(name.to_owned());
+        inputs.push(known);
     }
-    Ok(names)
+    Ok(inputs)
 }
 
 /// Number and size of the hidden states among the outputs.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use cache::StoreDtype;
 
-use super::LayerSelection;
+use super::layers::LayerSelection;
+use crate::graph::ComputeDtype;
 
 /// Settings of [`super::Encoder::load`].
 #[derive(Debug, Clone)]
@@ -19,7 +20,8 @@ pub struct EncoderOptions {
     pub dtype: ComputeDtype,
     /// Where the store's rows are made of hidden states.
     pub rows: RowsOn,
-    /// Whether the first runs are profiled, to tell which nodes ran where ([`super::Encoder::nodes_on_cpu`]).
+    /// Whether the first runs are profiled, to tell which nodes ran where
+    /// ([`super::Encoder::nodes_on_cpu`]).
     pub profile: bool,
 }
 
@@ -39,10 +41,10 @@ impl Default for EncoderOptions {
 /// Where the store's rows are made of hidden states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowsOn {
-    /// By the processor, as they come out of the encoder in float32.
+    /// On the CPU, from the encoder's float32 outputs.
     Host,
-    /// In this number format on the GPU if the encoder runs there, else by the processor, which is faster at it than a
-    /// graph on the same processor.
+    /// In this number format on the GPU if the encoder runs there, else on the CPU outside the
+    /// graph, which is faster than a graph on the CPU.
     Gpu(StoreDtype),
     /// In this number format as part of the graph, wherever it runs.
     Graph(StoreDtype),
@@ -78,53 +80,5 @@ impl fmt::Display for Device {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
         }
-    }
-}
-
-/// Number format of weights and arithmetic; hidden states come out as float32 from each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ComputeDtype {
-    /// float32.
-    F32,
-    /// float16, on CUDA only.
-    F16,
-    /// bfloat16, on CUDA only: for encoders whose values leave float16's range.
-    Bf16,
-}
-
-impl ComputeDtype {
-    /// Bytes of a number.
-    #[must_use]
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-
-    /// Whether only a GPU computes in it.
-    #[must_use]
-    pub const fn needs_gpu(self) -> bool {
-        !matches!(self, Self::F32)
-    }
-
-    /// As `--dtype` has it.
-    #[must_use]
-    pub const fn option(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
-
-impl fmt::Display for ComputeDtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "float32",
-            Self::F16 => "float16",
-            Self::Bf16 => "bfloat16",
-        })
     }
 }

@@ -1,14 +1,14 @@
-//! Which nodes of a graph ran on the processor, from ONNX Runtime's profile of a run: a node that a GPU has no kernel for
-//! costs two copies and a wait, and nothing else tells of it.
+//! Which nodes of a graph ran on the CPU, from ONNX Runtime's profile of a run: a node that a GPU
+//! has no kernel for costs two copies and a wait, and nothing else tells of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Deserialize;
 
-use super::{Encoder, EncoderError};
+use super::error::EncoderError;
 
-/// The processor's name in a profile.
+/// The name of the CPU's execution provider in a profile.
 const CPU: &str = "CPUExecutionProvider";
 /// What the event of a node's computation is called, after the node's name.
 const COMPUTED: &str = "_kernel_time";
@@ -32,7 +32,7 @@ struct Arguments {
     provider: String,
 }
 
-/// The nodes that ran on the processor, each once, in the order in which they ran: `Operator (name)`.
+/// The nodes that ran on the CPU, each once, in the order in which they ran: `Operator (name)`.
 fn nodes_on_cpu(profile: &[u8]) -> serde_json::Result<Vec<String>> {
     let mut nodes = Vec::new();
     for event in serde_json::from_slice::<Vec<Event>>(profile)? {
@@ -49,7 +49,8 @@ fn nodes_on_cpu(profile: &[u8]) -> serde_json::Result<Vec<String>> {
     Ok(nodes)
 }
 
-/// A place for a profile that no other session of this machine writes to; ONNX Runtime adds the time and `.json`.
+/// A place for a profile that no other session of this machine writes to; ONNX Runtime adds the
+/// time and `.json`.
 pub(super) fn profile_path() -> PathBuf {
     static SESSIONS: AtomicUsize = AtomicUsize::new(0);
     let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
@@ -57,34 +58,17 @@ pub(super) fn profile_path() -> PathBuf {
     std::env::temp_dir().join(format!("extractor-profile-{process}-{session}"))
 }
 
-impl Encoder {
-    /// Ends profiling and tells which nodes the runs so far had on the processor, as `Operator (name)`. None if nothing
-    /// was profiled, or if this has been asked before.
-    ///
-    /// # Errors
-    /// When the profile cannot be written or read.
-    pub fn nodes_on_cpu(&mut self) -> Result<Option<Vec<String>>, EncoderError> {
-        if !std::mem::take(&mut self.profiled) {
-            return Ok(None);
-        }
-        let failed = |source| EncoderError::Runtime { source };
-        let path = PathBuf::from(self.session.end_profiling().map_err(failed)?);
-        let unreadable = |error: &dyn std::fmt::Display| EncoderError::Runtime {
-            source: ort::Error::new(format!("its profile {}: {error}", path.display())),
-        };
-        let profile = fs_err::read(&path).map_err(|error| unreadable(&error))?;
-        let _ = fs_err::remove_file(&path);
-        nodes_on_cpu(&profile)
-            .map(Some)
-            .map_err(|error| unreadable(&error))
-    }
-}
-
-impl Drop for Encoder {
-    fn drop(&mut self) {
-        // A session that is still profiled when it ends leaves the profile behind.
-        let _ = self.nodes_on_cpu();
-    }
+/// The nodes that a profiled session ran on the CPU, from the file that it wrote, which is removed.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn read_profile(path: &Path) -> Result<Vec<String>, EncoderError> {
+    let unreadable = |error: &dyn std::fmt::Display| EncoderError::Runtime {
+        source: ort::Error::new(format!("its profile {}: {error}", path.display())),
+    };
+    let profile = fs_err::read(path).map_err(|error| unreadable(&error))?;
+    let _ = fs_err::remove_file(path);
+    nodes_on_cpu(&profile).map_err(|error| unreadable(&error))
 }
 
 #[cfg(test)]
@@ -92,7 +76,7 @@ mod tests {
     use super::nodes_on_cpu;
 
     #[test]
-    fn only_computations_on_the_processor_count() {
+    fn only_computations_on_the_cpu_count() {
         let profile = r#"[
 {"cat" : "Session","pid" :1,"tid" :1,"dur" :9,"ts" :1,"ph" : "X","name" :"model_loading_array","args" : {}},
 {"cat" : "Node","pid" :1,"tid" :1,"dur" :0,"ts" :2,"ph" : "X","name" :"one_fence_before","args" : {"op_name" : "Gather"}},

@@ -1,20 +1,21 @@
-//! Rows of a store that the graph made: in memory that a GPU copies to by itself, and in the store's number format, so that
-//! the CPU passes them on as they are.
+//! Rows of a store that the graph made: in memory that a GPU copies to by itself, and in the
+//! store's number format, so that the CPU passes them on as they are.
 //!
-//! ONNX Runtime counts memory of its `CUDA_PINNED` allocator as GPU memory (since 1.23) and would copy an output that is bound
-//! there onto itself. So the pinned memory of a batch is one block of bytes, and the outputs are tensors of ordinary memory that
-//! lie in it: copies then go from the GPU straight into pinned memory.
+//! ONNX Runtime counts memory of its `CUDA_PINNED` allocator as GPU memory (since 1.23) and would
+//! copy an output that is bound there onto itself. So the pinned memory of a batch is one block of
+//! bytes, and the outputs are tensors of ordinary memory that lie in it: copies then go from the
+//! GPU straight into pinned memory.
 
 use cache::{PartStatistics, StoreDtype};
+use ndarray::{ArrayView3, Axis};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{OutputSelector, RunOptions, Session};
+use ort::session::{OutputSelector, Session};
 use ort::value::{Tensor, TensorElementType};
 
-use super::batch::tensor;
 use super::block::Block;
+use super::error::EncoderError;
 use super::runtime::Target;
-use super::{Batch, Encoder, EncoderError};
-use crate::graph::{KEPT, ROWS, STATISTICS};
+use crate::graph::{ROWS, STATISTICS};
 
 /// What is known of each vector: minimum, maximum, sum of absolute values.
 const KNOWN: usize = 3;
@@ -24,7 +25,8 @@ const EVEN: usize = 64;
 /// What an encoder needs to have its graph make rows.
 pub(super) struct RowMaker {
     pub(super) format: StoreDtype,
-    /// Of pinned memory on CUDA, which is never paged out, so that the GPU copies to it without a detour.
+    /// Of pinned memory on CUDA, which is never paged out, so that the GPU copies to it without a
+    /// detour.
     allocator: Allocator,
     /// Whether it is.
     pub(super) pinned: bool,
@@ -63,8 +65,8 @@ pub struct GraphRows {
     hidden: usize,
     layers: usize,
     tokens: usize,
-    /// The rows, then from the next even place on minimum, maximum and sum of absolute values of each vector, float32
-    /// `[3, tokens, layers]`.
+    /// The rows, then from the next even place on minimum, maximum and sum of absolute values of
+    /// each vector, float32 `[3, tokens, layers]`.
     block: Block,
 }
 
@@ -79,75 +81,36 @@ impl GraphRows {
         self.tokens * self.layers * self.hidden * self.format.bytes()
     }
 
-    /// Statistics of the values before they were rounded; none if one of them is not finite or does not fit the format.
+    /// Statistics of the values before they were rounded; none if one of them is not finite or does
+    /// not fit the format.
     #[must_use]
     pub fn statistics(&self) -> Option<PartStatistics> {
         let vectors = self.tokens * self.layers;
         let first = self.row_bytes().next_multiple_of(EVEN);
         let bytes = &self.block.bytes()[first..first + KNOWN * vectors * size_of::<f32>()];
-        let known: &[f32] = bytemuck::cast_slice(bytes);
-        let (minimum, rest) = known.split_at(vectors);
-        let (maximum, absolute) = rest.split_at(vectors);
+        let shape = (KNOWN, self.tokens, self.layers);
+        let known = ArrayView3::<f32>::from_shape(shape, bytemuck::cast_slice(bytes)).ok()?;
         let mut statistics = PartStatistics::new(self.layers);
-        for (at, ((&minimum, &maximum), &absolute)) in
-            minimum.iter().zip(maximum).zip(absolute).enumerate()
-        {
-            let layer = &mut statistics.layers[at % self.layers];
-            let range = [minimum, maximum];
-            if !cache::rows::count(self.format, self.hidden, range, absolute, layer) {
-                return None;
+        for vectors in known.axis_iter(Axis(1)) {
+            for (known, layer) in vectors.columns().into_iter().zip(&mut statistics.layers) {
+                let (range, absolute) = ([known[0], known[1]], known[2]);
+                if !cache::rows::count(self.format, self.hidden, range, absolute, layer) {
+                    return None;
+                }
             }
         }
         Some(statistics)
     }
 }
 
-impl Encoder {
-    /// The number format of rows that the graph makes; none if it makes none.
-    #[must_use]
-    pub fn row_format(&self) -> Option<StoreDtype> {
-        self.rows.as_ref().map(|rows| rows.format)
-    }
-
-    /// Whether rows come in pinned memory.
-    #[must_use]
-    pub fn rows_are_pinned(&self) -> bool {
-        self.rows.as_ref().is_some_and(|rows| rows.pinned)
-    }
-
-    /// Encodes a batch and gives the rows of the tokens in `kept`, each `row * width + position`, in that order.
-    ///
-    /// # Errors
-    /// As [`Encoder::encode`]; when this encoder's graph makes no rows, or a kept token is padding or outside the batch.
-    pub fn encode_rows(&mut self, batch: &Batch, kept: &[i32]) -> Result<GraphRows, EncoderError> {
-        batch.check(self.shape.vocabulary, self.shape.max_positions)?;
-        batch.check_kept(kept)?;
-        let Some(maker) = &self.rows else {
-            let problem = "its graph makes no rows".to_owned();
-            return Err(EncoderError::Batch { problem });
-        };
-        let failed = |source| EncoderError::Runtime { source };
-        let mut inputs = self.feeds.inputs(batch)?;
-        inputs.push((KEPT.into(), tensor([kept.len()], kept.to_vec())?));
-        let mut rows = maker.room(kept.len(), self.layers.len(), self.shape.hidden)?;
-        let outputs = rows.outputs().map_err(failed)?;
-        // Not an `IoBinding`: binding inputs would wait for everything that runs on the GPU, other sessions included.
-        let options = RunOptions::new().map_err(failed)?.with_outputs(outputs);
-        let run = self.session.run_with_options(inputs, &options);
-        // The outputs themselves are views of the block that the rows are in.
-        drop(run.map_err(|source| EncoderError::Run {
-            device: self.target.to_string(),
-            rows: batch.rows,
-            width: batch.width,
-            source,
-        })?);
-        Ok(rows)
-    }
-}
-
 impl RowMaker {
     /// Memory for the rows of so many tokens and their statistics.
-    fn room(&self, tokens: usize, layers: usize, hidden: usize) -> Result<GraphRows, EncoderError> {
+    pub(super) fn room(
+        &self,
+        tokens: usize,
+        layers: usize,
+        hidden: usize,
+    ) -> Result<GraphRows, EncoderError> {
         let rows = tokens * layers * hidden * self.format.bytes();
         let statistics = KNOWN * tokens * layers * size_of::<f32>();
         let bytes = rows.next_multiple_of(EVEN) + statistics;
@@ -168,7 +131,7 @@ impl RowMaker {
 
 impl GraphRows {
     /// The graph's outputs, to be written to where they belong in the block.
-    fn outputs(&mut self) -> ort::Result<OutputSelector> {
+    pub(super) fn outputs(&mut self) -> ort::Result<OutputSelector> {
         let element = match self.format {
             StoreDtype::F16 => TensorElementType::Float16,
             StoreDtype::Bf16 => TensorElementType::Bfloat16,

@@ -1,5 +1,5 @@
-//! ONNX Runtime itself: found and loaded when the first encoder is, quiet, and
-//! told which processor to use.
+//! ONNX Runtime itself: found and loaded when the first encoder is, quiet, and told which device to
+//! use.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,10 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use shared::device::DeviceChoice;
 
 use super::cuda::Cuda;
-use super::{Device, EncoderError, EncoderOptions, placement};
+use super::error::EncoderError;
+use super::options::{Device, EncoderOptions};
+use super::placement;
+use super::provider::Provider;
 
 /// The library with ONNX Runtime's CUDA kernels; it lies beside `libonnxruntime.so`.
 pub(crate) const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
@@ -30,11 +33,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// The provider: `cpu` or `cuda`.
-    pub(crate) const fn name(self) -> &'static str {
+    /// The execution provider.
+    pub(crate) const fn provider(self) -> Provider {
         match self {
-            Self::Cpu => "cpu",
-            Self::Cuda(_) => "cuda",
+            Self::Cpu => Provider::Cpu,
+            Self::Cuda(_) => Provider::Cuda,
         }
     }
 }
@@ -93,8 +96,8 @@ pub(crate) fn target(options: &EncoderOptions) -> Result<(Target, Vec<String>), 
     Ok((target, notes))
 }
 
-/// Makes something of a session builder where the options say. What a GPU turns out not to run, `auto` makes for the CPU,
-/// with a note; a GPU that was asked for is an error.
+/// Makes something of a session builder where the options say. What a GPU turns out not to run,
+/// `auto` makes for the CPU, with a note; a GPU that was asked for is an error.
 pub(crate) fn on_device<T>(
     options: &EncoderOptions,
     mut make: impl FnMut(Target, SessionBuilder) -> Result<T, EncoderError>,
@@ -130,7 +133,8 @@ fn or_on_cpu<T>(
     }
 }
 
-/// Makes sure that a session on this GPU can be made, and that what it opens at its first run is there.
+/// Makes sure that a session on this GPU can be made, and that what it opens at its first run is
+/// there.
 fn cuda(number: usize) -> Result<Target, EncoderError> {
     let failed = |reason: String| EncoderError::Device {
         device: Device::Cuda(number).to_string(),
@@ -183,7 +187,8 @@ pub(crate) fn free_memory(number: i32) -> Result<u64, EncoderError> {
     })
 }
 
-/// NVIDIA's runtime library, after all CUDA libraries that lie beside ONNX Runtime were opened; none where it is not found.
+/// NVIDIA's runtime library, after all CUDA libraries that lie beside ONNX Runtime were opened;
+/// none where it is not found.
 fn open_cuda() -> Result<Option<Cuda>, String> {
     let library = shared::native::onnxruntime().map_err(|error| error.to_string())?;
     if !library.with_file_name(CUDA_PROVIDER).exists() {
@@ -196,15 +201,16 @@ fn open_cuda() -> Result<Option<Cuda>, String> {
     Ok(Cuda::open().ok())
 }
 
-/// The libraries that ONNX Runtime opens no earlier than at its first run, and without which that run fails, in words; none if
-/// all are there.
+/// The libraries that ONNX Runtime opens no earlier than at its first run, and without which that
+/// run fails, in words; none if all are there.
 fn missing_libraries(cuda: &Cuda) -> Option<String> {
     let missing: Vec<String> = cuda
         .opened_at_first_run()
         .into_iter()
         .filter_map(|(what, file)| {
             #[expect(unsafe_code, reason = "there is no other way to find out")]
-            // SAFETY: the same library that ONNX Runtime opens when it runs, with the same initialisers.
+            // SAFETY: the same library that ONNX Runtime opens when it runs, with the same
+            // initialisers.
             let opened = unsafe { Library::new(file) };
             let error = opened.err()?;
             let reason = std::error::Error::source(&error)
@@ -284,19 +290,20 @@ fn configure(
         .with_device_id(number)
         // TensorFloat-32 keeps 10 bits of a product: hidden states would no longer be float32's.
         .with_tf32(false)
-        // Float16 encoders have float32 layer norms and softmax. Softmax is so in every kernel that `Attention` chooses among
-        // (contrib_ops/cuda/bert/attention_softmax.h; cuDNN's and the flash kernels accumulate in float32, as cuBLAS does in
-        // matrix products). `SkipLayerNormalization` added up in float16 unless it was told to be strict, until
+        // Float16 encoders have float32 layer norms and softmax. Softmax is so in every kernel that
+        // `Attention` chooses among (contrib_ops/cuda/bert/attention_softmax.h; cuDNN's and the
+        // flash kernels accumulate in float32, as cuBLAS does in matrix products).
+        // `SkipLayerNormalization` added up in float16 unless it was told to be strict, until
         // https://github.com/microsoft/onnxruntime/pull/28682, since when this option is ignored.
         .with_skip_layer_norm_strict_mode(true)
-        // On Hopper cuDNN's attention would be preferred, which builds a plan for each shape of a batch: 55 to 440 ms each
-        // (https://github.com/microsoft/onnxruntime/issues/29717).
+        // On Hopper cuDNN's attention would be preferred, which builds a plan for each shape of a
+        // batch: 55 to 440 ms each (https://github.com/microsoft/onnxruntime/issues/29717).
         .with_attention_backend(
             AttentionBackend::FLASH_ATTENTION
                 | AttentionBackend::EFFICIENT_ATTENTION
                 | AttentionBackend::MATH,
         )
-        // The largest batch comes first, so that what the arena takes then is what it needs; twice that would be no use.
+        // The largest batch comes first, so what the arena takes then is all it needs.
         .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
         .build()
         .error_on_failure();
@@ -331,7 +338,7 @@ fn environment() -> Result<Environment, EncoderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::ComputeDtype;
+    use crate::graph::ComputeDtype;
 
     /// What becomes of an encoder that the GPU does not run, and on which targets it was tried.
     fn without_gpu(options: &EncoderOptions) -> (Result<Vec<String>, EncoderError>, Vec<Target>) {

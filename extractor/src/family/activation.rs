@@ -1,7 +1,7 @@
-//! The non-linearities that configurations name, as `transformers.activations`
-//! defines them.
+//! The non-linearities that configurations name, as `transformers.activations` defines them.
 
-use super::{Config, FamilyError};
+use super::config::Config;
+use super::error::FamilyError;
 
 /// Non-linearity of a feed-forward block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,18 @@
 //! BERT (Devlin et al. 2019), and what its relatives share with it.
 
-use super::{
-    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError,
-    LinearLayout, NormPlacement, Positions, TensorNames,
+use super::activation::Activation;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::{
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["bert"],
-    spec: |config| spec(config, "bert", &["", "bert."], Positions::FromZero),
+    spec: |config| spec(config, "bert", &["", "bert."], PositionIds::FromZero),
 };
 
 /// An encoder with BERT's layers. Missing settings are those of `BertConfig`.
@@ -15,47 +20,69 @@ pub(super) fn spec(
     config: &Config,
     family: &'static str,
     prefixes: &'static [&'static str],
-    positions: Positions,
+    ids: PositionIds,
 ) -> Result<EncoderSpec, FamilyError> {
     config.require_text("position_embedding_type", "absolute")?;
     config.require_off("add_cross_attention")?;
     let hidden = config.size(&["hidden_size"])?;
+    let layers = config.size(&["num_hidden_layers"])?;
+    let heads = config.size(&["num_attention_heads"])?;
+    let inner = config.size(&["intermediate_size"])?;
+    let vocabulary = config.size(&["vocab_size"])?;
+    let rows = config.size(&["max_position_embeddings"])?;
+    let token_types = config.size_or(&["type_vocab_size"], 2)?;
     Ok(EncoderSpec {
         family,
-        layers: config.size(&["num_hidden_layers"])?,
+        layers,
         hidden,
-        embedding: hidden,
-        heads: config.size(&["num_attention_heads"])?,
-        intermediate: config.size(&["intermediate_size"])?,
-        vocabulary: config.size(&["vocab_size"])?,
-        position_rows: config.size(&["max_position_embeddings"])?,
-        token_types: config.size_or(&["type_vocab_size"], 2)?,
-        positions,
-        activation: Activation::from_config(config, "hidden_act", "gelu")?,
-        epsilon: config.epsilon_or("layer_norm_eps", 1e-12)?,
-        norm: NormPlacement::Post,
-        causal: config.switch_or("is_decoder", false)?,
-        scale: AttentionScale::STANDARD,
-        linear: LinearLayout::OutIn,
-        names: TensorNames {
-            prefixes,
+        embedding: Embedding {
             words: "embeddings.word_embeddings",
-            positions: "embeddings.position_embeddings",
-            token_types: "embeddings.token_type_embeddings",
-            embedding_norm: "embeddings.LayerNorm",
-            projection: "",
-            final_norm: "",
-            layer: "encoder.layer.",
-            attention: AttentionNames::Separate([
+            vocabulary,
+            size: hidden,
+            token_types: Some(TokenTypes {
+                table: "embeddings.token_type_embeddings",
+                rows: token_types,
+            }),
+            norm: Some("embeddings.LayerNorm"),
+            projection: None,
+        },
+        position: PositionEncoding::Table {
+            table: "embeddings.position_embeddings",
+            rows,
+            ids,
+        },
+        feed_forward: FeedForward::Plain {
+            inner,
+            activation: Activation::from_config(config, "hidden_act", "gelu")?,
+            bias: true,
+            input: "intermediate.dense",
+            output: "output.dense",
+        },
+        norm: Norm::Layer {
+            epsilon: config.epsilon_or("layer_norm_eps", 1e-12)?,
+            bias: true,
+        },
+        attention: Attention {
+            heads,
+            head_size: config.head_size(hidden, heads)?,
+            causal: config.switch_or("is_decoder", false)?,
+            scale: AttentionScale::STANDARD,
+            bias: true,
+            input: AttentionInput::Separate([
                 "attention.self.query",
                 "attention.self.key",
                 "attention.self.value",
             ]),
-            attention_output: "attention.output.dense",
-            attention_norm: "attention.output.LayerNorm",
-            feed_forward_in: "intermediate.dense",
-            feed_forward_out: "output.dense",
-            feed_forward_norm: "output.LayerNorm",
+            output: "attention.output.dense",
+        },
+        residual: ResidualOrder::PostNorm {
+            attention: "attention.output.LayerNorm",
+            feed_forward: "output.LayerNorm",
+        },
+        linear: LinearLayout::OutIn,
+        names: TensorNames {
+            prefixes,
+            layer: "encoder.layer.",
         },
     })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::FamilyError;
+use super::error::FamilyError;
 
 /// A model's configuration.
 #[derive(Debug, Clone)]
@@ -85,6 +85,16 @@ impl Config {
         // Larger sizes are mistakes, and their products would overflow.
         let sensible = size.filter(|size| (1..=1 << 31).contains(size));
         sensible.ok_or_else(|| self.wrong(name, expected, value))
+    }
+
+    /// The size of each of so many heads that share the hidden size.
+    pub(super) fn head_size(&self, hidden: usize, heads: usize) -> Result<usize, FamilyError> {
+        if hidden.is_multiple_of(heads) {
+            Ok(hidden / heads)
+        } else {
+            let expected = format!("a divisor of the hidden size {hidden}");
+            Err(self.wrong("num_attention_heads", &expected, heads))
+        }
     }
 
     /// A size, or what transformers takes where there is none.

@@ -1,8 +1,13 @@
 //! `DistilBERT` (Sanh et al. 2019): BERT without token types, under other names.
 
-use super::{
-    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError,
-    LinearLayout, NormPlacement, Positions, TensorNames,
+use super::activation::Activation;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::{
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -10,45 +15,64 @@ pub(super) const FAMILY: Family = Family {
     spec,
 };
 
-/// Sinusoidal position embeddings are stored as any others, so that `sinusoidal_pos_embds` does not matter.
+/// Sinusoidal position embeddings are stored as any others, so `sinusoidal_pos_embds` does not
+/// matter.
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     let hidden = config.size(&["dim", "hidden_size"])?;
+    let layers = config.size(&["n_layers", "num_hidden_layers"])?;
+    let heads = config.size(&["n_heads", "num_attention_heads"])?;
+    let inner = config.size(&["hidden_dim"])?;
+    let vocabulary = config.size(&["vocab_size"])?;
+    let rows = config.size(&["max_position_embeddings"])?;
     Ok(EncoderSpec {
         family: "distilbert",
-        layers: config.size(&["n_layers", "num_hidden_layers"])?,
+        layers,
         hidden,
-        embedding: hidden,
-        heads: config.size(&["n_heads", "num_attention_heads"])?,
-        intermediate: config.size(&["hidden_dim"])?,
-        vocabulary: config.size(&["vocab_size"])?,
-        position_rows: config.size(&["max_position_embeddings"])?,
-        token_types: 0,
-        positions: Positions::FromZero,
-        activation: Activation::from_config(config, "activation", "gelu")?,
-        epsilon: 1e-12,
-        norm: NormPlacement::Post,
-        causal: false,
-        scale: AttentionScale::STANDARD,
-        linear: LinearLayout::OutIn,
-        names: TensorNames {
-            prefixes: &["", "distilbert."],
+        embedding: Embedding {
             words: "embeddings.word_embeddings",
-            positions: "embeddings.position_embeddings",
-            token_types: "",
-            embedding_norm: "embeddings.LayerNorm",
-            projection: "",
-            final_norm: "",
-            layer: "transformer.layer.",
-            attention: AttentionNames::Separate([
+            vocabulary,
+            size: hidden,
+            token_types: None,
+            norm: Some("embeddings.LayerNorm"),
+            projection: None,
+        },
+        position: PositionEncoding::Table {
+            table: "embeddings.position_embeddings",
+            rows,
+            ids: PositionIds::FromZero,
+        },
+        attention: Attention {
+            heads,
+            head_size: config.head_size(hidden, heads)?,
+            causal: false,
+            scale: AttentionScale::STANDARD,
+            bias: true,
+            input: AttentionInput::Separate([
                 "attention.q_lin",
                 "attention.k_lin",
                 "attention.v_lin",
             ]),
-            attention_output: "attention.out_lin",
-            attention_norm: "sa_layer_norm",
-            feed_forward_in: "ffn.lin1",
-            feed_forward_out: "ffn.lin2",
-            feed_forward_norm: "output_layer_norm",
+            output: "attention.out_lin",
+        },
+        feed_forward: FeedForward::Plain {
+            inner,
+            activation: Activation::from_config(config, "activation", "gelu")?,
+            bias: true,
+            input: "ffn.lin1",
+            output: "ffn.lin2",
+        },
+        norm: Norm::Layer {
+            epsilon: 1e-12,
+            bias: true,
+        },
+        residual: ResidualOrder::PostNorm {
+            attention: "sa_layer_norm",
+            feed_forward: "output_layer_norm",
+        },
+        linear: LinearLayout::OutIn,
+        names: TensorNames {
+            prefixes: &["", "distilbert."],
+            layer: "transformer.layer.",
         },
     })
 }

@@ -1,7 +1,12 @@
-//! ELECTRA (Clark et al. 2020): BERT whose embeddings may be smaller than its
-//! hidden states, with a projection between.
+//! ELECTRA (Clark et al. 2020): BERT whose embeddings may be smaller than its hidden states, with a
+//! projection between.
 
-use super::{Config, EncoderSpec, Family, FamilyError, Positions, bert};
+use super::bert;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::EncoderSpec;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["electra"],
@@ -9,8 +14,9 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
-    let mut spec = bert::spec(config, "electra", &["", "electra."], Positions::FromZero)?;
-    spec.embedding = config.size_or(&["embedding_size"], 128)?;
-    spec.names.projection = "embeddings_project";
+    let mut spec = bert::spec(config, "electra", &["", "electra."], PositionIds::FromZero)?;
+    let size = config.size_or(&["embedding_size"], 128)?;
+    spec.embedding.size = size;
+    spec.embedding.projection = (size != spec.hidden).then_some("embeddings_project");
     Ok(spec)
 }

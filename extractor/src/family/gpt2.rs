@@ -1,9 +1,14 @@
-//! GPT-2 (Radford et al. 2019): a causal encoder that normalises before its
-//! blocks, and once more after the last.
+//! GPT-2 (Radford et al. 2019): a causal encoder that normalises before its blocks, and once more
+//! after the last.
 
-use super::{
-    Activation, AttentionNames, AttentionScale, Config, EncoderSpec, Family, FamilyError,
-    LinearLayout, NormPlacement, Positions, TensorNames,
+use super::activation::Activation;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::{
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -15,41 +20,60 @@ pub(super) const FAMILY: Family = Family {
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     config.require_off("add_cross_attention")?;
     let hidden = config.size(&["n_embd", "hidden_size"])?;
+    let layers = config.size(&["n_layer", "num_hidden_layers"])?;
+    let heads = config.size(&["n_head", "num_attention_heads"])?;
+    let inner = config.size_or(&["n_inner"], 4 * hidden)?;
+    let vocabulary = config.size(&["vocab_size"])?;
+    let rows = config.size(&["n_positions", "max_position_embeddings"])?;
     Ok(EncoderSpec {
         family: "gpt2",
-        layers: config.size(&["n_layer", "num_hidden_layers"])?,
+        layers,
         hidden,
-        embedding: hidden,
-        heads: config.size(&["n_head", "num_attention_heads"])?,
-        intermediate: config.size_or(&["n_inner"], 4 * hidden)?,
-        vocabulary: config.size(&["vocab_size"])?,
-        position_rows: config.size(&["n_positions", "max_position_embeddings"])?,
-        token_types: 0,
-        positions: Positions::FromZero,
-        activation: Activation::from_config(config, "activation_function", "gelu_new")?,
-        epsilon: config.epsilon_or("layer_norm_epsilon", 1e-5)?,
-        norm: NormPlacement::Pre,
-        causal: true,
-        scale: AttentionScale {
-            by_head_size: config.switch_or("scale_attn_weights", true)?,
-            by_layer: config.switch_or("scale_attn_by_inverse_layer_idx", false)?,
+        embedding: Embedding {
+            words: "wte",
+            vocabulary,
+            size: hidden,
+            token_types: None,
+            norm: None,
+            projection: None,
+        },
+        position: PositionEncoding::Table {
+            table: "wpe",
+            rows,
+            ids: PositionIds::FromZero,
+        },
+        feed_forward: FeedForward::Plain {
+            inner,
+            activation: Activation::from_config(config, "activation_function", "gelu_new")?,
+            bias: true,
+            input: "mlp.c_fc",
+            output: "mlp.c_proj",
+        },
+        norm: Norm::Layer {
+            epsilon: config.epsilon_or("layer_norm_epsilon", 1e-5)?,
+            bias: true,
+        },
+        attention: Attention {
+            heads,
+            head_size: config.head_size(hidden, heads)?,
+            causal: true,
+            scale: AttentionScale {
+                by_head_size: config.switch_or("scale_attn_weights", true)?,
+                by_layer: config.switch_or("scale_attn_by_inverse_layer_idx", false)?,
+            },
+            bias: true,
+            input: AttentionInput::Merged("attn.c_attn"),
+            output: "attn.c_proj",
+        },
+        residual: ResidualOrder::PreNorm {
+            attention: "ln_1",
+            feed_forward: "ln_2",
+            last: "ln_f",
         },
         linear: LinearLayout::InOut,
         names: TensorNames {
             prefixes: &["", "transformer."],
-            words: "wte",
-            positions: "wpe",
-            token_types: "",
-            embedding_norm: "",
-            projection: "",
-            final_norm: "ln_f",
             layer: "h.",
-            attention: AttentionNames::Merged("attn.c_attn"),
-            attention_output: "attn.c_proj",
-            attention_norm: "ln_1",
-            feed_forward_in: "mlp.c_fc",
-            feed_forward_out: "mlp.c_proj",
-            feed_forward_norm: "ln_2",
         },
     })
 }

@@ -1,7 +1,7 @@
-//! What encoders differ in. A family is one small file that turns a
-//! `config.json` into an [`EncoderSpec`]: sizes, settings and the names its
-//! checkpoints use. Everything that families share is written once, in
-//! [`crate::graph`], which sees the specification and no family.
+//! What encoders differ in. A family is one small file that turns a `config.json` into an
+//! [`EncoderSpec`]: the parts that the encoder is made of, with their sizes and the names that its
+//! checkpoints use. Everything that families share is written once, in [`crate::graph`], which sees
+//! the specification and no family.
 //!
 //! To add a family, write such a file and list it in `FAMILIES`.
 
@@ -10,26 +10,22 @@ mod bert;
 mod config;
 mod distilbert;
 mod electra;
+mod error;
 mod gpt2;
+mod position_ids;
+mod reader;
 mod roberta;
 mod spec;
 
-use shared::exit::ExitStatus;
-
 pub use self::activation::Activation;
 pub use self::config::Config;
+pub use self::error::FamilyError;
+pub use self::position_ids::PositionIds;
+use self::reader::Family;
 pub use self::spec::{
-    AttentionNames, AttentionScale, EncoderSpec, LinearLayout, NormPlacement, Positions,
-    TensorNames,
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
-
-/// A kind of encoder.
-struct Family {
-    /// The `model_type`s it reads.
-    model_types: &'static [&'static str],
-    /// Reads a configuration of one of these types.
-    spec: fn(&Config) -> Result<EncoderSpec, FamilyError>,
-}
 
 const FAMILIES: [Family; 5] = [
     bert::FAMILY,
@@ -69,69 +65,4 @@ pub fn supported_types() -> impl Iterator<Item = &'static str> {
     FAMILIES
         .iter()
         .flat_map(|family| family.model_types.iter().copied())
-}
-
-/// Why a configuration is not that of an encoder which can be run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FamilyError {
-    /// The file could not be read.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// The file is not a JSON object.
-    #[error("{}: this is not a model's configuration: {problem}", path.display())]
-    Syntax {
-        /// The configuration.
-        path: std::path::PathBuf,
-        /// What is wrong, with line and column.
-        problem: String,
-    },
-    /// A field that is missing or of the wrong type.
-    #[error("{}: {field} is {got}, expected {expected}", path.display())]
-    Field {
-        /// The configuration.
-        path: std::path::PathBuf,
-        /// The field.
-        field: String,
-        /// What may stand there.
-        expected: String,
-        /// What stands there.
-        got: String,
-    },
-    /// An architecture that is not known here.
-    #[error("{}: the model type {model_type} is not supported; supported are {supported}", path.display())]
-    NotSupported {
-        /// The configuration.
-        path: std::path::PathBuf,
-        /// What it says.
-        model_type: String,
-        /// What it may say.
-        supported: String,
-    },
-    /// A setting that changes the result and is not implemented.
-    #[error(
-        "{}: {field} = {value} is not supported, and hidden states would be wrong without it (supported: {supported})",
-        path.display()
-    )]
-    Setting {
-        /// The configuration.
-        path: std::path::PathBuf,
-        /// The field.
-        field: String,
-        /// What stands there.
-        value: String,
-        /// What may stand there.
-        supported: String,
-    },
-}
-
-impl FamilyError {
-    /// Who has to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
-        match self {
-            Self::Io(_) => ExitStatus::Machine,
-            _ => ExitStatus::User,
-        }
-    }
 }

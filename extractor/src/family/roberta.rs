@@ -1,7 +1,12 @@
 //! `RoBERTa` (Liu et al. 2019), XLM-R (Conneau et al. 2020) and `CamemBERT`
 //! (Martin et al. 2020): BERT whose positions begin above the padding token's id.
 
-use super::{Config, EncoderSpec, Family, FamilyError, Positions, bert};
+use super::bert;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
+use super::reader::Family;
+use super::spec::EncoderSpec;
 
 const MODEL_TYPES: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
 
@@ -21,6 +26,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         config,
         family,
         &["", "roberta.", "camembert."],
-        Positions::AfterPadding { padding },
+        PositionIds::AfterPadding { padding },
     )
 }

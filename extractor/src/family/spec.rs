@@ -1,49 +1,44 @@
-//! Everything a graph needs to know of an encoder, in one vocabulary for all
-//! families.
+//! An encoder as the parts it is made of: what a graph needs to know of it, in one vocabulary for
+//! all families.
+//!
+//! A part says what is computed, with its sizes, and what checkpoints call its tensors (without
+//! `.weight` and `.bias`), so that a part which an encoder does not have has no name either. Each
+//! part has a file in [`crate::graph`] that builds it.
 
-use super::{Activation, Config, FamilyError};
+use super::activation::Activation;
+use super::config::Config;
+use super::error::FamilyError;
+use super::position_ids::PositionIds;
 
 /// One encoder.
 #[derive(Debug, Clone)]
 pub struct EncoderSpec {
     /// The `model_type`.
     pub family: &'static str,
-    /// Transformer layers.
+    /// Number of transformer layers.
     pub layers: usize,
     /// Size of a hidden state.
     pub hidden: usize,
-    /// Size of an embedding; where it is not `hidden`, a projection follows.
-    pub embedding: usize,
-    /// Attention heads; they divide `hidden`.
-    pub heads: usize,
-    /// Inner size of the feed-forward block.
-    pub intermediate: usize,
-    /// Rows of the word embedding table.
-    pub vocabulary: usize,
-    /// Rows of the position embedding table.
-    pub position_rows: usize,
-    /// Rows of the token type table; 0 where there is none. A sequence is all of type 0.
-    pub token_types: usize,
-    /// How tokens are numbered.
-    pub positions: Positions,
-    /// Non-linearity of the feed-forward block.
-    pub activation: Activation,
-    /// Added to the variance in layer norms.
-    pub epsilon: f32,
-    /// Where layer norms stand.
-    pub norm: NormPlacement,
-    /// Whether a token sees only itself and what comes before it.
-    pub causal: bool,
-    /// What attention scores are multiplied with.
-    pub scale: AttentionScale,
+    /// From token ids to the first hidden state.
+    pub embedding: Embedding,
+    /// How the encoder knows the order of its tokens.
+    pub position: PositionEncoding,
+    /// Self-attention of each layer.
+    pub attention: Attention,
+    /// The feed-forward block of each layer.
+    pub feed_forward: FeedForward,
+    /// What every norm of the encoder computes.
+    pub norm: Norm,
+    /// Where norms and residual sums stand in a layer.
+    pub residual: ResidualOrder,
     /// How checkpoints store the matrix of a linear layer.
     pub linear: LinearLayout,
-    /// What checkpoints call the tensors.
+    /// What stands before the names of tensors.
     pub names: TensorNames,
 }
 
 impl EncoderSpec {
-    /// Hidden states: the embedding output and one a transformer layer.
+    /// Number of hidden states: the embedding output and one for each transformer layer.
     #[must_use]
     pub fn states(&self) -> usize {
         self.layers + 1
@@ -52,74 +47,113 @@ impl EncoderSpec {
     /// Longest sequence in tokens, special tokens included.
     #[must_use]
     pub fn max_positions(&self) -> usize {
-        self.position_rows.saturating_sub(self.positions.first())
+        match self.position {
+            PositionEncoding::Table { rows, ids, .. } => rows.saturating_sub(ids.first()),
+        }
     }
 
-    /// What the rest of the crate relies on.
+    /// How the tokens of a sequence are numbered.
+    #[must_use]
+    pub fn position_ids(&self) -> PositionIds {
+        match self.position {
+            PositionEncoding::Table { ids, .. } => ids,
+        }
+    }
+
+    /// Inner size of the feed-forward block.
+    #[must_use]
+    pub fn intermediate(&self) -> usize {
+        match self.feed_forward {
+            FeedForward::Plain { inner, .. } => inner,
+        }
+    }
+
+    /// Checks what the rest of the crate relies on.
     pub(super) fn check(&self, config: &Config) -> Result<(), FamilyError> {
-        if !self.hidden.is_multiple_of(self.heads) {
-            let (hidden, heads) = (self.hidden, self.heads);
-            return Err(config.wrong(
-                "num_attention_heads",
-                &format!("a divisor of the hidden size {hidden}"),
-                heads,
-            ));
+        match self.position {
+            PositionEncoding::Table { rows, ids, .. } if self.max_positions() == 0 => {
+                let expected = format!("at least {}", ids.first() + 1);
+                Err(config.wrong("max_position_embeddings", &expected, rows))
+            }
+            PositionEncoding::Table { .. } => Ok(()),
         }
-        if self.max_positions() == 0 {
-            let least = self.positions.first() + 1;
-            let got = self.position_rows;
-            return Err(config.wrong("max_position_embeddings", &format!("at least {least}"), got));
-        }
-        Ok(())
     }
 }
 
-/// Where layer norms stand.
+/// From token ids to the first hidden state: the sum of table rows, and what is done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NormPlacement {
-    /// After each block and its residual sum, and after the embeddings (BERT).
-    Post,
-    /// Before each block, and once more after the last (GPT-2).
-    Pre,
+pub struct Embedding {
+    /// The word table, `[vocabulary, size]`.
+    pub words: &'static str,
+    /// Rows of the word table: every token id is below it.
+    pub vocabulary: usize,
+    /// Size of an embedding.
+    pub size: usize,
+    /// The token type table, if there is one.
+    pub token_types: Option<TokenTypes>,
+    /// The norm of the sum, if there is one.
+    pub norm: Option<&'static str>,
+    /// The linear layer from `size` to the hidden size, if they differ.
+    pub projection: Option<&'static str>,
 }
 
-/// How the tokens of a sequence are numbered.
+/// A token type table, `[rows, size]`. Every token of a sequence is of type 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Positions {
-    /// 0, 1, 2, ...
-    FromZero,
-    /// From one above the padding token's id on; padding tokens within a sequence share its id and
-    /// are not counted (`RoBERTa`).
-    AfterPadding {
-        /// Id of the padding token.
-        padding: i32,
+pub struct TokenTypes {
+    /// The table.
+    pub table: &'static str,
+    /// Its rows.
+    pub rows: usize,
+}
+
+/// How an encoder knows the order of its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PositionEncoding {
+    /// A row of a learned (or stored sinusoidal) table is added to each word embedding.
+    Table {
+        /// The table, `[rows, embedding size]`.
+        table: &'static str,
+        /// Its rows.
+        rows: usize,
+        /// Which row a token takes.
+        ids: PositionIds,
     },
 }
 
-impl Positions {
-    /// Number of the first token.
-    #[must_use]
-    pub fn first(self) -> usize {
-        match self {
-            Self::FromZero => 0,
-            Self::AfterPadding { padding } => usize::try_from(padding).unwrap_or(0) + 1,
-        }
-    }
+/// Multi-head self-attention.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Attention {
+    /// Number of heads.
+    pub heads: usize,
+    /// Size of a head's queries, keys and values.
+    pub head_size: usize,
+    /// Whether a token sees only itself and what comes before it.
+    pub causal: bool,
+    /// What scores are multiplied with before the softmax.
+    pub scale: AttentionScale,
+    /// Whether its linear layers have biases.
+    pub bias: bool,
+    /// Query, key and value.
+    pub input: AttentionInput,
+    /// The linear layer after the heads.
+    pub output: &'static str,
+}
 
-    /// The number of each token of `sequence`, `[tokens]`.
+impl Attention {
+    /// Size of the queries, keys or values of all heads together.
     #[must_use]
-    pub fn of(self, sequence: &[i32]) -> Vec<i32> {
-        match self {
-            Self::FromZero => (0..).zip(sequence).map(|(position, _)| position).collect(),
-            Self::AfterPadding { padding } => sequence
-                .iter()
-                .scan(padding, |last, &id| {
-                    *last += i32::from(id != padding);
-                    Some(if id == padding { padding } else { *last })
-                })
-                .collect(),
-        }
+    pub fn size(&self) -> usize {
+        self.heads * self.head_size
     }
+}
+
+/// How checkpoints store the linear layers of query, key and value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionInput {
+    /// A linear layer for each.
+    Separate([&'static str; 3]),
+    /// One linear layer for all three, side by side.
+    Merged(&'static str),
 }
 
 /// What attention scores are multiplied with.
@@ -144,7 +178,7 @@ impl AttentionScale {
         clippy::cast_precision_loss,
         reason = "head sizes and layers are small numbers"
     )]
-    pub fn of(self, head_size: usize, layer: usize) -> f32 {
+    pub fn factor(self, head_size: usize, layer: usize) -> f32 {
         let by_head_size = if self.by_head_size {
             1.0 / (head_size as f32).sqrt()
         } else {
@@ -159,6 +193,57 @@ impl AttentionScale {
     }
 }
 
+/// The feed-forward block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedForward {
+    /// `output(activation(input(x)))`.
+    Plain {
+        /// Size between the two linear layers.
+        inner: usize,
+        /// The non-linearity.
+        activation: Activation,
+        /// Whether the linear layers have biases.
+        bias: bool,
+        /// The linear layer from the hidden size to `inner`.
+        input: &'static str,
+        /// The linear layer back.
+        output: &'static str,
+    },
+}
+
+/// What a norm computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Norm {
+    /// Layer norm: `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
+    Layer {
+        /// Added to the variance.
+        epsilon: f32,
+        /// Whether there is a bias.
+        bias: bool,
+    },
+}
+
+/// Where norms and residual sums stand in a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResidualOrder {
+    /// `x = norm(x + block(x))` for each block (BERT).
+    PostNorm {
+        /// The norm of the attention block.
+        attention: &'static str,
+        /// The norm of the feed-forward block.
+        feed_forward: &'static str,
+    },
+    /// `x = x + block(norm(x))` for each block, and one more norm after the last layer (GPT-2).
+    PreNorm {
+        /// The norm of the attention block.
+        attention: &'static str,
+        /// The norm of the feed-forward block.
+        feed_forward: &'static str,
+        /// The norm after the last layer; its output is the last hidden state.
+        last: &'static str,
+    },
+}
+
 /// How checkpoints store the matrix of a linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinearLayout {
@@ -168,46 +253,13 @@ pub enum LinearLayout {
     InOut,
 }
 
-/// What checkpoints call the tensors, without `.weight` and `.bias`.
-#[derive(Debug, Clone)]
+/// What stands before the names of tensors in checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TensorNames {
     /// What may stand before every name: nothing, or the base model's name in a task model.
     pub prefixes: &'static [&'static str],
-    /// Word embeddings.
-    pub words: &'static str,
-    /// Position embeddings.
-    pub positions: &'static str,
-    /// Token type embeddings; needed if there are token types.
-    pub token_types: &'static str,
-    /// The norm after the embeddings, where norms stand after.
-    pub embedding_norm: &'static str,
-    /// The projection of embeddings to the hidden size, where they differ.
-    pub projection: &'static str,
-    /// The norm after the last layer, where norms stand before.
-    pub final_norm: &'static str,
-    /// What stands before a layer's number.
+    /// What stands before the number of a layer.
     pub layer: &'static str,
-    /// Query, key and value.
-    pub attention: AttentionNames,
-    /// The linear layer after attention.
-    pub attention_output: &'static str,
-    /// The norm of the attention block.
-    pub attention_norm: &'static str,
-    /// First linear layer of the feed-forward block.
-    pub feed_forward_in: &'static str,
-    /// Second one.
-    pub feed_forward_out: &'static str,
-    /// The norm of the feed-forward block.
-    pub feed_forward_norm: &'static str,
-}
-
-/// What checkpoints call query, key and value.
-#[derive(Debug, Clone, Copy)]
-pub enum AttentionNames {
-    /// A linear layer each.
-    Separate([&'static str; 3]),
-    /// One for all three.
-    Merged(&'static str),
 }
 
 #[cfg(test)]
@@ -215,27 +267,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roberta_counts_from_above_its_padding_and_not_the_padding() {
-        let positions = Positions::AfterPadding { padding: 1 };
-        assert_eq!(positions.of(&[0, 7, 1, 9, 2]), [2, 3, 1, 4, 5]);
-        assert_eq!(Positions::FromZero.of(&[0, 7, 1]), [0, 1, 2]);
-    }
-
-    #[test]
     fn scores_are_scaled_by_head_size_and_layer() {
         assert_eq!(
-            AttentionScale::STANDARD.of(64, 5).to_bits(),
+            AttentionScale::STANDARD.factor(64, 5).to_bits(),
             0.125_f32.to_bits()
         );
         let both = AttentionScale {
             by_head_size: true,
             by_layer: true,
         };
-        assert_eq!(both.of(16, 1).to_bits(), 0.125_f32.to_bits());
+        assert_eq!(both.factor(16, 1).to_bits(), 0.125_f32.to_bits());
         let neither = AttentionScale {
             by_head_size: false,
             by_layer: false,
         };
-        assert_eq!(neither.of(16, 1).to_bits(), 1.0_f32.to_bits());
+        assert_eq!(neither.factor(16, 1).to_bits(), 1.0_f32.to_bits());
     }
 }

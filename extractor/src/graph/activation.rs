@@ -1,11 +1,11 @@
-//! Non-linearities as nodes: fused with the bias where ONNX Runtime has an
-//! operator for exactly the same function, otherwise spelt out.
+//! Non-linearities as nodes: fused with the bias where ONNX Runtime has an operator for exactly the
+//! same function, otherwise spelt out.
 
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
 
-use super::GraphError;
 use super::builder::{Builder, MICROSOFT};
+use super::error::GraphError;
 use super::weights::Source;
 use crate::family::Activation;
 
@@ -15,19 +15,18 @@ impl Builder {
         &mut self,
         name: &str,
         input: &str,
-        bias: &Source<'_>,
+        bias: Option<&Source<'_>>,
         activation: Activation,
     ) -> Result<String, GraphError> {
-        let fused = match activation {
-            Activation::Gelu => "BiasGelu",
-            Activation::GeluTanh => "FastGelu",
-            _ => {
-                let sum = self.add_bias(&format!("{name}.sum"), input, bias)?;
-                return self.plain_activation(name, &sum, activation);
-            }
+        let Some(bias) = bias else {
+            return self.plain_activation(name, input, activation);
+        };
+        let Some(operator) = with_bias(activation) else {
+            let sum = self.add_bias(&format!("{name}.sum"), input, bias)?;
+            return self.plain_activation(name, &sum, activation);
         };
         let bias = self.weights(format!("{name}.bias"), bias)?;
-        self.node((MICROSOFT, fused), name, &[input, &bias], vec![])
+        self.node((MICROSOFT, operator), name, &[input, &bias], vec![])
     }
 
     fn plain_activation(
@@ -72,5 +71,25 @@ impl Builder {
         let low = self.number(format!("{name}.low"), low)?;
         let high = self.number(format!("{name}.high"), high)?;
         self.node((ONNX_DOMAIN, "Clip"), name, &[x, &low, &high], vec![])
+    }
+}
+
+/// The operator of the domain `com.microsoft` that adds the bias as well, if there is one.
+const fn with_bias(activation: Activation) -> Option<&'static str> {
+    match activation {
+        Activation::Gelu => Some("BiasGelu"),
+        Activation::GeluTanh => Some("FastGelu"),
+        Activation::GeluClipped
+        | Activation::QuickGelu
+        | Activation::Silu
+        | Activation::Relu
+        | Activation::ReluSquared
+        | Activation::Relu6
+        | Activation::LeakyRelu
+        | Activation::Mish
+        | Activation::HardSwish
+        | Activation::Tanh
+        | Activation::Sigmoid
+        | Activation::Linear => None,
     }
 }

@@ -1,5 +1,5 @@
-//! The operators that encoders are made of, one method each: it adds the node
-//! and its weights and gives back the name of the result.
+//! A graph under construction: nodes, weights and constants, each method giving back the name of
+//! what it added.
 
 use half::{bf16, f16};
 use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
@@ -10,9 +10,9 @@ use ort::value::{
     ValueType,
 };
 
-use super::weights::Source;
-use super::{GraphError, INPUT_IDS, KEPT, LENGTHS, POSITION_IDS};
-use crate::encoder::ComputeDtype;
+use super::dtype::{ComputeDtype, ONNX_FLOAT};
+use super::error::GraphError;
+use super::weights::{Linear, Source};
 
 /// ONNX Runtime's own operators.
 pub(crate) const MICROSOFT: &str = "com.microsoft";
@@ -20,21 +20,10 @@ pub(crate) const MICROSOFT: &str = "com.microsoft";
 const OPSETS: [(&str, u32); 2] = [(ONNX_DOMAIN, 18), (MICROSOFT, 1)];
 /// Initializers below this size must be part of the graph itself: a rule of the Model Editor API.
 const EXTERNAL_FROM: usize = 128;
-/// What masked attention scores become. ONNX Runtime's own -10000 is not below every score.
-const MASKED: f32 = -1e30;
-
 /// A graph under construction.
 pub(crate) struct Builder {
     graph: Graph,
     dtype: ComputeDtype,
-}
-
-/// What a [`Builder::skip_norm`] gives, by name.
-pub(super) struct SkipNorm {
-    /// The normalised sum.
-    pub(super) output: String,
-    /// The sum.
-    pub(super) sum: String,
 }
 
 impl Builder {
@@ -53,15 +42,21 @@ impl Builder {
         inputs: &[&str],
         attributes: Vec<Attribute>,
     ) -> Result<String, GraphError> {
-        self.graph.add_node(Node::new(
-            operator,
-            domain,
-            name,
-            inputs,
-            [name],
-            attributes,
-        )?)?;
+        self.node_with_outputs((domain, operator), name, inputs, &[name], attributes)?;
         Ok(name.to_owned())
+    }
+
+    /// Adds one node; an empty name stands for an input or output that is left out.
+    pub(super) fn node_with_outputs(
+        &mut self,
+        (domain, operator): (&str, &str),
+        name: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: Vec<Attribute>,
+    ) -> Result<(), GraphError> {
+        let node = Node::new(operator, domain, name, inputs, outputs, attributes)?;
+        Ok(self.graph.add_node(node)?)
     }
 
     /// Adds weights and gives back their name.
@@ -81,9 +76,21 @@ impl Builder {
     /// Adds one number and gives back its name.
     pub(super) fn number(&mut self, name: String, value: f32) -> Result<String, GraphError> {
         match self.dtype {
-            ComputeDtype::F32 => self.add_tensor(&name, scalar(value)?)?,
-            ComputeDtype::F16 => self.add_tensor(&name, scalar(f16::from_f32(value))?)?,
-            ComputeDtype::Bf16 => self.add_tensor(&name, scalar(bf16::from_f32(value))?)?,
+            ComputeDtype::F32 => self.add_tensor(&name, filled([], value)?)?,
+            ComputeDtype::F16 => self.add_tensor(&name, filled([], f16::from_f32(value))?)?,
+            ComputeDtype::Bf16 => self.add_tensor(&name, filled([], bf16::from_f32(value))?)?,
+        }
+        Ok(name)
+    }
+
+    /// Adds a vector of zeros, `[size]`, in the number format of the encoder, and gives back its
+    /// name.
+    pub(super) fn zeros(&mut self, name: String, size: usize) -> Result<String, GraphError> {
+        let length = i64::try_from(size).unwrap_or(i64::MAX);
+        match self.dtype {
+            ComputeDtype::F32 => self.add_tensor(&name, filled([length], 0.0_f32)?)?,
+            ComputeDtype::F16 => self.add_tensor(&name, filled([length], f16::ZERO)?)?,
+            ComputeDtype::Bf16 => self.add_tensor(&name, filled([length], bf16::ZERO)?)?,
         }
         Ok(name)
     }
@@ -150,72 +157,23 @@ impl Builder {
         self.node((ONNX_DOMAIN, "Add"), name, &[input, &bias], vec![])
     }
 
-    /// The layer norm of `input + skip + bias`, and the sum itself where it is needed.
-    pub(super) fn skip_norm(
-        &mut self,
-        name: &str,
-        [input, skip]: [&str; 2],
-        bias: Option<&Source<'_>>,
-        [gamma, beta]: &[Source<'_>; 2],
-        epsilon: f32,
-        with_sum: bool,
-    ) -> Result<SkipNorm, GraphError> {
-        let gamma = self.weights(format!("{name}.gamma"), gamma)?;
-        let beta = self.weights(format!("{name}.beta"), beta)?;
-        let mut inputs = vec![input.to_owned(), skip.to_owned(), gamma, beta];
-        if let Some(bias) = bias {
-            inputs.push(self.weights(format!("{name}.bias"), bias)?);
-        }
-        let result = SkipNorm {
-            output: name.to_owned(),
-            sum: format!("{name}.sum"),
-        };
-        // Mean and inverse deviation stand between the two; nobody needs them.
-        let outputs = [result.output.as_str(), "", "", result.sum.as_str()];
-        let outputs = if with_sum {
-            &outputs[..]
-        } else {
-            &outputs[..1]
-        };
-        let attributes = [Attribute::new("epsilon", epsilon)?];
-        self.graph.add_node(Node::new(
-            "SkipLayerNormalization",
-            MICROSOFT,
-            name,
-            inputs,
-            outputs,
-            attributes,
-        )?)?;
-        Ok(result)
+    /// The sum of two values of one shape.
+    pub(super) fn add(&mut self, name: &str, summands: [&str; 2]) -> Result<String, GraphError> {
+        self.node((ONNX_DOMAIN, "Add"), name, &summands, vec![])
     }
 
-    /// Multi-head attention of each row over itself, from one projection to query, key and value,
-    /// `[hidden, 3 * hidden]`.
-    #[expect(clippy::too_many_arguments, reason = "they are the operator's")]
-    pub(super) fn attention(
+    /// A linear layer of `input`.
+    pub(super) fn linear(
         &mut self,
         name: &str,
         input: &str,
-        matrix: &Source<'_>,
-        bias: &Source<'_>,
-        heads: usize,
-        scale: f32,
-        causal: bool,
+        linear: &Linear<'_>,
     ) -> Result<String, GraphError> {
-        let matrix = self.weights(format!("{name}.matrix"), matrix)?;
-        let bias = self.weights(format!("{name}.bias"), bias)?;
-        let mut inputs = vec![input, &matrix, &bias];
-        // Padding stands on the right, where a causal encoder never looks.
-        if !causal {
-            inputs.push(LENGTHS);
+        let product = self.matmul(name, input, &linear.matrix)?;
+        match &linear.bias {
+            Some(bias) => self.add_bias(&format!("{name}.bias"), &product, bias),
+            None => Ok(product),
         }
-        let attributes = vec![
-            Attribute::new("num_heads", i64::try_from(heads).unwrap_or(i64::MAX))?,
-            Attribute::new("scale", scale)?,
-            Attribute::new("unidirectional", i64::from(causal))?,
-            Attribute::new("mask_filter_value", MASKED)?,
-        ];
-        self.node((MICROSOFT, "Attention"), name, &inputs, attributes)
     }
 
     /// `value` as float32.
@@ -234,42 +192,9 @@ impl Builder {
         self.node((ONNX_DOMAIN, "Cast"), name, &[value], to)
     }
 
-    /// The number type that the encoder computes in, as the ONNX format numbers it.
-    pub(super) const fn element(&self) -> i64 {
-        match self.dtype {
-            ComputeDtype::F32 => ONNX_FLOAT,
-            ComputeDtype::F16 => ONNX_FLOAT16,
-            ComputeDtype::Bf16 => ONNX_BFLOAT16,
-        }
-    }
-
-    /// Declares inputs and outputs and closes the graph: `layers` are `[rows, width, hidden]` in the type that the encoder
-    /// computes in, `rows` the outputs of [`Builder::rows`], if there are any.
-    pub(super) fn finish(
-        self,
-        lengths: bool,
-        hidden: usize,
-        layers: &[String],
-        rows: Option<Vec<Outlet>>,
-    ) -> Result<Model, GraphError> {
-        let ids = |name| outlet(name, TensorElementType::Int32, &[-1, -1]);
-        let numbers = |name| outlet(name, TensorElementType::Int32, &[-1]);
-        let mut inputs = vec![ids(INPUT_IDS), ids(POSITION_IDS)];
-        if lengths {
-            inputs.push(numbers(LENGTHS));
-        }
-        if rows.is_some() {
-            inputs.push(numbers(KEPT));
-        }
-        let shape = [-1, -1, i64::try_from(hidden).unwrap_or(-1)];
-        let computed = match self.dtype {
-            ComputeDtype::F32 => TensorElementType::Float32,
-            ComputeDtype::F16 => TensorElementType::Float16,
-            ComputeDtype::Bf16 => TensorElementType::Bfloat16,
-        };
-        let layers = layers.iter().map(|layer| outlet(layer, computed, &shape));
-        let outputs = layers.chain(rows.into_iter().flatten()).collect();
-        self.close(inputs, outputs)
+    /// The number format that the encoder computes in.
+    pub(super) const fn dtype(&self) -> ComputeDtype {
+        self.dtype
     }
 
     /// Closes the graph with these inputs and outputs.
@@ -289,15 +214,8 @@ impl Builder {
     }
 }
 
-/// `TensorProto.FLOAT` of the ONNX format.
-pub(crate) const ONNX_FLOAT: i64 = 1;
-/// `TensorProto.FLOAT16`.
-pub(super) const ONNX_FLOAT16: i64 = 10;
-/// `TensorProto.BFLOAT16`.
-pub(super) const ONNX_BFLOAT16: i64 = 16;
-
-/// An input or output of a graph; -1 in its shape is any size. Sizes have no names: ONNX Runtime 1.31 gives the first
-/// name of a shape to all of them, and so takes different sizes for the same.
+/// An input or output of a graph; -1 in its shape is any size. Sizes have no names: ONNX Runtime
+/// 1.31 gives the first name of a shape to all of them, and so takes different sizes for the same.
 pub(crate) fn outlet(name: &str, ty: TensorElementType, shape: &[i64]) -> Outlet {
     let shape = Shape::new(shape.iter().copied());
     Outlet::new(
@@ -310,11 +228,12 @@ pub(crate) fn outlet(name: &str, ty: TensorElementType, shape: &[i64]) -> Outlet
     )
 }
 
-fn scalar<T>(value: T) -> Result<Tensor<T>, GraphError>
+/// A tensor of one number everywhere.
+fn filled<T, const N: usize>(shape: [i64; N], value: T) -> Result<Tensor<T>, GraphError>
 where
     T: Copy + PrimitiveTensorElementType + std::fmt::Debug,
 {
-    let mut tensor = Tensor::new(&Allocator::default(), Shape::new([]))?;
+    let mut tensor = Tensor::new(&Allocator::default(), Shape::new(shape))?;
     tensor.extract_tensor_mut().1.fill(value);
     Ok(tensor)
 }

@@ -1,30 +1,32 @@
-//! Rows of a store as outputs of a graph, for encoders on a GPU: what leaves the GPU is what is stored, in one piece, without
-//! padding, and the CPU has nothing left to convert. A handful of operations for all layers together, because on a GPU each
-//! operation costs a launch.
+//! Rows of a store as outputs of a graph, for encoders on a GPU: what leaves the GPU is what is
+//! stored, in one piece, without padding, and the CPU has nothing left to convert. A handful of
+//! operations for all layers together, because on a GPU each operation costs a launch.
 //!
-//! One more input, [`KEPT`], int32 `[tokens]`: which tokens are stored, each as `row * width + position`. Outputs beside the
-//! hidden states: [`ROWS`] in the store's number format, `[tokens, layers * hidden]`, and [`STATISTICS`], float32
-//! `[3 * tokens * layers]`: of each vector, before it was rounded to that format, the minimum, then of each the maximum, then of
-//! each the sum of the absolute values.
+//! The graph has one more input, [`KEPT`]. Its outputs beside the hidden states are [`ROWS`] in the
+//! store's number format, `[tokens, layers * hidden]`, and [`STATISTICS`], float32
+//! `[3 * tokens * layers]`: of each vector, before it was rounded to that format, the minimum, then
+//! of each the maximum, then of each the sum of the absolute values.
 //!
-//! Sums are taken a vector at a time, as few values as float32 adds up exactly enough; the CPU adds up the rest.
+//! Sums are taken a vector at a time, as few values as float32 adds up exactly enough; the CPU adds
+//! up the rest.
 
 use cache::StoreDtype;
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
 use ort::value::{Outlet, TensorElementType};
 
-use super::GraphError;
-use super::builder::{Builder, ONNX_BFLOAT16, ONNX_FLOAT, ONNX_FLOAT16, outlet};
+use super::builder::{Builder, outlet};
+use super::dtype::{ONNX_BFLOAT16, ONNX_FLOAT, ONNX_FLOAT16};
+use super::error::GraphError;
+use super::inputs::KEPT;
 
-/// Tokens that are stored, int32 `[tokens]`.
-pub const KEPT: &str = "kept";
 /// Rows of the store, `[tokens, layers * hidden]`.
 pub const ROWS: &str = "rows";
 /// Minimum, maximum and sum of absolute values of each vector, float32 `[3 * tokens * layers]`.
 pub const STATISTICS: &str = "rows.statistics";
 
-/// Whether rows of this format can be outputs: int8 vectors have a scale of their own, which no tensor holds.
+/// Whether rows of this format can be outputs: int8 vectors have a scale of their own, which no
+/// tensor holds.
 #[must_use]
 pub const fn can_be_output(format: StoreDtype) -> bool {
     matches!(format, StoreDtype::F16 | StoreDtype::Bf16 | StoreDtype::F32)
@@ -48,7 +50,7 @@ impl Builder {
             StoreDtype::Bf16 => ONNX_BFLOAT16,
             StoreDtype::F32 | StoreDtype::I8 => ONNX_FLOAT,
         };
-        let computed = self.element();
+        let computed = self.dtype().onnx();
         let name = |at: i64, otherwise: &'static str| if at == stored { ROWS } else { otherwise };
         let kept = name(computed, "rows.kept");
         let kept = self.onnx("Gather", kept, &[&positions, KEPT])?;

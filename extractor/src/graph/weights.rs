@@ -1,11 +1,20 @@
-//! How a tensor of the graph is put together from tensors of a checkpoint, so
-//! that each weight is copied once, from the file to where it is used.
+//! How a tensor of the graph is put together from tensors of a checkpoint, so that each weight is
+//! copied once, from the file to where it is used.
 
+use ndarray::{ArrayViewMut2, s};
 use ort::memory::Allocator;
 use ort::value::{PrimitiveTensorElementType, Tensor as OrtTensor};
 
-use super::GraphError;
+use super::error::GraphError;
 use crate::checkpoint::{Element, Tensor};
+
+/// The weights of a linear layer.
+pub(super) struct Linear<'checkpoint> {
+    /// `[inputs, outputs]`.
+    pub(super) matrix: Source<'checkpoint>,
+    /// `[outputs]`, if the layer has a bias.
+    pub(super) bias: Option<Source<'checkpoint>>,
+}
 
 /// A recipe for one tensor of the graph.
 pub(super) struct Source<'checkpoint> {
@@ -43,8 +52,9 @@ impl<'checkpoint> Source<'checkpoint> {
         }
     }
 
-    /// Several of one kind, their last dimensions side by side: transposed matrices, or vectors.
-    pub(super) fn beside<const N: usize>(sources: [Self; N]) -> Self {
+    /// Several of one kind with their last dimensions side by side: transposed matrices, or
+    /// vectors.
+    pub(super) fn side_by_side(sources: Vec<Self>) -> Self {
         let transposed = sources.iter().all(|source| source.transposed);
         Self {
             parts: sources
@@ -78,28 +88,46 @@ impl<'checkpoint> Source<'checkpoint> {
         let shape = self.shape();
         let mut tensor = OrtTensor::<T>::new(&Allocator::default(), shape.clone())?;
         let (_, out) = tensor.extract_tensor_mut();
-        let mut at = 0;
-        for part in &self.parts {
-            if self.transposed {
-                part.transpose_to(out, shape[1], at);
-                at += part.shape()[0];
-            } else {
-                part.copy_to(&mut out[at..at + part.len()]);
-                at += part.len();
+        if self.transposed {
+            self.transpose_to(matrix(out, shape[1])?);
+        } else {
+            let mut rest = out;
+            for part in &self.parts {
+                let (own, others) = rest.split_at_mut(part.len());
+                part.copy_to(own);
+                rest = others;
             }
         }
         if let Some(table) = &self.added {
-            add_first_row(table, out);
+            let out = tensor.extract_tensor_mut().1;
+            add_first_row(table, matrix(out, table.shape()[1])?);
         }
         Ok(tensor)
     }
+
+    /// Copies the parts transposed and side by side to `out`, `[columns of each, rows of all]`.
+    fn transpose_to<T: Element>(&self, mut out: ArrayViewMut2<'_, T>) {
+        let mut first = 0;
+        for part in &self.parts {
+            let last = first + part.shape()[0];
+            part.transpose_to(out.slice_mut(s![.., first..last]));
+            first = last;
+        }
+    }
 }
 
-fn add_first_row<T: Element>(table: &Tensor<'_>, out: &mut [T]) {
+/// Numbers as a matrix of this width.
+fn matrix<T>(values: &mut [T], width: usize) -> Result<ArrayViewMut2<'_, T>, GraphError> {
+    let rows = values.len() / width.max(1);
+    ArrayViewMut2::from_shape((rows, width), values)
+        .map_err(|error| ort::Error::new(error.to_string()).into())
+}
+
+/// Adds the first row of `table`, `[types, size]`, to every row of `out`, `[rows, size]`.
+fn add_first_row<T: Element>(table: &Tensor<'_>, mut out: ArrayViewMut2<'_, T>) {
     let mut values = vec![0.0_f32; table.len()];
     table.copy_to(&mut values);
-    let width = table.shape()[1];
-    for row in out.chunks_exact_mut(width) {
+    for mut row in out.rows_mut() {
         for (to, from) in row.iter_mut().zip(&values) {
             *to = T::from_f32(to.to_f32() + from);
         }

@@ -77,8 +77,8 @@ fn padding_scores(nodes: &mut Nodes<'_>, rows: &Rows) -> Result<String, GraphErr
     nodes.by("Unsqueeze", name, &scores, &[1, 2], vec![])
 }
 
-/// Multi-head attention weights averaged over the heads, `[rows, queries, keys]`, of queries and keys
-/// `[rows, .., attention size]`; `added` to the scores `[rows, heads, queries, keys]`.
+/// Multi-head attention weights averaged over the heads, `[rows, queries, keys]`, of queries and
+/// keys `[rows, .., attention size]`; `added` to the scores `[rows, heads, queries, keys]`.
 fn attention_weights(
     nodes: &mut Nodes<'_>,
     attention: &Attention,

@@ -1,10 +1,11 @@
 //! Encoder and head as one graph.
 //!
-//! A row is a sequence: a sentence, or a window of one that is too long for the encoder; heads see a window as they saw
-//! it in training, by itself. Inputs, int64: `input_ids` and `attention_mask`, `[rows, width]`, the padding on the right.
-//! Output: [`LOGITS`], float32, `[rows, width, classes]` (undefined at padding), or `[rows, classes]` where sentences are
-//! classified. What is behind the mean over tokens there is linear, so that the logits of a sentence are the mean of
-//! those of its windows, weighted with their tokens.
+//! A row is a sequence: a sentence, or a window of one that is too long for the encoder; heads see
+//! a window as they saw it in training, by itself. Inputs, int64: `input_ids` and `attention_mask`,
+//! `[rows, width]`, the padding on the right. Output: [`LOGITS`], float32, `[rows, width, classes]`
+//! (undefined at padding), or `[rows, classes]` where sentences are classified. What is behind the
+//! mean over tokens there is linear, so that the logits of a sentence are the mean of those of its
+//! windows, weighted with their tokens.
 
 use ort::editor::{Model, ONNX_DOMAIN};
 use ort::operator::Attribute;
@@ -14,10 +15,10 @@ use shared::heads::classifier;
 use super::nodes::{Nodes, size};
 use super::{HeadOptions, Level, Parameters};
 use crate::checkpoint::Checkpoint;
-use crate::encoder::ComputeDtype;
-use crate::family::{EncoderSpec, Positions};
+use crate::family::{EncoderSpec, PositionIds};
 use crate::graph::{
-    Builder, GraphError, INPUT_IDS, LENGTHS, ONNX_FLOAT, POSITION_IDS, encoder, outlet,
+    Builder, ComputeDtype, GraphError, INPUT_IDS, LENGTHS, ONNX_FLOAT, POSITION_IDS, encoder,
+    outlet,
 };
 
 /// 1 where there is a token and 0 where there is padding, int64 `[rows, width]`.
@@ -40,7 +41,8 @@ pub(super) struct Rows {
 /// Builds the graph of an encoder up to the last layer that the head reads, and of the head.
 ///
 /// # Errors
-/// When a tensor of either is missing or has another shape, or ONNX Runtime refuses a part of the graph.
+/// When a tensor of either is missing or has another shape, or ONNX Runtime refuses a part of the
+/// graph.
 pub fn build(
     spec: &EncoderSpec,
     checkpoint: &Checkpoint,
@@ -79,13 +81,13 @@ pub fn build(
 /// What the encoder reads, from what is given: positions and lengths.
 fn encoder_inputs(nodes: &mut Nodes<'_>, spec: &EncoderSpec) -> Result<(), GraphError> {
     let axis = nodes.builder.integers("tokens.axis", &[1])?;
-    match spec.positions {
-        Positions::FromZero => {
+    match spec.position_ids() {
+        PositionIds::FromZero => {
             let counted = nodes.apply("CumSum", "tokens.counted", &[ATTENTION_MASK, &axis])?;
             let one = nodes.builder.integers("tokens.one", &[1])?;
             nodes.apply("Sub", POSITION_IDS, &[&counted, &one])?;
         }
-        Positions::AfterPadding { padding } => {
+        PositionIds::AfterPadding { padding } => {
             let padding = nodes
                 .builder
                 .integers("tokens.padding_id", &[i64::from(padding)])?;
@@ -100,14 +102,15 @@ fn encoder_inputs(nodes: &mut Nodes<'_>, spec: &EncoderSpec) -> Result<(), Graph
             nodes.apply("Add", POSITION_IDS, &[&counted, &padding])?;
         }
     }
-    if !spec.causal {
+    if !spec.attention.causal {
         lengths(nodes)?;
     }
     Ok(())
 }
 
-/// [`LENGTHS`] from the attention mask: tokens of each row, then twice where rows begin and the last one ends. Widths are
-/// counted as sums of ones, because a shape would have to be fetched from a GPU first.
+/// [`LENGTHS`] from the attention mask: tokens of each row, then twice where rows begin and the
+/// last one ends. Widths are counted as sums of ones, because a shape would have to be fetched from
+/// a GPU first.
 fn lengths(nodes: &mut Nodes<'_>) -> Result<(), GraphError> {
     let flat = || Ok::<_, GraphError>(vec![Attribute::new("keepdims", 0_i64)?]);
     let lengths = nodes.by("ReduceSum", "tokens.lengths", ATTENTION_MASK, &[1], flat()?)?;

@@ -1,4 +1,5 @@
-//! From the layers that a head reads, each `[rows, width, hidden]`, to one vector of features a token.
+//! From the layers that a head reads, each `[rows, width, hidden]`, to one vector of features a
+//! token.
 
 use ort::operator::Attribute;
 use shared::heads::{attention_fusion, scalar_mix};
@@ -60,8 +61,8 @@ fn mixed(
     nodes.apply("Mul", "scalar_mix.result", &[&sum, &scale])
 }
 
-/// Layer norm over layers and hidden size together, softmax over layers of the product with a learned vector, the
-/// weighted sum, GELU.
+/// Layer norm over layers and hidden size together, softmax over layers of the product with a
+/// learned vector, the weighted sum, GELU.
 fn fused(
     nodes: &mut Nodes<'_>,
     options: &HeadOptions,

@@ -1,8 +1,9 @@
-//! A trained head: what `trainer` left in a run's folder, and the same computation as nodes of an ONNX graph, so that
-//! new text goes through encoder and head in one run of ONNX Runtime. What a head is stands in `shared::heads`.
+//! A trained head: what `trainer` left in a run's folder, and the same computation as nodes of an
+//! ONNX graph, so that new text goes through encoder and head in one run of ONNX Runtime. What a
+//! head is stands in `shared::heads`.
 //!
-//! Sources: Basirat (2024), NEJLT 10(1) (`adapter`); Cao et al. (2022) (`attention-fusion`); Peters et al. (2018)
-//! (`scalar-mix`).
+//! Sources: Basirat (2024), NEJLT 10(1) (`adapter`); Cao et al. (2022) (`attention-fusion`); Peters
+//! et al. (2018) (`scalar-mix`).
 
 mod adapter;
 mod graph;

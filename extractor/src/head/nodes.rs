@@ -1,5 +1,5 @@
-//! The operators that heads are made of. Unlike the encoder's they are plain ONNX and float32: a head is small, and
-//! was trained in float32.
+//! The operators that heads are made of. Unlike the encoder's they are plain ONNX and float32: a
+//! head is small, and was trained in float32.
 
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;

@@ -1,4 +1,5 @@
-//! The parameters of a trained head, by the names of a PyTorch state dict, as `trainer` writes them.
+//! The parameters of a trained head, by the names of a PyTorch state dict, as `trainer` writes
+//! them.
 
 use std::path::Path;
 
@@ -47,7 +48,8 @@ impl Parameters {
 }
 
 impl Matrix {
-    /// The same with rows as columns: PyTorch stores `[outputs, inputs]`, a product wants `[inputs, outputs]`.
+    /// The same with rows as columns: PyTorch stores `[outputs, inputs]`, a product wants
+    /// `[inputs, outputs]`.
     pub(super) fn transposed(&self) -> Self {
         let values = (0..self.columns)
             .flat_map(|column| self.values.iter().skip(column).step_by(self.columns))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cache::Manifest;
 use serde::Deserialize;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::heads::HeadOptionsError;
 use shared::heads::run::{self, CONFIG, ConfigError, WEIGHTS};
 use shared::tasks::Task;

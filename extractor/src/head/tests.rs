@@ -1,21 +1,23 @@
-//! The graph of encoder and head against the encoder alone, for every family: positions and lengths come from the mask
-//! there, and from the program here.
+//! The graph of encoder and head against the encoder alone, for every family: positions and lengths
+//! come from the mask there, and from the program here.
 
 use std::path::{Path, PathBuf};
 
+use ndarray::s;
 use ort::value::Tensor;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 use super::{ATTENTION_MASK, HeadKind, HeadOptions, LOGITS, Parameters, build};
 use crate::checkpoint::Checkpoint;
-use crate::encoder::{Batch, ComputeDtype, Device, Encoder, EncoderOptions, runtime};
+use crate::encoder::{Batch, Device, Encoder, EncoderOptions, runtime};
 use crate::family::{Config, EncoderSpec};
-use crate::graph::INPUT_IDS;
+use crate::graph::{ComputeDtype, INPUT_IDS};
 use crate::model::ModelFiles;
 
 const CLASSES: usize = 3;
 
-/// Rows of different lengths; 1 is the padding token of some families, and stands within a row here.
+/// Rows of different lengths; 1 is the padding token of some families, and stands within a row
+/// here.
 const ROWS: [&[u32]; 3] = [&[0, 7, 9, 2, 13], &[5, 1, 8], &[3]];
 
 fn checkpoint(name: &str) -> PathBuf {
@@ -100,7 +102,7 @@ fn positions_and_lengths_are_those_of_every_family() {
         for (row, tokens) in ROWS.iter().enumerate() {
             for column in 0..tokens.len() {
                 let token = row * width + column;
-                let vector = |layer| &states.layer(layer)[token * hidden..][..hidden];
+                let vector = |layer| states.layer(layer).slice(s![row, column, ..]).to_vec();
                 let features = [vector(last), vector(0)].concat();
                 let weights = weight.chunks_exact(2 * hidden);
                 for (got, weights) in got[token * CLASSES..][..CLASSES].iter().zip(weights) {

@@ -1,18 +1,21 @@
 //! The self-check: a few sequences encoded once more, alone, and compared with what the store says.
 //!
-//! Activations that belong to another token look as good as the right ones, and a head trained on them only
-//! scores a little worse. Encoding some sequences by themselves finds mix-ups of batch, layer or offset, a
-//! driver that miscomputes, and a disk that does not keep what it was given.
+//! Activations that belong to another token look as good as the right ones, and a head trained on
+//! them only scores a little worse. Encoding some sequences by themselves finds mix-ups of batch,
+//! layer or offset, a driver that miscomputes, and a disk that does not keep what it was given.
 
 use std::fmt;
 
 use cache::{Manifest, Store, StoreDtype, StoreError};
+use ndarray::{Array3, ArrayView1, Axis, s};
 use serde::Serialize;
 use shared::datasets::SplitName;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use thiserror::Error;
 
-use crate::encoder::{Batch, ComputeDtype, Encoder, EncoderError};
+use super::convert::token_range;
+use crate::encoder::{Batch, Encoder, EncoderError};
+use crate::graph::ComputeDtype;
 
 /// Why the self-check did not pass.
 #[derive(Debug, Error)]
@@ -45,10 +48,8 @@ pub enum CheckError {
     Store(#[from] StoreError),
 }
 
-impl CheckError {
-    /// Whose it is to mend.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for CheckError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Mismatch { .. } => ExitStatus::Machine,
             Self::Encoder(error) => error.exit_status(),
@@ -110,17 +111,17 @@ pub fn self_check(
         let Some(reader) = store.split(split) else {
             continue;
         };
-        let range = super::token_range(reader.offsets(), sequence);
+        let range = token_range(reader.offsets(), sequence);
         let batch = Batch::padded(&[&reader.input_ids()[range.clone()]])?;
         let alone = encoder.encode(&batch)?;
         let stored = reader.hidden_states(sequence)?;
-        let (layers, hidden) = (stored.layers(), stored.hidden());
-        let mut values = vec![0.0; range.len() * layers * hidden];
-        stored.to_f32(&mut values);
-        for (at, vector) in values.chunks_exact(hidden).enumerate() {
-            let (token, layer) = (at / layers, at % layers);
-            let expected = &alone.layer(layer)[token * hidden..(token + 1) * hidden];
-            let distance = distance(expected, vector);
+        let shape = (range.len(), stored.layers(), stored.hidden());
+        let mut values = Array3::<f32>::zeros(shape);
+        stored.to_f32(values.as_slice_mut().unwrap_or_default());
+        for ((token, layer), _) in values.index_axis(Axis(2), 0).indexed_iter() {
+            let expected = alone.layer(layer);
+            let expected = expected.slice(s![0, token, ..]);
+            let distance = distance(&expected, &values.slice(s![token, layer, ..]));
             if distance.is_nan() || distance > tolerance {
                 let layer = store.manifest().layers[layer];
                 return Err(CheckError::Mismatch {
@@ -140,8 +141,9 @@ pub fn self_check(
     Ok(report)
 }
 
-/// How far a token's vector may be from the one in the store: what the batch does to rounding inside the
-/// encoder, and half a unit in the last place of the store's format, whose vectors are `hidden` values.
+/// How far a token's vector may be from the one in the store: what the batch does to rounding
+/// inside the encoder, and half a unit in the last place of the store's format, whose vectors are
+/// `hidden` values.
 fn tolerance(compute: ComputeDtype, store: StoreDtype, hidden: usize) -> f64 {
     let computing = match compute {
         ComputeDtype::F32 => 1e-4,
@@ -153,13 +155,14 @@ fn tolerance(compute: ComputeDtype, store: StoreDtype, hidden: usize) -> f64 {
         StoreDtype::F32 => 0.0,
         StoreDtype::F16 => f64::powi(2.0, -11),
         StoreDtype::Bf16 => f64::powi(2.0, -8),
-        // Half a step of 127 in the largest value, which is no longer than the vector, for each value.
+        // Half a step of 127 in the largest value, which is no longer than the vector, for each
+        // value.
         StoreDtype::I8 => f64::from(u32::try_from(hidden).unwrap_or(u32::MAX)).sqrt() / 254.0,
     };
     computing + storing
 }
 
-fn distance(expected: &[f32], stored: &[f32]) -> f64 {
+fn distance(expected: &ArrayView1<'_, f32>, stored: &ArrayView1<'_, f32>) -> f64 {
     let norm = |values: &mut dyn Iterator<Item = f64>| {
         values.map(|value| value * value).sum::<f64>().sqrt()
     };
@@ -214,8 +217,9 @@ fn next(state: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{distance, tolerance};
-    use crate::encoder::ComputeDtype;
+    use crate::graph::ComputeDtype;
     use cache::StoreDtype;
+    use ndarray::ArrayView1;
 
     #[test]
     fn rounding_passes_and_another_vector_does_not() {
@@ -226,9 +230,10 @@ mod tests {
             .collect();
         let other: Vec<f32> = vector.iter().rev().copied().collect();
         let allowed = tolerance(ComputeDtype::F32, StoreDtype::F16, 64);
-        assert!(distance(&vector, &rounded) > 0.0);
-        assert!(distance(&vector, &rounded) < allowed);
-        assert!(distance(&vector, &other) > 100.0 * allowed);
-        assert!(distance(&vector, &[f32::NAN; 64]).is_nan());
+        let from_vector = |other: &[f32]| distance(&ArrayView1::from(&vector), &other.into());
+        assert!(from_vector(&rounded) > 0.0);
+        assert!(from_vector(&rounded) < allowed);
+        assert!(from_vector(&other) > 100.0 * allowed);
+        assert!(from_vector(&[f32::NAN; 64]).is_nan());
     }
 }

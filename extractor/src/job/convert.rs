@@ -1,11 +1,12 @@
-//! From padded layers, `[rows, width, hidden]` each, to the store's rows, `[tokens, layers, hidden]`; and which tokens of a
-//! batch those are, where a GPU does it.
+//! From padded layers, `[rows, width, hidden]` each, to the store's rows,
+//! `[tokens, layers, hidden]`; and which tokens of a batch those are, where a GPU does it.
 
 use cache::rows::{self, Overflow};
 use cache::{Manifest, Part, PartStatistics, SplitTables};
+use ndarray::{ArrayView3, s};
 use rayon::prelude::*;
 
-use super::{JobError, token_range};
+use super::error::JobError;
 use crate::batch::Batch;
 use crate::encoder::{self, EncoderError, GraphRows, HiddenStates};
 
@@ -72,8 +73,22 @@ pub(super) struct Converter<'a> {
 
 /// A batch's hidden states: `[rows, width, hidden]` for each layer.
 struct Layers<'a> {
-    width: usize,
-    values: Vec<&'a [f32]>,
+    states: Vec<ArrayView3<'a, f32>>,
+}
+
+impl<'a> Layers<'a> {
+    /// The vector of a token in each layer, `[hidden]`.
+    fn vectors(&self, place: Place) -> impl Iterator<Item = &'a [f32]> {
+        let vector = move |layer: &ArrayView3<'a, f32>| {
+            let vector = layer.slice_move(s![place.row, place.token, ..]);
+            #[expect(
+                clippy::expect_used,
+                reason = "encoders give arrays in row-major order"
+            )]
+            vector.to_slice().expect("a vector in one piece")
+        };
+        self.states.iter().map(vector)
+    }
 }
 
 impl<'a> Converter<'a> {
@@ -122,8 +137,7 @@ impl<'a> Converter<'a> {
         out.own.resize(places.len() * row_bytes, 0);
         let layers = self.manifest.layers.len();
         let states = Layers {
-            width: batch.width,
-            values: (0..layers).map(|layer| hidden.layer(layer)).collect(),
+            states: (0..layers).map(|layer| hidden.layer(layer)).collect(),
         };
         out.own
             .par_chunks_exact_mut(row_bytes)
@@ -181,18 +195,12 @@ impl<'a> Converter<'a> {
             store_dtype,
             ..
         } = *self.manifest;
-        let at = (place.row * states.width + place.token) * size;
         let layers = bytes
             .chunks_exact_mut(store_dtype.vector_bytes(size))
             .zip(&mut statistics.layers);
-        for (layer, ((bytes, statistics), values)) in layers.zip(&states.values).enumerate() {
-            rows::encode(
-                store_dtype,
-                layer,
-                &values[at..at + size],
-                bytes,
-                statistics,
-            )?;
+        for (layer, ((bytes, statistics), values)) in layers.zip(states.vectors(place)).enumerate()
+        {
+            rows::encode(store_dtype, layer, values, bytes, statistics)?;
         }
         Ok(())
     }
@@ -209,4 +217,11 @@ impl<'a> Converter<'a> {
             problem: Overflow { layer, ..overflow }.to_string(),
         }
     }
+}
+
+/// The tokens of a sequence.
+pub(super) fn token_range(offsets: &[u64], sequence: usize) -> std::ops::Range<usize> {
+    // Offsets index a slice in memory, so they fit.
+    let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    index(offsets[sequence])..index(offsets[sequence + 1])
 }

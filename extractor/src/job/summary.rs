@@ -1,10 +1,12 @@
-//! The closing account of an extraction, for people and for programs.
+//! The summary of an extraction, for people and for programs.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
+use shared::size::format_bytes;
 
-use super::{CheckReport, Work};
+use super::check::CheckReport;
+use super::work::Work;
 use crate::encoder::Encoder;
 use crate::plan::Counts;
 
@@ -12,7 +14,7 @@ use crate::plan::Counts;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Limit {
-    /// The encoder: a faster processor.
+    /// The encoder: a faster CPU or GPU.
     Encoder,
     /// The store: a faster disk.
     Store,
@@ -84,21 +86,22 @@ pub struct Setup {
     /// Most tokens of a batch, padding included.
     pub max_batch_tokens: usize,
     /// Encoders that took turns.
-    pub lanes: usize,
+    #[serde(rename = "lanes")]
+    pub encoders: usize,
     /// The GPUs that they were on; empty on a CPU.
     pub devices: Vec<String>,
     /// Whether rows of the store came out of the graph.
     pub rows_by_graph: bool,
     /// Whether they did in pinned memory.
     pub rows_pinned: bool,
-    /// Nodes that a GPU left to the processor; none where it is not known, or no GPU was used.
+    /// Nodes that a GPU left to the CPU; none where it is not known, or no GPU was used.
     pub nodes_on_cpu: Option<Vec<String>>,
 }
 
 impl Setup {
     /// What an encoder tells of itself.
     #[must_use]
-    pub fn of(encoder: &Encoder) -> Self {
+    pub fn for_encoder(encoder: &Encoder) -> Self {
         Self {
             rows_by_graph: encoder.row_format().is_some(),
             rows_pinned: encoder.rows_are_pinned(),
@@ -106,9 +109,9 @@ impl Setup {
         }
     }
 
-    /// The nodes that a GPU left to the processor, the first of them by name; none if there are none.
+    /// The nodes that a GPU left to the CPU, the first of them by name; none if there are none.
     #[must_use]
-    pub fn on_the_processor(&self) -> Option<String> {
+    pub fn nodes_without_kernel(&self) -> Option<String> {
         let nodes = self
             .nodes_on_cpu
             .as_deref()
@@ -149,7 +152,7 @@ pub struct Time {
 }
 
 impl Summary {
-    /// The account of `work` on a store.
+    /// The summary of `work` on a store.
     #[must_use]
     pub fn new(store: PathBuf, manifest: &cache::Manifest, counts: Counts, work: &Work) -> Self {
         let seconds = work.elapsed.as_secs_f64();
@@ -206,11 +209,11 @@ impl Summary {
             format!("sentences  {sentences} ({words} words) as {sequences} sequences"),
             format!(
                 "tokens     {tokens}, {} of hidden states",
-                bytes(self.bytes)
+                format_bytes(self.bytes)
             ),
         ];
         if let Some(stored) = self.stored_bytes.filter(|&stored| stored < self.bytes) {
-            lines.push(format!("compressed {} on disk", bytes(stored)));
+            lines.push(format!("compressed {} on disk", format_bytes(stored)));
         }
         if self.tokens_encoded > 0 {
             lines.push(format!(
@@ -224,11 +227,11 @@ impl Summary {
                 }
             ));
         }
-        if let Some(nodes) = self.setup.on_the_processor() {
-            lines.push(format!("processor  {nodes}"));
+        if let Some(nodes) = self.setup.nodes_without_kernel() {
+            lines.push(format!("on CPU     {nodes}"));
         }
         if let Some(peak) = self.peak_memory {
-            lines.push(format!("memory     {} at most", bytes(peak)));
+            lines.push(format!("memory     {} at most", format_bytes(peak)));
         }
         lines.extend(self.counts.lines());
         if let Some(check) = &self.self_check {
@@ -240,7 +243,8 @@ impl Summary {
 }
 
 impl Counts {
-    /// What happened to long sentences and to words without a sub-word, a line each; none where nothing did.
+    /// What happened to long sentences and to words without a sub-word, a line each; none where
+    /// nothing did.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -259,26 +263,15 @@ impl Counts {
             let (sentences, words) = (self.truncated_sentences, self.truncated_words);
             lines.push(format!("long       {sentences} sentences truncated, {words} words and their labels left out"));
         }
-        let lost = &self.words_without_sub_word;
-        if !lost.is_empty() {
-            let labelled = lost
+        let untokenized = &self.words_without_sub_word;
+        if !untokenized.is_empty() {
+            let labelled = untokenized
                 .iter()
                 .filter(|word| word.label.as_ref().is_some_and(|label| label != "O"))
                 .count();
-            lines.push(format!("no token   {} words yield no sub-word, {labelled} of them with a label other than O", lost.len()));
+            lines.push(format!("no token   {} words yield no sub-word, {labelled} of them with a label other than O", untokenized.len()));
         }
         lines
-    }
-}
-
-/// A number of bytes for a person, in powers of ten as disks are sold.
-#[must_use]
-pub fn bytes(bytes: u64) -> String {
-    let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
-    let size = float(bytes);
-    match units.into_iter().find(|&(unit, _)| size >= unit) {
-        Some((unit, name)) => format!("{:.1} {name}", size / unit),
-        None => format!("{bytes} bytes"),
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use cache::{PartStatistics, PartWriter, StoreError};
 
-use super::JobError;
 use super::convert::Rows;
+use super::error::JobError;
 
 /// Batches that may wait for the disk: with the one being written and the one being filled, four
 /// are in memory.

@@ -147,13 +147,13 @@ fn a_word_without_sub_word_is_told_and_its_sentence_stays() {
         &CLASSES,
     );
     let (table, counts) = lay_out(data, &toy, 64, LongPolicy::Split).unwrap();
-    let lost: Vec<(usize, usize, Option<&str>)> = counts
+    let untokenized: Vec<(usize, usize, Option<&str>)> = counts
         .words_without_sub_word
         .iter()
-        .map(|lost| (lost.sentence, lost.word, lost.label.as_deref()))
+        .map(|word| (word.sentence, word.word, word.label.as_deref()))
         .collect();
     assert_eq!(
-        lost,
+        untokenized,
         [(0, 0, Some("B-PER")), (0, 2, Some("O")), (1, 0, Some("O"))]
     );
     // What is left of the second sentence are its special tokens.

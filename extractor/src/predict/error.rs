@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use shared::datasets::DatasetError;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 
 use crate::encoder::EncoderError;
 use crate::tokenizer::TokenizerError;
@@ -86,10 +86,8 @@ pub struct Mismatch {
     pub found: String,
 }
 
-impl PredictError {
-    /// Who is to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for PredictError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Input(error) => error.exit_status(),
             Self::Encoder(error) => error.exit_status(),

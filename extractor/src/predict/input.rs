@@ -1,5 +1,6 @@
-//! Sentences to label, read ahead on a thread of their own: from a file as many at a time as are labelled together,
-//! from a pipe no longer than the next one takes to come, so that whoever writes into it gets an answer to each line.
+//! Sentences to label, read ahead on a thread of their own: from a file as many at a time as are
+//! labelled together, from a pipe no longer than the next one takes to come, so that whoever writes
+//! into it gets an answer to each line.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,14 +32,16 @@ impl Portion {
         sentences: 512,
         words: 16_384,
     };
-    /// Enough for several of the large batches of a GPU, so that sentences of similar length come together.
+    /// Enough for several of the large batches of a GPU, so that sentences of similar length come
+    /// together.
     pub const FOR_GPU: Self = Self {
         sentences: 8_192,
         words: 131_072,
     };
 }
 
-/// How long to wait for another sentence from a pipe, and how often to look whether a stop was asked for.
+/// How long to wait for another sentence from a pipe, and how often to look whether a stop was
+/// asked for.
 const BURST: Duration = Duration::from_millis(10);
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -115,7 +118,8 @@ impl Input {
             .kind()
             .map_err(|source| PredictError::NoInput { source })?;
         let (sender, receiver) = sync_channel(AHEAD);
-        // It ends with the input, or when nobody takes its sentences; a read that never returns ends with the program.
+        // It ends with the input, or when nobody takes its sentences; a read that never returns
+        // ends with the program.
         std::thread::spawn(move || {
             let mut reader = Reader {
                 input: &self,
@@ -164,8 +168,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The next sentences, to be labelled together; none at the end, or when a stop was asked for. What was read
-    /// before an error comes before it.
+    /// The next sentences, to be labelled together; none at the end, or when a stop was asked for.
+    /// What was read before an error comes before it.
     ///
     /// # Errors
     /// When the input cannot be read further.
@@ -215,9 +219,10 @@ impl Reader<'_> {
         let name = self.input.name();
         let mut lines = match &self.input.path {
             Some(path) => Lines::open(path)?,
-            None => Lines::of(&name, io::stdin())?,
+            None => Lines::from_reader(&name, io::stdin())?,
         };
-        // Columns of the first line with a word, which tell comments from words that begin with `#`.
+        // Columns of the first line with a word, which tell comments from words that begin with
+        // `#`.
         let mut columns = None;
         while let Some(line) = lines.next()? {
             if line.text.len() > LONGEST {

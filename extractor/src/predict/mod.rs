@@ -1,5 +1,6 @@
-//! Labels for new text: sentences are read as they come, go through encoder and head in one graph, and leave in the
-//! order in which they came. Memory is that of some batches, however long the text.
+//! Labels for new text: sentences are read as they come, go through encoder and head in one graph,
+//! and leave in the order in which they came. Memory is that of some batches, however long the
+//! text.
 //!
 //! text -> words -> sub-words and windows -> batches -> graph -> labels -> text
 

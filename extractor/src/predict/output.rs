@@ -1,5 +1,5 @@
-//! Labelled sentences as text: columns for `conlleval` and people's scripts, JSON for programs, or marked in the
-//! sentence for the eye.
+//! Labelled sentences as text: columns for `conlleval` and people's scripts, JSON for programs, or
+//! marked in the sentence for the eye.
 
 use std::fmt::Write;
 

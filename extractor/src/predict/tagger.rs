@@ -13,7 +13,7 @@ use super::{Mismatch, Portion, PredictError, Sentence};
 use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::runtime::Target;
-use crate::encoder::{Batch, EncoderError, EncoderOptions, Footprint, runtime};
+use crate::encoder::{Batch, EncoderError, EncoderOptions, Footprint, Provider, runtime};
 use crate::family::{Config, EncoderSpec};
 use crate::graph::INPUT_IDS;
 use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run};
@@ -53,7 +53,7 @@ pub struct Tagger {
     max_length: usize,
     long: LongPolicy,
     budget: Budget,
-    /// Whether the size of batches is ours to choose.
+    /// Whether the size of batches is chosen here, not by the user.
     chosen: bool,
     target: Target,
     notes: Vec<String>,
@@ -61,14 +61,17 @@ pub struct Tagger {
 
 /// Smallest batch that is tried where memory is short.
 const LEAST_TOKENS: usize = 256;
-/// Share of a GPU's free memory that a batch may take, in per cent: the head needs about as much as the encoder.
+/// Share of a GPU's free memory that a batch may take, in per cent: the head needs about as much as
+/// the encoder.
 const SHARE: u64 = 40;
 
 impl Tagger {
-    /// Builds the graph and hands it to ONNX Runtime. Batches have at most `max_batch_tokens` tokens, or what suits the device.
+    /// Builds the graph and hands it to ONNX Runtime. Batches have at most `max_batch_tokens`
+    /// tokens, or what suits the device.
     ///
     /// # Errors
-    /// When the encoder is not the one that the head was trained with, or one of them cannot be used.
+    /// When the encoder is not the one that the head was trained with, or one of them cannot be
+    /// used.
     pub fn load(
         files: &ModelFiles,
         run: &Run,
@@ -86,11 +89,11 @@ impl Tagger {
             level: run.head.level,
             decoding: run.task.description().decoding,
             classes: run.classes.len(),
-            vocabulary: spec.vocabulary,
+            vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),
             max_length,
             long: run.store.long,
-            budget: Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), target.name()),
+            budget: Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), target.provider()),
             chosen: max_batch_tokens.is_none(),
             target,
             notes,
@@ -98,15 +101,15 @@ impl Tagger {
         if let Target::Cuda(number) = target {
             let tokens = max_batch_tokens
                 .map_or_else(|| gpu_tokens(&spec, run, options, number, max_length), Ok)?;
-            tagger.budget = Budget::new(tokens, target.name()).bucketed(spec.max_positions());
+            tagger.budget = Budget::new(tokens, target.provider()).bucketed(spec.max_positions());
         }
         Ok(tagger)
     }
 
-    /// `cpu` or `cuda`.
+    /// Where the graph runs.
     #[must_use]
-    pub const fn provider(&self) -> &str {
-        self.target.name()
+    pub const fn provider(&self) -> Provider {
+        self.target.provider()
     }
 
     /// How much text to label at a time.
@@ -124,10 +127,16 @@ impl Tagger {
         &self.notes
     }
 
+    /// What of the tokenizer's files was guessed or is not used.
+    #[must_use]
+    pub fn tokenizer_notes(&self) -> &[String] {
+        self.tokenizer.notes()
+    }
+
     /// The labels of `sentences`, in their order.
     ///
     /// # Errors
-    /// When ONNX Runtime fails, for example for want of memory.
+    /// When ONNX Runtime fails, for example when it is out of memory.
     pub fn label(&mut self, sentences: &[Sentence]) -> Result<Vec<Labels>, PredictError> {
         let rows = sentences
             .par_iter()
@@ -152,10 +161,11 @@ impl Tagger {
         let PredictError::Encoder(error) = error else {
             return false;
         };
-        self.chosen && error.is_want_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
+        self.chosen && error.is_out_of_memory() && self.budget.tokens >= 2 * LEAST_TOKENS
     }
 
-    /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens of each begin.
+    /// The labels of `sentences` from their rows, `offsets` (`[rows + 1]`) being where the tokens
+    /// of each begin.
     fn labels_of(
         &mut self,
         sentences: &[Sentence],
@@ -240,7 +250,8 @@ impl Tagger {
 /// Labels of sentences, while their rows come in any order.
 struct Gathered {
     labels: Vec<Labels>,
-    /// Sums over a sentence's rows of logits times tokens, `[sentences, classes]`, where sentences are classified.
+    /// Sums over a sentence's rows of logits times tokens, `[sentences, classes]`, where sentences
+    /// are classified.
     sums: Vec<f32>,
     /// Tokens of each sentence.
     tokens: Vec<usize>,
@@ -338,8 +349,8 @@ fn identified(files: &ModelFiles, run: &Run) -> Result<Tokenizer, PredictError> 
     Ok(tokenizer)
 }
 
-/// A session of the graph of encoder and head. On a GPU a batch of one token is run: some of its libraries and kernels are looked
-/// for no earlier, and then there is still the CPU to go to.
+/// A session of the graph of encoder and head. On a GPU a batch of one token is run: some of its
+/// libraries and kernels are looked for no earlier, and then there is still the CPU to go to.
 fn session(
     files: &ModelFiles,
     run: &Run,
@@ -371,8 +382,8 @@ fn gpu_tokens(
     let footprint = Footprint {
         layers: run.head.layers_read().map_or(1, |layers| layers.len()),
         hidden: spec.hidden,
-        intermediate: spec.intermediate,
-        heads: spec.heads,
+        intermediate: spec.intermediate(),
+        heads: spec.attention.heads,
         compute: options.dtype,
         rows: None,
     };
@@ -401,8 +412,8 @@ fn graph(
     Ok((spec, model))
 }
 
-/// Writes the graph to `file`, as it is built, nothing optimised for this machine; with `external` the weights go to a
-/// file of that name beside it. Gives the tokenizer that belongs to it.
+/// Writes the graph to `file`, as it is built, nothing optimised for this machine; with `external`
+/// the weights go to a file of that name beside it. Gives the tokenizer that belongs to it.
 ///
 /// # Errors
 /// As [`Tagger::load`], or when the file cannot be written.

@@ -1,13 +1,15 @@
-//! Words of raw text. Heads are trained on words that somebody has cut already, so text has to be cut much as they cut
-//! it; the rule is simple enough to be told in a few sentences and knows no language.
+//! Words of raw text. Heads are trained on words that somebody has cut already, so text has to be
+//! cut much as they cut it; the rule is simple enough to be told in a few sentences and knows no
+//! language.
 //!
 //! 1. Text is cut at white space.
 //! 2. A dash (`—`, `–`) or an ellipsis (`…`) is a word wherever it stands.
-//! 3. Of what remains, signs that are neither letters nor digits come off at the front and at the back, one by one; equal
-//!    ones that touch stay together (`...`, `!!`). The middle is one word, whatever it contains: `don't`, `U.S.-based`,
-//!    `3.14`, `and/or`, `https://example.org/a`.
-//! 4. `@` and `#` stay at the front of a word (`@user`, `#tag`), an apostrophe stays at its end after `s` (`James'`), and
-//!    a full stop stays behind letters that full stops part by ones or twos (`U.N.`, `e.g.`, `Ph.D.`).
+//! 3. Of what remains, signs that are neither letters nor digits come off at the front and at the
+//!    back, one by one; equal ones that touch stay together (`...`, `!!`). The middle is one word,
+//!    whatever it contains: `don't`, `U.S.-based`, `3.14`, `and/or`, `https://example.org/a`.
+//! 4. `@` and `#` stay at the front of a word (`@user`, `#tag`), an apostrophe stays at its end
+//!    after `s` (`James'`), and a full stop stays behind letters that full stops part by ones or
+//!    twos (`U.N.`, `e.g.`, `Ph.D.`).
 
 use std::ops::Range;
 

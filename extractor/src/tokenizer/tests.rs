@@ -178,7 +178,8 @@ fn a_sequence_of_nothing_is_an_error() {
     }
 }
 
-/// Found by fuzzing: an id of thousands of millions, up to which the crate writes one after the other.
+/// Found by fuzzing: an id of thousands of millions, up to which the crate writes one after the
+/// other.
 #[test]
 fn an_id_that_no_vocabulary_has_is_an_error() {
     let far = serde_json::json!(4_000_000_000_u32);
@@ -189,8 +190,8 @@ fn an_id_that_no_vocabulary_has_is_an_error() {
     );
 }
 
-/// Found by fuzzing: the crate panics on a normalizer's table that is no base64, and on a template that names a special token
-/// which it does not define.
+/// Found by fuzzing: the crate panics on a normalizer's table that is no base64, and on a template
+/// that names a special token which it does not define.
 #[test]
 fn a_definition_on_which_the_crate_panics_is_an_error() {
     let table = serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "no base 64" });
@@ -209,5 +210,266 @@ fn a_definition_on_which_the_crate_panics_is_an_error() {
             said.contains("tokenizer.json") && said.contains("damaged") && said.contains(panic),
             "{part}: {said}"
         );
+    }
+}
+
+/// A folder with a toy's `tokenizer.json`, edited, a `config.json` of `model_type` and a
+/// `tokenizer_config.json`.
+fn folder(
+    toy: &str,
+    model_type: &str,
+    settings: &Value,
+    edit: impl FnOnce(&mut Value),
+) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fixtures().join(format!("toy-{toy}/tokenizer.json"));
+    let text = fs_err::read_to_string(path).unwrap();
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    let before = json.clone();
+    edit(&mut json);
+    // Digests are those of the bytes.
+    let text = if json == before {
+        text
+    } else {
+        json.to_string()
+    };
+    fs_err::write(folder.path().join("tokenizer.json"), text).unwrap();
+    let model = serde_json::json!({ "model_type": model_type });
+    fs_err::write(folder.path().join("config.json"), model.to_string()).unwrap();
+    if !settings.is_null() {
+        fs_err::write(
+            folder.path().join("tokenizer_config.json"),
+            settings.to_string(),
+        )
+        .unwrap();
+    }
+    folder
+}
+
+fn notes(
+    toy: &str,
+    model_type: &str,
+    settings: &Value,
+    edit: impl FnOnce(&mut Value),
+) -> Vec<String> {
+    let folder = folder(toy, model_type, settings, edit);
+    Tokenizer::in_folder(folder.path())
+        .unwrap()
+        .notes()
+        .to_vec()
+}
+
+#[test]
+fn what_is_overridden_or_guessed_is_said() {
+    use serde_json::json;
+
+    let cased = |json: &mut Value| json["normalizer"]["lowercase"] = json!(false);
+    let same = |_: &mut Value| ();
+    assert_eq!(
+        notes("bert", "bert", &json!({ "do_lower_case": false }), same),
+        [
+            "tokenizer.json lower-cases, tokenizer_config.json says do_lower_case: false: words are not lower-cased, as transformers 5 does"
+        ]
+    );
+    assert_eq!(
+        notes("bert", "electra", &Value::Null, cased),
+        [
+            "tokenizer.json keeps upper case, no tokenizer_config.json says do_lower_case, which is true for BertTokenizer: words are \
+          lower-cased, as transformers 5 does"
+        ]
+    );
+    let fast = json!({ "do_lower_case": false, "tokenizer_class": "PreTrainedTokenizerFast" });
+    assert_eq!(
+        notes("bert", "bert", &fast, same),
+        [
+            "tokenizer_config.json says do_lower_case: false, which PreTrainedTokenizerFast does not obey: tokenizer.json says otherwise \
+          in its normalizer and is used as it is, as transformers 5 does"
+        ]
+    );
+}
+
+#[test]
+fn whatever_the_class_replaces_is_said() {
+    use serde_json::json;
+
+    let same = |_: &mut Value| ();
+    let said = |toy: &str, model: &str, settings: Value, part: &str| {
+        let notes = notes(toy, model, &settings, same);
+        assert!(notes.iter().any(|note| note.contains(part)), "{notes:?}");
+    };
+    said(
+        "bert",
+        "bert",
+        json!({ "tokenizer_class": "Mine" }),
+        "says Mine, which transformers 5 does not know",
+    );
+    said(
+        "bert",
+        "bert",
+        json!({ "strip_accents": true }),
+        "has strip_accents: null, tokenizer_config.json says strip_accents: true",
+    );
+    said(
+        "bert",
+        "roberta",
+        json!({ "tokenizer_class": "BertTokenizer" }),
+        "models of type roberta have RobertaTokenizer",
+    );
+    said(
+        "bert",
+        "bert",
+        json!({ "mask_token": "<mask>" }),
+        "has other added tokens than BertTokenizer",
+    );
+    said(
+        "bert",
+        "bert",
+        json!({ "cls_token": "the" }),
+        "tokens around a sentence",
+    );
+    said(
+        "bert",
+        "llama",
+        json!({ "tokenizer_class": "LlamaTokenizer" }),
+        "LlamaTokenizer, whose own settings are not read here",
+    );
+    said("bert", "new", Value::Null, "says which tokenizer_class");
+    said(
+        "roberta",
+        "roberta",
+        json!({ "add_prefix_space": false }),
+        "words are given a leading space all the same",
+    );
+    said(
+        "roberta",
+        "roberta",
+        json!({ "tokenizer_class": "TokenizersBackend" }),
+        "gives words no leading space",
+    );
+    said(
+        "roberta",
+        "gpt2",
+        json!({ "tokenizer_class": "GPT2Tokenizer", "bos_token": "<s>", "eos_token": "</s>" }),
+        "added tokens",
+    );
+    said(
+        "xlm-roberta",
+        "xlm-roberta",
+        json!({ "add_prefix_space": false }),
+        "has other pre-tokenizer than XLMRobertaTokenizer",
+    );
+    for (toy, settings) in [
+        (
+            "bert",
+            json!({ "do_lower_case": true, "model_max_length": 512, "cls_token": "[CLS]" }),
+        ),
+        ("roberta", json!({ "mask_token": "<mask>" })),
+        ("xlm-roberta", Value::Null),
+        (
+            "camembert",
+            json!({ "tokenizer_class": "CamembertTokenizerFast" }),
+        ),
+    ] {
+        assert_eq!(notes(toy, toy, &settings, same), [""; 0], "{toy}");
+    }
+}
+
+/// Stores made when `tokenizer.json` alone was read must be found again where that changed no id,
+/// and only there.
+#[test]
+fn the_digest_is_that_of_the_definition_where_settings_change_nothing() {
+    use serde_json::json;
+
+    let digest = |folder: &tempfile::TempDir| {
+        Tokenizer::in_folder(folder.path())
+            .unwrap()
+            .digest()
+            .to_owned()
+    };
+    let alone = |folder: &tempfile::TempDir| {
+        let text = fs_err::read(folder.path().join("tokenizer.json")).unwrap();
+        let length = (text.len() as u64).to_le_bytes();
+        shared::files::sha256_bytes(&[b"tokenizer.json\0".as_slice(), &length, &text].concat())
+    };
+    let same = |_: &mut Value| ();
+    for (toy, settings) in [
+        (
+            "bert",
+            json!({ "do_lower_case": true, "model_max_length": 512, "cls_token": "[CLS]" }),
+        ),
+        (
+            "bert",
+            json!({ "tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false }),
+        ),
+        ("roberta", json!({ "add_prefix_space": false })),
+        ("xlm-roberta", Value::Null),
+        ("camembert", Value::Null),
+    ] {
+        let folder = folder(toy, toy, &settings, same);
+        assert_eq!(digest(&folder), alone(&folder), "{toy} {settings}");
+    }
+    let mut seen = std::collections::HashSet::new();
+    for (toy, settings) in [
+        ("bert", json!({ "do_lower_case": false })),
+        (
+            "bert",
+            json!({ "do_lower_case": false, "strip_accents": true }),
+        ),
+        ("bert", json!({ "cls_token": "the" })),
+        ("bert", json!({ "mask_token": "<mask>" })),
+        (
+            "roberta",
+            json!({ "tokenizer_class": "PreTrainedTokenizerFast" }),
+        ),
+        ("roberta", json!({ "tokenizer_class": "GPT2Tokenizer" })),
+        ("xlm-roberta", json!({ "add_prefix_space": false })),
+    ] {
+        let folder = folder(toy, toy, &settings, same);
+        let digest = digest(&folder);
+        assert_ne!(digest, alone(&folder), "{toy} {settings}");
+        assert!(seen.insert(digest), "{toy} {settings}");
+    }
+}
+
+#[test]
+fn settings_that_are_none_are_errors() {
+    use serde_json::json;
+
+    for (settings, said) in [
+        (
+            json!({ "do_lower_case": "no" }),
+            "do_lower_case is \"no\"; expected true or false",
+        ),
+        (
+            json!({ "tokenizer_class": 3 }),
+            "tokenizer_class is 3; expected a name",
+        ),
+        (
+            json!({ "cls_token": 101 }),
+            "cls_token is 101; expected a token",
+        ),
+        (
+            json!({ "cls_token": null }),
+            "the special token None is not in the vocabulary",
+        ),
+        (
+            json!({ "added_tokens_decoder": [] }),
+            "expected an object of id: token",
+        ),
+        (
+            json!({ "added_tokens_decoder": { "x": {} } }),
+            "\"x\" is no id",
+        ),
+        (
+            json!({ "added_tokens_decoder": { "300": {} } }),
+            "the token of id 300 has no content",
+        ),
+    ] {
+        let folder = folder("bert", "bert", &settings, |_| ());
+        let error = Tokenizer::in_folder(folder.path())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("json: ") && error.contains(said), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! Data sets from the hub: their own parquet files or the hub's conversion, configurations, splits and classes.
 
-use extractor::hub::HubError;
-use extractor::hub::dataset::{fetch, load};
+use hub::HubError;
+use hub::dataset::{fetch, load};
 use shared::datasets::{Source, SplitName};
 use shared::tasks::Task;
 

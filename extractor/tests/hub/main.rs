@@ -18,9 +18,9 @@ mod python;
 mod security;
 mod server;
 
-use extractor::hub::model::Need;
-use extractor::hub::{HubError, HubOptions};
-use extractor::model::ModelFiles;
+use extractor::model::{ModelError, ModelFiles};
+use hub::model::Need;
+use hub::{HubError, HubOptions};
 
 /// All files of a model.
 fn resolve(
@@ -28,5 +28,9 @@ fn resolve(
     revision: Option<&str>,
     options: &HubOptions,
 ) -> Result<ModelFiles, HubError> {
-    extractor::hub::model::resolve(model, revision, Need::All, options)
+    match ModelFiles::resolve(model, revision, Need::All, options) {
+        Ok(files) => Ok(files),
+        Err(ModelError::Hub(error)) => Err(*error),
+        Err(other) => panic!("no error of the hub: {other}"),
+    }
 }

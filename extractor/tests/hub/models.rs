@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use extractor::hub::model::Need;
-use extractor::hub::{HubError, Token};
+use extractor::model::{ModelError, ModelFiles};
+use hub::model::Need;
+use hub::{HubError, Token};
 use shared::exit::ExitStatus;
 
 use crate::resolve;
@@ -337,8 +338,8 @@ fn unknown_names_and_revisions_are_told() {
         matches!(&error, HubError::NoRevision { revision, .. } if revision == "v2"),
         "{error}"
     );
-    let error = resolve("./no/folder", None, &options).unwrap_err();
-    assert!(matches!(error, HubError::Model(_)), "{error}");
+    let error = ModelFiles::resolve("./no/folder", None, Need::All, &options).unwrap_err();
+    assert!(matches!(error, ModelError::NoFolder { .. }), "{error}");
 }
 
 #[test]
@@ -456,7 +457,7 @@ fn two_fetches_at_once_fetch_once() {
 fn a_plan_fetches_no_weights_and_an_extraction_after_it_only_those() {
     let (hub, cache) = hub();
     let options = hub.options(cache.path());
-    let plan = extractor::hub::model::resolve("org/tiny", None, Need::Description, &options);
+    let plan = ModelFiles::resolve("org/tiny", None, Need::Description, &options);
     assert_eq!(plan.unwrap().weights, Vec::<PathBuf>::new());
     assert!(!hub.seen().iter().any(|seen| seen.at_store));
     let model = resolve("org/tiny", None, &options).unwrap();
@@ -466,6 +467,6 @@ fn a_plan_fetches_no_weights_and_an_extraction_after_it_only_those() {
         4,
         "listing, headers, redirect and bytes: {paths:?}"
     );
-    let plan = extractor::hub::model::resolve("org/tiny", None, Need::Description, &options);
+    let plan = ModelFiles::resolve("org/tiny", None, Need::Description, &options);
     assert_eq!(plan.unwrap(), model);
 }

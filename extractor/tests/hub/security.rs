@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use extractor::hub::{HubError, HubOptions, Token};
+use hub::{HubError, HubOptions, Token};
 
 use crate::resolve;
 use crate::server::{Fault, Hub};

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use extractor::hub::HubOptions;
+use hub::HubOptions;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use shared::files::hexadecimal;

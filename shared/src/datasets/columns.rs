@@ -1,9 +1,11 @@
-//! Column files: a word a line with its labels beside it, sentences apart by empty lines, as the shared tasks of CoNLL
-//! have had them since 2000, and CoNLL-U, which adds lines for contracted and for unspoken words.
+//! Column files: a word a line with its labels beside it, sentences apart by empty lines, as the
+//! shared tasks of CoNLL have had them since 2000, and CoNLL-U, which adds lines for contracted and
+//! for unspoken words.
 //!
-//! A line that begins with `#` is a comment, unless it has exactly the columns of the file: then `#` begins a word
-//! (`#photo TAB O`). In files separated by spaces, where a comment may have as many words as there are columns, its label
-//! must also be one that fits the others. Where words are numbered, every such line is a comment.
+//! A line that begins with `#` is a comment, unless it has exactly the columns of the file: then
+//! `#` begins a word (`#photo TAB O`). In files separated by spaces, where a comment may have as
+//! many words as there are columns, its label must also be one that fits the others. Where words
+//! are numbered, every such line is a comment.
 
 use std::path::{Path, PathBuf};
 

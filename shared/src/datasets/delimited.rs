@@ -1,5 +1,5 @@
-//! Tables with a header and one text a row: CSV, whose quoted fields may hold commas and line ends (RFC 4180), and TSV,
-//! which knows no quoting (IANA `text/tab-separated-values`).
+//! Tables with a header and one text a row: CSV, whose quoted fields may hold commas and line ends
+//! (RFC 4180), and TSV, which knows no quoting (IANA `text/tab-separated-values`).
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Whether a `.tsv` is a table of texts, not a column file: its first line names a text and a label.
+    /// Whether a `.tsv` is a table of texts, not a column file: its first line names a text and a
+    /// label.
     pub(super) fn looks_like(path: &Path, source: &Source) -> Result<bool, DatasetError> {
         let name = path.to_string_lossy().to_lowercase();
         let name = name.strip_suffix(".gz").unwrap_or(&name);

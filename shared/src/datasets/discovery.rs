@@ -104,15 +104,15 @@ fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, PathBuf>, DatasetError
     Ok(files)
 }
 
-/// The split that a file's name stands for, and whether the name says nothing else: `train.conll` does,
-/// `en_ewt-ud-train.conllu` and `eng.train` say more. None for names that are no data.
+/// The split that a file's name stands for, and whether the name says nothing else: `train.conll`
+/// does, `en_ewt-ud-train.conllu` and `eng.train` say more. None for names that are no data.
 fn split_of(path: &Path) -> Option<(SplitName, bool)> {
     let lower = path.file_name()?.to_str()?.to_lowercase();
     // Hidden files are what editors and archivers leave behind.
     if lower.starts_with('.') {
         return None;
     }
-    let name = if Format::by_ending(path).is_some() {
+    let name = if Format::by_ending(path).is_some_and(Format::is_text) {
         stem(Path::new(&lower)).to_owned()
     } else {
         lower
@@ -212,6 +212,12 @@ mod tests {
                 (Validation, "en_ewt-ud-dev.conllu")
             ])
         );
+    }
+
+    #[test]
+    fn parquet_is_no_split_of_text() {
+        let error = names(&["train.parquet", "test.parquet"]).unwrap_err();
+        assert!(matches!(error, DatasetError::NoSplits { .. }), "{error}");
     }
 
     #[test]

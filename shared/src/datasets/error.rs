@@ -1,4 +1,5 @@
-//! What can be wrong with a data set, told so that the file can be mended: where, what was expected, what is there.
+//! What can be wrong with a data set, with the place, what was expected and what is there, so that
+//! the file can be corrected.
 
 use std::io;
 use std::path::PathBuf;
@@ -128,7 +129,8 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
-    /// The exit status that this error ends the program with: 1 for wrong data, 2 for a disk that fails.
+    /// The exit status that this error ends the program with: 1 for wrong data, 2 for a disk that
+    /// fails.
     #[must_use]
     pub fn exit_status(&self) -> ExitStatus {
         match self {

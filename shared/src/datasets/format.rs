@@ -1,4 +1,5 @@
-//! The file formats that are read, told apart by the ending of the name, and what every reader offers.
+//! The file formats that are read, told apart by the ending of the name, and what every reader
+//! offers.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -54,8 +55,8 @@ const ENDINGS: [(&str, Format); 17] = [
 ];
 
 impl Format {
-    /// The format by the ending of a file's name, `.gz` aside. A `.tsv` may be a table or a column file: that
-    /// is for its content to tell.
+    /// The format by the ending of a file's name, `.gz` aside. A `.tsv` may be a table or a column
+    /// file: that is for its content to tell.
     pub(super) fn by_ending(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_lowercase();
         let (_, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
@@ -69,10 +70,15 @@ impl Format {
     pub(super) fn endings() -> String {
         let endings: Vec<String> = ENDINGS
             .iter()
-            .filter(|(_, format)| *format != Self::Parquet)
+            .filter(|(_, format)| format.is_text())
             .map(|(ending, _)| format!(".{ending}"))
             .collect();
         endings.join(" ") + " (also with .gz)"
+    }
+
+    /// Whether files hold lines of text, one file a split.
+    pub(super) fn is_text(self) -> bool {
+        self != Self::Parquet
     }
 
     /// Finds the columns of a text file in this format.
@@ -109,7 +115,8 @@ pub(super) trait LabelledFile {
     fn columns(&self) -> (String, String);
     /// What has a label: each word, or each text.
     fn level(&self) -> Level;
-    /// Reads all sentences, one at least; adds to `notes` what was guessed or left out and may surprise.
+    /// Reads all sentences, one at least; adds to `notes` what was guessed or left out and may
+    /// surprise.
     fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError>;
 }
 

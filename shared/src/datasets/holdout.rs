@@ -1,4 +1,5 @@
-//! A validation split for data sets that come without one: a tenth of train, the same tenth for the same seed.
+//! A validation split for data sets that come without one: a tenth of train, the same tenth for the
+//! same seed.
 
 use sha2::{Digest, Sha256};
 
@@ -7,7 +8,8 @@ use super::{Sentences, Split, SplitName};
 /// One sentence in so many is held out.
 const SHARE: usize = 10;
 
-/// Takes a validation split out of train where there is none. Gives what there is to tell about missing splits.
+/// Takes a validation split out of train where there is none. Gives what there is to tell about
+/// missing splits.
 pub(super) fn fill(splits: &mut Vec<Split>, seed: u64) -> Vec<String> {
     let mut notes = Vec::new();
     let has = |splits: &[Split], name| splits.iter().any(|split| split.name == name);

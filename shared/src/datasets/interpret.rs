@@ -1,4 +1,5 @@
-//! What labels mean: the task they are for, the scheme in which spans are written, the classes there are.
+//! What labels mean: the task they are for, the scheme in which spans are written, the classes
+//! there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 

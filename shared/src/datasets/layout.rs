@@ -153,7 +153,8 @@ impl Layout {
         fields(self.tabs, line)
     }
 
-    /// Whether a line that begins with `#`, has `count` columns and would have this label, is a comment.
+    /// Whether a line that begins with `#`, has `count` columns and would have this label, is a
+    /// comment.
     pub(super) fn is_comment(&self, count: usize, label: &str) -> bool {
         if count != self.columns || self.id == Some(0) {
             return true;
@@ -335,7 +336,8 @@ impl Rows<'_> {
         scores_ratio(so, total)
     }
 
-    /// Whether the first column counts the words of each sentence from 1; `8-9` and `8.1` may stand between.
+    /// Whether the first column counts the words of each sentence from 1; `8-9` and `8.1` may stand
+    /// between.
     fn are_numbered(&self) -> bool {
         let mut next = 1_usize;
         let mut longest = 0;
@@ -361,8 +363,9 @@ impl Rows<'_> {
         self.columns > 2 && longest > 1
     }
 
-    /// The column of the labels, where nobody said: for spans the last one that holds tags, else the last one; in
-    /// CoNLL-2003 files, which have all three, parts of speech and phrases are found by the task.
+    /// The column of the labels, where nobody said: for spans the last one that holds tags, else
+    /// the last one; in CoNLL-2003 files, which have all three, parts of speech and phrases are
+    /// found by the task.
     fn guess_label(&self, id: Option<usize>, token: usize, task: Option<Task>) -> usize {
         let last = self.columns.saturating_sub(1);
         let candidates =

@@ -1,5 +1,6 @@
-//! Lines of a file one at a time, numbered, in memory of one line: the door by which foreign bytes come in. Packed files
-//! (gzip) are unpacked on the way; a byte order mark and the carriage returns of Windows are taken off.
+//! Lines of a file one at a time, numbered, in memory of one line: the door by which foreign bytes
+//! come in. Packed files (gzip) are unpacked on the way; a byte order mark and the carriage returns
+//! of Windows are taken off.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -25,14 +26,17 @@ impl Lines {
     /// # Errors
     /// When it cannot be read.
     pub fn open(path: &Path) -> Result<Self, DatasetError> {
-        Self::of(path, fs_err::File::open(path)?)
+        Self::from_reader(path, fs_err::File::open(path)?)
     }
 
     /// The lines of what is open already and called `path` in errors; waits for its first bytes.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn of(path: &Path, bytes: impl Read + Send + 'static) -> Result<Self, DatasetError> {
+    pub fn from_reader(
+        path: &Path,
+        bytes: impl Read + Send + 'static,
+    ) -> Result<Self, DatasetError> {
         let mut file = BufReader::with_capacity(1 << 16, bytes);
         let packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
         let reader: Box<dyn BufRead + Send> = if packed {

@@ -1,6 +1,7 @@
-//! Labelled text as people have it, read into one form: splits of sentences, a sentence being words and their labels.
-//! What a file means is found out from the file as far as it tells; everything that was guessed is written down in the
-//! data set's notes, and everything that cannot be right is an error with file, line and remedy.
+//! Labelled text as people have it, read into one form: splits of sentences, a sentence being words
+//! and their labels. What a file means is found out from the file as far as it tells; everything
+//! that was guessed is written down in the data set's notes, and everything that cannot be right is
+//! an error with file, line and remedy.
 
 mod columns;
 mod delimited;
@@ -51,7 +52,8 @@ pub struct Dataset {
     pub task: Task,
     /// How the files write spans, for tasks with spans; the sentences' labels are IOB2.
     pub scheme: Option<Scheme>,
-    /// The labels that occur in any split, in bytewise order; or those that the data declare, in their order.
+    /// The labels that occur in any split, in bytewise order; or those that the data declare, in
+    /// their order.
     pub classes: Vec<String>,
     /// The splits that are there: train, validation, test.
     pub splits: Vec<Split>,
@@ -60,8 +62,9 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Puts a data set together from splits that something else than [`Source::load`] read; what `source` says of task
-    /// and seed holds. `level` says what has a label, `declared` are the classes in the order that the data state.
+    /// Puts a data set together from splits that something else than [`Source::load`] read; what
+    /// `source` says of task and seed holds. `level` says what has a label, `declared` are the
+    /// classes in the order that the data state.
     ///
     /// # Errors
     /// [`DatasetError`] when the labels do not fit the task.
@@ -90,12 +93,13 @@ impl Dataset {
         self.splits.iter().find(|split| split.name == name)
     }
 
-    /// SHA-256 over task, classes, and every split's name, words and labels, in order: equal for equal data, whatever the
-    /// files are called or how they are written.
+    /// SHA-256 over task, classes, and every split's name, words and labels, in order: equal for
+    /// equal data, whatever the files are called or how they are written.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
-        // Every text goes in with its length, every list with its number, so that nothing can be cut in two ways.
+        // Every text goes in with its length, every list with its number, so that nothing can be
+        // cut in two ways.
         let text = |hasher: &mut Sha256, text: &str| {
             hasher.update((text.len() as u64).to_le_bytes());
             hasher.update(text);

@@ -1,5 +1,5 @@
-//! Many sentences in little memory. A string per word would take ten times the file; here all words are one text, and
-//! a label is a number.
+//! Many sentences in little memory. A string per word would take ten times the file; here all words
+//! are one text, and a label is a number.
 
 use std::collections::HashMap;
 
@@ -14,8 +14,9 @@ pub struct Sentence {
     pub line: usize,
 }
 
-/// Stands for a word that is empty in the file: U+FFFD, which Unicode has for what cannot be represented.
-const LOST_WORD: &str = "\u{fffd}";
+/// Stands for a word that is empty in the file: U+FFFD, which Unicode has for what cannot be
+/// represented.
+const EMPTY_WORD: &str = "\u{fffd}";
 
 /// The sentences of a split, stored compactly.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +29,7 @@ pub struct Sentences {
     classes: LabelNames,
     /// Where each sentence ends.
     ends: Vec<End>,
-    lost_words: usize,
+    empty_words: usize,
 }
 
 /// The ends of a sentence in the parts of [`Sentences`], and its line.
@@ -159,8 +160,8 @@ impl Sentences {
     }
 
     /// How many words were empty.
-    pub(super) fn lost_words(&self) -> usize {
-        self.lost_words
+    pub(super) fn empty_words(&self) -> usize {
+        self.empty_words
     }
 
     /// The different labels and how often each occurs.
@@ -183,16 +184,16 @@ impl Sentences {
         self.close(line);
     }
 
-    /// Adds a word to the sentence that [`Self::close`] will end. For an empty one, whose characters got lost on the
-    /// way to the file, its place is kept by [`LOST_WORD`].
+    /// Adds a word to the sentence that [`Self::close`] will end. For an empty one, whose
+    /// characters were lost before it was written, the place is kept by [`EMPTY_WORD`].
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a word is shorter than a line, which is bounded"
     )]
     pub(super) fn add_word(&mut self, word: &str) {
         let word = if word.trim().is_empty() {
-            self.lost_words += 1;
-            LOST_WORD
+            self.empty_words += 1;
+            EMPTY_WORD
         } else {
             word
         };
@@ -244,7 +245,8 @@ impl Sentences {
         self.classes = names;
     }
 
-    /// Takes the chosen sentences out into a collection of their own; the others close up, in place.
+    /// Takes the chosen sentences out into a collection of their own; the others close up, in
+    /// place.
     pub(super) fn take_out(&mut self, chosen: impl Fn(usize) -> bool) -> Self {
         let mut taken = Self::default();
         for index in (0..self.len()).filter(|index| chosen(*index)) {

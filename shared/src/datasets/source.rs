@@ -1,4 +1,5 @@
-//! From a path to a data set: which files, in which format, with words and labels in which columns, for which task.
+//! From a path to a data set: which files, in which format, with words and labels in which columns,
+//! for which task.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ impl Source {
     /// # Errors
     /// [`DatasetError`], for the first thing that cannot be right.
     pub fn load(&self) -> Result<Dataset, DatasetError> {
-        // One split may be in several files of parquet, which declare their classes: nothing of that is text.
+        // One split may be in several files of parquet, which declare their classes: nothing of
+        // that is text.
         if let Some(files) = self.parquet()? {
             return parquet::load(&parquet::id(self), &files, self, &Classes::new());
         }
@@ -66,11 +68,11 @@ impl Source {
             level = file.level();
             let mut told = Vec::new();
             let sentences = file.read(&mut told)?;
-            if sentences.lost_words() > 0 {
+            if sentences.empty_words() > 0 {
                 told.push(format!(
                     "{}: {} empty words are read as U+FFFD",
                     path.display(),
-                    sentences.lost_words()
+                    sentences.empty_words()
                 ));
             }
             // What holds for all files is said once.

@@ -1,5 +1,6 @@
-//! The adapter (Basirat 2024, NEJLT 10(1)): every token attends over the layers of its sentence, and a tailor adjusts what
-//! it found. Its parameters are called as in the published PyTorch adapter, so that weights move both ways.
+//! The adapter (Basirat 2024, NEJLT 10(1)): every token attends over the layers of its sentence,
+//! and a tailor adjusts what it found. Its parameters are called as in the published PyTorch
+//! adapter, so that weights move both ways.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! Attention fusion (Cao et al. 2022): layer norm over layers and hidden size together, one learned query that attends
-//! over the layers of each token, GELU of the sum.
+//! Attention fusion (Cao et al. 2022): layer norm over layers and hidden size together, one learned
+//! query that attends over the layers of each token, GELU of the sum.
 
 use super::parameters::{LayerNorm, Parameter, Start};
 use super::{Form, HeadKind, HeadOptions, without_arguments};

@@ -1,5 +1,5 @@
-//! From features to classes, the last part of every head: two linear layers with nothing between them, as in the paper,
-//! or one.
+//! From features to classes, the last part of every head: two linear layers with nothing between
+//! them, as in the paper, or one.
 
 use super::HeadOptions;
 use super::parameters::{Linear, Parameter};

@@ -1,4 +1,5 @@
-//! What gets a class, as `config.json` of a run writes it: `token` or `sequence`. To be given to `#[serde(with)]`.
+//! What gets a class, as `config.json` of a run writes it: `token` or `sequence`. To be given to
+//! `#[serde(with)]`.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};

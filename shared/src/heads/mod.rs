@@ -1,9 +1,10 @@
-//! What a head is, for the program that trains it and for the one that predicts with it: one file a kind, with its name,
-//! its own options, the layers that it reads and its parameters. The two computations of a head (packed, in libtorch; and
-//! padded, as nodes of an ONNX graph) take names and shapes from here, and so cannot drift apart.
+//! What a head is, for the program that trains it and for the one that predicts with it: one file a
+//! kind, with its name, its own options, the layers that it reads and its parameters. The two
+//! computations of a head (packed, in libtorch; and padded, as nodes of an ONNX graph) take names
+//! and shapes from here, and so cannot drift apart.
 //!
-//! A new kind is a file here with its [`Form`], a variant of [`HeadKind`] and its arms in this file, and the two
-//! computations.
+//! A new kind is a file here with its [`Form`], a variant of [`HeadKind`] and its arms in this
+//! file, and the two computations.
 
 pub mod adapter;
 pub mod attention_fusion;
@@ -52,7 +53,8 @@ pub struct Form {
     pub name: &'static str,
     /// The whole name as the user types it, with placeholders.
     pub usage: &'static str,
-    /// Options of `trainer` that give one of each variant, for an encoder with layers 0 to 2 at least.
+    /// Options of `trainer` that give one of each variant, for an encoder with layers 0 to 2 at
+    /// least.
     pub examples: &'static [&'static str],
     /// The dropout of the head's authors.
     pub dropout: f64,
@@ -104,7 +106,8 @@ impl HeadKind {
         }
     }
 
-    /// Whether the layers that it reads stand side by side in its features; else they are summed up.
+    /// Whether the layers that it reads stand side by side in its features; else they are summed
+    /// up.
     fn is_beside(&self) -> bool {
         match self {
             Self::Adapter | Self::AttentionFusion | Self::ScalarMix => false,

@@ -1,4 +1,5 @@
-//! Which head a run has, and its sizes: what the command line offers, `config.json` records and both programs read.
+//! Which head a run has, and its sizes: what the command line offers, `config.json` records and
+//! both programs read.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +50,8 @@ impl HeadOptions {
     /// Says what cannot be built.
     ///
     /// # Errors
-    /// A size of zero, a dropout outside [0, 1), heads that do not divide the attention size, or no layer to read. Whether
-    /// the store holds the layers is for [`Self::layers_read`] to say.
+    /// A size of zero, a dropout outside [0, 1), heads that do not divide the attention size, or no
+    /// layer to read. Whether the store holds the layers is for [`Self::layers_read`] to say.
     pub fn check(&self) -> Result<(), HeadOptionsError> {
         let wrong = |message: String| Err(HeadOptionsError::Size(message));
         if self.layers.is_empty() || self.hidden == 0 {

@@ -1,5 +1,5 @@
-//! Parameters and the layers that they belong to: what each is called (the names of a PyTorch state dict), its shape and
-//! what it starts as.
+//! Parameters and the layers that they belong to: what each is called (the names of a PyTorch state
+//! dict), its shape and what it starts as.
 
 use super::AdapterOptions;
 
@@ -8,12 +8,14 @@ use super::AdapterOptions;
 pub enum Start {
     /// All the same.
     Constant(f64),
-    /// Uniform up to `1 / sqrt(inputs)`: what PyTorch gives the weights and biases of a linear layer.
+    /// Uniform up to `1 / sqrt(inputs)`: what PyTorch gives the weights and biases of a linear
+    /// layer.
     Linear {
         /// Numbers that go into the layer.
         inputs: usize,
     },
-    /// Uniform up to `sqrt(6 / (inputs + outputs))` of a matrix `[outputs, inputs]` (Glorot and Bengio 2010).
+    /// Uniform up to `sqrt(6 / (inputs + outputs))` of a matrix `[outputs, inputs]` (Glorot and
+    /// Bengio 2010).
     Xavier,
 }
 
@@ -128,7 +130,8 @@ impl LayerNorm {
     }
 }
 
-/// PyTorch's multi-head attention of which only the weights count: values and the output projection are kept, but idle.
+/// PyTorch's multi-head attention of which only the weights count: values and the output projection
+/// are kept, but idle.
 #[derive(Debug)]
 pub struct Attention {
     /// What all names begin with.

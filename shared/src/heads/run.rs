@@ -1,4 +1,5 @@
-//! The folder of a run, as far as both programs know it: the names of its files, and how its configuration is opened.
+//! The folder of a run, as far as both programs know it: the names of its files, and how its
+//! configuration is opened.
 
 use std::path::{Path, PathBuf};
 

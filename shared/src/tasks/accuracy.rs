@@ -1,4 +1,5 @@
-//! How often one label a word, or one a text, is right: the scores of part-of-speech tagging and classification.
+//! How often one label a word, or one a text, is right: the scores of part-of-speech tagging and
+//! classification.
 
 use serde::Serialize;
 

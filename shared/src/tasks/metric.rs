@@ -1,4 +1,5 @@
-//! What is measured: the number that a head is chosen by, its name, and what a report says and draws of it.
+//! What is measured: the number that a head is chosen by, its name, and what a report says and
+//! draws of it.
 
 use super::spans::Counts;
 
@@ -34,7 +35,8 @@ impl Metric {
         }
     }
 
-    /// The score of counts over all classes. Labels that are compared one by one are all predicted and all gold.
+    /// The score of counts over all classes. Labels that are compared one by one are all predicted
+    /// and all gold.
     #[must_use]
     pub fn value(self, counts: Counts) -> f64 {
         match self {

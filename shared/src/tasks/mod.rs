@@ -1,6 +1,6 @@
-//! What heads learn: one file a task. Data sets, store, training, prediction and report ask a task what its targets are,
-//! how they are decoded and what is measured; none of them names a task. A new task is a file with its [`Description`]
-//! and a line in the list below.
+//! What heads learn: one file a task. Data sets, store, training, prediction and report ask a task
+//! what its targets are, how they are decoded and what is measured; none of them names a task. A
+//! new task is a file with its [`Description`] and a line in the list below.
 
 mod accuracy;
 mod chunk;
@@ -51,7 +51,8 @@ pub struct Description {
 /// What training minimises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// Minus the logarithm of the softmax probability of the gold class, in nats, averaged over what has a label.
+    /// Minus the logarithm of the softmax probability of the gold class, in nats, averaged over
+    /// what has a label.
     CrossEntropy,
 }
 
@@ -101,8 +102,8 @@ tasks! {
 }
 
 impl Task {
-    /// The task that labels are for: of those whose targets the labels can be, the first of which a typical label occurs,
-    /// else the first.
+    /// The task that labels are for: of those whose targets the labels can be, the first of which a
+    /// typical label occurs, else the first.
     #[must_use]
     pub fn guess(labels: &Observed) -> Option<Self> {
         let mut fitting = Self::ALL
@@ -151,7 +152,8 @@ impl Task {
         self.description().typical.contains(&label)
     }
 
-    /// What a label counts as in tables by class: the type of a span, `PER` for `B-PER`, or the label itself.
+    /// What a label counts as in tables by class: the type of a span, `PER` for `B-PER`, or the
+    /// label itself.
     #[must_use]
     pub fn category(self, label: &str) -> &str {
         self.target().category(label)
@@ -163,8 +165,8 @@ impl Task {
         self.has_spans().then(|| spans::spans(labels))
     }
 
-    /// Adds one sentence to the counts of the main metric; [`UNLABELLED`] where there is no gold label, or no token from
-    /// which one could be predicted.
+    /// Adds one sentence to the counts of the main metric; [`UNLABELLED`] where there is no gold
+    /// label, or no token from which one could be predicted.
     pub fn count(self, gold: &[&str], predicted: &[&str], counts: &mut SpanScores) {
         self.target().count(gold, predicted, counts);
     }

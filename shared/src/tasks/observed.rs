@@ -26,8 +26,8 @@ impl Observed {
         self.names().all(|label| label.parse::<i64>().is_ok())
     }
 
-    /// Whether most labels are tags of spans, with a prefix for some; types without a prefix beside `O` are spans too. Some
-    /// sets of parts of speech have an `O`, but not for most words.
+    /// Whether most labels are tags of spans, with a prefix for some; types without a prefix beside
+    /// `O` are spans too. Some sets of parts of speech have an `O`, but not for most words.
     #[must_use]
     pub fn are_span_tags(&self) -> bool {
         let total: usize = self.counts.values().sum();

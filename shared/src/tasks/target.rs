@@ -1,20 +1,20 @@
-//! The shapes that targets have, and what follows from a shape whatever the task is: how labels are counted, what a
-//! missing one is.
+//! The shapes that targets have, and what follows from a shape whatever the task is: how labels are
+//! counted, what a missing one is.
 
 use serde::{Deserialize, Serialize};
 
 use super::Observed;
 use super::spans::SpanScores;
 
-/// The class of what has none: special tokens, sub-words after a word's first, what a data set leaves unlabelled.
-/// PyTorch's losses ignore this number.
+/// The class of what has none: special tokens, sub-words after a word's first, what a data set
+/// leaves unlabelled. PyTorch's losses ignore this number.
 pub const NO_CLASS: i32 = -100;
 
 /// [`NO_CLASS`] as libtorch counts, in 64 bits.
 pub const NO_TARGET: i64 = NO_CLASS as i64;
 
-/// The name of [`NO_CLASS`]: the label of a word or text that the data set leaves out, or for which no token stands. No
-/// class has an empty name.
+/// The name of [`NO_CLASS`]: the label of a word or text that the data set leaves out, or for which
+/// no token stands. No class has an empty name.
 pub const UNLABELLED: &str = "";
 
 /// The tag of words in no span; the prediction for a word that no token stands for.
@@ -24,7 +24,8 @@ pub const OUTSIDE: &str = "O";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// One target a token, `[tokens]`: the class of a word stands at its first sub-word, [`NO_CLASS`] elsewhere.
+    /// One target a token, `[tokens]`: the class of a word stands at its first sub-word,
+    /// [`NO_CLASS`] elsewhere.
     Token,
     /// One target a sentence, or a text, `[sentences]`.
     Sentence,
@@ -82,8 +83,8 @@ impl Target {
         }
     }
 
-    /// What stands for a missing gold label in a file of predictions: a word outside spans makes no span; where labels are
-    /// counted one by one, [`Self::LEFT_OUT`] leaves the word out.
+    /// What stands for a missing gold label in a file of predictions: a word outside spans makes no
+    /// span; where labels are counted one by one, [`Self::LEFT_OUT`] leaves the word out.
     #[must_use]
     pub fn missing(self) -> &'static str {
         match self {

@@ -158,19 +158,19 @@ impl Resident {
         tokens: &[Range<u64>],
         offsets: &[usize],
     ) -> Result<DeviceRows, TchError> {
-        let places = tokens.iter().cloned().flatten().map(u64::cast_signed);
-        let numbers = sequences
-            .iter()
-            .map(|&sequence| i64::try_from(sequence).unwrap_or(i64::MAX));
-        let places: Vec<i64> = places.chain(numbers).collect();
+        let mut places: Vec<i64> = Vec::new();
+        places.extend(tokens.iter().cloned().flatten().map(u64::cast_signed));
+        let count = places.len();
+        if let Some(means) = &self.means {
+            places.extend(means.places(sequences));
+        }
         let (layout, places) = Layout::with(offsets, &places, self.device)?;
-        let count = offsets.last().copied().unwrap_or(0);
-        let tokens = narrow(&places, 0, count)?;
-        let stored = self.rows.get().f_index_select(0, &tokens)?;
+        let stored = self.rows.get();
+        let stored = stored.f_index_select(0, &narrow(&places, 0, count)?)?;
         let rows = widened(&stored, self.shape.dtype, self.shape.hidden)?;
         let picked = Picked {
-            tokens: Shared::new(tokens),
-            sequences: Shared::new(narrow(&places, count, sequences.len())?),
+            places: Shared::new(places),
+            tokens: count,
         };
         let means = self.means.as_ref().map(|means| (Arc::clone(means), picked));
         Ok(DeviceRows::laid_out(rows, layout, means))
@@ -341,6 +341,11 @@ mod tests {
         assert!(on(139, 1_000) && on(24, 1_000) && on(17, 1_000));
         assert!(!on(16, 1_000), "14.3 GB, and 3.5 GB to work with");
         assert!(on(139, 32_000) && !on(80, 32_000), "a batch takes 3 GB");
+        // The means of 15,000 sentences take 1.6 GB and 1.1 GB.
+        let means = SplitMeans::bytes(280_000, 15_000, 25, 1024);
+        assert_eq!(means, 4 * 1024 * (280_000 + 15_000 * 25));
+        assert!(!fits(resident + means, 19 << 30, 1_000, 25, 1024));
+        assert!(fits(resident + means, 20 << 30, 1_000, 25, 1024));
         assert!(!fits(0, 1 << 60, u64::MAX, 25, 1024));
         assert!(fits(0, WORKSPACE, 0, 1, 1) && !fits(1, WORKSPACE, 0, 1, 1));
     }

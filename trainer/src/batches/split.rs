@@ -1,5 +1,6 @@
-//! A split with the labels of one task: what a head is trained on and scored on. The unit is the sentence; one
-//! that was too long for the encoder is several sequences in the store, its windows, and they stay together.
+//! A split with the labels of one task: what a head is trained on and scored on. The unit is the
+//! sentence; one that was too long for the encoder is several sequences in the store, its windows,
+//! and they stay together.
 
 use std::ops::Range;
 
@@ -83,8 +84,9 @@ impl<'s> LabelledSplit<'s> {
     /// The split `name` of `store` with its labels of `task`.
     ///
     /// # Errors
-    /// When the store has no such split, or the split no such labels, or what belongs to them is damaged.
-    pub fn of(store: &'s Store, name: SplitName, task: Task) -> Result<Self, SplitError> {
+    /// When the store has no such split, or the split no such labels, or what belongs to them is
+    /// damaged.
+    pub fn open(store: &'s Store, name: SplitName, task: Task) -> Result<Self, SplitError> {
         let there = || store.manifest().splits.keys().copied().collect();
         let reader = store.split(name).ok_or_else(|| SplitError::NoSplit {
             wanted: name,
@@ -156,7 +158,8 @@ impl<'s> LabelledSplit<'s> {
         at(sequences.start)..at(sequences.end)
     }
 
-    /// Appends the classes of `sentence`, [`NO_CLASS`] for none: one a token for token tasks, else a single one.
+    /// Appends the classes of `sentence`, [`NO_CLASS`] for none: one a token for token tasks, else
+    /// a single one.
     pub fn targets(&self, sentence: usize, out: &mut Vec<i64>) {
         match self.table.level {
             Level::Token => out.extend(
@@ -168,8 +171,9 @@ impl<'s> LabelledSplit<'s> {
         }
     }
 
-    /// The label of each word (or of the sentence), sentence by sentence; also of words that the encoder never saw,
-    /// because they have no sub-word or were cut off. What has no label is [`UNLABELLED`].
+    /// The label of each word (or of the sentence), sentence by sentence; also of words that the
+    /// encoder never saw, because they have no sub-word or were cut off. What has no label is
+    /// [`UNLABELLED`].
     #[must_use]
     pub fn gold(&self) -> Vec<Vec<&'s str>> {
         let name = |&id: &i32| {
@@ -189,8 +193,8 @@ impl<'s> LabelledSplit<'s> {
         (0..self.reader.sentences()).map(of).collect()
     }
 
-    /// A label for each word, `label(token)` with its first sub-word and [`UNLABELLED`] for words without any; for
-    /// sentence tasks the single label `label(sentence)`.
+    /// A label for each word, `label(token)` with its first sub-word and [`UNLABELLED`] for words
+    /// without any; for sentence tasks the single label `label(sentence)`.
     pub(crate) fn by_word<'l>(&self, label: impl Fn(usize) -> &'l str) -> Vec<Vec<&'l str>> {
         let sentences = 0..self.reader.sentences();
         if self.table.level == Level::Sentence {

@@ -13,7 +13,7 @@ use crate::summary::{self, Summary};
 /// Shows runs side by side, and tests each kind of head against the first.
 pub(super) fn run(options: &CompareArgs, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
     let folders = folders(&options.runs)?;
-    let summaries = folders.iter().map(|folder| Summary::of(folder));
+    let summaries = folders.iter().map(|folder| Summary::read(folder));
     let summaries = summaries.collect::<Result<Vec<_>, _>>()?;
     comparison::check(&summaries)?;
     let split = options.split.to_string();

@@ -123,9 +123,13 @@ pub(super) struct Splits<'s> {
 impl<'s> Splits<'s> {
     /// The splits of `store`; only the one to learn from must be there, but those that are there must have labels.
     /// Their activations are where `places` has them.
-    pub(super) fn of(store: &'s Store, task: Task, places: &Places) -> Result<Self, CommandError> {
+    pub(super) fn open(
+        store: &'s Store,
+        task: Task,
+        places: &Places,
+    ) -> Result<Self, CommandError> {
         let split = |name| {
-            let split = LabelledSplit::of(store, name, task)?;
+            let split = LabelledSplit::open(store, name, task)?;
             let placement = places.of(split.reader);
             Ok::<_, SplitError>(split.placed(placement))
         };

@@ -64,7 +64,7 @@ fn over_split(
     let device = data::device(&options.machine, data::threads(&options.machine), terminal)?;
     let store = data::store(&options.store, device, terminal)?;
     check(&config, &store)?;
-    let split = LabelledSplit::of(&store, options.split, config.task)?;
+    let split = LabelledSplit::open(&store, options.split, config.task)?;
     let placement = Places::streaming(device).of(split.reader);
     let split = split.placed(placement);
     if split.table.classes != config.classes {

@@ -11,6 +11,7 @@ use tch::Device;
 
 use super::CommandError;
 use super::options::StoreArgs;
+use crate::activations::device::SplitMeans;
 use crate::batches::{BatchSize, Placement, Resident, Stream, fits};
 use crate::device::{self, memory};
 
@@ -41,7 +42,11 @@ impl Places {
         terminal: &Terminal,
     ) -> Result<Self, CommandError> {
         let mut places = Self::streaming(device);
-        if device != Device::Cpu && on_card(store, options, batch_sizes, device, terminal)? {
+        let room = match device {
+            Device::Cpu => Room::Batches,
+            _ => room(store, options, batch_sizes, device, terminal)?,
+        };
+        if room != Room::Batches {
             let opened;
             let source = if store.io() == Io::Ram {
                 let reading = Reading {
@@ -59,6 +64,10 @@ impl Places {
             let progress = terminal.progress("Loading", tokens, "tokens");
             for reader in readers {
                 let resident = Resident::load(reader, device, |tokens| progress.inc(tokens))?;
+                let resident = match room {
+                    Room::Means => resident,
+                    _ => resident.without_means(),
+                };
                 places.resident.insert(reader.name(), Arc::new(resident));
             }
             progress.finish();
@@ -76,16 +85,27 @@ impl Places {
     }
 }
 
-/// Whether the activations that training looks at are kept on the card.
-fn on_card(
+/// What a GPU has room for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// One batch after another.
+    Batches,
+    /// The activations that training looks at.
+    Activations,
+    /// And their means, which the adapter looks at.
+    Means,
+}
+
+/// What is kept in the memory of a GPU.
+fn room(
     store: &Store,
     options: &StoreArgs,
     batch_sizes: &[BatchSize],
     device: Device,
     terminal: &Terminal,
-) -> Result<bool, CommandError> {
+) -> Result<Room, CommandError> {
     if !matches!(options.io.as_str(), "auto" | "device") {
-        return Ok(false);
+        return Ok(Room::Batches);
     }
     let asked_for = options.io == "device";
     let readers = RESIDENT.iter().filter_map(|&split| store.split(split));
@@ -99,37 +119,50 @@ fn on_card(
             );
             if asked_for {
                 terminal.warn(message);
-            } else {
-                terminal.warn(format!(
-                    "{message}; activations are brought to it batch by batch"
-                ));
+                return Ok(Room::Activations);
             }
-            return Ok(asked_for);
+            terminal.warn(format!(
+                "{message}; activations are brought to it batch by batch"
+            ));
+            return Ok(Room::Batches);
         }
     };
     let manifest = store.manifest();
     let (layers, hidden) = (manifest.layers.len() as u64, manifest.hidden as u64);
     let tokens = batch_sizes.iter().map(|&size| batch_tokens(store, size));
-    let fits = fits(resident, free, tokens.max().unwrap_or(0), layers, hidden);
+    let tokens = tokens.max().unwrap_or(0);
+    let fits = |bytes| fits(bytes, free, tokens, layers, hidden);
+    let means = RESIDENT.iter().filter_map(|&split| store.split(split));
+    let means = means.map(|reader| {
+        let (tokens, sequences) = (reader.tokens() as u64, reader.len() as u64);
+        SplitMeans::bytes(tokens, sequences, layers, hidden)
+    });
+    let room = if fits(resident + means.sum::<u64>()) {
+        Room::Means
+    } else if fits(resident) {
+        Room::Activations
+    } else {
+        Room::Batches
+    };
     let sizes = format!(
         "{} of activations, {} free",
         gibibytes(resident),
         gibibytes(free)
     );
-    if asked_for && !fits {
+    if asked_for && room == Room::Batches {
         return Err(CommandError::Option(format!(
             "--io device: {} has no room for training and validation split and the work on them ({sizes}); without --io device, \
              activations are brought to it batch by batch",
             device::name(device)
         )));
     }
-    let how = if fits {
-        "kept in its memory"
-    } else {
+    let how = if room == Room::Batches {
         "brought to it batch by batch"
+    } else {
+        "kept in its memory"
     };
     terminal.status(format!("{}: {sizes}, {how}", device::name(device)));
-    Ok(fits)
+    Ok(room)
 }
 
 /// About the most sub-words of a batch: batches of sentences vary around their mean.

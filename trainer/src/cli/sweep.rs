@@ -99,7 +99,7 @@ fn tasks<'s>(
         let task = task(run, store);
         if let Entry::Vacant(place) = tasks.entry(task) {
             let splits =
-                Splits::of(store, task, places).map_err(|error| of_run(&run.name, error))?;
+                Splits::open(store, task, places).map_err(|error| of_run(&run.name, error))?;
             splits.warn_of_unseen(terminal);
             place.insert(splits);
         }
@@ -295,7 +295,7 @@ fn tell(
                 failed.insert(run.name.clone(), error.to_string());
                 status = error.exit_status();
             }
-            _ => summaries.push(Summary::of(&run.folder)?),
+            _ => summaries.push(Summary::read(&run.folder)?),
         }
     }
     let groups = summary::groups(&summaries);

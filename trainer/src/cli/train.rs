@@ -31,7 +31,7 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
         .unwrap_or(store.manifest().dataset.task);
     let batch_size = settings::batch_size(&options.training);
     let places = Places::for_training(&store, &options.store, &[batch_size], device, terminal)?;
-    let splits = Splits::of(&store, task, &places)?;
+    let splits = Splits::open(&store, task, &places)?;
     let config = settings::config(options, &store, &splits.train, device, threads)?;
     let mut head = build(options, &config, device)?;
     splits.warn_of_unseen(terminal);

@@ -1,6 +1,7 @@
-//! The paired bootstrap over sentences (Efron and Tibshirani 1993, *An Introduction to the Bootstrap*; Berg-Kirkpatrick,
-//! Burkett and Klein 2012, *An Empirical Investigation of Statistical Significance in NLP*): test sets are drawn from the
-//! test set, with replacement, and all heads are scored on the same ones.
+//! The paired bootstrap over sentences (Efron and Tibshirani 1993, *An Introduction to the
+//! Bootstrap*; Berg-Kirkpatrick, Burkett and Klein 2012, *An Empirical Investigation of Statistical
+//! Significance in NLP*): test sets are drawn from the test set, with replacement, and all heads
+//! are scored on the same ones.
 
 use serde::Serialize;
 use shared::tasks::spans::Counts;
@@ -64,8 +65,8 @@ impl Resampled {
         let difference = apart(&self.observed);
         let mut drawn: Vec<f64> = self.drawn.iter().map(|scores| apart(scores)).collect();
         drawn.sort_by(f64::total_cmp);
-        // Were the two equally good, differences would spread around 0 as they now do around the observed one. Equal
-        // sums may differ in their last digit.
+        // Were the two equally good, differences would spread around 0 as they now do around the
+        // observed one. Equal sums may differ in their last digit.
         let extreme = drawn
             .iter()
             .filter(|drawn| (*drawn - difference).abs() >= difference.abs() - 1e-12);

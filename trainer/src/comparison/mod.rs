@@ -1,5 +1,5 @@
-//! Whether one head is better than another, or had luck: runs on the same data side by side, tested over the sentences
-//! of their predictions.
+//! Whether one head is better than another, or had luck: runs on the same data side by side, tested
+//! over the sentences of their predictions.
 
 mod bootstrap;
 mod tagged;
@@ -159,7 +159,8 @@ fn labels(labels: &[String]) -> Vec<&str> {
     labels.iter().map(String::as_str).collect()
 }
 
-/// What one sentence adds to the main metric. A gold label that does not count was written as [`Target::LEFT_OUT`].
+/// What one sentence adds to the main metric. A gold label that does not count was written as
+/// [`Target::LEFT_OUT`].
 fn count(task: Task, sentence: &Sentence) -> Counts {
     let gold: Vec<&str> = labels(&sentence.gold)
         .into_iter()

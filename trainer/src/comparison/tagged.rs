@@ -1,4 +1,5 @@
-//! Predictions read back from their columns: token, gold label, predicted label, an empty line after each sentence.
+//! Predictions read back from their columns: token, gold label, predicted label, an empty line
+//! after each sentence.
 
 use std::path::Path;
 

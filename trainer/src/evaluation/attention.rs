@@ -1,5 +1,5 @@
-//! Which layers a head draws on: the mean of its attention over the layers, for every class and every kind of
-//! token. This is the analysis that the method was made for (Basirat 2024).
+//! Which layers a head draws on: the mean of its attention over the layers, for every class and
+//! every kind of token. This is the analysis that the method was made for (Basirat 2024).
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -116,9 +116,9 @@ impl Attending<'_> {
     }
 }
 
-/// The mean attention of each of `heads` over the layers on `split`, which is read once, `workers` heads at the same
-/// time; nothing for a head that does not weigh layers. Once `stop` is asked for, it ends early, and what it gives is of no
-/// use.
+/// The mean attention of each of `heads` over the layers on `split`, which is read once, `workers`
+/// heads at the same time; nothing for a head that does not weigh layers. Once `stop` is asked for,
+/// it ends early, and what it gives is of no use.
 ///
 /// # Errors
 /// When the store cannot be read; what fails in a head is its own.

@@ -1,5 +1,5 @@
-//! Running a head over a split of the store. Training, `eval` and `predict` all come here, so that the same
-//! weights give the same tags and scores wherever they are asked for.
+//! Running a head over a split of the store. Training, `eval` and `predict` all come here, so that
+//! the same weights give the same tags and scores wherever they are asked for.
 
 mod attention;
 mod scores;
@@ -98,8 +98,9 @@ impl fmt::Display for NonFinite {
 }
 
 impl Predictions {
-    /// The predicted label of each word (or of the sentence), sentence by sentence. A word that the encoder
-    /// never saw, because it has no sub-word or was cut off, is [`UNLABELLED`](shared::tasks::UNLABELLED).
+    /// The predicted label of each word (or of the sentence), sentence by sentence. A word that the
+    /// encoder never saw, because it has no sub-word or was cut off, is
+    /// [`UNLABELLED`](shared::tasks::UNLABELLED).
     #[must_use]
     pub fn labels<'s>(&self, split: &LabelledSplit<'s>) -> Vec<Vec<&'s str>> {
         let names = &split.table.classes;
@@ -232,8 +233,9 @@ pub fn predict(
     predicted.remove(0)
 }
 
-/// Runs `heads` over the whole of `split`, which is read once, `workers` of them at the same time; on a device those of one
-/// shape are computed as one. Once `stop` is asked for, it ends early, and what it gives is of no use.
+/// Runs `heads` over the whole of `split`, which is read once, `workers` of them at the same time;
+/// on a device those of one shape are computed as one. Once `stop` is asked for, it ends early, and
+/// what it gives is of no use.
 ///
 /// # Errors
 /// When the store cannot be read; what fails in a head is its own.
@@ -270,7 +272,8 @@ pub fn predict_all(
     Ok(predictions.into_iter().flatten().collect())
 }
 
-/// Heads alone, or those of one shape together where they are computed on a device; and their places in the list.
+/// Heads alone, or those of one shape together where they are computed on a device; and their
+/// places in the list.
 fn grouped<'h>(
     heads: Vec<&'h mut AnyHead>,
     split: &LabelledSplit<'_>,

@@ -1,4 +1,5 @@
-//! How good predictions are: the task's metric over a split, scores by class, and the confusion matrix.
+//! How good predictions are: the task's metric over a split, scores by class, and the confusion
+//! matrix.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +128,8 @@ impl Scores {
         }
     }
 
-    /// The scores as lines of a table, for the terminal; without the classes where they would fill it.
+    /// The scores as lines of a table, for the terminal; without the classes where they would fill
+    /// it.
     #[must_use]
     pub fn table(&self) -> Vec<String> {
         let classes = if self.classes.len() > TABLE {

@@ -1,5 +1,6 @@
-//! The adapter of Basirat (2024), *Efficient Structured Prediction with Transformer Encoders*, NEJLT 10(1): each
-//! token attends over the layers of its sentence, and a tailor adjusts what it found to the task.
+//! The adapter of Basirat (2024), *Efficient Structured Prediction with Transformer Encoders*,
+//! NEJLT 10(1): each token attends over the layers of its sentence, and a tailor adjusts what it
+//! found to the task.
 
 use shared::heads::adapter::Parameters;
 use tch::{Device, Tensor};
@@ -28,7 +29,7 @@ impl Adapter {
         let parameters = Parameters::new(options);
         let key = builder.linear(&parameters.key_projector)?;
         let query = builder.linear(&parameters.query_projector)?;
-        let attention = Attention::new(&mut builder, &parameters.token_layer_attention)?;
+        let attention = Attention::new(&mut builder, false, &parameters.token_layer_attention)?;
         let tailor = parameters.tailor.as_ref();
         let tailor = tailor
             .map(|tailor| Tailor::new(&mut builder, tailor))

@@ -28,8 +28,9 @@ impl Classifier {
         sizes[..sizes.len().saturating_sub(2)].to_vec()
     }
 
-    /// Whether to multiply the two layers' matrices with each other, as nothing stands between them, and take `rows` rows
-    /// through the product, which is cheaper with many rows and few classes.
+    /// Whether to multiply the two layers' matrices with each other, as nothing stands between
+    /// them, and take `rows` rows through the product, which is cheaper with many rows and few
+    /// classes.
     pub(crate) fn is_merged(&self, rows: i64) -> bool {
         let Some(second) = &self.second else {
             return false;
@@ -41,7 +42,8 @@ impl Classifier {
         classes * width * (inner + rows) < rows * inner * (width + classes)
     }
 
-    /// The logits `[rows, classes]` of features `[rows, width]`; of several heads where a dimension stands in front.
+    /// The logits `[rows, classes]` of features `[rows, width]`; of several heads where a dimension
+    /// stands in front.
     pub(crate) fn forward(&self, features: &Tensor) -> Result<Tensor, TchError> {
         let Some(second) = &self.second else {
             return self.first.forward(features);

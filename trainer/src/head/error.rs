@@ -1,4 +1,5 @@
-//! What can be wrong with a head: options that do not fit the store, or a batch that does not fit the head.
+//! What can be wrong with a head: options that do not fit the store, or a batch that does not fit
+//! the head.
 
 use shared::exit::ExitStatus;
 use shared::heads::HeadOptionsError;

@@ -1,5 +1,5 @@
-//! Attention fusion (Cao et al. 2022, *Attention Fusion: a light yet efficient late fusion mechanism for task
-//! adaptation in NLU*): one learned query attends over the layers of each token.
+//! Attention fusion (Cao et al. 2022, *Attention Fusion: a light yet efficient late fusion
+//! mechanism for task adaptation in NLU*): one learned query attends over the layers of each token.
 
 use shared::heads::attention_fusion::{EPSILON, Parameters};
 use tch::{Device, Kind, Tensor};
@@ -9,8 +9,8 @@ use super::sizes::size;
 use super::{Common, Dropout, Head, HeadError, HeadOptions, Reading, Tokens};
 use crate::activations::Batch;
 
-/// Layer norm over layers and hidden size together, dropout, softmax over layers of the product with a learned
-/// vector, the weighted sum, GELU, classifier.
+/// Layer norm over layers and hidden size together, dropout, softmax over layers of the product
+/// with a learned vector, the weighted sum, GELU, classifier.
 pub(super) struct AttentionFusion {
     common: Common,
     /// `[layers, hidden]`
@@ -39,7 +39,8 @@ impl AttentionFusion {
         })
     }
 
-    /// Normalised layers `[tokens, layers, hidden]` and their weights `[tokens, layers]` from the layers side by side.
+    /// Normalised layers `[tokens, layers, hidden]` and their weights `[tokens, layers]` from the
+    /// layers side by side.
     fn attend(
         &self,
         read: &Tensor,

@@ -1,12 +1,14 @@
-//! Heads: small networks that classify tokens or sentences from the stored hidden states of all layers.
+//! Heads: small networks that classify tokens or sentences from the stored hidden states of all
+//! layers.
 //!
-//! Every head works in three steps: it *reads* the layers (a weighted sum with weights of its own for each token, or
-//! some layers as they are), turns what it read into *features*, and *classifies* these. The reading is where
-//! the data is, so it is done by kernels on the stored rows; the rest is libtorch's, autograd included.
+//! Every head works in three steps: it *reads* the layers (a weighted sum with weights of its own
+//! for each token, or some layers as they are), turns what it read into *features*, and
+//! *classifies* these. The reading is where the data is, so it is done by kernels on the stored
+//! rows; the rest is libtorch's, autograd included.
 //!
-//! On a graphics card several heads of one shape can be computed as one ([`build_stack`]): all parameters then have a dimension
-//! `heads` in front, and so have the results. What is written here for one head holds for several of them: places
-//! of dimensions are counted from the end.
+//! On a GPU several heads of one shape can be computed as one ([`build_stack`]): all parameters
+//! then have a dimension `heads` in front, and so have the results. What is written here for one
+//! head holds for several of them: places of dimensions are counted from the end.
 
 mod adapter;
 mod attention;
@@ -36,7 +38,7 @@ use shared::heads::HeadOptionsError;
 
 use crate::activations::Batch;
 use classifier::Classifier;
-use parameters::Builder;
+use parameters::{Builder, Built};
 
 /// A target that says: no label here.
 pub use shared::tasks::NO_TARGET as NO_LABEL;
@@ -49,18 +51,28 @@ pub struct Losses {
     pub gradients: Vec<Option<Tensor>>,
 }
 
+/// The same with gradients as they come.
+pub struct Learned {
+    /// See [`Losses::loss`].
+    pub loss: Tensor,
+    /// Of each parameter the gradients by its rows, from the first on, in pieces; the loss does not depend on rows for which
+    /// there is none.
+    pub gradients: Vec<Vec<Tensor>>,
+}
+
 /// What training needs to know of one batch.
 pub struct LossAndGradients {
     /// Mean cross-entropy over the targets that are labels; 0 where none is.
     pub loss: f64,
-    /// The gradient of the loss by each of [`Head::parameters`], in their order; `None` where the loss does not depend on one.
+    /// The gradient of the loss by each of [`Head::parameters`], in their order; `None` where the
+    /// loss does not depend on one.
     pub gradients: Vec<Option<Tensor>>,
 }
 
 /// How a head gets from `[tokens, layers, hidden]` to one vector a token.
 pub enum Reading {
-    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from; on a
-    /// device the weights of all tokens, in main memory of those computed on.
+    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from. On a
+    /// device they are those of all tokens, in main memory of those computed on.
     Weighted(Tensor),
     /// These layers (places in the store) side by side.
     Layers(Vec<usize>),
@@ -73,6 +85,8 @@ pub struct Common {
     parameters: Vec<(String, Tensor)>,
     /// Names of the parameters that no output depends on.
     idle: BTreeSet<String>,
+    /// What gradients are taken by, for each parameter: itself, or blocks of its first rows.
+    leaves: Vec<Vec<Tensor>>,
     classifier: Classifier,
 }
 
@@ -88,7 +102,8 @@ pub trait Head: Send {
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError>;
 
     /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read * hidden]`. `dropout` in training.
-    /// On a device, heads that mix tokens give them in padded places, `[sequences * longest, width]`.
+    /// On a device, heads that weigh layers have all tokens; those that mix tokens too give features in padded places,
+    /// `[sequences * longest, width]`.
     ///
     /// # Errors
     /// libtorch failed.
@@ -104,7 +119,8 @@ pub trait Head: Send {
         false
     }
 
-    /// How much of each layer each token draws on, `[tokens, layers]`; `None` for heads that do not weigh layers.
+    /// How much of each layer each token draws on, `[tokens, layers]`; `None` for heads that do not
+    /// weigh layers.
     ///
     /// # Errors
     /// A batch of another shape, or libtorch failed.
@@ -147,7 +163,8 @@ pub trait Head: Send {
         step::logits(self, batch)
     }
 
-    /// Loss and gradients for targets `[tokens]`, or `[sentences]`, classes or [`NO_LABEL`]. Without `dropout` nothing is dropped.
+    /// Loss and gradients for targets `[tokens]`, or `[sentences]`, classes or [`NO_LABEL`].
+    /// Without `dropout` nothing is dropped.
     ///
     /// # Errors
     /// A batch of another shape, targets that do not fit, or libtorch failed.
@@ -174,7 +191,28 @@ pub trait Head: Send {
         targets: &[i64],
         dropout: Option<Dropout>,
     ) -> Result<Losses, HeadError> {
-        step::losses_and_gradients(self, batch, targets, dropout.as_ref())
+        let Learned { loss, gradients } = self.learn(batch, targets, dropout)?;
+        let common = self.common();
+        let rows = common.classifier.heads().len();
+        let whole = gradients.into_iter().zip(&common.parameters);
+        let whole = whole.map(|(pieces, (_, parameter))| step::whole(pieces, parameter, rows));
+        Ok(Losses {
+            loss,
+            gradients: whole.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The same with gradients in pieces: to put them together is an operation on the device for each parameter.
+    ///
+    /// # Errors
+    /// Those of [`Self::loss_and_gradients`].
+    fn learn(
+        &self,
+        batch: &Batch<'_>,
+        targets: &[i64],
+        dropout: Option<Dropout>,
+    ) -> Result<Learned, HeadError> {
+        step::learn(self, batch, targets, dropout.as_ref())
     }
 }
 
@@ -244,12 +282,13 @@ impl Common {
             &mut builder,
             &shared::heads::classifier::Parameters::new(options),
         )?;
-        let (parameters, idle) = builder.finish();
+        let Built { list, idle, leaves } = builder.finish();
         Ok(Self {
             options: options.clone(),
             device,
-            parameters,
+            parameters: list,
             idle,
+            leaves,
             classifier,
         })
     }
@@ -262,7 +301,8 @@ impl Common {
         })
     }
 
-    /// The factors of dropout in so many `places` of a head, for `[.., rows, columns]`; none where nothing is dropped.
+    /// The factors of dropout in so many `places` of a head, for `[.., rows, columns]`; none where
+    /// nothing is dropped.
     fn masks(
         &self,
         values: &Tensor,

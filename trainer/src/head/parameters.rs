@@ -6,17 +6,30 @@ use shared::heads::parameters::{self, Parameter, Start};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::random;
-use super::sizes::sizes;
+use super::sizes::{size, sizes};
 use crate::activations::memory;
 
 /// A head under construction.
 pub(crate) struct Builder {
     seed: u64,
     device: Device,
-    /// Parameters that are there already, those of several heads as one: a dimension `heads` stands in front.
+    /// Parameters that are there already, those of several heads as one: a dimension `heads` stands
+    /// in front.
     given: Option<BTreeMap<String, Tensor>>,
     list: Vec<(String, Tensor)>,
     idle: BTreeSet<String>,
+    /// Of parameters that are there, those that have gradients in blocks of rows, by their places.
+    blocks: BTreeMap<usize, Vec<Tensor>>,
+}
+
+/// The parameters of a head.
+pub(crate) struct Built {
+    /// In the order they were added.
+    pub(crate) list: Vec<(String, Tensor)>,
+    /// Names of those that no output depends on.
+    pub(crate) idle: BTreeSet<String>,
+    /// What gradients are taken by, for each parameter: itself, or blocks of its first rows.
+    pub(crate) leaves: Vec<Vec<Tensor>>,
 }
 
 impl Builder {
@@ -27,6 +40,7 @@ impl Builder {
             given: None,
             list: Vec::new(),
             idle: BTreeSet::new(),
+            blocks: BTreeMap::new(),
         }
     }
 
@@ -85,9 +99,42 @@ impl Builder {
         })
     }
 
-    /// The parameters in the order they were added, and the names of the idle ones.
-    pub(crate) fn finish(self) -> (Vec<(String, Tensor)>, BTreeSet<String>) {
-        (self.list, self.idle)
+    /// Adds a parameter `[rows, ..]` of which blocks of so many rows are used, one after another from the first on. Of
+    /// parameters that are there the blocks come too, as tensors that have gradients of their own: taken as parts of the
+    /// whole, each would have a gradient as large as that, and their sum.
+    pub(crate) fn add_in_blocks(
+        &mut self,
+        parameter: &Parameter,
+        rows: &[usize],
+    ) -> Result<(Tensor, Option<Vec<Tensor>>), TchError> {
+        let whole = self.add(parameter)?;
+        if self.given.is_none() {
+            return Ok((whole, None));
+        }
+        let (values, dimension) = (whole.f_detach()?, -size(parameter.shape.len()));
+        let mut first = 0;
+        let mut blocks = Vec::new();
+        for &rows in rows {
+            let block = values.f_narrow(dimension, size(first), size(rows))?;
+            blocks.push(block.f_set_requires_grad(true)?);
+            first += rows;
+        }
+        let own = blocks.iter().map(Tensor::shallow_clone).collect();
+        self.blocks.insert(self.list.len() - 1, own);
+        Ok((whole, Some(blocks)))
+    }
+
+    /// The parameters.
+    pub(crate) fn finish(mut self) -> Built {
+        let whole = self.list.iter().enumerate().map(|(place, (_, tensor))| {
+            let blocks = self.blocks.remove(&place);
+            blocks.unwrap_or_else(|| vec![tensor.shallow_clone()])
+        });
+        Built {
+            leaves: whole.collect(),
+            list: self.list,
+            idle: self.idle,
+        }
     }
 }
 
@@ -106,8 +153,9 @@ impl Linear {
     }
 }
 
-/// `[rows, inputs]` to `[rows, outputs]`. With the weights of several heads, `[heads, outputs, inputs]`, each head has an
-/// output of its own, `[heads, rows, outputs]`, and an input of its own or the same as all.
+/// `[rows, inputs]` to `[rows, outputs]`. With the weights of several heads,
+/// `[heads, outputs, inputs]`, each head has an output of its own, `[heads, rows, outputs]`, and an
+/// input of its own or the same as all.
 pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
     let &[heads, _, _] = weight.size().as_slice() else {
         return input.f_linear(weight, Some(bias));
@@ -121,7 +169,8 @@ pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<T
     bias.f_unsqueeze(1)?.f_baddbmm(&input, &weight, 1.0, 1.0)
 }
 
-/// Layer norm over the last dimensions, `shape`, with a scale and a shift of that shape, or of each of several heads.
+/// Layer norm over the last dimensions, `shape`, with a scale and a shift of that shape, or of each
+/// of several heads.
 pub(crate) fn normalised(
     values: &Tensor,
     shape: &[i64],

@@ -1,5 +1,5 @@
-//! Linear probes: the last layer, one layer or some layers side by side go to the classifier as they are. They are
-//! the baseline of every other head.
+//! Linear probes: the last layer, one layer or some layers side by side go to the classifier as
+//! they are. They are the baseline of every other head.
 
 use tch::{Device, Tensor};
 

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::sizes::size;
 use super::tokens::indices;
-use super::{Dropout, Head, HeadError, Level, Losses, NO_LABEL, Reading, Tokens};
+use super::{Dropout, Head, HeadError, Learned, Level, NO_LABEL, Reading, Tokens};
 use crate::activations::device::Layout;
 use crate::activations::memory::upload;
 use crate::activations::{Batch, Part};
@@ -52,13 +52,13 @@ fn padding<'b, H: Head + ?Sized>(head: &H, tokens: &Tokens<'b>) -> Option<&'b La
     tokens.layout().filter(|_| head.mixes_tokens())
 }
 
-/// See [`Head::losses_and_gradients`].
-pub(super) fn losses_and_gradients<H: Head + ?Sized>(
+/// See [`Head::learn`].
+pub(super) fn learn<H: Head + ?Sized>(
     head: &H,
     batch: &Batch<'_>,
     targets: &[i64],
     dropout: Option<&Dropout>,
-) -> Result<Losses, HeadError> {
+) -> Result<Learned, HeadError> {
     check(head, batch, targets)?;
     let labels = count(targets);
     let parts = in_parts(head, batch, |head, part| {
@@ -82,22 +82,44 @@ pub(super) fn losses_and_gradients<H: Head + ?Sized>(
     parts.try_fold(first, |mut sum, part| {
         sum.loss = sum.loss.f_add(&part.loss)?;
         for (sum, gradient) in sum.gradients.iter_mut().zip(part.gradients) {
-            match (sum.as_mut(), gradient) {
-                (Some(sum), Some(gradient)) => _ = sum.f_add_(&gradient)?,
-                (None, gradient) => *sum = gradient,
-                (Some(_), None) => {}
+            if sum.is_empty() {
+                *sum = gradient;
+                continue;
+            }
+            for (sum, gradient) in sum.iter_mut().zip(gradient) {
+                let _ = sum.f_add_(&gradient)?;
             }
         }
         Ok(sum)
     })
 }
 
+/// The gradient of a whole parameter, whose rows are counted by this `dimension`, from its pieces; zeros where there are none.
+pub(super) fn whole(
+    mut pieces: Vec<Tensor>,
+    parameter: &Tensor,
+    dimension: usize,
+) -> Result<Option<Tensor>, TchError> {
+    let mut missing = parameter.size();
+    if let Some(missing) = missing.get_mut(dimension) {
+        *missing -= pieces
+            .iter()
+            .map(|piece| piece.size()[dimension])
+            .sum::<i64>();
+        if pieces.len() < 2 && (pieces.is_empty() || *missing == 0) {
+            return Ok(pieces.pop());
+        }
+    }
+    pieces.push(Tensor::f_zeros(missing, (Kind::Float, parameter.device()))?);
+    Tensor::f_cat(&pieces, size(dimension)).map(Some)
+}
+
 /// Where there is nothing to learn from.
-fn no_losses<H: Head + ?Sized>(head: &H) -> Result<Losses, HeadError> {
+fn no_losses<H: Head + ?Sized>(head: &H) -> Result<Learned, HeadError> {
     let common = head.common();
-    Ok(Losses {
+    Ok(Learned {
         loss: Tensor::f_zeros(common.classifier.heads(), (Kind::Float, common.device))?,
-        gradients: common.parameters.iter().map(|_| None).collect(),
+        gradients: common.parameters.iter().map(|_| Vec::new()).collect(),
     })
 }
 
@@ -108,13 +130,13 @@ fn of_part<H: Head + ?Sized>(
     part: &Part,
     (targets, labels): (&[i64], usize),
     dropout: Option<&Dropout>,
-) -> Result<Losses, HeadError> {
+) -> Result<Learned, HeadError> {
     let common = head.common();
     let labelled = labelled(targets);
     if labelled.is_empty() {
         return no_losses(head);
     }
-    let parameters: Vec<&Tensor> = common.parameters.iter().map(|(_, tensor)| tensor).collect();
+    let leaves: Vec<&Tensor> = common.leaves.iter().flatten().collect();
     let only_labelled = only_labelled(head);
     let computed = only_labelled.then_some(labelled.as_slice());
     let tokens = Tokens::of(batch, part, computed, &common.options, common.device)?;
@@ -132,6 +154,17 @@ fn of_part<H: Head + ?Sized>(
         Some(_) => read.f_set_requires_grad(true)?,
         None => read,
     };
+    // Heads that weigh layers have all tokens on a device: what is picked of the sums would have its gradient added up there.
+    let picked =
+        only_labelled && (tokens.layout().is_none() || matches!(reading, Reading::Layers(_)));
+    let of_labelled;
+    let dropout = match dropout {
+        Some(dropout) if only_labelled && !picked => {
+            of_labelled = dropout.of_labelled(targets, &labelled, common.device)?;
+            Some(&of_labelled)
+        }
+        other => other,
+    };
     let features = head.features(&read, &tokens, dropout)?;
     let (features, classes) = if common.options.level == Level::Sentence {
         let means = sentence_means(head, &features, batch, part)?;
@@ -141,10 +174,9 @@ fn of_part<H: Head + ?Sized>(
     } else {
         (features, targets.to_vec())
     };
-    // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest. On a device what
-    // is in the sum has a gradient without atomics only where nothing is picked.
+    // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
     let of_labels = || labelled.iter().map(|&place| targets[place]).collect();
-    let (features, classes) = if only_labelled {
+    let (features, classes) = if picked {
         (features, of_labels())
     } else if tokens.layout().is_some() || common.classifier.is_merged(size(targets.len())) {
         (features, classes)
@@ -158,20 +190,25 @@ fn of_part<H: Head + ?Sized>(
         None => cross_entropy(&logits, &classes, size(labels))?,
     };
 
-    let mut gradients = backward(&loss, &parameters, cut.map(|_| &read))?;
+    let mut gradients = backward(&loss, &leaves, cut.map(|_| &read))?;
     if let Some(weights) = cut
         && let Some(by_sums) = gradients.pop().flatten()
     {
         let by_weights = tokens.weight_gradients(&by_sums)?;
         let product = weights.f_mul(&by_weights)?.f_sum(Kind::Float)?;
-        for (gradient, further) in gradients
-            .iter_mut()
-            .zip(backward(&product, &parameters, None)?)
-        {
+        for (gradient, further) in gradients.iter_mut().zip(backward(&product, &leaves, None)?) {
             *gradient = gradient.take().or(further);
         }
     }
-    Ok(Losses { loss, gradients })
+    let mut gradients = gradients.into_iter();
+    let pieces = common.leaves.iter().map(|leaves| {
+        let own = gradients.by_ref().take(leaves.len());
+        own.flatten().collect()
+    });
+    Ok(Learned {
+        loss,
+        gradients: pieces.collect(),
+    })
 }
 
 /// The cross-entropy of logits `[rows, classes]`, summed up over those of the classes `[rows]` that are labels and divided
@@ -297,13 +334,13 @@ fn labelled(targets: &[i64]) -> Vec<usize> {
         .collect()
 }
 
-/// Gradients of the sum of `losses` by `parameters`, and by `more` after them.
+/// Gradients of the sum of `losses` by `leaves`, and by `more` after them.
 fn backward(
     losses: &Tensor,
-    parameters: &[&Tensor],
+    leaves: &[&Tensor],
     more: Option<&Tensor>,
 ) -> Result<Vec<Option<Tensor>>, TchError> {
-    let inputs: Vec<&Tensor> = parameters.iter().copied().chain(more).collect();
+    let inputs: Vec<&Tensor> = leaves.iter().copied().chain(more).collect();
     let gradients = Tensor::f_run_backward(&[losses], &inputs, false, false)?;
     Ok(gradients
         .into_iter()

@@ -1,4 +1,5 @@
-//! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a sentence.
+//! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a
+//! sentence.
 
 use shared::heads::adapter::{self, EPSILON};
 use tch::{TchError, Tensor};
@@ -36,7 +37,7 @@ impl Tailor {
         if let Some(own) = &parameters.attention {
             attention = Some(TokenAttention {
                 reducer: builder.linear(&own.reducer)?,
-                attention: Attention::new(builder, &own.attention)?,
+                attention: Attention::new(builder, true, &own.attention)?,
             });
         }
         Ok(Self {
@@ -61,7 +62,8 @@ impl Tailor {
         let hidden = [size(common.options.hidden)];
         let Linear { weight, bias } = &self.norm;
         let normal = normalised(read, &hidden, weight, bias, EPSILON)?;
-        // Dropped numbers are zero and kept ones grow, so that it makes no difference whether ReLU comes before or after.
+        // Dropped numbers are zero and kept ones grow, so that it makes no difference whether ReLU
+        // comes before or after.
         let dense = self.dense.forward(&normal)?.f_relu()?;
         let places = 1 + u64::from(self.mixes_tokens());
         let masks = common.masks(&dense, dropout, places)?;
@@ -147,21 +149,16 @@ impl TokenAttention {
         values: &Tensor,
         layout: &Layout,
     ) -> Result<Tensor, TchError> {
-        let (longest, mut shape) = (layout.longest(), read.size());
-        if let [.., rows, _] = shape.as_mut_slice() {
-            *rows = layout.sequences() * longest;
-        }
-        let values = layout.pad(values)?;
+        let (longest, hidden) = (layout.longest(), read.size()[read.dim() - 1]);
+        let [read, values] = layout.pad_two(read, values)?;
         let weights = self
             .attention
             .over_padded(&self.reducer.forward(&values)?, layout)?;
         // Nobody else has the padded rows: the mixtures are added in place.
-        let several =
-            |rows: &Tensor| rows.f_internal_unsafe_view([-1, longest, rows.size()[rows.dim() - 1]]);
-        let mut mixed = several(&layout.pad(read)?)?;
-        mixed
-            .f_baddbmm_(&several(&weights)?, &several(&values)?)?
-            .f_view(shape.as_slice())
+        let several = |rows: &Tensor, width| rows.f_internal_unsafe_view([-1, longest, width]);
+        several(&read, hidden)?
+            .f_baddbmm_(&several(&weights, longest)?, &several(&values, hidden)?)?
+            .f_view_as(&read)
     }
 }
 

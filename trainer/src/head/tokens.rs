@@ -28,7 +28,7 @@ enum Source<'b> {
     /// On a device; the places of the tokens computed on, if not all of them.
     Device {
         rows: &'b DeviceRows,
-        some: Option<Tensor>,
+        some: Option<Vec<usize>>,
     },
 }
 
@@ -50,14 +50,13 @@ impl<'b> Tokens<'b> {
             });
         }
         if let Some(rows) = batch.device_rows() {
-            let some = match places {
-                Some(places) => Some(indices(places, rows.device())?),
-                None => None,
-            };
             return Ok(Self {
                 batch,
                 part,
-                source: Source::Device { rows, some },
+                source: Source::Device {
+                    rows,
+                    some: places.map(<[usize]>::to_vec),
+                },
                 device: rows.device(),
             });
         }
@@ -169,10 +168,11 @@ impl<'b> Tokens<'b> {
     }
 
     /// Sums over layers `[tokens, hidden]` with `weights [tokens, layers]`. Where the rows are in main memory no gradient
-    /// flows: see [`Self::weight_gradients`]. On a device there may be a dimension of several heads in front.
+    /// flows: see [`Self::weight_gradients`]. On a device there may be a dimension of several heads in front, and the sums are
+    /// those of all tokens.
     pub(crate) fn weighted_sums(&self, weights: &Tensor) -> Result<Tensor, TchError> {
-        if let Source::Device { rows, some } = &self.source {
-            return rows.weighted_sums(weights, some.as_ref());
+        if let Source::Device { rows, .. } = &self.source {
+            return rows.weighted_sums(weights);
         }
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         memory::with_values(weights, |weights| {
@@ -203,7 +203,8 @@ impl<'b> Tokens<'b> {
     /// The hidden states of chosen layers (places in the store) side by side, `[tokens, chosen * hidden]`.
     pub(crate) fn gathered(&self, chosen: &[usize]) -> Result<Tensor, TchError> {
         if let Source::Device { rows, some } = &self.source {
-            return rows.gathered(chosen, some.as_ref());
+            let places = some.as_ref().map(|places| indices(places, self.device));
+            return rows.gathered(chosen, places.transpose()?.as_ref());
         }
         let (rows, dtype) = (self.rows(), self.batch.dtype());
         let shape = [size(rows.len()), size(chosen.len() * self.batch.hidden())];

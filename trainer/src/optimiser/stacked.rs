@@ -37,8 +37,8 @@ pub struct Stacked {
     weights: Tensor,
     mean: Tensor,
     square: Tensor,
-    /// Zeros that make up the even width, `[heads, ..]`.
-    filler: Tensor,
+    /// Zeros in place of gradients that there are none of, `[heads, numbers]`, by their numbers.
+    zeros: BTreeMap<i64, Tensor>,
     heads: i64,
     parts: Vec<Part>,
     /// Places of the parameters that are learned, in the order of their columns.
@@ -123,7 +123,7 @@ impl Stacked {
             weights: zeros(even)?,
             mean: zeros(even)?,
             square: zeros(even)?,
-            filler: zeros(even - width)?,
+            zeros: BTreeMap::new(),
             heads,
             parts,
             learned,
@@ -197,17 +197,25 @@ impl Stacked {
         gradients: &[Option<Tensor>],
         rates: &[Rates],
     ) -> Result<Tensor, TchError> {
+        let pieces = |gradient: &Option<Tensor>| {
+            let pieces = gradient.iter().map(Tensor::shallow_clone);
+            pieces.collect()
+        };
+        let pieces: Vec<Vec<Tensor>> = gradients.iter().map(pieces).collect();
+        self.step_in_pieces(&pieces, rates)
+    }
+
+    /// The same with gradients as [`crate::head::Head::learn`] gives them.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn step_in_pieces(
+        &mut self,
+        gradients: &[Vec<Tensor>],
+        rates: &[Rates],
+    ) -> Result<Tensor, TchError> {
         tch::no_grad(|| {
-            let mut rows = Vec::new();
-            for &place in &self.learned {
-                let shape = [self.heads, self.parts[place].numbers()];
-                rows.push(match &gradients[place] {
-                    Some(gradient) => gradient.f_reshape(shape)?,
-                    None => Tensor::f_zeros(shape, (Kind::Float, self.device()))?,
-                });
-            }
-            rows.push(self.filler.shallow_clone());
-            let mut gradient = Tensor::f_cat(&rows, 1)?;
+            let mut gradient = self.matrix(gradients)?;
             let norms = gradient.f_norm_scalaropt_dim(2.0, [1], true)?;
             let steps: Vec<Step> = self.steps(rates);
             let [rest1, rest2, kept, clip, slope, floor, rise] = self.columns(&steps)?;
@@ -217,13 +225,45 @@ impl Stacked {
             }
             let _ = self.mean.f_lerp_tensor_(&gradient, &rest1)?;
             let _ = self.square.f_lerp_tensor_(&gradient.f_square()?, &rest2)?;
-            if steps.iter().any(|step| step.kept != 1.0) {
+            if steps.iter().any(|step| (step.kept - 1.0).abs() > 0.0) {
                 let _ = self.weights.f_mul_(&kept)?;
             }
             let divisor = floor.f_addcmul(&self.square.f_sqrt()?, &rise)?;
             let _ = self.weights.f_addcdiv_(&self.mean, &divisor)?;
             norms.f_squeeze_dim(1)
         })
+    }
+
+    /// The gradients as a matrix `[heads, numbers]`.
+    fn matrix(&mut self, gradients: &[Vec<Tensor>]) -> Result<Tensor, TchError> {
+        let mut columns = Vec::new();
+        for &place in &self.learned {
+            let mut missing = self.parts[place].numbers();
+            for piece in &gradients[place] {
+                let piece = piece.f_reshape([self.heads, -1])?;
+                missing -= piece.size()[1];
+                columns.push(piece);
+            }
+            if missing > 0 {
+                columns.push(zeros(
+                    &mut self.zeros,
+                    self.heads,
+                    missing,
+                    self.weights.device(),
+                )?);
+            }
+        }
+        let numbers: i64 = columns.iter().map(|piece| piece.size()[1]).sum();
+        let even = self.weights.size()[1] - numbers;
+        if even > 0 {
+            columns.push(zeros(
+                &mut self.zeros,
+                self.heads,
+                even,
+                self.weights.device(),
+            )?);
+        }
+        Tensor::f_cat(&columns, 1)
     }
 
     /// Counts the step, and what it takes of each head.
@@ -258,6 +298,21 @@ impl Stacked {
             .try_into()
             .map_err(|_| TchError::Shape("a number for each head".to_owned()))
     }
+}
+
+/// Zeros `[heads, numbers]`, made once.
+fn zeros(
+    made: &mut BTreeMap<i64, Tensor>,
+    heads: i64,
+    numbers: i64,
+    device: Device,
+) -> Result<Tensor, TchError> {
+    if let Some(zeros) = made.get(&numbers) {
+        return Ok(zeros.shallow_clone());
+    }
+    let zeros = Tensor::f_zeros([heads, numbers], (Kind::Float, device))?;
+    made.insert(numbers, zeros.shallow_clone());
+    Ok(zeros)
 }
 
 /// What a step takes of one head, in the form that needs fewest operations.

@@ -1,4 +1,5 @@
-//! Line charts as inline SVG: no script and no network, so that a report can be mailed and opened anywhere.
+//! Line charts as inline SVG: no script and no network, so that a report can be mailed and opened
+//! anywhere.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! The report of a run: one HTML file without script or network, so that it opens on a cluster's login node, in a
-//! mail, or on a phone. It is drawn from `config.json` and `metrics.jsonl` alone.
+//! The report of a run: one HTML file without script or network, so that it opens on a cluster's
+//! login node, in a mail, or on a phone. It is drawn from `config.json` and `metrics.jsonl` alone.
 
 mod chart;
 mod tables;
@@ -31,7 +31,7 @@ struct Measured<'a> {
 }
 
 impl<'a> Measured<'a> {
-    fn of(events: &'a [Event]) -> Self {
+    fn new(events: &'a [Event]) -> Self {
         let mut measured = Self {
             steps: Vec::new(),
             epochs: Vec::new(),
@@ -55,7 +55,7 @@ impl<'a> Measured<'a> {
 /// The report of the run called `name`.
 #[must_use]
 pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
-    let measured = Measured::of(events);
+    let measured = Measured::new(events);
     let title = format!("{} on {}", config.head.kind, config.store.dataset.id);
     let mut html = format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width, initial-scale=1\">\
@@ -103,7 +103,7 @@ pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
         let note = tables::confusion_note(&last.scores.confusion);
         section(
             &mut html,
-            &format!("Taken for what, on {}", last.split),
+            &format!("Confusion matrix, on {}", last.split),
             &tables::confusion(&last.scores.confusion),
             note,
         );

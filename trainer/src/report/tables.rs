@@ -1,4 +1,5 @@
-//! The tables of the report: scores by class, who is taken for whom, and the map of where the head looks.
+//! The tables of the report: scores by class, the confusion matrix, and the map of where the head
+//! looks.
 
 use std::fmt::Write;
 
@@ -8,7 +9,8 @@ use crate::evaluation::{AttentionRow, ClassScore, Confusion, LayerAttention, Sco
 /// More classes than this make a matrix that nobody can read.
 const MATRIX: usize = 20;
 
-/// Shades of a cell from which its number takes the other colour to be read well: on a dark page, and on a light one too.
+/// Shades of a cell from which its number takes the other colour to be read well: on a dark page,
+/// and on a light one too.
 const HALF: f64 = 55.0;
 const STRONG: f64 = 76.0;
 
@@ -53,8 +55,8 @@ fn score_table(scores: &Scores) -> String {
     html + "</table></div>"
 }
 
-/// Counts of gold against predicted, shaded by their share of the gold ones; only the largest confusions where
-/// there are many classes.
+/// Counts of gold against predicted, shaded by their share of the gold ones; only the largest
+/// confusions where there are many classes.
 pub(super) fn confusion(confusion: &Confusion) -> String {
     if confusion.names.len() > MATRIX {
         return largest_confusions(confusion);
@@ -103,7 +105,8 @@ fn largest_confusions(confusion: &Confusion) -> String {
     html + "</table></div>"
 }
 
-/// The layer-attention map: classes and kinds of token over the layers numbered `layers`, in per cent.
+/// The layer-attention map: classes and kinds of token over the layers numbered `layers`, in per
+/// cent.
 pub(super) fn layer_attention(attention: &LayerAttention, layers: &[usize]) -> String {
     let rows = || attention.classes.iter().chain(&attention.kinds);
     let weights = || rows().flat_map(|row| row.weights.iter().copied());

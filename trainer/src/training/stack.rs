@@ -145,14 +145,13 @@ impl<'m, 'a> Stack<'m, 'a> {
             }
         });
         let rates: Vec<Rates> = rates.collect();
-        let learned =
-            head.losses_and_gradients(&batch.activations, &batch.targets, Some(dropout))?;
+        let learned = head.learn(&batch.activations, &batch.targets, Some(dropout))?;
         let losses = learned.loss.f_detach()?.f_view([-1])?;
         let norms = if targets > 0 {
             for member in &mut self.members {
                 member.training.optimiser.count_step();
             }
-            optimiser.step(&learned.gradients, &rates)?
+            optimiser.step_in_pieces(&learned.gradients, &rates)?
         } else {
             losses.f_zeros_like()?
         };

@@ -1,6 +1,6 @@
 //! The modules of a crate, read from its sources: which file each is in, what it defines and what it imports. Tests are left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -44,6 +44,19 @@ impl CrateTree {
     /// Files with a module whose file is named by `#[path]`.
     pub(super) fn with_path_attributes(&self) -> impl Iterator<Item = &Path> {
         self.path_attributes.iter().map(PathBuf::as_path)
+    }
+
+    /// Files of modules that have modules of their own in a folder of their name: the project writes `name/mod.rs`.
+    pub(super) fn beside_their_folders(&self) -> BTreeSet<PathBuf> {
+        let parents = self.modules.keys().filter_map(|path| {
+            let parent = self.modules.get(path.split_last()?.1)?;
+            let own = &self.modules.get(path)?.file;
+            let name = parent.file.file_stem()?;
+            let is_apart = *own != parent.file
+                && !["mod", "lib", "main", "torch_main"].contains(&name.to_str()?);
+            is_apart.then(|| parent.file.clone())
+        });
+        parents.collect()
     }
 
     /// Adds the module `path` that is in `file`; the files of its own modules are in `folder`.

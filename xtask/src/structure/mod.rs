@@ -36,6 +36,12 @@ pub(crate) fn problems(root: &Path) -> Result<Vec<String>> {
                     shown(root, &circle)
                 ));
             }
+            for file in tree.beside_their_folders() {
+                problems.push(format!(
+                    "{} has modules in a folder beside it: it is the mod.rs of that folder",
+                    shown(root, &[file])
+                ));
+            }
             for path in tree.with_path_attributes() {
                 problems.push(format!(
                     "{} has a module with #[path]: a file belongs to one module",

@@ -1,6 +1,7 @@
-//! The bytes of a file, for the crate `parquet`, which believes what headers promise and takes the end of a file for bytes that it
-//! skips: a damaged header would keep it busy for hours. Here headers are looked at first, and the end is an error: nothing whole
-//! is read to the end, where the footer stands.
+//! The bytes of a file, for the crate `parquet`, which believes what headers promise and takes the
+//! end of a file for bytes that it skips: a damaged header would keep it busy for hours. Here
+//! headers are looked at first, and the end is an error: nothing whole is read to the end, where
+//! the footer stands.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};

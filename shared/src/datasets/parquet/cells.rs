@@ -1,5 +1,5 @@
-//! The values of one column, row by row, straight from its pages: a list is what the repetition levels say
-//! (Dremel, Melnik et al. 2010; parquet-format, "Nested Encoding").
+//! The values of one column, row by row, straight from its pages: a list is what the repetition
+//! levels say (Dremel, Melnik et al. 2010; parquet-format, "Nested Encoding").
 
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};

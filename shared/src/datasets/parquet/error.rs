@@ -1,4 +1,5 @@
-//! What can be wrong with a data set in parquet: told with the file, and the row group and column where there is one.
+//! What can be wrong with a data set in parquet: told with the file, and the row group and column
+//! where there is one.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,7 @@
-//! The names of classes. Python's `datasets` keeps the types of a data set beside the parquet schema, under the
-//! key `huggingface`: `{"info": {"features": {"ner_tags": {"feature": {"names": [...], "_type": "ClassLabel"},
-//! "_type": "Sequence"}}}}`. Older files write a list as `[{...}]`, newer ones as `"_type": "List"`.
+//! The names of classes. Python's `datasets` keeps the types of a data set beside the parquet
+//! schema, under the key `huggingface`:
+//! `{"info": {"features": {"ner_tags": {"feature": {"names": [...], "_type": "ClassLabel"}, "_type": "Sequence"}}}}`.
+//! Older files write a list as `[{...}]`, newer ones as `"_type": "List"`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use serde_json::Value;
 /// Class names by column, in the order of their numbers.
 pub type Classes = BTreeMap<String, Vec<String>>;
 
-/// The classes that the metadata value of `huggingface` declares; what is not understood declares none.
+/// The classes that the metadata value of `huggingface` declares; what is not understood declares
+/// none.
 pub(super) fn from_metadata(json: &str) -> Classes {
     let Ok(value) = serde_json::from_str::<Value>(json) else {
         return Classes::new();

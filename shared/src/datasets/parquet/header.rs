@@ -1,6 +1,7 @@
-//! A look at the headers of a file before the crate `parquet` believes them. They are values of Thrift's compact protocol
-//! (parquet-format, `parquet.thrift`; Thrift, "Compact protocol encoding"). A few damaged bytes can promise thousands of millions of
-//! elements, for which the crate takes memory or time; what a header promises must at least fit into the file.
+//! A look at the headers of a file before the crate `parquet` believes them. They are values of
+//! Thrift's compact protocol (parquet-format, `parquet.thrift`; Thrift, "Compact protocol
+//! encoding"). A few damaged bytes can promise thousands of millions of elements, for which the
+//! crate takes memory or time; what a header promises must at least fit into the file.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -53,7 +54,8 @@ pub(super) fn check_metadata(bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A field of `SchemaElement`; of the kinds that the format says, as the crate takes them to be these.
+/// A field of `SchemaElement`; of the kinds that the format says, as the crate takes them to be
+/// these.
 fn schema_field(
     walk: &mut Walk<&[u8]>,
     field: i64,
@@ -151,7 +153,8 @@ impl<R: Read> Walk<R> {
         Ok(())
     }
 
-    /// Goes through a structure; `each` is given number and kind of a field and must go past its value.
+    /// Goes through a structure; `each` is given number and kind of a field and must go past its
+    /// value.
     fn fields(
         &mut self,
         mut each: impl FnMut(&mut Self, i64, u8) -> io::Result<()>,
@@ -219,7 +222,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_gone_past() {
-        // Field by field: true, i32, binary of two bytes, list of two i32, double, map of one i32 to a binary, structure, uuid.
+        // Field by field: true, i32, binary of two bytes, list of two i32, double, map of one i32
+        // to a binary, structure, uuid.
         let mut bytes = vec![
             0x11, 0x15, 0x96, 0x01, 0x18, 0x02, b'a', b'b', 0x19, 0x25, 0x02, 0x04,
         ];

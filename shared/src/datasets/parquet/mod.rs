@@ -1,8 +1,9 @@
-//! Data sets in parquet, as the hub serves them and as people keep them: a list of words and a list of tags a
-//! row, or a text and a label. The columns are found by their types, the names of classes in the metadata that
-//! Python's `datasets` writes ([`features`]). Read with the `parquet` crate without arrow: two columns, value by
-//! value, need no more, and it compiles in half the time. A file says how large its parts are; that is checked
-//! against the memory there is before any of it is taken.
+//! Data sets in parquet, as the hub serves them and as people keep them: a list of words and a list
+//! of tags a row, or a text and a label. The columns are found by their types, the names of classes
+//! in the metadata that Python's `datasets` writes ([`features`]). Read with the `parquet` crate
+//! without arrow: two columns, value by value, need no more, and it compiles in half the time. A
+//! file says how large its parts are; that is checked against the memory there is before any of it
+//! is taken.
 
 mod bytes;
 mod cells;
@@ -139,12 +140,13 @@ fn local_id(path: &Path) -> String {
     )
 }
 
-/// Reads a data set called `id` from `files`. What `source` says of task and columns holds, its path does not
-/// matter; `classes` are the names that something beside the files declares, for files that declare none.
+/// Reads a data set called `id` from `files`. What `source` says of task and columns holds, its
+/// path does not matter; `classes` are the names that something beside the files declares, for
+/// files that declare none.
 ///
 /// # Errors
-/// [`DatasetError::Parquet`], naming the file, and the row group, the row and the column where there is one; other
-/// errors where the labels do not fit the task.
+/// [`DatasetError::Parquet`], naming the file, and the row group, the row and the column where
+/// there is one; other errors where the labels do not fit the task.
 pub fn load(
     id: &str,
     files: &Files,

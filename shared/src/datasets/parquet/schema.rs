@@ -226,8 +226,8 @@ impl<'a> Table<'a> {
         Err(self.error(what, problem))
     }
 
-    /// The column of fitting type that has the first of the usual names, or declared classes, or that is the only
-    /// one.
+    /// The column of fitting type that has the first of the usual names, or declared classes, or
+    /// that is the only one.
     fn pick(
         &self,
         what: &'static str,

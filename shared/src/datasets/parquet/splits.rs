@@ -1,5 +1,5 @@
-//! Which split a file belongs to, by the names that people and the hub's tools use: `train.parquet`,
-//! `data/validation-00000-of-00002.parquet`, `conll2003/test/0000.parquet`.
+//! Which split a file belongs to, by the names that people and the hub's tools use:
+//! `train.parquet`, `data/validation-00000-of-00002.parquet`, `conll2003/test/0000.parquet`.
 
 use std::path::Path;
 
@@ -28,7 +28,8 @@ pub fn place(path: &str) -> Option<Place> {
         let folder = folders.pop()?;
         folder.strip_prefix("partial-").unwrap_or(folder)
     } else {
-        // The split, then what numbers its files: train-00000-of-00002, train-00000-of-00001-8f04ab.
+        // The split, then what numbers its files: train-00000-of-00002,
+        // train-00000-of-00001-8f04ab.
         stem.split_once("-0").map_or(stem, |(split, _)| split)
     };
     if folders.first() == Some(&"data") {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::spans;
 
-/// How many items of a kind there are in the gold labels and in the predictions, and how many of those agree.
+/// How many items of a kind there are in the gold labels and in the predictions, and how many of
+/// those agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// Predicted items that are gold ones.

@@ -96,14 +96,21 @@ impl Layout {
         self.mask.get()
     }
 
-    /// `[.., tokens, width]` to `[.., sequences * longest, width]`, zeros where there is no token.
-    pub(crate) fn pad(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
-        let mut shape = tokens.size();
+    /// Two times `[.., tokens, width]` to `[.., sequences * longest, width]`, zeros where there is no token. Both are
+    /// written into one piece of zeros, but are no views of it to autograd: one may be changed while it keeps the other.
+    pub(crate) fn pad_two(&self, one: &Tensor, other: &Tensor) -> Result<[Tensor; 2], TchError> {
+        let mut shape = one.size();
         if let [.., rows, _] = shape.as_mut_slice() {
             *rows = self.sequences() * self.longest();
         }
-        let mut padded = Tensor::f_zeros(shape, (Kind::Float, tokens.device()))?;
-        padded.f_index_copy_(-2, &self.packed.get(), tokens)
+        let both: Vec<i64> = std::iter::once(2).chain(shape.iter().copied()).collect();
+        let zeros = Tensor::f_zeros(both, (Kind::Float, one.device()))?;
+        let packed = self.packed.get();
+        let padded = |place: i64, tokens: &Tensor| {
+            let mut padded = zeros.f_select(0, place)?.f_internal_unsafe_view(&shape)?;
+            padded.f_index_copy_(-2, &packed, tokens)
+        };
+        Ok([padded(0, one)?, padded(1, other)?])
     }
 
     /// `[.., sequences * longest, width]` to `[.., tokens, width]`. Not for what gradients flow through: see the module.
@@ -210,13 +217,11 @@ fn product(matrix: &Tensor, values: &Tensor) -> Result<Tensor, TchError> {
 )]
 fn in_pairs(values: impl Iterator<Item = f64>) -> Vec<i64> {
     let values: Vec<f32> = values.map(|value| value as f32).collect();
-    let bits = |value: Option<&f32>| value.map_or(0, |value| value.to_bits()).to_ne_bytes();
-    let pairs = values.chunks(2).map(|pair| {
-        let [a, b, c, d] = bits(pair.first());
-        let [e, f, g, h] = bits(pair.get(1));
-        i64::from_ne_bytes([a, b, c, d, e, f, g, h])
-    });
-    pairs.collect()
+    // Numbers of a GPU, and of the processors that it goes with, have their lowest byte first.
+    let bits = |value: Option<&f32>| value.map_or(0, |value| u64::from(value.to_bits()));
+    let pairs = values.chunks(2);
+    let pairs = pairs.map(|pair| bits(pair.first()) | bits(pair.get(1)) << 32);
+    pairs.map(u64::cast_signed).collect()
 }
 
 #[cfg(test)]
@@ -241,7 +246,8 @@ mod tests {
             [0.0, 0.0, m, m, m, m, 0.0, 0.0, 0.0, 0.0, m, m]
         );
         let tokens = Tensor::from_slice(&[1_f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([6, 1]);
-        let padded = layout.pad(&tokens).unwrap();
+        let [padded, twice] = layout.pad_two(&tokens, &(&tokens * 2.0)).unwrap();
+        assert_eq!(values(&twice), values(&(&padded * 2.0)));
         let expected = [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0];
         assert_eq!(values(&padded), expected);
         assert_eq!(values(&layout.pack(&padded).unwrap()), values(&tokens));

@@ -29,18 +29,20 @@ pub struct SplitMeans {
 #[derive(Debug)]
 enum Made {
     Unasked,
-    Kept(Means),
+    /// Those over layers of every token, then those over tokens of every layer of every sequence, in one table, so that a
+    /// batch has them by one operation: `[tokens + sequences * layers, hidden]`.
+    Kept(Tensor),
     /// The device has no room for them.
     NoRoom,
 }
 
-/// The tokens and sequences of a batch among those of its split.
+/// The rows of a batch in the table of its split.
 #[derive(Debug)]
 pub(crate) struct Picked {
-    /// `[tokens]`
-    pub(crate) tokens: Shared,
-    /// `[sequences]`
-    pub(crate) sequences: Shared,
+    /// `[tokens + sequences * layers]`
+    pub(crate) places: Shared,
+    /// How many of them are tokens.
+    pub(crate) tokens: usize,
 }
 
 impl SplitMeans {
@@ -62,6 +64,16 @@ impl SplitMeans {
         (tokens + sequences * layers) * hidden * 4
     }
 
+    /// The places of `sequences` in the table.
+    pub(crate) fn places(&self, sequences: &[usize]) -> impl Iterator<Item = i64> {
+        let layers = self.shape.0;
+        let tokens = self.offsets.last().copied().unwrap_or(0).cast_signed();
+        sequences.iter().flat_map(move |&sequence| {
+            let first = tokens + size(sequence * layers);
+            first..first + size(layers)
+        })
+    }
+
     /// The means of a batch; nothing where the device has no room for those of the split.
     pub(crate) fn of(&self, batch: &Picked) -> Result<Option<Means>, TchError> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,22 +81,26 @@ impl SplitMeans {
             // They are a matter of speed: whoever has no room for them has the batches' own.
             *made = tch::no_grad(|| self.make()).map_or(Made::NoRoom, Made::Kept);
         }
-        let Made::Kept((over_layers, over_tokens)) = &*made else {
+        let Made::Kept(table) = &*made else {
             return Ok(None);
         };
-        Ok(Some((
-            over_layers.f_index_select(0, &batch.tokens.get())?,
-            over_tokens.f_index_select(0, &batch.sequences.get())?,
-        )))
+        let (layers, hidden) = self.shape;
+        let rows = table.f_index_select(0, &batch.places.get())?;
+        let tokens = size(batch.tokens);
+        let over_tokens = rows.f_narrow(0, tokens, rows.size()[0] - tokens)?;
+        let over_tokens = over_tokens.f_view([-1, size(layers), size(hidden)])?;
+        Ok(Some((rows.f_narrow(0, 0, tokens)?, over_tokens)))
     }
 
-    fn make(&self) -> Result<Means, TchError> {
+    fn make(&self) -> Result<Tensor, TchError> {
         let rows = self.rows.get();
         let ((layers, hidden), sequences) = (self.shape, self.offsets.len() - 1);
-        let room = |shape: &[i64]| Tensor::f_empty(shape, (Kind::Float, rows.device()));
         let tokens = rows.size().first().copied().unwrap_or(0);
-        let over_layers = room(&[tokens, size(hidden)])?;
-        let over_tokens = room(&[size(sequences), size(layers), size(hidden)])?;
+        let shape = [tokens + size(sequences * layers), size(hidden)];
+        let table = Tensor::f_empty(shape, (Kind::Float, rows.device()))?;
+        let over_layers = table.f_narrow(0, 0, tokens)?;
+        let over_tokens = table.f_narrow(0, tokens, size(sequences * layers))?;
+        let over_tokens = over_tokens.f_view([size(sequences), size(layers), size(hidden)])?;
         let at_once = AT_ONCE / (layers * hidden * size_of::<f32>()).max(1);
         let mut first = 0;
         while first < sequences {
@@ -104,7 +120,7 @@ impl SplitMeans {
             own?.f_copy_(&means.1)?;
             first = end;
         }
-        Ok((over_layers, over_tokens))
+        Ok(table)
     }
 
     /// The end of as many sequences from `first` on as have `tokens` tokens; at least one.

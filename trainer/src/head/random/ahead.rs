@@ -182,8 +182,7 @@ mod tests {
         let ahead = Arc::new(Ahead::new(vec![5]));
         let first = || ahead.made.lock().unwrap().as_ref().unwrap().first_step;
         let mut made = Vec::new();
-        for step in 0..70 {
-            let rows = [40, 43, 45, 41][step as usize % 4];
+        for (step, rows) in (0..70).zip([40, 43, 45, 41].into_iter().cycle()) {
             let dropout = Dropout::of(&ahead, step);
             dropout.masks(0..2, (rows, 16), 0.1, Device::Cpu).unwrap();
             made.push(first());

@@ -1,0 +1,84 @@
+//! The small arrays on disk: one file each, whose values stand in one run, so that mapping it is reading it.
+//!
+//! To Zarr such an array is a single shard whose uncompressed inner chunks follow one another without a gap, then
+//! padding and the shard index: a Zarr reader fetches one inner chunk for one value, and this crate maps the whole.
+//! Length and crc32c of the file stand in the attributes of the array, which are written after the file: an array
+//! with metadata is complete.
+
+use std::path::{Path, PathBuf};
+
+use bytemuck::Pod;
+
+use super::shard;
+
+/// Values of an inner chunk at most: 8 MB of the widest type.
+const INNER_VALUES: u64 = 1 << 20;
+
+/// Name of the only data file of a one-dimensional array.
+pub(crate) const COLUMN_FILE: &str = "c.0";
+
+/// The small arrays of every split, beside its labels.
+pub(crate) const TABLES: [&str; 7] = [
+    "offsets",
+    "sentence_of",
+    "input_ids",
+    "word_ids",
+    "word_bytes",
+    "word_offsets",
+    "sentence_words",
+];
+
+/// Shape of a small array on disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ColumnShape {
+    /// Values of the array.
+    pub(crate) length: u64,
+    /// Values of an inner chunk.
+    pub(crate) inner: u64,
+    /// Values of the only shard, padding included.
+    pub(crate) shard: u64,
+    value_bytes: u64,
+}
+
+impl ColumnShape {
+    pub(crate) fn new(length: u64, value_bytes: usize) -> Self {
+        let inner = length.clamp(1, INNER_VALUES);
+        Self {
+            length,
+            inner,
+            shard: length.div_ceil(inner).max(1) * inner,
+            value_bytes: value_bytes as u64,
+        }
+    }
+
+    /// Length of the data file; an array without values has none.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        if self.length == 0 {
+            return 0;
+        }
+        self.shard * self.value_bytes + shard::index_bytes(self.shard / self.inner)
+    }
+}
+
+/// The data file of a small array, none for an array without values.
+pub(crate) fn column_file<T: Pod>(values: &[T]) -> Vec<u8> {
+    let shape = ColumnShape::new(values.len() as u64, size_of::<T>());
+    let mut bytes = Vec::new();
+    if !values.is_empty() {
+        bytes.reserve(usize::try_from(shape.file_bytes()).unwrap_or_default());
+        bytes.extend_from_slice(bytemuck::cast_slice(values));
+        bytes.resize(
+            usize::try_from(shape.shard * shape.value_bytes).unwrap_or_default(),
+            0,
+        );
+        let chunks = shape.shard / shape.inner;
+        let inner = shape.inner * shape.value_bytes;
+        bytes.extend_from_slice(&shard::index(chunks, &shard::evenly(chunks, inner)));
+    }
+    bytes
+}
+
+/// Folder of a small array, `train/offsets`.
+pub(crate) fn column_folder(store: &Path, name: &str) -> PathBuf {
+    store.join(name)
+}

@@ -1,0 +1,31 @@
+//! The sizes of an encoder that is loaded.
+
+use crate::family::EncoderSpec;
+
+/// What callers need to know of an encoder besides its weights.
+pub(super) struct Sizes {
+    pub(super) family: String,
+    /// Number of hidden states: one of the embeddings and one for each transformer layer.
+    pub(super) states: usize,
+    pub(super) hidden: usize,
+    pub(super) heads: usize,
+    pub(super) intermediate: usize,
+    /// Number of token ids.
+    pub(super) vocabulary: usize,
+    /// Longest sequence in tokens.
+    pub(super) max_positions: usize,
+}
+
+impl Sizes {
+    pub(super) fn from_spec(spec: &EncoderSpec) -> Self {
+        Self {
+            family: spec.family.to_owned(),
+            states: spec.states(),
+            hidden: spec.hidden,
+            heads: spec.attention.heads,
+            intermediate: spec.intermediate(),
+            vocabulary: spec.embedding.vocabulary,
+            max_positions: spec.max_positions(),
+        }
+    }
+}

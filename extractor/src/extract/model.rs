@@ -1,0 +1,144 @@
+//! The encoder of an extraction: what is known of it before a weight is read, and loading it.
+
+use cache::SplitTables;
+use shared::device::DeviceChoice;
+
+use super::error::ExtractError;
+use super::request::Request;
+use crate::encoder::{Device, Encoder, EncoderError, EncoderOptions, runtime};
+use crate::family::{Config, EncoderSpec};
+use crate::model::ModelFiles;
+use crate::plan::Limits;
+use crate::tokenizer::Tokenizer;
+
+/// An encoder with its tokenizer, not loaded yet.
+pub struct Model {
+    /// Its files.
+    pub files: ModelFiles,
+    /// Its `model_type`.
+    pub family: String,
+    /// Number of hidden states, the embedding output included.
+    pub states: usize,
+    /// Size of a hidden state.
+    pub hidden: usize,
+    /// Numbers of the kept layers, ascending.
+    pub layers: Vec<usize>,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// How long sequences may be.
+    pub limits: Limits,
+    /// How it is loaded.
+    pub options: EncoderOptions,
+    /// GPUs beside that of `options` which take a share of the batches.
+    pub other_gpus: Vec<Device>,
+    /// The encoder itself, where only loading it tells its sizes.
+    loaded: Option<Encoder>,
+}
+
+impl Model {
+    /// Looks at configuration and tokenizer. An exported graph has to be loaded, as only its
+    /// outputs tell its sizes.
+    ///
+    /// # Errors
+    /// When one of them cannot be used, or a setting of `request` does not go with them or with
+    /// this machine.
+    pub fn open(files: ModelFiles, request: &Request) -> Result<Self, ExtractError> {
+        let (options, other_gpus) = encoder_options(request)?;
+        let (family, states, hidden, max_positions, loaded) = if files.onnx_file().is_some() {
+            let encoder = Encoder::load(&files, &options)?;
+            let family = encoder.family().to_owned();
+            let (states, hidden) = (encoder.layers_in_model(), encoder.hidden());
+            let max_positions = encoder.max_positions();
+            (family, states, hidden, max_positions, Some(encoder))
+        } else {
+            let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
+            let family = spec.family.to_owned();
+            let max_positions = spec.max_positions();
+            (family, spec.states(), spec.hidden, max_positions, None)
+        };
+        let layers = options.layers.resolve(states)?;
+        let tokenizer = Tokenizer::in_folder(&files.folder)?;
+        let limits = Limits::new(request.max_length, request.long, max_positions, &tokenizer)?;
+        Ok(Self {
+            files,
+            family,
+            states,
+            hidden,
+            layers,
+            tokenizer,
+            limits,
+            options,
+            other_gpus,
+            loaded,
+        })
+    }
+
+    /// Number of the last kept layer: those above it are not computed.
+    #[must_use]
+    pub fn last_layer(&self) -> usize {
+        self.layers.last().copied().unwrap_or(0)
+    }
+
+    /// The encoder, loaded now if it is not yet.
+    ///
+    /// # Errors
+    /// As [`Encoder::load`].
+    pub fn load(&mut self) -> Result<Encoder, ExtractError> {
+        match self.loaded.take() {
+            Some(encoder) => Ok(encoder),
+            None => Ok(Encoder::load(&self.files, &self.options)?),
+        }
+    }
+
+    /// Makes sure that `encoder` knows every token of `tables`.
+    ///
+    /// # Errors
+    /// [`ExtractError::Vocabulary`].
+    pub fn check_vocabulary(
+        &self,
+        encoder: &Encoder,
+        tables: &[SplitTables],
+    ) -> Result<(), ExtractError> {
+        let ids = tables
+            .iter()
+            .flat_map(|table| table.input_ids.iter().copied());
+        let vocabulary = encoder.vocabulary();
+        match ids.max().filter(|&id| id as usize >= vocabulary) {
+            Some(id) => Err(ExtractError::Vocabulary {
+                folder: self.files.folder.clone(),
+                id,
+                vocabulary,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// One more encoder of the same kind.
+    pub(super) fn load_another(&self, device: Device) -> Result<Encoder, EncoderError> {
+        let options = EncoderOptions {
+            device,
+            profile: false,
+            ..self.options.clone()
+        };
+        Encoder::load(&self.files, &options)
+    }
+}
+
+/// How the first encoder is loaded, and which GPUs are used beside its own.
+fn encoder_options(request: &Request) -> Result<(EncoderOptions, Vec<Device>), ExtractError> {
+    let (device, other_gpus) = runtime::devices(&request.device)?;
+    let options = EncoderOptions {
+        device,
+        threads: request.threads.unwrap_or_else(shared::resources::threads),
+        layers: request.layers.clone(),
+        dtype: request.compute_dtype,
+        rows: request.rows,
+        // So that nodes without a kernel for the GPU show.
+        profile: match request.device {
+            DeviceChoice::Cpu => false,
+            DeviceChoice::Gpus(_) | DeviceChoice::AllGpus => true,
+            DeviceChoice::Auto => shared::gpu::has_driver(),
+        },
+    };
+    Ok((options, other_gpus))
+}

@@ -1,0 +1,69 @@
+//! The graph of one encoder under construction: its specification, its weights, and the nodes so
+//! far. The building blocks in the files beside this one are its methods.
+
+use super::builder::Builder;
+use super::error::GraphError;
+use super::weights::{Linear, Source};
+use crate::checkpoint::Checkpoint;
+use crate::family::{EncoderSpec, LinearLayout};
+
+/// An encoder that is being built. Weights borrow the checkpoint, not the graph.
+pub(super) struct EncoderGraph<'a> {
+    pub(super) spec: &'a EncoderSpec,
+    pub(super) checkpoint: &'a Checkpoint,
+    pub(super) builder: Builder,
+}
+
+/// What a block of a layer computes, without the bias at its end: the residual sum that follows
+/// adds that in the same operator.
+pub(super) struct BlockOutput<'a> {
+    /// Name of the value, `[rows, width, hidden]`.
+    pub(super) value: String,
+    /// `[hidden]`, if the block ends with a bias.
+    pub(super) bias: Option<Source<'a>>,
+}
+
+impl<'a> EncoderGraph<'a> {
+    /// The name of a tensor of a transformer layer.
+    pub(super) fn in_layer(&self, layer: usize, name: &str) -> String {
+        format!("{}{layer}.{name}", self.spec.names.layer)
+    }
+
+    /// A tensor as it is stored.
+    pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Source<'a>, GraphError> {
+        let prefixes = self.spec.names.prefixes;
+        Ok(Source::stored(
+            self.checkpoint.tensor(prefixes, name, shape)?,
+        ))
+    }
+
+    /// The weights of a linear layer.
+    pub(super) fn linear(
+        &self,
+        name: &str,
+        [inputs, outputs]: [usize; 2],
+        bias: bool,
+    ) -> Result<Linear<'a>, GraphError> {
+        let weight = format!("{name}.weight");
+        let matrix = match self.spec.linear {
+            LinearLayout::InOut => self.tensor(&weight, &[inputs, outputs])?,
+            LinearLayout::OutIn => self.tensor(&weight, &[outputs, inputs])?.transposed(),
+        };
+        Ok(Linear {
+            matrix,
+            bias: self.bias(name, outputs, bias)?,
+        })
+    }
+
+    /// The bias of a linear layer or a norm, `[size]`, if it has one.
+    pub(super) fn bias(
+        &self,
+        name: &str,
+        size: usize,
+        has_bias: bool,
+    ) -> Result<Option<Source<'a>>, GraphError> {
+        has_bias
+            .then(|| self.tensor(&format!("{name}.bias"), &[size]))
+            .transpose()
+    }
+}

@@ -1,0 +1,14 @@
+//! The inputs of an encoder's graph, by name.
+
+/// Token ids, int32 `[rows, width]`.
+pub const INPUT_IDS: &str = "input_ids";
+/// Rows of the position table, int32 `[rows, width]`.
+pub const POSITION_IDS: &str = "position_ids";
+/// Where rows end, int32 `[3 * rows + 2]`: the tokens of each row `[rows]`, then twice where each
+/// row begins among all positions, and where the last one ends `[rows + 1]`. In this form
+/// `Attention` hands it to its memory-efficient kernel; told the tokens alone, it computes all
+/// scores of a row in float16 and bfloat16 too.
+pub const LENGTHS: &str = "lengths";
+/// The tokens that are stored, int32 `[tokens]`, each as `row * width + position`. An input of
+/// graphs that make rows of a store.
+pub const KEPT: &str = "kept";
