@@ -12,6 +12,7 @@ use fs_err as fs;
 
 use super::counts::Counts;
 use super::expected::Expected;
+use super::outcome::Outcome;
 use super::stand_in::StandIn;
 
 /// A program that takes longer hangs.
@@ -107,16 +108,6 @@ impl Case {
         self.expected = expected;
         self
     }
-}
-
-/// How the last step ended, and what was counted over all.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    /// None if a signal ended it; [`LONGEST`] does so too.
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
-    pub(super) counts: Counts,
 }
 
 /// The programs, the GPU that they find, and room to work.

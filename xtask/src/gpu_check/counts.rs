@@ -81,9 +81,14 @@ impl Counts {
         self.syncs
     }
 
-    /// Blocks of memory that were asked for, on the GPU and pinned.
+    /// Blocks of the GPU's memory that were asked for.
     pub(super) fn allocations(&self) -> u64 {
-        count(&self.mallocs, "")
+        count(&self.mallocs, "device")
+    }
+
+    /// Blocks of pinned memory that were asked for.
+    pub(super) fn pinned(&self) -> u64 {
+        count(&self.mallocs, "pinned")
     }
 
     /// Races in words, each kind with its number.
@@ -99,12 +104,13 @@ impl Counts {
     /// The main figures.
     pub(super) fn line(&self) -> String {
         format!(
-            "{} launches, {} products, {} copies out, {} waits, {} allocations",
+            "{} launches, {} products, {} copies out, {} waits, {}+{} allocations",
             self.launches,
             self.gemms,
             self.copies_out(),
             self.syncs,
-            self.allocations()
+            self.allocations(),
+            self.pinned()
         )
     }
 }
@@ -153,7 +159,7 @@ mod tests {
         assert_eq!(counts.operations(), 10 + 4 + 2 + 6 + 5);
         assert_eq!(counts.calls(), 16);
         assert_eq!((counts.copies_out(), counts.waits()), (5, 8));
-        assert_eq!(counts.allocations(), 10);
+        assert_eq!((counts.allocations(), counts.pinned()), (9, 1));
         assert_eq!(
             counts.races(),
             "pinned memory was freed before its copy (2)"

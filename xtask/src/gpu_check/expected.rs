@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::case::Outcome;
+use super::outcome::Outcome;
 
 /// What a case must come to.
 #[derive(Debug, Clone, PartialEq, Eq)]

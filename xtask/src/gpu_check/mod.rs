@@ -14,6 +14,7 @@ mod counts;
 mod expected;
 mod help;
 mod inputs;
+mod outcome;
 mod stand_in;
 
 use std::path::{Path, PathBuf};
@@ -24,9 +25,10 @@ use clap::Args;
 use fs_err as fs;
 use shared::terminal::Terminal;
 
-use self::case::{Case, Machine, Outcome};
+use self::case::{Case, Machine};
 use self::counted::Counted;
 use self::help::Offered;
+use self::outcome::Outcome;
 use self::stand_in::{Skipped, StandIn};
 use crate::demo;
 use crate::project::Project;
