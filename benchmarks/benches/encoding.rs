@@ -5,19 +5,20 @@
 
 use std::path::PathBuf;
 
-use benchmarks::Random;
+use benchmarks::sentence_length;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use extractor::batch::{Budget, batches};
 use extractor::encoder::{Batch, Device, Encoder, EncoderOptions, Provider};
 use extractor::model::ModelFiles;
 use extractor::tokenizer::Tokenizer;
 use shared::datasets::{Source, SplitName};
+use testing::random::Random;
 
 fn batching(criterion: &mut Criterion) {
     let mut random = Random::new(7);
     let mut offsets = vec![0_u64];
     for _ in 0..14_000 {
-        offsets.push(offsets[offsets.len() - 1] + random.length() as u64);
+        offsets.push(offsets[offsets.len() - 1] + sentence_length(&mut random) as u64);
     }
     let sequences = offsets.len() - 1;
     let mut group = criterion.benchmark_group("batching");

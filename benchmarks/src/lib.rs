@@ -3,17 +3,16 @@
 //!
 //! `cargo bench -p benchmarks` times the parts; `cargo xtask bench` compares the whole with PyTorch.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
 use cache::{
-    ByteLimits, DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest,
-    ModelIdentity, OpenMode, Opened, PartStatistics, SplitTables, StoreDtype, StoreError,
-    StoreWriter,
+    ByteLimits, LabelLevel, Labels, Manifest, PartStatistics, SplitTables, StoreDtype, StoreError,
 };
 use shared::datasets::SplitName;
 use shared::tasks::Task;
+use testing::random::Random;
+use testing::store;
 
 /// Classes of the made-up task: as many as CoNLL-2003 has.
 pub const CLASSES: usize = 9;
@@ -21,49 +20,21 @@ pub const CLASSES: usize = 9;
 /// Tokens of the longest sentence.
 const LONGEST: usize = 100;
 
-/// Numbers that are always the same: a linear congruence with 31 good bits.
-#[derive(Debug, Clone)]
-pub struct Random(u64);
+/// Tokens of a sentence: gamma-distributed about 20, between 3 and 100, like CoNLL-2003 in sub-words.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "between 3 and 100"
+)]
+pub fn sentence_length(random: &mut Random) -> usize {
+    let product: f64 = (0..3).map(|_| random.unit().max(1e-9)).product();
+    (-product.ln() * 20.0 / 3.0).clamp(3.0, LONGEST as f64) as usize
+}
 
-impl Random {
-    /// The sequence of `seed`.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number, in `0.0..1.0`.
-    #[expect(clippy::cast_precision_loss, reason = "31 bits")]
-    pub fn unit(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as f64 / (1_u64 << 31) as f64
-    }
-
-    /// The next number in `0..bound`.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "not negative and below the bound"
-    )]
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.unit() * bound as f64) as usize
-    }
-
-    /// Tokens of a sentence: gamma-distributed about 20, between 3 and 100, like CoNLL-2003 in sub-words.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "between 3 and 100"
-    )]
-    pub fn length(&mut self) -> usize {
-        let product: f64 = (0..3).map(|_| self.unit().max(1e-9)).product();
-        (-product.ln() * 20.0 / 3.0).clamp(3.0, LONGEST as f64) as usize
-    }
+/// One of `bound` places.
+fn index(random: &mut Random, bound: usize) -> usize {
+    usize::try_from(random.below(bound as u64)).unwrap_or(0)
 }
 
 /// A made-up data set with activations of a size.
@@ -81,39 +52,8 @@ impl Sample {
     #[must_use]
     pub fn new(tokens: u64, layers: usize, hidden: usize, dtype: StoreDtype) -> Self {
         let tables = tables(tokens);
-        let units = ByteLimits::default().units(layers * hidden * dtype.bytes());
-        let manifest = Manifest {
-            format_version: FORMAT_VERSION,
-            model: ModelIdentity {
-                id: "made-up".to_owned(),
-                revision: None,
-                weights_digest: String::new(),
-                family: "bert".to_owned(),
-                layers_in_model: layers,
-            },
-            tokenizer_digest: String::new(),
-            dataset: DatasetIdentity {
-                id: "made-up".to_owned(),
-                digest: String::new(),
-                task: Task::Pos,
-                scheme: None,
-            },
-            splits: BTreeMap::from([(SplitName::Train, tables.size())]),
-            max_length: 512,
-            long: LongPolicy::Split,
-            long_sentences: 0,
-            layers: (0..layers).collect(),
-            hidden,
-            compute_dtype: "float32".to_owned(),
-            max_batch_tokens: 2048,
-            store_dtype: dtype,
-            codec: cache::Codec::None,
-            provider: "cpu".to_owned(),
-            chunk_tokens: units.chunk_tokens,
-            file_tokens: units.file_tokens,
-            part_files: units.part_files,
-            versions: BTreeMap::new(),
-        };
+        let all = std::slice::from_ref(&tables);
+        let manifest = store::manifest(all, dtype, layers, hidden, ByteLimits::default());
         // The same values again and again.
         let mut random = Random::new(1);
         let values: Vec<u8> = (0..1024 * hidden)
@@ -146,20 +86,13 @@ impl Sample {
     /// As writing a store.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         let tables = std::slice::from_ref(&self.tables);
-        let opened = StoreWriter::open(path, &self.manifest, tables, OpenMode::Resume)?;
-        let Opened::Writer(writer) = opened else {
-            return Ok(());
-        };
-        for part in writer.pending() {
-            let mut writing = writer.begin(&part)?;
-            for pieces in self.batches(part.sequences.clone()) {
+        store::write(path, &self.manifest, tables, true, |writer| {
+            for pieces in self.batches(writer.part().sequences.clone()) {
                 let tokens: usize = pieces.iter().map(|&(_, tokens)| tokens).sum();
-                writing.write_pieces(&pieces, &self.rows[..tokens * self.manifest.row_bytes()])?;
+                writer.write_pieces(&pieces, &self.rows[..tokens * self.manifest.row_bytes()])?;
             }
-            writing.finish(&PartStatistics::new(self.manifest.layers.len()))?;
-        }
-        writer.complete()?;
-        Ok(())
+            Ok(PartStatistics::new(self.manifest.layers.len()))
+        })
     }
 
     /// First token and number of tokens of each sentence of each batch.
@@ -167,7 +100,7 @@ impl Sample {
         let mut random = Random::new(2);
         let mut order: Vec<usize> = sentences.collect();
         for last in (1..order.len()).rev() {
-            order.swap(last, random.below(last + 1));
+            order.swap(last, index(&mut random, last + 1));
         }
         let (mut batches, mut room) = (Vec::new(), 0);
         for sentence in order {
@@ -191,18 +124,10 @@ const BATCH_TOKENS: usize = 2048;
 
 fn tables(tokens: u64) -> SplitTables {
     let mut random = Random::new(7);
-    let mut table = SplitTables {
-        name: SplitName::Train,
-        offsets: vec![0],
-        sentence_of: Vec::new(),
-        input_ids: Vec::new(),
-        word_ids: Vec::new(),
-        words: Vec::new(),
-        labels: Vec::new(),
-    };
+    let mut table = store::no_sentences(SplitName::Train);
     let mut ids = Vec::new();
     while (table.input_ids.len() as u64) < tokens {
-        let (length, mut word) = (random.length(), -1);
+        let (length, mut word) = (sentence_length(&mut random), -1);
         table
             .sentence_of
             .push(u32::try_from(table.words.len()).unwrap_or(u32::MAX));
@@ -211,12 +136,12 @@ fn tables(tokens: u64) -> SplitTables {
             // Seven of ten sub-words begin a word.
             if !special && (word < 0 || random.unit() < 0.7) {
                 word += 1;
-                ids.push(i32::try_from(random.below(CLASSES)).unwrap_or(0));
+                ids.push(i32::try_from(index(&mut random, CLASSES)).unwrap_or(0));
             }
             table.word_ids.push(if special { -1 } else { word });
             table
                 .input_ids
-                .push(u32::try_from(random.below(30_000)).unwrap_or(0));
+                .push(u32::try_from(index(&mut random, 30_000)).unwrap_or(0));
         }
         table.offsets.push(table.input_ids.len() as u64);
         let words = usize::try_from(word + 1).unwrap_or(0);

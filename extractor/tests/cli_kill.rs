@@ -9,15 +9,13 @@
 )]
 
 mod common;
-#[path = "../../cache/tests/store/moments.rs"]
-mod moments;
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Toy, program, tree};
-use moments::Chance;
+use testing::random::Random;
 
 /// Small chunks, files and parts, so that a toy store has many; small batches, so that it takes a while.
 const SMALL: [&str; 8] = [
@@ -84,10 +82,10 @@ fn kill_shares(count: usize, extra: &[&str]) -> String {
         (Some(0), String::new())
     );
     let duration = began.elapsed();
-    let (mut chance, mut killed, mut completed) = (Chance(count as u64), 0, 0);
+    let (mut chance, mut killed, mut completed) = (Random::new(count as u64), 0, 0);
     while killed < kills() {
         let mut shares: Vec<usize> = (1..=count).collect();
-        shares.sort_by_cached_key(|_| (chance.next() * 1e6) as u64);
+        shares.sort_by_cached_key(|_| (chance.unit() * 1e6) as u64);
         let mut children: Vec<Child> = shares
             .into_iter()
             .map(|share| {
@@ -97,7 +95,7 @@ fn kill_shares(count: usize, extra: &[&str]) -> String {
             .collect();
         while let Some(mut child) = children.pop() {
             // What is done stays, so later rounds get further.
-            std::thread::sleep(duration.mul_f64(chance.next() * 0.9 / count as f64));
+            std::thread::sleep(duration.mul_f64(chance.unit() * 0.9 / count as f64));
             if child.try_wait().unwrap().is_none() {
                 killed += 1;
             }

@@ -13,18 +13,15 @@
 )]
 
 mod common;
-#[path = "../../cache/tests/store/faulty.rs"]
-mod faulty;
-#[path = "../../cache/tests/store/moments.rs"]
-mod moments;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Toy, program, tree};
-use faulty::{FaultyStorage, chosen, scratch};
-use moments::{Chance, armed};
+use testing::faulty::{FaultyStorage, chosen, scratch};
+use testing::moments::armed;
+use testing::random::Random;
 
 /// From signal to exit; what `docs/cluster.md` promises for the example.
 const BOUND: Duration = Duration::from_secs(10);
@@ -71,12 +68,12 @@ fn told_to_stop_at_any_moment_it_stops_in_time_and_goes_on() {
     let (whole, root) = (toy.path().join("whole"), toy.path().join("cache"));
     let begun = Instant::now();
     assert_eq!(run(command(&toy, &whole)), (Some(0), String::new()));
-    let (duration, mut chance) = (begun.elapsed(), Chance(7));
+    let (duration, mut chance) = (begun.elapsed(), Random::new(7));
     let (mut stopped, mut completed, mut longest) = (0, 0, Duration::ZERO);
     while stopped < signals {
         let child = command(&toy, &root).spawn().unwrap();
         armed(&child);
-        std::thread::sleep(duration.mul_f64(chance.next() * 0.7));
+        std::thread::sleep(duration.mul_f64(chance.unit() * 0.7));
         let signal = ["TERM", "INT", "USR1", "USR2"][stopped % 4];
         let sent = Instant::now();
         let kill = Command::new("kill")

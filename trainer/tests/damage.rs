@@ -3,21 +3,17 @@
 
 #![allow(
     clippy::unwrap_used,
-    dead_code,
-    reason = "a panic is the failure being reported; the helpers serve other tests too"
+    reason = "a panic is the failure being reported, in helpers too"
 )]
-
-#[path = "cli/place.rs"]
-mod place;
-#[path = "cli/store.rs"]
-mod store;
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use place::Place;
-use store::Recipe;
+use testing::labelled::Recipe;
+use testing::place::Place;
 
+/// The program that is tested.
+const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
 const TRAIN: &str = "--cache cache --epochs 1";
 const STORE: &str = "cache/toy--synthetic.zarr";
 const FILE: &str = "train/hidden_states/c.0.0.0";
@@ -32,7 +28,7 @@ fn flip(path: &Path, byte: u64) {
 
 /// Damages a store and trains on it, mapped, read and in memory.
 fn refused(damage: impl Fn(&Path), status: i32, words: &[&str]) {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     damage(&place.path(STORE));
     for io in ["mmap", "read", "ram"] {
         let told = place.fail(status, &format!("{TRAIN} --io {io} --name {io}"));
@@ -49,7 +45,7 @@ fn a_flipped_bit_of_the_activations_is_named_with_chunk_and_sentence() {
     let damage = |store: &Path| flip(&store.join(FILE), 1000);
     refused(damage, 2, &[FILE, "inner chunk 0", "sentence", "of train"]);
     // Whoever wants it gets it.
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     damage(&place.path(STORE));
     place.succeed(&format!("{TRAIN} --no-checksums"));
 }

@@ -6,9 +6,6 @@
     reason = "a panic is the failure being reported, in helpers too"
 )]
 
-#[path = "cli/store.rs"]
-mod store;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
@@ -21,8 +18,8 @@ use shared::exit::ExitStatus;
 use shared::signals::StopFlag;
 use shared::tasks::Task;
 use shared::terminal::{Terminal, Verbosity};
-use store::{Recipe, build};
 use tch::Device;
+use testing::labelled::{Recipe, build};
 use trainer::batches::{self, BatchSize, LabelledSplit, LoadError, Placement, Resident, Stream};
 use trainer::evaluation;
 use trainer::head::{self, AnyHead, HeadKind, HeadOptions};

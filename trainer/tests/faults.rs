@@ -7,29 +7,22 @@
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
-    dead_code,
-    reason = "a panic is the failure being reported; the helpers serve other tests too; what was met is told"
+    reason = "a panic is the failure being reported, in helpers too; what was met is told"
 )]
-
-#[path = "../../cache/tests/store/faulty.rs"]
-mod faulty;
-#[path = "../../cache/tests/store/moments.rs"]
-mod moments;
-#[path = "cli/place.rs"]
-mod place;
-#[path = "cli/store.rs"]
-mod store;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use faulty::{FaultyStorage, chosen, scratch};
-use moments::{Chance, armed};
-use place::{Place, told};
-use store::Recipe;
+use testing::faulty::{FaultyStorage, chosen, scratch};
+use testing::labelled::Recipe;
+use testing::moments::armed;
+use testing::place::{Place, told};
+use testing::random::Random;
 
 /// From signal to exit; what `docs/cluster.md` promises for the example.
 const BOUND: Duration = Duration::from_secs(10);
+/// The program that is tested.
+const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
 const TRAIN: &str = "--cache cache --epochs 5 --batch-size 4";
 const SWEEP: &str =
     "[defaults]\nepochs = 3\nbatch-size = 8\n[grid]\nhead = [\"adapter\", \"last\"]\n";
@@ -45,7 +38,6 @@ fn moments() -> usize {
 struct Victim {
     place: Place,
     line: &'static str,
-    whole: &'static str,
     /// Each run, and the undisturbed one that it must be equal to.
     runs: &'static [(&'static str, &'static str)],
     /// What is removed to begin anew.
@@ -79,7 +71,7 @@ impl Victim {
         runs: &'static [(&'static str, &'static str)],
         folder: &'static str,
     ) -> Self {
-        let place = Place::new(&Recipe::default());
+        let place = Place::new(TRAINER, &Recipe::default());
         fs_err::write(place.path("sweep.toml"), SWEEP).unwrap();
         let begun = Instant::now();
         place.succeed(whole);
@@ -87,7 +79,6 @@ impl Victim {
         Self {
             place,
             line,
-            whole,
             runs,
             folder,
             duration,
@@ -123,11 +114,11 @@ impl Victim {
     /// Sends signals at moments that chance chooses until so many met it at work.
     fn disturb(&self, signals: &[&str], status: Option<i32>) {
         let (mut met, mut ended, mut longest) = (0, 0, Duration::ZERO);
-        let mut chance = Chance(11);
+        let mut chance = Random::new(11);
         while met < moments() {
             let mut child = self.start();
             armed(&child);
-            std::thread::sleep(self.duration.mul_f64(chance.next()));
+            std::thread::sleep(self.duration.mul_f64(chance.unit()));
             if child.try_wait().unwrap().is_some() {
                 ended += 1;
                 self.end();

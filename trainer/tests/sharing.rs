@@ -5,16 +5,13 @@
     reason = "a panic is the failure being reported, in helpers too"
 )]
 
-#[path = "cli/store.rs"]
-mod store;
-
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use cache::{Store, StoreError};
 use shared::datasets::SplitName;
 use shared::tasks::Task;
-use store::{Recipe, build};
+use testing::labelled::{Recipe, build};
 use trainer::batches::{self, BatchSize, LabelledSplit, LoadError};
 
 struct Taker {

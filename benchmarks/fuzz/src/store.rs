@@ -6,18 +6,10 @@ use std::sync::OnceLock;
 
 use cache::{Codec, Io, Store, StoreDtype};
 use serde_json::{Value, json};
+use testing::fixture::Fixture;
 
-use self::fixture::Fixture;
 use crate::bytes::way;
 use crate::place::{file, folder};
-
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the tests of the store use all of it"
-)]
-#[path = "../../../cache/tests/store/fixture.rs"]
-mod fixture;
 
 /// A complete store, and what its files held.
 fn store() -> &'static Path {

@@ -1,5 +1,5 @@
-//! The file of a sweep. The trainer cannot be linked without libtorch, but the modules that read the file can, as its
-//! launcher does it with the options.
+//! The file of a sweep. The trainer cannot be linked without libtorch, but the modules that read the file can, by their
+//! path, as its launcher does it with the options.
 
 use std::hint::black_box;
 

@@ -9,7 +9,8 @@ use cache::{Codec, Io, Reading, Store, StoreDtype, StoreError};
 use shared::datasets::SplitName;
 use shared::exit::{ExitStatus, HasExitStatus as _};
 
-use crate::fixture::{Fixture, assert_same, tree};
+use testing::files::{assert_same, tree};
+use testing::fixture::Fixture;
 
 const FILE: &str = "train/hidden_states/c.1.0.0";
 

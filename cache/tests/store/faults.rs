@@ -12,8 +12,9 @@ use cache::{Codec, OpenMode, Opened, StoreDtype, StoreError, StoreWriter};
 use clap::ValueEnum as _;
 use shared::exit::{ExitStatus, HasExitStatus as _};
 
-use crate::faulty::{Call, FaultyStorage, chosen, scratch};
-use crate::fixture::{Fixture, assert_same};
+use testing::faulty::{Call, FaultyStorage, chosen, scratch};
+use testing::files::assert_same;
+use testing::fixture::Fixture;
 
 const STORE: &str = "STORE_ON_FAULTY_STORAGE";
 const CODEC: &str = "CODEC_ON_FAULTY_STORAGE";

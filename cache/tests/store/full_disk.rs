@@ -8,7 +8,8 @@ use cache::{ByteLimits, StoreDtype, StoreError};
 use shared::datasets::SplitName;
 use shared::exit::{ExitStatus, HasExitStatus as _};
 
-use crate::fixture::{Fixture, tree};
+use testing::files::tree;
+use testing::fixture::Fixture;
 
 const DISK: &str = "SMALL_DISK";
 

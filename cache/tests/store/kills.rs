@@ -10,7 +10,8 @@ use std::time::Duration;
 use cache::{Codec, StoreDtype, StoreError};
 use clap::ValueEnum as _;
 
-use crate::fixture::{Fixture, assert_same, scramble};
+use testing::files::assert_same;
+use testing::fixture::{Fixture, scramble};
 
 const STORE: &str = "STORE_OF_THE_CHILD";
 const SHARD: &str = "SHARD_OF_THE_CHILD";

@@ -4,7 +4,8 @@ use cache::{Io, LabelLevel, Labels, Store, StoreDtype};
 use shared::datasets::SplitName;
 use shared::tasks::Task;
 
-use crate::fixture::{Fixture, tree};
+use testing::files::tree;
+use testing::fixture::Fixture;
 
 #[test]
 fn labels_are_added_without_touching_the_rest() {

@@ -3,8 +3,6 @@
 
 mod damage;
 mod faults;
-mod faulty;
-mod fixture;
 mod full_disk;
 mod kills;
 mod labels;

@@ -8,7 +8,7 @@ use std::process::Command;
 use cache::{ByteLimits, Codec, Io, PartStatistics, Store, StoreDtype, StoreWriter};
 use shared::datasets::SplitName;
 
-use crate::fixture::Fixture;
+use testing::fixture::Fixture;
 
 const STORE: &str = "STORE_OF_THE_CHILD";
 const MEGABYTE: u64 = 1 << 20;

@@ -12,8 +12,9 @@ use cache::{
 use proptest::prelude::*;
 use shared::datasets::SplitName;
 
-use crate::faulty::scratch;
-use crate::fixture::{Fixture, assert_same, scramble};
+use testing::faulty::scratch;
+use testing::files::assert_same;
+use testing::fixture::{Fixture, scramble};
 
 const STORE: &str = "STORE_OF_THE_CHILD";
 

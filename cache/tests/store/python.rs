@@ -7,7 +7,7 @@ use std::process::Command;
 use cache::{Codec, StoreDtype};
 use shared::datasets::SplitName;
 
-use crate::fixture::Fixture;
+use testing::fixture::Fixture;
 
 /// The first block of Python in the document.
 fn snippet() -> String {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use shared::datasets::SplitName;
 use shared::tasks::Task;
 
-use crate::fixture::{Fixture, scramble, token_labels};
+use testing::fixture::{Fixture, scramble, token_labels};
 
 const EVERY_IO: [Io; 4] = [Io::Auto, Io::Mmap, Io::Read, Io::Ram];
 
@@ -158,7 +158,7 @@ fn statistics_do_not_depend_on_the_order_of_writing() {
     );
     fixture.fill(&one, 1);
     fixture.fill(&other, 2);
-    crate::fixture::assert_same(&one, &other);
+    testing::files::assert_same(&one, &other);
     let store = Store::open(&one, Io::Mmap).unwrap();
     let statistics = store.statistics(SplitName::Train).unwrap();
     let tokens = u64::try_from(store.split(SplitName::Train).unwrap().tokens()).unwrap();

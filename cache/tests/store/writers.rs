@@ -5,7 +5,8 @@ use cache::{
 };
 use shared::exit::{ExitStatus, HasExitStatus as _};
 
-use crate::fixture::{Fixture, assert_same, tree};
+use testing::files::{assert_same, tree};
+use testing::fixture::Fixture;
 
 #[test]
 fn two_writers_take_turns_and_the_second_on_a_part_is_refused() {

@@ -9,7 +9,7 @@ use cache::{Codec, Io, SplitTables, Store, StoreDtype};
 use serde_json::{Value, json};
 use zarrs::array::{Array, ArrayBytes};
 
-use crate::fixture::{Fixture, token_labels};
+use testing::fixture::{Fixture, token_labels};
 
 #[test]
 fn zarrs_reads_every_array() {

@@ -1,11 +1,12 @@
 //! `trainer compare`: runs side by side.
 
-use crate::place::{Place, json};
-use crate::store::{Recipe, build};
+use crate::TRAINER;
+use testing::labelled::{Recipe, build};
+use testing::place::{Place, json};
 
 #[test]
 fn runs_are_compared_on_the_same_sentences_only() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let sweep = "[defaults]\nepochs = 2\nlr = 1e-2\n[grid]\nhead = [\"adapter\", \"layer:0\"]\nseed = [0, 1]\n";
     fs_err::write(place.path("sweep.toml"), sweep).unwrap();
     let swept = json(&place.succeed("sweep --cache cache --config sweep.toml --json"));

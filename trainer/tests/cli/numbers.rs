@@ -2,8 +2,9 @@
 
 use shared::datasets::SplitName;
 
-use crate::place::{Place, json, told};
-use crate::store::Recipe;
+use crate::TRAINER;
+use testing::labelled::Recipe;
+use testing::place::{Place, json, told};
 
 /// A linear head whose weights become a hundred thousand times as large every epoch, of a single step, until a float32
 /// cannot hold them.
@@ -11,15 +12,18 @@ const GROWING: &str = "--cache cache --epochs 20 --batch-size 1000 --head layer:
                        --schedule constant --weight-decay 1e8";
 
 fn spoiled(split: SplitName) -> Place {
-    Place::new(&Recipe {
-        spoiled: Some(split),
-        ..Recipe::default()
-    })
+    Place::new(
+        TRAINER,
+        &Recipe {
+            spoiled: Some(split),
+            ..Recipe::default()
+        },
+    )
 }
 
 #[test]
 fn a_validation_loss_that_is_nan_ends_the_training() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let said = place.fail(1, &format!("{GROWING} --name run"));
     let state = json(&place.text("runs/run/last/state.json"));
     let epoch = state["epoch"].as_u64().unwrap();
@@ -108,7 +112,7 @@ fn a_test_loss_that_is_nan_is_told_and_every_file_is_written() {
 /// Runs of versions that went on with such a validation loss.
 #[test]
 fn a_log_with_null_is_read_and_a_half_line_is_no_finished_run() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let line = "--cache cache --epochs 2 --lr 1e-2 --batch-size 8 --name run";
     place.succeed(line);
     let log = place.text("runs/run/metrics.jsonl");
@@ -133,7 +137,7 @@ fn a_log_with_null_is_read_and_a_half_line_is_no_finished_run() {
 
 #[test]
 fn of_a_sweep_the_run_whose_validation_loss_is_nan_ends_alone() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let sweep = "[defaults]\nepochs = 20\nbatch-size = 1000\nschedule = \"constant\"\nclassifier-size = 0\n\
                  head = \"layer:1\"\nlr = 1e-1\n[grid]\nweight-decay = [1e8, 0]\n";
     fs_err::write(place.path("sweep.toml"), sweep).unwrap();

@@ -3,8 +3,9 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::place::{Place, json, told};
-use crate::store::Recipe;
+use crate::TRAINER;
+use testing::labelled::Recipe;
+use testing::place::{Place, json, told};
 
 const SWEEP: &str = "\
 [defaults]
@@ -42,10 +43,13 @@ const RUNS: [(&str, &str); 4] = [
 ];
 
 fn place(sentences: usize, sweep: &str) -> Place {
-    let place = Place::new(&Recipe {
-        sentences,
-        ..Recipe::default()
-    });
+    let place = Place::new(
+        TRAINER,
+        &Recipe {
+            sentences,
+            ..Recipe::default()
+        },
+    );
     fs_err::write(place.path("sweep.toml"), sweep).unwrap();
     place
 }

@@ -12,8 +12,9 @@ use anyhow::Result;
 use self::crate_tree::CrateTree;
 
 /// Crates of the workspace, by folder, and the files that their module trees begin with.
-const ROOTS: [(&str, &[&str]); 6] = [
+const ROOTS: [(&str, &[&str]); 7] = [
     ("shared", &["src/lib.rs"]),
+    ("shared/testing", &["src/lib.rs"]),
     ("cache", &["src/lib.rs"]),
     ("extractor", &["src/lib.rs"]),
     ("trainer", &["src/lib.rs", "src/torch_main.rs"]),

@@ -1,4 +1,4 @@
-//! A folder to run the built program in.
+//! A folder with a store to run the built trainer in.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -6,29 +6,34 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::store::{Recipe, build};
+use crate::labelled::{Recipe, build};
 
 /// A folder with a store in `cache/` and room for runs.
-pub(super) struct Place {
+pub struct Place {
     folder: TempDir,
+    program: PathBuf,
 }
 
 impl Place {
-    pub(super) fn new(recipe: &Recipe) -> Self {
+    /// A folder with the store of a recipe, for the trainer that is `program`: only a test of its package knows where
+    /// cargo built it, `env!("CARGO_BIN_EXE_trainer")`.
+    pub fn new(program: &str, recipe: &Recipe) -> Self {
         let place = Self {
             folder: tempfile::tempdir().unwrap(),
+            program: program.into(),
         };
         build(&place.path("cache"), recipe);
         place
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    /// Where something of this name is in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The program, working in the folder, with one thread: as reproducible as can be.
-    pub(super) fn trainer(&self, line: &str) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("trainer"));
+    pub fn trainer(&self, line: &str) -> Command {
+        let mut command = Command::new(&self.program);
         command
             .current_dir(self.folder.path())
             .args(line.split(' ').filter(|word| !word.is_empty()));
@@ -38,12 +43,13 @@ impl Place {
         command
     }
 
-    pub(super) fn run(&self, line: &str) -> Output {
+    /// Runs the program with the arguments of a line.
+    pub fn run(&self, line: &str) -> Output {
         self.trainer(line).output().unwrap()
     }
 
     /// Runs and expects to succeed; what stdout said.
-    pub(super) fn succeed(&self, line: &str) -> String {
+    pub fn succeed(&self, line: &str) -> String {
         let output = self.run(line);
         assert!(
             output.status.success(),
@@ -55,23 +61,25 @@ impl Place {
     }
 
     /// Runs and expects the exit status; what stderr said.
-    pub(super) fn fail(&self, status: i32, line: &str) -> String {
+    pub fn fail(&self, status: i32, line: &str) -> String {
         let output = self.run(line);
         let told = told(&output);
         assert_eq!(output.status.code(), Some(status), "{line}: {told}");
         told
     }
 
-    pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
+    /// The bytes of a file.
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
         fs_err::read(self.path(name)).unwrap()
     }
 
-    pub(super) fn text(&self, name: &str) -> String {
+    /// The text of a file.
+    pub fn text(&self, name: &str) -> String {
         fs_err::read_to_string(self.path(name)).unwrap()
     }
 
     /// What each step measured: step, loss, learning rate, gradient norm.
-    pub(super) fn steps(&self, run: &str) -> Vec<String> {
+    pub fn steps(&self, run: &str) -> Vec<String> {
         let metrics = self.text(&format!("runs/{run}/metrics.jsonl"));
         metrics
             .lines()
@@ -81,10 +89,12 @@ impl Place {
     }
 }
 
-pub(super) fn told(output: &Output) -> String {
+/// What a program said on stderr.
+pub fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-pub(super) fn json(text: &str) -> Value {
+/// A JSON document.
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

@@ -13,9 +13,7 @@
     reason = "a panic is the failure being reported, and the numbers are small"
 )]
 
-#[path = "head/device.rs"]
 mod device;
-#[path = "head/rules.rs"]
 mod rules;
 
 use std::collections::BTreeMap;

@@ -5,31 +5,26 @@
     reason = "a panic is the failure being reported, in helpers too"
 )]
 
-#[path = "cli/compare.rs"]
 mod compare;
-#[path = "cli/numbers.rs"]
 mod numbers;
-#[path = "cli/place.rs"]
-mod place;
-#[path = "cli/store.rs"]
-mod store;
-#[path = "cli/sweep.rs"]
 mod sweep;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use place::{Place, json, told};
 use shared::datasets::SplitName;
 use shared::tasks::Task;
-use store::{Recipe, build};
+use testing::labelled::{Recipe, build};
+use testing::place::{Place, json, told};
 
+/// The program that is tested.
+const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
 const TRAIN: &str = "--cache cache --epochs 6 --lr 1e-2 --batch-size 8";
 
 #[test]
 fn a_head_learns_what_the_activations_tell_and_leaves_all_files() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let results = json(&place.succeed(&format!("{TRAIN} --json")));
     for split in ["validation", "test"] {
         let f1 = results["scores"][split]["value"].as_f64().unwrap();
@@ -99,10 +94,13 @@ fn a_head_learns_what_the_activations_tell_and_leaves_all_files() {
 
 #[test]
 fn sentences_are_classified_as_a_whole_windows_together() {
-    let place = Place::new(&Recipe {
-        task: Task::Sequence,
-        ..Recipe::default()
-    });
+    let place = Place::new(
+        TRAINER,
+        &Recipe {
+            task: Task::Sequence,
+            ..Recipe::default()
+        },
+    );
     let results = json(&place.succeed(&format!("{TRAIN} --json --head attention-fusion")));
     let accuracy = results["scores"]["test"]["value"].as_f64().unwrap();
     assert!(accuracy > 0.98, "{accuracy}");
@@ -112,7 +110,7 @@ fn sentences_are_classified_as_a_whole_windows_together() {
 
 #[test]
 fn the_same_command_gives_the_same_bytes_and_another_seed_others() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     for name in ["one", "two"] {
         place.succeed(&format!("{TRAIN} --name {name} --seed 3"));
     }
@@ -138,10 +136,13 @@ fn the_same_command_gives_the_same_bytes_and_another_seed_others() {
 
 #[test]
 fn a_run_that_is_stopped_twice_ends_as_one_that_never_was() {
-    let place = Place::new(&Recipe {
-        sentences: 600,
-        ..Recipe::default()
-    });
+    let place = Place::new(
+        TRAINER,
+        &Recipe {
+            sentences: 600,
+            ..Recipe::default()
+        },
+    );
     let line = "--cache cache --epochs 12 --batch-size 4 --patience 12";
     place.succeed(&format!("{line} --name whole"));
     let metrics = place.path("runs/cut/metrics.jsonl");
@@ -195,7 +196,7 @@ fn a_run_that_is_stopped_twice_ends_as_one_that_never_was() {
 
 #[test]
 fn a_run_goes_on_with_its_own_settings_only() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     place.succeed(&format!("{TRAIN} --name run"));
     let told = place.fail(1, &format!("{TRAIN} --name run"));
     for remedy in ["--resume", "--name", "--overwrite"] {
@@ -239,10 +240,13 @@ fn a_run_goes_on_with_its_own_settings_only() {
 
 #[test]
 fn what_is_wrong_with_a_store_is_said_in_one_line() {
-    let place = Place::new(&Recipe {
-        complete: false,
-        ..Recipe::default()
-    });
+    let place = Place::new(
+        TRAINER,
+        &Recipe {
+            complete: false,
+            ..Recipe::default()
+        },
+    );
     let told = place.fail(1, TRAIN);
     assert!(
         told.contains("incomplete") && told.contains("extractor"),
@@ -256,7 +260,7 @@ fn what_is_wrong_with_a_store_is_said_in_one_line() {
         "{told}"
     );
 
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     build(
         &place.path("cache"),
         &Recipe {
@@ -284,10 +288,13 @@ fn what_is_wrong_with_a_store_is_said_in_one_line() {
 
 #[test]
 fn labels_that_are_missing_or_never_seen_are_told() {
-    let place = Place::new(&Recipe {
-        unseen_class: true,
-        ..Recipe::default()
-    });
+    let place = Place::new(
+        TRAINER,
+        &Recipe {
+            unseen_class: true,
+            ..Recipe::default()
+        },
+    );
     let output = place.run("--cache cache --epochs 1");
     let told = told(&output);
     assert_eq!(output.status.code(), Some(0), "{told}");
@@ -297,10 +304,13 @@ fn labels_that_are_missing_or_never_seen_are_told() {
     );
 
     for split in [SplitName::Train, SplitName::Validation] {
-        let place = Place::new(&Recipe {
-            unlabelled: Some(split),
-            ..Recipe::default()
-        });
+        let place = Place::new(
+            TRAINER,
+            &Recipe {
+                unlabelled: Some(split),
+                ..Recipe::default()
+            },
+        );
         let told = place.fail(1, TRAIN);
         assert!(
             told.contains(&format!("the {split} split")) && told.contains("no labels"),
@@ -314,10 +324,13 @@ fn labels_that_are_missing_or_never_seen_are_told() {
 #[test]
 fn a_word_without_a_sub_word_counts_as_not_found() {
     let scores = |bare_word: bool| {
-        let place = Place::new(&Recipe {
-            bare_word,
-            ..Recipe::default()
-        });
+        let place = Place::new(
+            TRAINER,
+            &Recipe {
+                bare_word,
+                ..Recipe::default()
+            },
+        );
         let results = json(&place.succeed(&format!("{TRAIN} --name run --json")));
         let predictions = place.text("runs/run/predictions.test.conll");
         let persons = results["scores"]["test"]["classes"][1].clone();
@@ -345,7 +358,7 @@ fn a_word_without_a_sub_word_counts_as_not_found() {
 
 #[test]
 fn options_that_cannot_be_are_refused() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let told = place.fail(1, "--epochs 3");
     assert!(told.contains("--cache"), "{told}");
     for (wrong, word) in [
@@ -381,7 +394,7 @@ fn cuda_that_is_not_there_is_an_error() {
         println!("skipped: this machine has a GPU");
         return;
     }
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let told = place.fail(2, &format!("{TRAIN} --device cuda"));
     assert!(
         told.contains("NVIDIA driver") && told.contains("--device cpu"),
@@ -391,7 +404,7 @@ fn cuda_that_is_not_there_is_an_error() {
 
 #[test]
 fn a_loss_that_is_no_number_stops_the_training_at_its_step() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let line = "--cache cache --epochs 6 --batch-size 8";
     let told = place.fail(
         1,
@@ -416,7 +429,7 @@ fn a_loss_that_is_no_number_stops_the_training_at_its_step() {
 
 #[test]
 fn the_environment_stands_in_for_options() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let output = place
         .trainer("--cache cache")
         .envs([
@@ -433,7 +446,7 @@ fn the_environment_stands_in_for_options() {
 
 #[test]
 fn doctor_tells_what_will_be_used() {
-    let place = Place::new(&Recipe::default());
+    let place = Place::new(TRAINER, &Recipe::default());
     let findings = json(&place.succeed("doctor --cache cache --json"));
     assert_eq!(findings["device"], "cpu");
     assert!(

@@ -1,27 +1,31 @@
 //! A made-up data set whose every value follows from its place, so that any row can be checked on its own.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cache::{
-    ByteLimits, Codec, DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LongPolicy, Manifest,
-    ModelIdentity, OpenMode, Opened, Part, PartStatistics, PartWriter, SplitTables, StoreDtype,
-    StoreError, StoreWriter, rows,
+    ByteLimits, Codec, LabelLevel, Labels, Manifest, OpenMode, Opened, Part, PartStatistics,
+    PartWriter, SplitTables, StoreDtype, StoreError, StoreWriter, rows,
 };
 use shared::datasets::SplitName;
 use shared::tasks::Task;
 
-pub(crate) struct Fixture {
-    pub(crate) manifest: Manifest,
-    pub(crate) tables: Vec<SplitTables>,
+use crate::store;
+
+/// A made-up data set and what its store says of itself.
+pub struct Fixture {
+    /// What the store says of itself.
+    pub manifest: Manifest,
+    /// The small arrays of each split.
+    pub tables: Vec<SplitTables>,
 }
 
 /// Splits with sequences of these lengths.
-pub(crate) type Lengths = Vec<(SplitName, Vec<usize>)>;
+pub type Lengths = Vec<(SplitName, Vec<usize>)>;
 
 impl Fixture {
-    pub(crate) fn new(
+    /// Splits with sequences of the `lengths`, each token with `layers` hidden states of width `hidden`.
+    pub fn new(
         lengths: &Lengths,
         dtype: StoreDtype,
         layers: usize,
@@ -32,47 +36,12 @@ impl Fixture {
             .iter()
             .map(|(name, lengths)| tables(*name, lengths))
             .collect();
-        let units = limits.units(layers * dtype.vector_bytes(hidden));
-        let manifest = Manifest {
-            format_version: FORMAT_VERSION,
-            model: ModelIdentity {
-                id: "someone/tiny".to_owned(),
-                revision: None,
-                weights_digest: "00ff".to_owned(),
-                family: "bert".to_owned(),
-                layers_in_model: layers,
-            },
-            tokenizer_digest: "11ee".to_owned(),
-            dataset: DatasetIdentity {
-                id: "made-up".to_owned(),
-                digest: "22dd".to_owned(),
-                task: Task::Pos,
-                scheme: None,
-            },
-            splits: tables
-                .iter()
-                .map(|table| (table.name, table.size()))
-                .collect(),
-            max_length: 128,
-            long: LongPolicy::Split,
-            long_sentences: 0,
-            layers: (0..layers).collect(),
-            hidden,
-            compute_dtype: "float32".to_owned(),
-            max_batch_tokens: 2048,
-            store_dtype: dtype,
-            codec: Codec::None,
-            provider: "cpu".to_owned(),
-            chunk_tokens: units.chunk_tokens,
-            file_tokens: units.file_tokens,
-            part_files: units.part_files,
-            versions: BTreeMap::from([("extractor".to_owned(), "0.1.0".to_owned())]),
-        };
+        let manifest = store::manifest(&tables, dtype, layers, hidden, limits);
         Self { manifest, tables }
     }
 
     /// A store with several files and parts in a split, and one split smaller than a chunk.
-    pub(crate) fn usual(dtype: StoreDtype) -> Self {
+    pub fn usual(dtype: StoreDtype) -> Self {
         let train = (0..60).map(|sequence| 3 + sequence * 7 % 11).collect();
         let lengths = vec![(SplitName::Train, train), (SplitName::Test, vec![4, 1, 6])];
         let limits = ByteLimits {
@@ -84,12 +53,14 @@ impl Fixture {
     }
 
     /// The same with compressed chunks.
-    pub(crate) fn compressed(mut self, codec: Codec) -> Self {
+    #[must_use]
+    pub fn compressed(mut self, codec: Codec) -> Self {
         self.manifest.codec = codec;
         self
     }
 
-    pub(crate) fn table(&self, split: SplitName) -> &SplitTables {
+    /// The small arrays of a split.
+    pub fn table(&self, split: SplitName) -> &SplitTables {
         self.tables
             .iter()
             .find(|table| table.name == split)
@@ -97,7 +68,7 @@ impl Fixture {
     }
 
     /// `[layers, hidden]` of one token, as the encoder gives it.
-    pub(crate) fn values(&self, split: SplitName, token: u64) -> Vec<f32> {
+    pub fn values(&self, split: SplitName, token: u64) -> Vec<f32> {
         let count = self.manifest.layers.len() * self.manifest.hidden;
         (0..count)
             .map(|value| value_at(split, token, value))
@@ -105,7 +76,7 @@ impl Fixture {
     }
 
     /// Rows `[tokens, layers, hidden]` as they are stored, and the statistics of those in `counted`.
-    pub(crate) fn rows(
+    pub fn rows(
         &self,
         split: SplitName,
         tokens: Range<u64>,
@@ -140,11 +111,15 @@ impl Fixture {
     }
 
     /// Writes the rows of a part in an order that `seed` chooses, some sequence by sequence, some in batches.
-    pub(crate) fn write(&self, writer: &mut PartWriter, seed: u64) -> PartStatistics {
+    pub fn write(&self, writer: &mut PartWriter, seed: u64) -> PartStatistics {
         self.try_write(writer, seed).unwrap()
     }
 
-    pub(crate) fn try_write(
+    /// As [`Self::write`], on a disk that may fail.
+    ///
+    /// # Errors
+    /// Whatever the writing of a part meets.
+    pub fn try_write(
         &self,
         writer: &mut PartWriter,
         seed: u64,
@@ -173,13 +148,15 @@ impl Fixture {
         Ok(statistics)
     }
 
-    pub(crate) fn write_part(&self, store: &StoreWriter, part: &Part, seed: u64) {
+    /// Writes a part from its first row to its record.
+    pub fn write_part(&self, store: &StoreWriter, part: &Part, seed: u64) {
         let mut writer = store.begin(part).unwrap();
         let statistics = self.write(&mut writer, seed);
         writer.finish(&statistics).unwrap();
     }
 
-    pub(crate) fn open(&self, path: &Path) -> Option<StoreWriter> {
+    /// A writer of the store at `path`; none if the store is complete.
+    pub fn open(&self, path: &Path) -> Option<StoreWriter> {
         match StoreWriter::open(path, &self.manifest, &self.tables, OpenMode::Resume).unwrap() {
             Opened::Complete(_) => None,
             Opened::Writer(writer) => Some(writer),
@@ -187,13 +164,9 @@ impl Fixture {
     }
 
     /// Writes what is missing of a store.
-    pub(crate) fn fill(&self, path: &Path, seed: u64) {
-        if let Some(writer) = self.open(path) {
-            for part in writer.pending() {
-                self.write_part(&writer, &part, seed);
-            }
-            assert!(writer.complete().unwrap());
-        }
+    pub fn fill(&self, path: &Path, seed: u64) {
+        let write = |writer: &mut PartWriter| self.try_write(writer, seed);
+        store::write(path, &self.manifest, &self.tables, true, write).unwrap();
     }
 }
 
@@ -246,7 +219,7 @@ fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
 }
 
 /// `[tokens]`: what the tokens of a table get of its first labels: each word of the fixture is one token.
-pub(crate) fn token_labels(table: &SplitTables) -> Vec<i32> {
+pub fn token_labels(table: &SplitTables) -> Vec<i32> {
     let mut words = table.labels[0].ids.iter();
     let of = |&word: &i32| {
         if word < 0 {
@@ -266,42 +239,8 @@ fn value_at(split: SplitName, token: u64, value: usize) -> f32 {
 }
 
 /// The finaliser of `SplitMix64`: neighbours become strangers.
-pub(crate) fn scramble(value: u64) -> u64 {
+pub fn scramble(value: u64) -> u64 {
     let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     (value ^ value >> 31).wrapping_add(0x9e37_79b9_7f4a_7c15)
-}
-
-/// Every file below a folder with its bytes.
-pub(crate) fn tree(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let (mut files, mut folders) = (BTreeMap::new(), vec![path.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs_err::read_dir(folder).unwrap() {
-            let entry = entry.unwrap().path();
-            if entry.is_dir() {
-                folders.push(entry);
-            } else {
-                files.insert(
-                    entry.strip_prefix(path).unwrap().to_owned(),
-                    fs_err::read(&entry).unwrap(),
-                );
-            }
-        }
-    }
-    files
-}
-
-/// Both folders hold the same files with the same bytes.
-pub(crate) fn assert_same(one: &Path, other: &Path) {
-    let (one, other) = (tree(one), tree(other));
-    assert_eq!(
-        one.keys().collect::<Vec<_>>(),
-        other.keys().collect::<Vec<_>>()
-    );
-    let differing: Vec<_> = one
-        .iter()
-        .filter(|(path, bytes)| other[*path] != **bytes)
-        .map(|(path, _)| path)
-        .collect();
-    assert!(differing.is_empty(), "{differing:?}");
 }

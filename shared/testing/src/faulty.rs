@@ -1,10 +1,10 @@
-//! Storage that fails, for any program: `fixtures/faulty_storage.c`, compiled when it is first asked for.
+//! Storage that fails, for any program: `faulty_storage.c`, compiled when it is first asked for.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Storage below a folder that fails when it is told to, and remembers what was done to it.
-pub(crate) struct FaultyStorage {
+pub struct FaultyStorage {
     folder: PathBuf,
     library: PathBuf,
     log: PathBuf,
@@ -12,18 +12,19 @@ pub(crate) struct FaultyStorage {
 
 /// A call that changed something: what it was, the path, and the other path of a renaming.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) what: String,
-    pub(crate) path: PathBuf,
-    pub(crate) to: PathBuf,
+pub struct Call {
+    /// The name of the call.
+    pub what: String,
+    /// The path that it was about.
+    pub path: PathBuf,
+    /// Where something was renamed to; empty for other calls.
+    pub to: PathBuf,
 }
 
 impl FaultyStorage {
     /// None, with a word, where there is no C compiler. `workshop` is where it may leave its own files.
-    #[allow(clippy::print_stdout, reason = "a skipped test says so")]
-    pub(crate) fn new(folder: &Path, workshop: &Path) -> Option<Self> {
-        let source =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../cache/tests/fixtures/faulty_storage.c");
+    pub fn new(folder: &Path, workshop: &Path) -> Option<Self> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/faulty_storage.c");
         let library = workshop.join("faulty_storage.so");
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let built = Command::new(compiler)
@@ -47,7 +48,7 @@ impl FaultyStorage {
     }
 
     /// Lets `command` work on the storage. Call number `at` fails, from 1, none for 0; later ones too if it `stays` broken.
-    pub(crate) fn under(&self, command: &mut Command, at: usize, stays: bool) {
+    pub fn under(&self, command: &mut Command, at: usize, stays: bool) {
         let _ = fs_err::remove_file(&self.log);
         command
             .env("LD_PRELOAD", &self.library)
@@ -60,7 +61,7 @@ impl FaultyStorage {
     }
 
     /// What was done since the last [`Self::under`].
-    pub(crate) fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<Call> {
         let log = fs_err::read_to_string(&self.log).unwrap_or_default();
         log.lines()
             .map(|line| {
@@ -77,12 +78,12 @@ impl FaultyStorage {
 }
 
 /// A temporary folder in memory where there is such a thing: thousands of syncs take their time on a disk.
-pub(crate) fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
 /// Numbers of calls to try, of so many: a few spread over all of them, or every one with `STORE_FAULTS=all`.
-pub(crate) fn chosen(calls: usize, few: usize) -> impl Iterator<Item = usize> {
+pub fn chosen(calls: usize, few: usize) -> impl Iterator<Item = usize> {
     let all = std::env::var("STORE_FAULTS").is_ok_and(|faults| faults == "all");
     let step = if all { 1 } else { calls.div_ceil(few).max(1) };
     (1..=calls).step_by(step)

@@ -1,15 +1,16 @@
 //! A small store whose hidden states carry the labels, so that every head that works must learn them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cache::writer::{OpenMode, Opened, StoreWriter};
 use cache::{
-    DatasetIdentity, FORMAT_VERSION, LabelLevel, Labels, LayerStatistics, LongPolicy, Manifest,
-    ModelIdentity, PartStatistics, SplitTables, StoreDtype,
+    ByteLimits, DatasetIdentity, LabelLevel, Labels, LayerStatistics, Manifest, ModelIdentity,
+    Part, PartStatistics, PartWriter, SplitTables, StoreDtype,
 };
 use shared::datasets::SplitName;
 use shared::tasks::Task;
+
+use crate::random::Random;
+use crate::store;
 
 const LAYERS: usize = 3;
 const HIDDEN: usize = 8;
@@ -17,22 +18,27 @@ const HIDDEN: usize = 8;
 const CLASSES: [&str; 5] = ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"];
 
 /// What to build.
-pub(super) struct Recipe {
-    pub(super) dataset: &'static str,
-    pub(super) task: Task,
-    pub(super) sentences: usize,
+pub struct Recipe {
+    /// Name of the data set.
+    pub dataset: &'static str,
+    /// What is to be learnt.
+    pub task: Task,
+    /// Sentences of the train split; the others have 60 each.
+    pub sentences: usize,
     /// Stands for the encoder's weights.
-    pub(super) weights: &'static str,
-    pub(super) complete: bool,
+    pub weights: &'static str,
+    /// Whether the store is finished.
+    pub complete: bool,
     /// Every sentence ends with a B-PER that has no sub-word.
-    pub(super) bare_word: bool,
+    pub bare_word: bool,
     /// A split without labels.
-    pub(super) unlabelled: Option<SplitName>,
+    pub unlabelled: Option<SplitName>,
     /// Sentences of the test split end with a class that is nowhere else.
-    pub(super) unseen_class: bool,
-    pub(super) store_dtype: StoreDtype,
+    pub unseen_class: bool,
+    /// How the values are stored.
+    pub store_dtype: StoreDtype,
     /// A split of which one token, the second of sentence 5, is NaN in all layers; float16 only.
-    pub(super) spoiled: Option<SplitName>,
+    pub spoiled: Option<SplitName>,
 }
 
 impl Default for Recipe {
@@ -52,24 +58,6 @@ impl Default for Recipe {
     }
 }
 
-/// Numbers that are always the same.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "below 1000")]
-    fn noise(&mut self) -> f32 {
-        self.below(1000) as f32 / 1000.0 - 0.5
-    }
-}
-
 /// A split and, for each token, the class that its hidden states tell.
 struct Split {
     tables: SplitTables,
@@ -85,8 +73,8 @@ impl Split {
 }
 
 /// Builds a store below `root` and returns its path.
-pub(super) fn build(root: &Path, recipe: &Recipe) -> PathBuf {
-    let mut random = Random(7);
+pub fn build(root: &Path, recipe: &Recipe) -> PathBuf {
+    let mut random = Random::new(7);
     let sizes = [
         (SplitName::Train, recipe.sentences),
         (SplitName::Validation, 60),
@@ -99,48 +87,46 @@ pub(super) fn build(root: &Path, recipe: &Recipe) -> PathBuf {
     let tables: Vec<SplitTables> = splits.iter().map(|split| split.tables.clone()).collect();
     let manifest = manifest(recipe, &tables);
     let path = root.join(format!("toy--{}.zarr", recipe.dataset));
-    let Opened::Writer(writer) =
-        StoreWriter::open(&path, &manifest, &tables, OpenMode::Resume).unwrap()
-    else {
-        panic!("a fresh store is not complete");
-    };
-    for part in writer.pending() {
+    let write = |writer: &mut PartWriter| {
+        let part = writer.part().clone();
         let split = splits
             .iter()
             .find(|split| split.tables.name == part.split)
             .unwrap();
-        let mut writing = writer.begin(&part).unwrap();
-        let mut rows = Vec::new();
-        let dtype = recipe.store_dtype;
-        let mut vector = vec![0; dtype.vector_bytes(HIDDEN)];
-        for token in part.tokens.clone() {
-            let class = split.told[usize::try_from(token).unwrap()];
-            for layer in 0..LAYERS {
-                let mut values = [0.0; HIDDEN];
-                for (unit, value) in values.iter_mut().enumerate() {
-                    // The middle layer says the class, the others say nothing.
-                    let signal = if layer == 1 && Some(unit) == class {
-                        2.0
-                    } else {
-                        0.0
-                    };
-                    *value = signal + 0.2 * random.noise();
-                }
-                let mut unused = LayerStatistics::default();
-                cache::rows::encode(dtype, layer, &values, &mut vector, &mut unused).unwrap();
-                if recipe.spoiled == Some(part.split) && token == split.second_of_sentence(5) {
-                    vector[..2].copy_from_slice(&0x7e00_u16.to_le_bytes());
-                }
-                rows.extend_from_slice(&vector);
-            }
-        }
-        writing.write(part.tokens.start, &rows).unwrap();
-        writing.finish(&PartStatistics::new(LAYERS)).unwrap();
-    }
-    if recipe.complete {
-        assert!(writer.complete().unwrap());
-    }
+        writer.write(part.tokens.start, &rows(split, &part, recipe, &mut random))?;
+        Ok(PartStatistics::new(LAYERS))
+    };
+    store::write(&path, &manifest, &tables, recipe.complete, write).unwrap();
     path
+}
+
+/// Rows `[tokens, layers, hidden]` of a part, as they are stored.
+fn rows(split: &Split, part: &Part, recipe: &Recipe, random: &mut Random) -> Vec<u8> {
+    let mut rows = Vec::new();
+    let dtype = recipe.store_dtype;
+    let mut vector = vec![0; dtype.vector_bytes(HIDDEN)];
+    for token in part.tokens.clone() {
+        let class = split.told[usize::try_from(token).unwrap()];
+        for layer in 0..LAYERS {
+            let mut values = [0.0; HIDDEN];
+            for (unit, value) in values.iter_mut().enumerate() {
+                // The middle layer says the class, the others say nothing.
+                let signal = if layer == 1 && Some(unit) == class {
+                    2.0
+                } else {
+                    0.0
+                };
+                *value = signal + 0.2 * random.noise();
+            }
+            let mut unused = LayerStatistics::default();
+            cache::rows::encode(dtype, layer, &values, &mut vector, &mut unused).unwrap();
+            if recipe.spoiled == Some(part.split) && token == split.second_of_sentence(5) {
+                vector[..2].copy_from_slice(&0x7e00_u16.to_le_bytes());
+            }
+            rows.extend_from_slice(&vector);
+        }
+    }
+    rows
 }
 
 /// Tokens of a split while it grows.
@@ -168,17 +154,8 @@ impl Growing {
 
 fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random) -> Split {
     let task = recipe.task;
-    let tables = SplitTables {
-        name,
-        offsets: vec![0],
-        sentence_of: Vec::new(),
-        input_ids: Vec::new(),
-        word_ids: Vec::new(),
-        words: Vec::new(),
-        labels: Vec::new(),
-    };
     let mut split = Growing {
-        tables,
+        tables: store::no_sentences(name),
         told: Vec::new(),
         ids: Vec::new(),
     };
@@ -261,39 +238,28 @@ fn tags(random: &mut Random) -> Vec<usize> {
 }
 
 fn manifest(recipe: &Recipe, tables: &[SplitTables]) -> Manifest {
+    let base = store::manifest(
+        tables,
+        recipe.store_dtype,
+        LAYERS,
+        HIDDEN,
+        ByteLimits::default(),
+    );
     Manifest {
-        format_version: FORMAT_VERSION,
         model: ModelIdentity {
             id: "toy".to_owned(),
-            revision: None,
             weights_digest: recipe.weights.to_owned(),
-            family: "bert".to_owned(),
             layers_in_model: LAYERS - 1,
+            ..base.model
         },
-        tokenizer_digest: "4567".to_owned(),
         dataset: DatasetIdentity {
             id: recipe.dataset.to_owned(),
-            digest: "89ab".to_owned(),
             task: recipe.task,
-            scheme: None,
+            ..base.dataset
         },
-        splits: tables
-            .iter()
-            .map(|table| (table.name, table.size()))
-            .collect(),
-        max_length: 512,
-        long: LongPolicy::Split,
-        long_sentences: 0,
-        layers: (0..LAYERS).collect(),
-        hidden: HIDDEN,
-        compute_dtype: "float32".to_owned(),
-        max_batch_tokens: 2048,
-        store_dtype: recipe.store_dtype,
-        codec: cache::Codec::None,
-        provider: "test".to_owned(),
         chunk_tokens: 500,
         file_tokens: 1000,
         part_files: 1,
-        versions: BTreeMap::new(),
+        ..base
     }
 }
