@@ -8,6 +8,7 @@ mod decoding;
 mod level;
 mod metric;
 mod ner;
+mod no_label;
 mod observed;
 mod pos;
 pub mod schemes;
@@ -25,9 +26,10 @@ pub use accuracy::LabelScores;
 pub use decoding::Decoding;
 pub use level::Level;
 pub use metric::{Figure, Metric};
+pub use no_label::{NO_CLASS, NO_TARGET, OUTSIDE, UNLABELLED};
 pub use observed::Observed;
 use spans::{Span, SpanScores};
-pub use target::{NO_CLASS, NO_TARGET, OUTSIDE, Target, UNLABELLED, or_outside};
+pub use target::{Target, or_outside};
 
 /// What is to be known of a task.
 #[derive(Debug)]
