@@ -25,6 +25,24 @@ pub struct Store {
 impl Store {
     /// Opens a complete store. Costs the same for every size: hidden states are not touched.
     ///
+    /// ```
+    /// use cache::{Io, Store};
+    /// use shared::datasets::SplitName;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("store");
+    /// # testing::fixture::Fixture::usual(cache::StoreDtype::F16).fill(&path, 0);
+    /// let store = Store::open(&path, Io::Auto)?;
+    /// let train = store.split(SplitName::Train).ok_or("no train split")?;
+    /// println!("{:?}", train.words(0));
+    ///
+    /// let hidden = train.hidden_states(0)?;
+    /// let mut values = vec![0.0; hidden.tokens() * hidden.layers() * hidden.hidden()];
+    /// hidden.to_f32(&mut values); // [tokens, layers, hidden]
+    /// # assert!(values.iter().all(|value| value.abs() <= 20.0) && values.iter().any(|&value| value != 0.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`StoreError::NoStore`], [`StoreError::NewerVersion`], [`StoreError::Incomplete`] with how far it got,
     /// [`StoreError::EditedManifest`], [`StoreError::Damaged`] for a small array that is not what it should be,

@@ -64,6 +64,29 @@ pub struct StoreWriter {
 impl StoreWriter {
     /// Opens a store for writing: makes it, or goes on with it.
     ///
+    /// ```
+    /// use cache::{OpenMode, Opened, PartStatistics, StoreWriter};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("store");
+    /// # let testing::fixture::Fixture { manifest, tables } =
+    /// #     testing::fixture::Fixture::usual(cache::StoreDtype::F16);
+    /// # let row = vec![0; manifest.row_bytes()];
+    /// let opened = StoreWriter::open(&path, &manifest, &tables, OpenMode::Resume)?;
+    /// if let Opened::Writer(writer) = opened {
+    ///     for part in writer.pending() {
+    ///         let mut writing = writer.begin(&part)?;
+    ///         for token in part.tokens.clone() {
+    ///             writing.write(token, &row)?; // one row or many, [tokens, layers, hidden]
+    ///         }
+    ///         writing.finish(&PartStatistics::new(manifest.layers.len()))?;
+    ///     }
+    ///     assert!(writer.complete()?);
+    /// }
+    /// # cache::Store::open(&path, cache::Io::Auto)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`StoreError::Identity`] with every differing field if the store holds other activations,
     /// [`StoreError::Owned`] if it is to be overwritten while somebody writes it, [`StoreError::Occupied`] if

@@ -43,6 +43,18 @@ impl Encoder {
     /// Reads configuration and weights, builds the graph and hands it to ONNX Runtime. Layers
     /// above the last selected one are neither read nor computed.
     ///
+    /// ```no_run
+    /// use extractor::encoder::{Batch, Encoder, EncoderOptions};
+    /// use extractor::model::ModelFiles;
+    ///
+    /// let files = ModelFiles::in_folder("bert-base-cased".as_ref())?;
+    /// let mut encoder = Encoder::load(&files, &EncoderOptions::default())?;
+    /// let batch = Batch::padded(&[&[101, 1109, 4172, 102], &[101, 102]])?;
+    /// let states = encoder.encode(&batch)?;
+    /// let embedding_output = states.layer(0); // [rows, width, hidden]
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When the configuration or the weights cannot be used, when a selected layer does not
     /// exist, or when ONNX Runtime or the device is not available.
