@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use super::random;
 use crate::activations::memory;
@@ -11,7 +11,7 @@ use crate::activations::memory;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Start {
     /// All the same.
-    Constant(f64),
+    Constant(f32),
     /// Uniform up to `1 / sqrt(inputs)`: what PyTorch gives the weights and biases of a linear layer.
     Linear {
         /// Numbers that go into the layer.
@@ -88,14 +88,10 @@ impl Builder {
             #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
             Start::Xavier => (6.0 / shape.iter().sum::<usize>() as f64).sqrt(),
         };
-        let tensor = match start {
-            Start::Constant(value) => {
-                Tensor::f_full(sizes(shape), value, (Kind::Float, self.device))?
-            }
-            _ => memory::filled(&sizes(shape), self.device, |values| {
-                random::uniform(self.seed, purpose(name), bound, values);
-            })?,
-        };
+        let tensor = memory::filled(&sizes(shape), self.device, |values| match start {
+            Start::Constant(value) => values.fill(value),
+            _ => random::uniform(self.seed, purpose(name), bound, values),
+        })?;
         let tensor = tensor.f_set_requires_grad(true)?;
         self.list.push((name.to_owned(), tensor.shallow_clone()));
         Ok(tensor)
@@ -201,7 +197,7 @@ pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<T
         input.shallow_clone()
     };
     let weight = weight.f_transpose(1, 2)?;
-    bias.f_unsqueeze(1)?.f_baddbmm(&input, &weight, 1.0, 1.0)
+    input.f_bmm(&weight)?.f_add_(&bias.f_unsqueeze(1)?)
 }
 
 /// Layer norm over the last dimensions, `shape`, with a scale and a shift of that shape, or of each of several heads.
