@@ -7,7 +7,7 @@ use super::AdapterOptions;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Start {
     /// All the same.
-    Constant(f64),
+    Constant(f32),
     /// Uniform up to `1 / sqrt(inputs)`: what PyTorch gives the weights and biases of a linear
     /// layer.
     Linear {

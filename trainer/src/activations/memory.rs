@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tch::kind::Element;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// A tensor that threads share and nobody writes to: the handle itself is made for one thread at a time.
@@ -30,6 +31,12 @@ pub(crate) fn upload(tensor: &Tensor, device: Device) -> Result<Tensor, TchError
         }
         _ => tensor.f_to_device(device),
     }
+}
+
+/// A number as a tensor without dimensions, which operations on a device take as a number. The numbers of tch itself panic
+/// when the operation that they are given to fails, as it does when memory is not enough.
+pub(crate) fn single<T: Element>(number: T) -> Result<Tensor, TchError> {
+    Tensor::f_from_slice(&[number])?.f_squeeze()
 }
 
 /// A copy in memory that a card reads by itself, without the processor; on the CPU the tensor itself.

@@ -22,33 +22,53 @@ pub(super) fn threads(options: &MachineArgs) -> usize {
         .map_or_else(shared::resources::threads, usize::from)
 }
 
-/// Settles on a device, and on `threads` for every tensor. Must come before the first one.
+/// Settles on one device: see [`devices`].
 pub(super) fn device(
     options: &MachineArgs,
     threads: usize,
     terminal: &Terminal,
 ) -> Result<Device, CommandError> {
-    let choice: DeviceChoice = options
-        .device
-        .parse()
-        .map_err(|why| CommandError::Option(format!("--device {}: {why}", options.device)))?;
+    if choice(options)?.may_be_several() {
+        return Err(CommandError::Option(format!(
+            "--device {}: one head is computed on one GPU; `trainer sweep` trains the heads of a sweep on several",
+            options.device
+        )));
+    }
+    let devices = devices(options, threads, terminal)?;
+    Ok(devices.first().copied().unwrap_or(Device::Cpu))
+}
+
+fn choice(options: &MachineArgs) -> Result<DeviceChoice, CommandError> {
+    let choice = options.device.parse();
+    choice.map_err(|why| CommandError::Option(format!("--device {}: {why}", options.device)))
+}
+
+/// Settles on devices, at least one, and on `threads` for every tensor. Must come before the first one.
+pub(super) fn devices(
+    options: &MachineArgs,
+    threads: usize,
+    terminal: &Terminal,
+) -> Result<Vec<Device>, CommandError> {
+    let choice = choice(options)?;
     let cuda = shared::native::torch()
         .ok()
         .and_then(|libraries| libraries.cuda);
-    let Opened { device, note } = device::open(choice, cuda.as_deref())?;
+    let Opened { devices, note } = device::open(&choice, cuda.as_deref())?;
     if let Some(why) = note {
         terminal.warn(format!(
             "this machine has a GPU, but computes on the CPU: {why}; --device cuda makes this an error"
         ));
     }
-    check_environment(options, device)?;
+    for &device in &devices {
+        check_environment(options, device)?;
+    }
     // Threads compute the parts of a batch, each with libtorch on its own.
     tch::set_num_threads(1);
     // Only the first call counts; a later one in the same process finds the pool made.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global();
-    Ok(device)
+    Ok(devices)
 }
 
 /// cuBLAS looks at its variable when libtorch starts, which is before any option is read.

@@ -26,17 +26,21 @@ pub(super) fn run(options: &DoctorArgs, terminal: &Terminal) -> Result<ExitStatu
         Err(error) => findings.push(("libtorch", format!("linked, but: {error}"))),
     }
     let threads = data::threads(&options.machine);
-    let device = data::device(&options.machine, threads, terminal);
+    let devices = data::devices(&options.machine, threads, terminal);
     findings.push((
         "device",
-        device
+        devices
             .as_ref()
-            .map_or_else(ToString::to_string, |&device| device::name(device)),
+            .map_or_else(ToString::to_string, |devices| device::names(devices)),
     ));
     findings.push(("GPUs", tch::Cuda::device_count().to_string()));
-    if let Ok(device @ tch::Device::Cuda(_)) = device {
-        let free = device::memory::free(device);
-        findings.push(("GPU memory free", free.map_or_else(|why| why, gibibytes)));
+    let gpus = devices.iter().flatten();
+    let free = gpus
+        .filter(|&&device| device != tch::Device::Cpu)
+        .map(|&device| device::memory::free(device).map_or_else(|why| why, gibibytes));
+    let free: Vec<String> = free.collect();
+    if !free.is_empty() {
+        findings.push(("GPU memory free", free.join(", ")));
     }
     findings.push((
         "threads",
@@ -81,7 +85,7 @@ pub(super) fn run(options: &DoctorArgs, terminal: &Terminal) -> Result<ExitStatu
             .collect();
         terminal.result(serde_json::Value::Object(object).to_string());
     }
-    device.map(|_| ExitStatus::Success)
+    devices.map(|_| ExitStatus::Success)
 }
 
 fn store(path: &std::path::Path) -> String {

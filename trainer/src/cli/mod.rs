@@ -111,6 +111,20 @@ impl CommandError {
             Self::Option(_) | Self::Mismatch(_) => ExitStatus::User,
         }
     }
+
+    /// Whether it is the device that failed, or its memory that is not enough.
+    fn is_of_device(&self) -> bool {
+        match self {
+            Self::Head(error) => error.is_of_device(),
+            Self::Training(error) => error.is_of_device(),
+            Self::Load(error) => error.is_of_device(),
+            Self::Evaluation(error) => error.is_of_device(),
+            Self::Checkpoint(CheckpointError::Torch(_)) | Self::Weights(WeightsError::Torch(_)) => {
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Does what `options` ask for.

@@ -97,7 +97,7 @@ pub struct StoreArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
-    /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU
+    /// auto, cpu, cuda or cuda:N; for a sweep also several, cuda:0,2 or cuda:all; cuda never falls back to the CPU
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Threads on the CPU [default: what the job may use]

@@ -2,12 +2,10 @@
 
 use cache::Store;
 use shared::files::sha256_file;
-use tch::Device;
 
 use super::CommandError;
 use super::options::{HeadArgs, TrainArgs, TrainingArgs};
 use crate::batches::{BatchSize, LabelledSplit};
-use crate::device;
 use crate::head::{AdapterOptions, HeadError, HeadKind, HeadOptions};
 use crate::run::{Config, Settings};
 use crate::schedule::ScheduleKind;
@@ -17,7 +15,7 @@ pub(super) fn config(
     options: &TrainArgs,
     store: &Store,
     train: &LabelledSplit<'_>,
-    device: Device,
+    device: &str,
     threads: usize,
 ) -> Result<Config, CommandError> {
     let manifest = store.manifest();
@@ -70,7 +68,7 @@ pub(super) fn config(
     let mut config = Config::new(train.table.task, classes, head, training, store);
     config
         .environment
-        .insert("device".to_owned(), device::name(device));
+        .insert("device".to_owned(), device.to_owned());
     config
         .environment
         .insert("threads".to_owned(), threads.to_string());

@@ -32,7 +32,13 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
     let batch_size = settings::batch_size(&options.training);
     let places = Places::for_training(&store, &options.store, &[batch_size], device, terminal)?;
     let splits = Splits::open(&store, task, &places)?;
-    let config = settings::config(options, &store, &splits.train, device, threads)?;
+    let config = settings::config(
+        options,
+        &store,
+        &splits.train,
+        &device::name(device),
+        threads,
+    )?;
     let mut head = build(options, &config, device)?;
     splits.warn_of_unseen(terminal);
 

@@ -8,16 +8,30 @@ use std::path::Path;
 use shared::exit::ExitStatus;
 use tch::{Cuda, Device};
 
-/// The device that a user names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The device, or devices, that a user names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The first GPU if there is one, else the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The GPU with this number.
-    Cuda(usize),
+    /// The GPUs with these numbers, at least one.
+    Cuda(Vec<usize>),
+    /// All GPUs that can be seen.
+    EveryCuda,
+}
+
+impl DeviceChoice {
+    /// Whether it may be more than one device.
+    #[must_use]
+    pub fn may_be_several(&self) -> bool {
+        match self {
+            Self::Cuda(numbers) => numbers.len() > 1,
+            Self::EveryCuda => true,
+            Self::Auto | Self::Cpu => false,
+        }
+    }
 }
 
 impl std::str::FromStr for DeviceChoice {
@@ -27,14 +41,27 @@ impl std::str::FromStr for DeviceChoice {
         match text.split_once(':') {
             None if text == "auto" => Ok(Self::Auto),
             None if text == "cpu" => Ok(Self::Cpu),
-            None if text == "cuda" => Ok(Self::Cuda(0)),
-            Some(("cuda", number)) => number
-                .parse()
-                .map(Self::Cuda)
-                .map_err(|_| format!("no number of a GPU: {number}")),
-            _ => Err("expected auto, cpu, cuda or cuda:N".to_owned()),
+            None if text == "cuda" => Ok(Self::Cuda(vec![0])),
+            Some(("cuda", "all")) => Ok(Self::EveryCuda),
+            Some(("cuda", list)) => numbers(list).map(Self::Cuda),
+            _ => Err("expected auto, cpu, cuda, cuda:N, cuda:N,N or cuda:all".to_owned()),
         }
     }
+}
+
+/// The numbers of a list such as `0,2`.
+fn numbers(list: &str) -> Result<Vec<usize>, String> {
+    let mut numbers = Vec::new();
+    for text in list.split(',') {
+        let number = text
+            .parse()
+            .map_err(|_| format!("no number of a GPU: {text:?}"))?;
+        if numbers.contains(&number) {
+            return Err(format!("GPU {number} is named twice"));
+        }
+        numbers.push(number);
+    }
+    Ok(numbers)
 }
 
 /// Why a device cannot be used.
@@ -69,24 +96,29 @@ impl DeviceError {
     }
 }
 
-/// A device that can be used.
+/// Devices that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// It.
-    pub device: Device,
+    /// They, at least one.
+    pub devices: Vec<Device>,
     /// Why it is not the GPU that the machine seems to have.
     pub note: Option<String>,
 }
 
-/// Turns a choice into a device. Call this before the first tensor is made: only then does libtorch notice a
+/// Turns a choice into devices. Call this before the first tensor is made: only then does libtorch notice a
 /// CUDA library, `cuda_library`, that it was not linked with.
 ///
 /// # Errors
 /// When a GPU was asked for and cannot be used.
-pub fn open(choice: DeviceChoice, cuda_library: Option<&Path>) -> Result<Opened, DeviceError> {
-    let on = |device| Ok(Opened { device, note: None });
-    if choice == DeviceChoice::Cpu {
-        return on(Device::Cpu);
+pub fn open(choice: &DeviceChoice, cuda_library: Option<&Path>) -> Result<Opened, DeviceError> {
+    let on = |devices| {
+        Ok(Opened {
+            devices,
+            note: None,
+        })
+    };
+    if *choice == DeviceChoice::Cpu {
+        return on(vec![Device::Cpu]);
     }
     let driver = driver();
     let has_driver = driver.is_ok();
@@ -94,15 +126,20 @@ pub fn open(choice: DeviceChoice, cuda_library: Option<&Path>) -> Result<Opened,
         .and_then(|()| load(cuda_library))
         .and_then(|()| gpus());
     match (choice, found) {
-        (DeviceChoice::Cuda(wanted), Ok(there)) if wanted >= there => {
-            Err(DeviceError::NoSuchGpu { wanted, there })
+        (DeviceChoice::Cuda(numbers), Ok(there)) => {
+            if let Some(&wanted) = numbers.iter().find(|&&number| number >= there) {
+                return Err(DeviceError::NoSuchGpu { wanted, there });
+            }
+            on(numbers.iter().copied().map(Device::Cuda).collect())
         }
-        (DeviceChoice::Cuda(number), Ok(_)) => on(Device::Cuda(number)),
-        (DeviceChoice::Cuda(_), Err(why)) => Err(DeviceError::NoCuda { why }),
-        (_, Ok(_)) => on(Device::Cuda(0)),
+        (DeviceChoice::EveryCuda, Ok(there)) => on((0..there).map(Device::Cuda).collect()),
+        (DeviceChoice::Cuda(_) | DeviceChoice::EveryCuda, Err(why)) => {
+            Err(DeviceError::NoCuda { why })
+        }
+        (_, Ok(_)) => on(vec![Device::Cuda(0)]),
         // A laptop without a GPU needs no word; a GPU node on whose CPU a job would run for a day does.
         (_, Err(why)) => Ok(Opened {
-            device: Device::Cpu,
+            devices: vec![Device::Cpu],
             note: has_driver.then_some(why),
         }),
     }
@@ -165,6 +202,20 @@ fn load(library: Option<&Path>) -> Result<(), String> {
     ))
 }
 
+/// How devices are written: `cpu`, `cuda:0,2`.
+#[must_use]
+pub fn names(devices: &[Device]) -> String {
+    let number = |device: &Device| match device {
+        Device::Cuda(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let numbers: Vec<String> = devices.iter().filter_map(number).collect();
+    if numbers.is_empty() {
+        return "cpu".to_owned();
+    }
+    format!("cuda:{}", numbers.join(","))
+}
+
 /// How a device is written: `cpu`, `cuda:0`.
 #[must_use]
 pub fn name(device: Device) -> String {
@@ -182,22 +233,36 @@ mod tests {
     fn devices_have_names() {
         assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
         assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
-        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
-        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
-        for wrong in ["", "gpu", "cuda:", "cuda:x", "cpu:0"] {
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(vec![0])));
+        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(vec![3])));
+        assert_eq!("cuda:2,0".parse(), Ok(DeviceChoice::Cuda(vec![2, 0])));
+        assert_eq!("cuda:all".parse(), Ok(DeviceChoice::EveryCuda));
+        for wrong in [
+            "", "gpu", "cuda:", "cuda:x", "cpu:0", "cuda:0,", "cuda:,1", "cuda:0 1", "cuda:-1",
+            "all",
+        ] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
+        let told = "cuda:1,0,1".parse::<DeviceChoice>().unwrap_err();
+        assert!(told.contains("GPU 1 is named twice"), "{told}");
+        let several = |text: &str| text.parse::<DeviceChoice>().unwrap().may_be_several();
+        assert!(several("cuda:0,1") && several("cuda:all"));
+        assert!(!several("cuda:5") && !several("cuda") && !several("auto") && !several("cpu"));
+        assert_eq!(names(&[Device::Cuda(2), Device::Cuda(0)]), "cuda:2,0");
+        assert_eq!(names(&[Device::Cpu]), "cpu");
     }
 
     #[test]
     fn a_missing_cuda_library_is_no_reason_to_fall_back_when_cuda_was_asked_for() {
-        let error = open(DeviceChoice::Cuda(0), None).unwrap_err();
-        assert_eq!(error.exit_status(), ExitStatus::Machine);
-        assert!(error.to_string().contains("--device cpu"), "{error}");
+        for choice in ["cuda", "cuda:0,1", "cuda:all"] {
+            let error = open(&choice.parse().unwrap(), None).unwrap_err();
+            assert_eq!(error.exit_status(), ExitStatus::Machine);
+            assert!(error.to_string().contains("--device cpu"), "{error}");
+        }
         let error = load(Some(Path::new("nowhere/libtorch_cuda.so"))).unwrap_err();
         assert!(error.contains("nowhere/libtorch_cuda.so"), "{error}");
-        let opened = open(DeviceChoice::Auto, None).unwrap();
-        assert_eq!(opened.device, Device::Cpu);
+        let opened = open(&DeviceChoice::Auto, None).unwrap();
+        assert_eq!(opened.devices, [Device::Cpu]);
         assert_eq!(opened.note.is_some(), driver().is_ok());
     }
 }

@@ -58,7 +58,7 @@ impl Classifier {
                 second.bias.f_unsqueeze(-1)?,
                 self.first.bias.f_unsqueeze(-1)?,
             );
-            let bias = bias.f_baddbmm(&second.weight, &first, 1.0, 1.0)?;
+            let bias = second.weight.f_bmm(&first)?.f_add_(&bias)?;
             return linear(features, &weight, &bias.f_squeeze_dim(-1)?);
         }
         let bias = if features.device() == Device::Cpu {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::heads::parameters::{self, Parameter, Start};
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use super::random;
 use super::sizes::{size, sizes};
@@ -76,19 +76,23 @@ impl Builder {
 
     /// The numbers that a parameter starts as.
     fn start(&self, parameter: &Parameter) -> Result<Tensor, TchError> {
-        let shape = sizes(&parameter.shape);
         let bound = match parameter.start {
-            Start::Constant(value) => {
-                return Tensor::f_full(shape, value, (Kind::Float, self.device));
-            }
+            Start::Constant(_) => 0.0,
             #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
             Start::Linear { inputs } => 1.0 / (inputs as f64).sqrt(),
             #[expect(clippy::cast_precision_loss, reason = "sizes of a layer")]
             Start::Xavier => (6.0 / parameter.shape.iter().sum::<usize>() as f64).sqrt(),
         };
-        memory::filled(&shape, self.device, |values| {
-            random::uniform(self.seed, purpose(&parameter.name), bound, values);
-        })
+        memory::filled(
+            &sizes(&parameter.shape),
+            self.device,
+            |values| match parameter.start {
+                Start::Constant(value) => values.fill(value),
+                Start::Linear { .. } | Start::Xavier => {
+                    random::uniform(self.seed, purpose(&parameter.name), bound, values);
+                }
+            },
+        )
     }
 
     /// Adds weight and bias of a linear layer.
@@ -166,7 +170,7 @@ pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<T
         input.shallow_clone()
     };
     let weight = weight.f_transpose(1, 2)?;
-    bias.f_unsqueeze(1)?.f_baddbmm(&input, &weight, 1.0, 1.0)
+    input.f_bmm(&weight)?.f_add_(&bias.f_unsqueeze(1)?)
 }
 
 /// Layer norm over the last dimensions, `shape`, with a scale and a shift of that shape, or of each

@@ -2,7 +2,7 @@
 //! sentence.
 
 use shared::heads::adapter::{self, EPSILON};
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::attention::{Attention, Padding};
 use super::parameters::{Builder, Linear, normalised};
@@ -15,6 +15,8 @@ pub(super) struct Tailor {
     norm: Linear,
     dense: Linear,
     attention: Option<TokenAttention>,
+    /// A zero on the device, `[1]`.
+    slope: Tensor,
 }
 
 /// Attention among tokens.
@@ -44,6 +46,7 @@ impl Tailor {
             norm,
             dense,
             attention,
+            slope: Tensor::f_zeros([1], (Kind::Float, builder.device()))?,
         })
     }
 
@@ -98,8 +101,10 @@ impl Tailor {
         let masks = common.masks(&dense, dropout, places)?;
         let adjusted = match masks.first() {
             Some(mask) => {
-                // The mask where ReLU lets a number pass, else 0: one operation for both, and one for their gradient.
-                let gate = dense.f_detach()?.f_threshold_backward(mask, 0.0)?;
+                // The mask where ReLU lets a number pass, else 0: one operation for both, and one for their gradient. It is
+                // the gradient of a ReLU with a slope below 0, if that slope is 0.
+                let dense_values = dense.f_detach()?;
+                let (gate, _) = dense_values.f_internal_prelu_kernel_backward(mask, &self.slope)?;
                 read.f_addcmul(&dense, &gate)?
             }
             None => read.f_add(&dense.f_relu()?)?,

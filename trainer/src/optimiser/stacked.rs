@@ -216,12 +216,12 @@ impl Stacked {
     ) -> Result<Tensor, TchError> {
         tch::no_grad(|| {
             let mut gradient = self.matrix(gradients)?;
-            let norms = gradient.f_norm_scalaropt_dim(2.0, [1], true)?;
+            let norms = gradient.f_frobenius_norm([1], true)?;
             let steps: Vec<Step> = self.steps(rates);
-            let [rest1, rest2, kept, clip, slope, floor, rise] = self.columns(&steps)?;
+            let [rest1, rest2, kept, clip, slope, floor, rise, one] = self.columns(&steps)?;
             if steps.iter().any(|step| step.slope > 0.0) {
                 let mut divisor = clip.f_addcmul(&norms, &slope)?;
-                let _ = gradient.f_div_(&divisor.f_clamp_min_(1.0)?)?;
+                let _ = gradient.f_div_(&divisor.f_clamp_min_tensor_(&one)?)?;
             }
             let _ = self.mean.f_lerp_tensor_(&gradient, &rest1)?;
             let _ = self.square.f_lerp_tensor_(&gradient.f_square()?, &rest2)?;
@@ -281,8 +281,8 @@ impl Stacked {
         heads.map(step).collect()
     }
 
-    /// The numbers of the step, for each head its own `[heads, 1]`.
-    fn columns(&self, steps: &[Step]) -> Result<[Tensor; 7], TchError> {
+    /// The numbers of the step, for each head its own `[heads, 1]`, and a one.
+    fn columns(&self, steps: &[Step]) -> Result<[Tensor; 8], TchError> {
         let column = |number: fn(&Step) -> f32| steps.iter().map(number);
         let columns = column(|step| step.rest1)
             .chain(column(|step| step.rest2))
@@ -290,9 +290,10 @@ impl Stacked {
             .chain(column(|step| step.clip))
             .chain(column(|step| step.slope))
             .chain(column(|step| step.floor))
-            .chain(column(|step| step.rise));
+            .chain(column(|step| step.rise))
+            .chain(column(|_| 1.0));
         let columns = Tensor::f_from_slice(&columns.collect::<Vec<_>>())?;
-        let columns = upload(&columns, self.weights.device())?.f_view([7, self.heads, 1])?;
+        let columns = upload(&columns, self.weights.device())?.f_view([8, self.heads, 1])?;
         let columns: Vec<Tensor> = columns.f_unbind(0)?;
         columns
             .try_into()

@@ -4,6 +4,8 @@
 
 mod crew;
 mod plan;
+mod spread;
 
 pub use crew::Crew;
 pub use plan::{PlanError, Planned, read};
+pub use spread::{Health, Spread, divided, spread};

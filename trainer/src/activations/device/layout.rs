@@ -19,8 +19,6 @@ pub struct Layout {
     offsets: Vec<usize>,
     longest: usize,
     device: Device,
-    /// Tokens of each sequence `[sequences]`.
-    lengths: Shared,
     /// The number of its sequence for each token `[tokens]`.
     sequence_of: Shared,
     /// The padded place of each token `[tokens]`, among `sequences * longest`.
@@ -41,7 +39,7 @@ impl Layout {
         let lengths: Vec<usize> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let (sequences, tokens) = (lengths.len(), offsets.last().copied().unwrap_or(0));
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let mut numbers: Vec<i64> = lengths.iter().map(|&length| size(length)).collect();
+        let mut numbers = Vec::with_capacity(3 * tokens + more.len());
         let each = |sequence: usize| std::iter::repeat_n(size(sequence), lengths[sequence]);
         numbers.extend((0..sequences).flat_map(each));
         let places = |sequence: usize| {
@@ -66,13 +64,12 @@ impl Layout {
             offsets: offsets.to_vec(),
             longest,
             device,
-            lengths: Shared::new(part(0, sequences)?),
-            sequence_of: Shared::new(part(sequences, tokens)?),
-            packed: Shared::new(part(sequences + tokens, tokens)?),
+            sequence_of: Shared::new(part(0, tokens)?),
+            packed: Shared::new(part(tokens, tokens)?),
             mask: Shared::new(mask),
             members: Mutex::new(None),
         };
-        let more = part(sequences + 2 * tokens, more.len())?;
+        let more = part(2 * tokens, more.len())?;
         Ok((layout, more))
     }
 
@@ -86,9 +83,9 @@ impl Layout {
         size(self.longest)
     }
 
-    /// See the field.
-    pub(super) fn lengths(&self) -> Tensor {
-        self.lengths.get()
+    /// Token `offsets()[i]..offsets()[i + 1]` are sequence `i`'s.
+    pub(super) fn offsets(&self) -> Vec<i64> {
+        self.offsets.iter().map(|&offset| size(offset)).collect()
     }
 
     /// See the field.

@@ -108,12 +108,11 @@ impl SplitMeans {
             let (from, to) = (self.offsets[first], self.offsets[end]);
             let (from, count) = (from.cast_signed(), (to - from).cast_signed());
             let piece = widened(&rows.f_narrow(0, from, count)?, self.dtype, hidden)?;
-            let offsets = &self.offsets[first..=end];
-            let lengths = offsets
-                .windows(2)
-                .map(|pair| (pair[1] - pair[0]).cast_signed());
-            let lengths = Tensor::f_from_slice(&lengths.collect::<Vec<_>>())?;
-            let means = means(&piece, &upload(&lengths, rows.device())?)?;
+            let offsets = self.offsets[first..=end].iter();
+            let offsets: Vec<i64> = offsets
+                .map(|end| (end - self.offsets[first]).cast_signed())
+                .collect();
+            let means = means(&piece, &offsets)?;
             over_layers.f_narrow(0, from, count)?.f_copy_(&means.0)?;
             let (first_sequence, several) = (size(first), size(end - first));
             let own = over_tokens.f_narrow(0, first_sequence, several);
@@ -132,10 +131,30 @@ impl SplitMeans {
 }
 
 /// The means over layers `[tokens, hidden]` and over the tokens of each sequence `[sequences, layers, hidden]` of `rows
-/// [tokens, layers, hidden]`, of sequences of these `lengths`.
-pub(super) fn means(rows: &Tensor, lengths: &Tensor) -> Result<Means, TchError> {
+/// [tokens, layers, hidden]`; token `offsets[i]..offsets[i + 1]` are sequence `i`'s.
+pub(super) fn means(rows: &Tensor, offsets: &[i64]) -> Result<Means, TchError> {
     let over_layers = rows.f_mean_dim([1].as_slice(), false, Kind::Float)?;
-    let over_tokens =
-        Tensor::f_segment_reduce(rows, "mean", Some(lengths), None, None, 0, true, 0.0)?;
-    Ok((over_layers, over_tokens))
+    let (tokens, layers, hidden) = rows.size3()?;
+    let firsts = &offsets[..offsets.len() - 1];
+    let numbers: Vec<i64> = firsts.iter().copied().chain(0..tokens).collect();
+    let numbers = upload(&Tensor::f_from_slice(&numbers)?, rows.device())?;
+    let sequences = size(firsts.len());
+    // Sequences are bags of their tokens, as of words with an embedding each.
+    let (over_tokens, ..) = Tensor::f_embedding_bag::<&Tensor>(
+        &rows.f_view([tokens, layers * hidden])?,
+        &numbers.f_narrow(0, sequences, tokens)?,
+        &numbers.f_narrow(0, 0, sequences)?,
+        false,
+        MEAN,
+        false,
+        None,
+        false,
+    )?;
+    Ok((
+        over_layers,
+        over_tokens.f_view([sequences, layers, hidden])?,
+    ))
 }
+
+/// libtorch's number for it.
+const MEAN: i64 = 1;

@@ -99,7 +99,7 @@ impl DeviceRows {
         {
             return Ok(means);
         }
-        means::means(&self.rows.get(), &self.layout.lengths())
+        means::means(&self.rows.get(), &self.layout.offsets())
     }
 
     /// See [`super::kernels::weighted_sums`]: `weights [.., tokens, layers]` to `[.., tokens, hidden]`, for several heads at once

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::sizes::{size, sizes};
-use crate::activations::memory::{self, Shared, upload};
+use crate::activations::memory::{self, Shared, single, upload};
 pub(crate) use ahead::Ahead;
 
 /// The factors of [`mix`].
@@ -230,20 +230,21 @@ fn mask_by_tensors(
     let mut bits = keys.f_add(&numbers.f_narrow(0, keys.size()[0], size(quads))?)?;
     for (shift, factor) in [(30, Some(MIX[0])), (27, Some(MIX[1])), (31, None)] {
         // The shift copies the sign; a logical one leaves zeros.
-        let mut high = bits.f_bitwise_right_shift_tensor_scalar(shift)?;
-        let _ = high.f_bitwise_and_((1_i64 << (64 - shift)) - 1)?;
+        let mut high = bits.f_bitwise_right_shift(&single(shift)?)?;
+        let _ = high.f_bitwise_and_tensor_(&single((1_i64 << (64 - shift)) - 1)?)?;
         let _ = bits.f_bitwise_xor_tensor_(&high)?;
         if let Some(factor) = factor {
-            let _ = bits.f_mul_scalar_(factor.cast_signed())?;
+            let _ = bits.f_mul_(&single(factor.cast_signed())?)?;
         }
     }
     // Each decision is 16 bits, the lowest first; numbers with a sign, so both sides are moved by half of the range.
     let mut decisions = bits.f_view_dtype(Kind::Int16)?;
     let threshold = i64::try_from(threshold.min(0xffff)).unwrap_or(0) - 0x8000;
-    let stays = decisions.f_bitwise_xor_(-0x8000)?.f_ge(threshold)?;
-    stays
-        .f_narrow(1, 0, size(columns))?
-        .f_mul_scalar(f64::from(kept))
+    let stays = decisions
+        .f_bitwise_xor_tensor_(&single(-0x8000_i64)?)?
+        .f_ge_tensor(&single(threshold)?)?;
+    let stays = stays.f_narrow(1, 0, size(columns))?;
+    stays.f_mul(&single(kept)?)
 }
 
 /// Four decisions of 16 bits out of every 64.
