@@ -113,8 +113,8 @@ pub(crate) fn run(input: &[u8]) {
     }
     if let Ok(run) = Run::open(folder()) {
         black_box((
-            run.settings.read(),
-            run.settings.features(),
+            run.head.layers_read(),
+            run.head.features(),
             run.store.row_bytes(),
         ));
     }
