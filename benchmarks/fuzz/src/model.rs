@@ -113,7 +113,7 @@ pub(crate) fn run(input: &[u8]) {
     }
     if let Ok(run) = Run::open(folder()) {
         black_box((
-            run.head.layers_read(),
+            run.head.layers_read().ok(),
             run.head.features(),
             run.store.row_bytes(),
         ));
