@@ -34,7 +34,8 @@ A sweep's file; keys are the options of `trainer train` about head and training:
 
 Runs that see their sentences in the same order (seed or order-seed, batch size, limit-train) share one pass over the
 store each epoch. --threads runs are trained at the same time, each on one thread: its numbers are those of
-`trainer train --threads 1` with the same options. Stopped or killed, the same command goes on.";
+`trainer train --threads 1` with the same options. Stopped or killed, the same command goes on.
+On a GPU heads of one shape are computed as one; --device cuda:0,2 or cuda:all spreads the runs over several GPUs.";
 
 /// Trains small heads on the hidden states that `extractor` stored.
 #[derive(Clone, Debug, Parser)]

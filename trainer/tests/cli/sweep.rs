@@ -1,5 +1,6 @@
 //! `trainer sweep`: every run as if it were alone.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -208,4 +209,22 @@ fn what_is_wrong_with_a_sweep_is_said_before_it_begins() {
         !place.path("runs").exists(),
         "a refused sweep left something behind"
     );
+}
+
+/// Several GPUs are for sweeps; where there is none, it is the same error as with one.
+#[test]
+fn gpus_that_are_not_there_are_an_error() {
+    if Path::new("/dev/nvidiactl").exists() {
+        println!("skipped: this machine has a GPU");
+        return;
+    }
+    let place = place(40, "[defaults]\nepochs = 1\n");
+    for device in ["cuda:0,1", "cuda:all", "cuda"] {
+        let told = place.fail(
+            2,
+            &format!("sweep --cache cache --config sweep.toml --device {device}"),
+        );
+        assert!(told.contains("NVIDIA driver"), "{device}: {told}");
+    }
+    assert!(!place.path("runs").exists());
 }
