@@ -387,11 +387,19 @@ fn gpu_tokens(
         compute: options.dtype,
         rows: None,
     };
-    let free = runtime::free_memory(number)? / 100 * SHARE;
-    let fitting = footprint.positions(free, width);
-    Ok(fitting
+    Ok(fitting_tokens(
+        footprint,
+        runtime::free_memory(number)?,
+        width,
+    ))
+}
+
+/// Most tokens of a batch where `free` bytes of a GPU are free and rows have up to `width` tokens.
+fn fitting_tokens(footprint: Footprint, free: u64, width: usize) -> usize {
+    footprint
+        .positions(free / 100 * SHARE, width)
         .min(footprint.countable_positions(width))
-        .clamp(LEAST_TOKENS, GPU_TOKENS))
+        .clamp(LEAST_TOKENS, GPU_TOKENS)
 }
 
 /// The graph of encoder and head; the encoder's files are unmapped again when this returns.
@@ -461,6 +469,24 @@ fn probability(logits: &[f32], class: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_on_a_gpu_are_as_large_as_its_memory_holds() {
+        let footprint = Footprint {
+            layers: 25,
+            hidden: 1024,
+            intermediate: 4096,
+            heads: 16,
+            compute: crate::graph::ComputeDtype::F16,
+            rows: None,
+        };
+        let fitting = |free| fitting_tokens(footprint, free, 512);
+        assert_eq!(fitting(80 << 30), GPU_TOKENS);
+        assert!((CPU_TOKENS..GPU_TOKENS).contains(&fitting(1 << 30)));
+        assert_eq!(fitting(0), LEAST_TOKENS);
+        // Enough text is read at a time to fill several of them.
+        assert!(Portion::FOR_GPU.words >= 4 * GPU_TOKENS);
+    }
 
     #[test]
     fn probabilities_are_those_of_the_softmax() {
