@@ -3,7 +3,7 @@
 //!
 //! A trained head scored on a split of a store; `examples/train_head.rs` trains one.
 //!
-//! ```no_run
+//! ```no_run,standalone_crate
 //! use cache::{Io, Store};
 //! use shared::datasets::SplitName;
 //! use trainer::batches::LabelledSplit;
