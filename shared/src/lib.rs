@@ -3,6 +3,7 @@
 
 pub mod datasets;
 pub mod device;
+pub mod environment;
 pub mod exit;
 pub mod files;
 pub mod gpu;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cache::{FieldDifference, Manifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::write_atomic;
 use shared::heads::run::{self, CONFIG, ConfigError, FORMAT_VERSION};
 use shared::tasks::Task;
@@ -74,12 +74,10 @@ pub enum RunError {
     },
 }
 
-impl RunError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for RunError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Io(error) => error.exit_status(),
             _ => ExitStatus::User,
         }
     }
