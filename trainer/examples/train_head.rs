@@ -18,7 +18,7 @@ use tch::Device;
 use testing::labelled::{Recipe, build};
 use trainer::batches::{BatchSize, LabelledSplit};
 use trainer::head::{self, HeadOptions};
-use trainer::run::{self, Config, Existing, Settings};
+use trainer::run::{self, Existing, Settings};
 use trainer::schedule::ScheduleKind;
 use trainer::training::{self, Data, Job, Order};
 use trainer::{evaluation, weights};
@@ -46,7 +46,7 @@ fn train(path: &Path, folder: &Path) -> Result<f64, Box<dyn Error>> {
     let classes = train.table.classes.clone();
     let layers = manifest.layers.clone();
     let options = HeadOptions::new("adapter".parse()?, layers, manifest.hidden, classes.len());
-    let config = Config::new(task, classes, options, settings(), &store);
+    let config = run::config(task, classes, options, settings(), &store);
     let seed = config.training.seed;
     let mut head = head::build(&config.head, Device::Cpu, seed)?;
 

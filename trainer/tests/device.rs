@@ -24,7 +24,7 @@ use trainer::batches::{self, BatchSize, LabelledSplit, LoadError, Placement, Res
 use trainer::evaluation;
 use trainer::head::{self, AnyHead, HeadKind, HeadOptions};
 use trainer::metrics::{self, Event};
-use trainer::run::{self, Config, Existing, Settings};
+use trainer::run::{self, Existing, Settings};
 use trainer::schedule::ScheduleKind;
 use trainer::training::{self, Data, Job, Order, Outcome, TrainingError};
 
@@ -102,7 +102,7 @@ fn train(
     let mut heads = Vec::new();
     for (place, (options, settings)) in runs.iter().enumerate() {
         let classes = train.table.classes.clone();
-        let config = Config::new(Task::Ner, classes, options.clone(), settings.clone(), store);
+        let config = run::config(Task::Ner, classes, options.clone(), settings.clone(), store);
         let folder = folder.join(place.to_string());
         run::prepare(&folder, &config, Existing::Resume).unwrap();
         let head: Box<AnyHead> = head::build(options, Device::Cpu, settings.seed).unwrap();

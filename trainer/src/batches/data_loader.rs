@@ -29,7 +29,7 @@ pub fn for_each_batch<'s, C: Send, E: Send>(
 ) -> Result<Vec<Result<(), E>>, LoadError> {
     let workers = workers.min(consumers.len());
     let loader = DataLoader::new(consumers, first);
-    let loaded = std::thread::scope(|scope| {
+    let result = std::thread::scope(|scope| {
         let thread = scope.spawn(|| loader.load(split, batches, first));
         if workers > 1 {
             for _ in 0..workers {
@@ -40,7 +40,7 @@ pub fn for_each_batch<'s, C: Send, E: Send>(
         }
         thread.join()
     });
-    loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     Ok(loader.into_results())
 }
 

@@ -3,7 +3,7 @@
 use cache::Store;
 use shared::exit::ExitStatus;
 use shared::files::write_atomic;
-use shared::heads::run::WEIGHTS;
+use shared::heads::run::{self, WEIGHTS};
 use shared::terminal::Terminal;
 use trainer_options::{EvalArgs, PredictArgs, RunArgs};
 
@@ -52,15 +52,8 @@ fn over_split(
     terminal: &Terminal,
     then: impl FnOnce(&LabelledSplit<'_>, &Predictions) -> Result<(), CommandError>,
 ) -> Result<ExitStatus, CommandError> {
-    let config = Config::load(&options.run)?;
-    let weights_file = options.run.join(WEIGHTS);
-    if !weights_file.is_file() {
-        return Err(RunError::NoRun {
-            folder: options.run.clone(),
-            file: WEIGHTS,
-        }
-        .into());
-    }
+    let config = Config::load(&options.run).map_err(RunError::from)?;
+    let weights_file = run::file(&options.run, WEIGHTS).map_err(RunError::from)?;
     let device = data::device(&options.machine, data::threads(&options.machine), terminal)?;
     let store = data::store(&options.store, device, terminal)?;
     check(&config, &store)?;

@@ -7,7 +7,7 @@ use trainer_options::{HeadArgs, TrainArgs, TrainingArgs};
 use super::CommandError;
 use crate::batches::{BatchSize, LabelledSplit};
 use crate::head::{AdapterOptions, HeadOptions};
-use crate::run::{Config, Settings};
+use crate::run::{self, Config, Settings};
 
 /// The settings that `options` mean on this store.
 pub(super) fn config(
@@ -49,7 +49,7 @@ pub(super) fn config(
             .map(sha256_file)
             .transpose()?,
     };
-    let mut config = Config::new(train.table.task, classes, head, training, store);
+    let mut config = run::config(train.table.task, classes, head, training, store);
     config
         .environment
         .insert("device".to_owned(), device.to_owned());

@@ -46,7 +46,7 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
         .output
         .name
         .clone()
-        .unwrap_or_else(|| config.default_name());
+        .unwrap_or_else(|| run::default_name(&config));
     let folder = folder(&options.output.out, &name)?;
     run::prepare(&folder, &config, existing(options))?;
     let parameters: usize = head
