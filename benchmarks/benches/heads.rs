@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use shared::datasets::SplitName;
 use shared::tasks::Task;
 use tch::Device;
-use trainer::batches::{self, BatchSize, LabelledSplit, Prepared};
+use trainer::batches::{self, BatchSize, LabelledBatch, LabelledSplit};
 use trainer::head::{self, Dropout, HeadOptions};
 use trainer::optimiser::{Adam, AdamOptions, clip_gradient_norm};
 
@@ -90,9 +90,9 @@ fn heads(criterion: &mut Criterion) {
 fn each(
     split: &LabelledSplit<'_>,
     cut: &[Vec<usize>],
-    mut use_it: impl FnMut(&Prepared<'_>) + Send,
+    mut use_it: impl FnMut(&LabelledBatch<'_>) + Send,
 ) {
-    let taken = batches::share(split, cut, 0, &mut [&mut use_it], 1, |use_it, batch| {
+    let taken = batches::for_each_batch(split, cut, 0, &mut [&mut use_it], 1, |use_it, batch| {
         use_it(batch);
         Ok::<_, Infallible>(ControlFlow::Continue(()))
     });

@@ -6,11 +6,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use cache::{
-    ByteLimits, LabelLevel, Labels, Manifest, PartStatistics, SplitTables, StoreDtype, StoreError,
-};
+use cache::{ByteLimits, Labels, Manifest, PartStatistics, SplitTables, StoreDtype, StoreError};
 use shared::datasets::SplitName;
-use shared::tasks::Task;
+use shared::tasks::{Level, Task};
 use testing::random::Random;
 use testing::store;
 
@@ -150,7 +148,7 @@ fn tables(tokens: u64) -> SplitTables {
     table.labels.push(Labels {
         task: Task::Pos,
         classes: (0..CLASSES).map(|class| format!("class{class}")).collect(),
-        level: LabelLevel::Token,
+        level: Level::Token,
         ids,
     });
     table

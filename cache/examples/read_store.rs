@@ -46,12 +46,13 @@ fn read(path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Words of a sentence, and of each task the labels of its first sequence: of sub-words, -100 where none is scored.
+/// Words of a sentence, and for each task the labels of its first sequence: -100 for sub-words that are
+/// not scored.
 fn words_and_labels(split: &SplitReader, sentence: usize) -> Result<(), Box<dyn Error>> {
     println!("words: {}", split.words(sentence).join(" "));
     for task in split.tasks() {
         let labels = split.labels(task).ok_or("a task without labels")?;
-        let of_tokens = labels.level == cache::LabelLevel::Token;
+        let of_tokens = labels.level == shared::tasks::Level::Token;
         let tokens = split.tokens_of(0)?;
         let ids = if of_tokens {
             &labels.ids[usize::try_from(tokens.start)?..usize::try_from(tokens.end)?]

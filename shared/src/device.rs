@@ -38,6 +38,18 @@ pub enum DeviceChoiceError {
     },
 }
 
+impl DeviceChoice {
+    /// Whether it may be more than one device.
+    #[must_use]
+    pub fn may_be_several(&self) -> bool {
+        match self {
+            Self::Gpus(numbers) => numbers.len() > 1,
+            Self::AllGpus => true,
+            Self::Auto | Self::Cpu => false,
+        }
+    }
+}
+
 impl FromStr for DeviceChoice {
     type Err = DeviceChoiceError;
 
@@ -96,6 +108,13 @@ mod tests {
         }
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Gpus(vec![0])));
         assert_eq!("cuda:1, 2".parse(), Ok(DeviceChoice::Gpus(vec![1, 2])));
+    }
+
+    #[test]
+    fn only_lists_and_all_may_be_several() {
+        let several = |text: &str| text.parse::<DeviceChoice>().unwrap().may_be_several();
+        assert!(several("cuda:0,1") && several("cuda:all"));
+        assert!(!several("cuda:5") && !several("cuda") && !several("auto") && !several("cpu"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub mod claim;
 pub mod datasets;
 pub mod device;
+pub mod environment;
 pub mod exit;
 pub mod files;
 pub mod gpu;

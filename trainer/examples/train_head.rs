@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use cache::{Io, Store};
 use shared::datasets::SplitName;
+use shared::heads::run::WEIGHTS;
 use shared::signals::StopFlag;
 use shared::terminal::{Terminal, Verbosity};
 use tch::Device;
 use testing::labelled::{Recipe, build};
 use trainer::batches::{BatchSize, LabelledSplit};
-use trainer::checkpoint::BEST_WEIGHTS;
 use trainer::head::{self, HeadOptions};
-use trainer::run::{self, Config, Existing, Settings};
+use trainer::run::{self, Existing, Settings};
 use trainer::schedule::ScheduleKind;
 use trainer::training::{self, Data, Job, Order};
 use trainer::{evaluation, weights};
@@ -46,7 +46,7 @@ fn train(path: &Path, folder: &Path) -> Result<f64, Box<dyn Error>> {
     let classes = train.table.classes.clone();
     let layers = manifest.layers.clone();
     let options = HeadOptions::new("adapter".parse()?, layers, manifest.hidden, classes.len());
-    let config = Config::new(task, classes, options, settings(), &store);
+    let config = run::config(task, classes, options, settings(), &store);
     let seed = config.training.seed;
     let mut head = head::build(&config.head, Device::Cpu, seed)?;
 
@@ -63,14 +63,14 @@ fn train(path: &Path, folder: &Path) -> Result<f64, Box<dyn Error>> {
     };
     // Several jobs of the same order share one pass over the store; 1 is how many are computed at the same time.
     let terminal = Terminal::new(Verbosity::Quiet, false);
-    let order = Order::of(&config.training);
+    let order = Order::from_settings(&config.training);
     let stop = StopFlag::default();
     for trained in training::train(vec![job], order, &data, 1, &terminal, &stop)? {
         trained?;
     }
 
     // The head has the weights of the last epoch; the best ones are in the folder.
-    weights::load(&folder.join(BEST_WEIGHTS), head.parameters())?;
+    weights::load(&folder.join(WEIGHTS), head.parameters())?;
     let size = config.training.batch_size;
     let predictions = evaluation::predict(head.as_mut(), &validation, size)?;
     Ok(predictions.scores(&validation).value)

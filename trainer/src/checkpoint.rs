@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::write_atomic;
 
 use crate::head::Head;
@@ -46,21 +46,30 @@ pub enum CheckpointError {
     },
 }
 
-impl CheckpointError {
-    /// Who is to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for CheckpointError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Io(error) => error.exit_status(),
             Self::Weights(error) => error.exit_status(),
             Self::Torch(_) => ExitStatus::Machine,
-            Self::Optimiser { .. } | Self::Broken { .. } => ExitStatus::User,
+            Self::Optimiser { source, .. } => source.exit_status(),
+            Self::Broken { .. } => ExitStatus::User,
         }
     }
 }
 
-/// Name of the file with the best weights in a run folder.
-pub const BEST_WEIGHTS: &str = "adapter.safetensors";
+impl CheckpointError {
+    /// Whether the device failed, or has too little memory.
+    #[must_use]
+    pub const fn is_device_failure(&self) -> bool {
+        match self {
+            Self::Torch(_) => true,
+            Self::Weights(error) => error.is_device_failure(),
+            Self::Optimiser { source, .. } => source.is_device_failure(),
+            Self::Io(_) | Self::Broken { .. } => false,
+        }
+    }
+}
 
 /// Where a training is. Order of sentences, dropout and learning rate follow from seed, epoch and step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -24,7 +24,6 @@
 
 pub mod activations;
 pub mod batches;
-pub mod card;
 pub mod checkpoint;
 pub mod cli;
 pub mod comparison;
@@ -32,6 +31,7 @@ pub mod device;
 pub mod evaluation;
 pub mod head;
 pub mod metrics;
+pub mod model_card;
 pub mod optimiser;
 pub mod predictions;
 pub mod report;

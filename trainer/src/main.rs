@@ -1,13 +1,6 @@
-//! The launcher `trainer`: finds libtorch beside itself, tells the dynamic linker where it is, and becomes
-//! `trainer-torch`, so that nobody has to set `LD_LIBRARY_PATH`.
-
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the launcher only checks the options, trainer-torch uses them"
-)]
-#[path = "cli/options.rs"]
-mod options;
+//! The launcher `trainer`: finds libtorch beside itself, tells the dynamic linker where it is, and
+//! becomes `trainer-torch`, so that nobody has to set `LD_LIBRARY_PATH`. It is linked without
+//! libtorch: it uses nothing of the library crate `trainer`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
@@ -15,18 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
-use options::{Job, MachineArgs, Options};
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::native::NativeError;
 use shared::terminal::Terminal;
+use trainer_options::{Job, MachineArgs, Options};
 
-/// Freed memory stays with the program: pieces up to 32 MiB, and up to 1 GiB at the end of the heap.
+/// Freed memory stays with the program: pieces up to 32 MiB, and up to 1 GiB at the heap's end.
 const KEEP_MEMORY: &str =
     "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1073741824";
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let options = match options::parse(arguments.iter().cloned()) {
+    let options = match trainer_options::parse(arguments.iter().cloned()) {
         Ok(options) => options,
         Err(error) => {
             let printed = error.print();
@@ -37,8 +30,8 @@ fn main() -> ExitCode {
             };
         }
     };
-    // libtorch takes a while to be loaded. A signal in that time waits until it can be answered with a saved state;
-    // if it cannot wait, it kills, as it always did.
+    // libtorch takes a while to be loaded. A signal in that time waits until it can be answered
+    // with a saved state; where signals cannot be held, it ends the program.
     if let None | Some(Job::Train(_) | Job::Sweep(_)) = options.command {
         let _ = shared::signals::hold();
     }
@@ -67,8 +60,9 @@ fn launch(arguments: &[OsString], options: &Options) -> anyhow::Result<std::conv
     {
         command.env(variable, value);
     }
-    // Every step frees what the next one needs again. Handed back to the system each time, it comes back as pages to
-    // be cleared: measured a fifth of a training's time. glibc reads this once, when a program starts.
+    // Every step frees memory that the next one needs again. Handed back to the system each time,
+    // it comes back as pages to be cleared: measured a fifth of a training's time. glibc reads this
+    // once, when a program starts.
     let own = [
         "GLIBC_TUNABLES",
         "MALLOC_MMAP_THRESHOLD_",

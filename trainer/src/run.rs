@@ -1,5 +1,5 @@
-//! The folder of a run: everything that one training leaves behind, and the settings by which it
-//! can be gone on with, compared with others and run over new data.
+//! The folder of a run, in which a training leaves its results, and its configuration, by which the
+//! run can be resumed, compared with others and used on new data.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use cache::{FieldDifference, Manifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::write_atomic;
-use shared::heads::run::{self, CONFIG, ConfigError, FORMAT_VERSION};
+use shared::heads::run::{self, CONFIG, FORMAT_VERSION, RunFolderError};
 use shared::tasks::Task;
 
 use crate::batches::BatchSize;
@@ -24,6 +24,9 @@ pub enum RunError {
     /// The folder cannot be read or written.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// The folder is not that of a run, or its configuration cannot be understood.
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
     /// A run of that name is there.
     #[error(
         "{} exists: --resume goes on with it (or shows its results), --name NAME trains beside it, --overwrite replaces it",
@@ -33,13 +36,13 @@ pub enum RunError {
         /// The folder.
         folder: PathBuf,
     },
-    /// `--overwrite` hits something that is no run.
+    /// `--overwrite` would remove something that is not a run.
     #[error("{} exists and is not a run (no config.json in it): it is left alone; choose another --name", .folder.display())]
     Foreign {
         /// The folder.
         folder: PathBuf,
     },
-    /// A run cannot be gone on with under other settings.
+    /// A run cannot be resumed with other settings.
     #[error(
         "{} was started with other settings{}\ngive the same as then to --resume, or start another run with --name NAME",
         .folder.display(), list(.differences)
@@ -50,37 +53,23 @@ pub enum RunError {
         /// Every field that differs.
         differences: Vec<FieldDifference>,
     },
-    /// There is no run.
-    #[error("{} is not a run: it has no {file}; give the folder that `trainer` printed at its end", .folder.display())]
-    NoRun {
-        /// The folder.
-        folder: PathBuf,
-        /// What is missing.
-        file: &'static str,
-    },
     /// The run has no scores yet.
     #[error("{} is not finished; the command that started it goes on with it, with --resume", .folder.display())]
     Unfinished {
         /// The folder.
         folder: PathBuf,
     },
-    /// A file of the run cannot be understood.
-    #[error("{}: {why}; it was damaged or written by another version, start the run anew with --overwrite", .path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
 }
 
-impl RunError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for RunError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Io(error) => ExitStatus::of_io(error),
-            _ => ExitStatus::User,
+            Self::Io(error) => error.exit_status(),
+            Self::Folder(error) => error.exit_status(),
+            Self::Exists { .. }
+            | Self::Foreign { .. }
+            | Self::Differs { .. }
+            | Self::Unfinished { .. } => ExitStatus::User,
         }
     }
 }
@@ -99,26 +88,8 @@ fn list(differences: &[FieldDifference]) -> String {
     list
 }
 
-/// `config.json`: all that the numbers of a run depend on, and a few things worth knowing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
-    /// Version of this file's format.
-    pub format_version: u32,
-    /// Labels that are learned.
-    pub task: Task,
-    /// Names of the classes, by number.
-    pub classes: Vec<String>,
-    /// The head.
-    pub head: HeadOptions,
-    /// How it is trained.
-    pub training: Settings,
-    /// SHA-256 of the store's manifest.
-    pub store_identity: String,
-    /// What the store holds.
-    pub store: Manifest,
-    /// Versions and device; other ones may go on with the run.
-    pub environment: BTreeMap<String, String>,
-}
+/// `config.json` of a run.
+pub type Config = run::Config<Manifest, Settings>;
 
 /// How a head is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,88 +123,61 @@ pub struct Settings {
     pub init_weights: Option<String>,
 }
 
-impl Config {
-    /// A configuration of this version.
-    #[must_use]
-    pub fn new(
-        task: Task,
-        classes: Vec<String>,
-        head: HeadOptions,
-        training: Settings,
-        store: &cache::Store,
-    ) -> Self {
-        Self {
-            format_version: FORMAT_VERSION,
-            task,
-            classes,
-            head,
-            training,
-            store_identity: store.identity(),
-            store: store.manifest().clone(),
-            environment: BTreeMap::from([(
-                "trainer".to_owned(),
-                env!("CARGO_PKG_VERSION").to_owned(),
-            )]),
-        }
+/// The configuration of a run, in this version of the format.
+#[must_use]
+pub fn config(
+    task: Task,
+    classes: Vec<String>,
+    head: HeadOptions,
+    training: Settings,
+    store: &cache::Store,
+) -> Config {
+    Config {
+        format_version: FORMAT_VERSION,
+        task,
+        classes,
+        head,
+        training,
+        store_identity: store.identity(),
+        store: store.manifest().clone(),
+        environment: BTreeMap::from([("trainer".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
     }
+}
 
-    /// Reads the settings of the run in `folder`.
-    ///
-    /// # Errors
-    /// When there is no run, or its settings cannot be understood.
-    pub fn load(folder: &Path) -> Result<Self, RunError> {
-        run::read(folder).map_err(|error| match error {
-            ConfigError::Missing { folder } => RunError::NoRun {
-                folder,
-                file: CONFIG,
-            },
-            ConfigError::Broken { path, why } => RunError::Broken { path, why },
-            ConfigError::Io(error) => RunError::Io(error),
+/// Every field in which two configurations would give other numbers; the environment may differ.
+#[must_use]
+pub fn differences(stored: &Config, wanted: &Config) -> Vec<FieldDifference> {
+    let mut differences: Vec<_> = stored
+        .store
+        .differences(&wanted.store)
+        .into_iter()
+        .map(|difference| FieldDifference {
+            field: format!("store.{}", difference.field),
+            ..difference
         })
-    }
+        .collect();
+    let own = |config: &Config| serde_json::json!({ "task": config.task, "head": config.head, "training": config.training });
+    compare("", &own(stored), &own(wanted), &mut differences);
+    differences
+}
 
-    /// Every field in which `wanted` would give other numbers; the environment may be another.
-    #[must_use]
-    pub fn differences(&self, wanted: &Self) -> Vec<FieldDifference> {
-        let mut differences: Vec<_> = self
-            .store
-            .differences(&wanted.store)
-            .into_iter()
-            .map(|difference| FieldDifference {
-                field: format!("store.{}", difference.field),
-                ..difference
-            })
-            .collect();
-        let own = |config: &Self| serde_json::json!({ "task": config.task, "head": config.head, "training": config.training });
-        compare("", &own(self), &own(wanted), &mut differences);
-        differences
-    }
-
-    /// The kind of head, and what was left out of it.
-    #[must_use]
-    pub fn head_name(&self) -> String {
-        let HeadOptions { kind, adapter, .. } = &self.head;
-        format!("{kind}{}", adapter.left_out())
-    }
-
-    /// `MODEL--DATASET--HEAD-SEED`, with the task where it is not the data set's own.
-    #[must_use]
-    pub fn default_name(&self) -> String {
-        let identity = &self.store;
-        let task = if self.task == identity.dataset.task {
-            String::new()
-        } else {
-            format!("--{}", self.task)
-        };
-        let name = format!(
-            "{}--{}{task}--{}-{}",
-            base_name(&identity.model.id),
-            base_name(&identity.dataset.id),
-            self.head_name(),
-            self.training.seed
-        );
-        name.replace(['/', '\\', ':', ',', ' '], "-")
-    }
+/// `MODEL--DATASET--HEAD-SEED`, with the task where it is not the data set's own.
+#[must_use]
+pub fn default_name(config: &Config) -> String {
+    let identity = &config.store;
+    let task = if config.task == identity.dataset.task {
+        String::new()
+    } else {
+        format!("--{}", config.task)
+    };
+    let name = format!(
+        "{}--{}{task}--{}-{}",
+        base_name(&identity.model.id),
+        base_name(&identity.dataset.id),
+        config.head_name(),
+        config.training.seed
+    );
+    name.replace(['/', '\\', ':', ',', ' '], "-")
 }
 
 /// A hub id without a leading path, slashes as `--`.
@@ -288,7 +232,7 @@ fn is_occupied(folder: &Path) -> std::io::Result<bool> {
     Ok(false)
 }
 
-/// Makes the folder of a run, or takes one up again.
+/// Makes the folder of a run, or prepares one that is there to be resumed.
 ///
 /// # Errors
 /// When it is there and `existing` does not allow for that, or has other settings.
@@ -309,11 +253,11 @@ pub fn prepare(folder: &Path, config: &Config, existing: Existing) -> Result<(),
             }
             Existing::Replace => fs_err::remove_dir_all(folder)?,
             Existing::Resume => {
-                let differences = Config::load(folder)?.differences(config);
-                if !differences.is_empty() {
+                let found = differences(&Config::load(folder)?, config);
+                if !found.is_empty() {
                     return Err(RunError::Differs {
                         folder: folder.to_owned(),
-                        differences,
+                        differences: found,
                     });
                 }
             }

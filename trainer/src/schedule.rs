@@ -1,20 +1,7 @@
 //! Learning rate and momentum of every step, as functions of the step: PyTorch's `OneCycleLR` with its defaults, a linear
 //! decay with warm-up, or a constant.
 
-use serde::{Deserialize, Serialize};
-
-/// How the learning rate runs over a training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScheduleKind {
-    /// Up to the learning rate over 30 % of the steps and down to nearly nothing, in cosines; Adam's beta1 runs the other way.
-    #[default]
-    OneCycle,
-    /// Up over the warm-up, down to zero at the end, in straight lines.
-    Linear,
-    /// Up over the warm-up, then the same.
-    Constant,
-}
+pub use trainer_options::ScheduleKind;
 
 /// What one step trains with.
 #[derive(Debug, Clone, Copy, PartialEq)]

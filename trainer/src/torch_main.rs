@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::terminal::Terminal;
-use trainer::cli::{self, options};
+use trainer::cli;
 
 fn main() -> ExitCode {
-    let options = match options::parse(std::env::args_os()) {
+    let options = match trainer_options::parse(std::env::args_os()) {
         Ok(options) => options,
         Err(error) => {
             let printed = error.print();

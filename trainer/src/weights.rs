@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::torch_error::told;
@@ -54,15 +54,21 @@ pub enum WeightsError {
     Torch(#[from] TchError),
 }
 
-impl WeightsError {
-    /// Whose it is to mend.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for WeightsError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Io { source, .. } => ExitStatus::of_io(source),
+            Self::Io { source, .. } => source.exit_status(),
             Self::Torch(_) => ExitStatus::Machine,
-            _ => ExitStatus::User,
+            Self::Format { .. } | Self::Number { .. } | Self::Differs { .. } => ExitStatus::User,
         }
+    }
+}
+
+impl WeightsError {
+    /// Whether the device failed, or has too little memory.
+    #[must_use]
+    pub const fn is_device_failure(&self) -> bool {
+        matches!(self, Self::Torch(_))
     }
 }
 

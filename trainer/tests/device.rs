@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cache::{Io, Store, StoreDtype};
 use shared::datasets::SplitName;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::signals::StopFlag;
 use shared::tasks::Task;
 use shared::terminal::{Terminal, Verbosity};
@@ -24,7 +24,7 @@ use trainer::batches::{self, BatchSize, LabelledSplit, LoadError, Placement, Res
 use trainer::evaluation;
 use trainer::head::{self, AnyHead, HeadKind, HeadOptions};
 use trainer::metrics::{self, Event};
-use trainer::run::{self, Config, Existing, Settings};
+use trainer::run::{self, Existing, Settings};
 use trainer::schedule::ScheduleKind;
 use trainer::training::{self, Data, Job, Order, Outcome, TrainingError};
 
@@ -102,7 +102,7 @@ fn train(
     let mut heads = Vec::new();
     for (place, (options, settings)) in runs.iter().enumerate() {
         let classes = train.table.classes.clone();
-        let config = Config::new(Task::Ner, classes, options.clone(), settings.clone(), store);
+        let config = run::config(Task::Ner, classes, options.clone(), settings.clone(), store);
         let folder = folder.join(place.to_string());
         run::prepare(&folder, &config, Existing::Resume).unwrap();
         let head: Box<AnyHead> = head::build(options, Device::Cpu, settings.seed).unwrap();
@@ -119,7 +119,7 @@ fn train(
         validation: Some(&validation),
     };
     let (order, terminal) = (
-        Order::of(&runs[0].1),
+        Order::from_settings(&runs[0].1),
         Terminal::new(Verbosity::Quiet, false),
     );
     let trained = training::train(jobs.collect(), order, &data, 1, &terminal, stop).unwrap();
@@ -270,7 +270,7 @@ fn a_flipped_bit_is_found_on_the_way_to_a_device() {
         );
         let split = split(&store, SplitName::Train, Where::Streamed);
         let batches = [vec![0], vec![1]];
-        let taken = batches::share(&split, &batches, 0, &mut [()], 1, |(), _| {
+        let taken = batches::for_each_batch(&split, &batches, 0, &mut [()], 1, |(), _| {
             Ok::<_, LoadError>(ControlFlow::Continue(()))
         });
         let told = taken.unwrap_err().to_string();

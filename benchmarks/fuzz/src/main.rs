@@ -5,14 +5,6 @@
 #![no_main]
 
 mod bytes;
-/// By its path, as the trainer's own launcher does it: the trainer's library cannot be linked without libtorch, and so
-/// these targets could not be built where only Rust is.
-#[allow(dead_code, unreachable_pub, reason = "the trainer uses all of it")]
-#[path = "../../../trainer/src/cli"]
-mod cli {
-    #[path = "options.rs"]
-    pub mod options;
-}
 mod data;
 mod memory;
 mod model;

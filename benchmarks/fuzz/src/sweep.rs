@@ -1,17 +1,14 @@
-//! The file of a sweep. The trainer cannot be linked without libtorch, but the modules that read the file can, by their
-//! path, as its launcher does it with the options.
+//! The file of a sweep, as the trainer reads it; its command line is a crate without libtorch.
 
 use std::hint::black_box;
 
-use crate::place;
+use trainer_options::sweep;
 
-#[allow(dead_code, unreachable_pub, reason = "the trainer uses all of it")]
-#[path = "../../../trainer/src/sweep/plan.rs"]
-mod plan;
+use crate::place;
 
 pub(crate) fn file(input: &[u8]) {
     let path = place::file("sweep.toml", input);
-    if let Ok(runs) = plan::read(&path) {
+    if let Ok(runs) = sweep::read(&path) {
         assert!(!runs.is_empty(), "a sweep without runs");
         black_box(runs);
     }

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use shared::tasks::Level;
 use zarrs::array::codec::Crc32cCodec;
 use zarrs::array::{ArrayBuilder, ChunkKeySeparator, DataType, data_type};
 use zarrs::metadata::FillValueMetadata;
 use zarrs::metadata::v3::GroupMetadataV3;
 
 use super::column::ColumnShape;
-use crate::{LabelLevel, Manifest, SplitLayout, StoreDtype, StoreError};
+use crate::{Manifest, SplitLayout, StoreDtype, StoreError};
 
 /// Name of the attribute that holds what Zarr does not know: the manifest in the root group, the checksum in small
 /// arrays.
@@ -87,7 +88,7 @@ pub(crate) struct ColumnMetadata<'a> {
     pub(crate) data_type: DataType,
     pub(crate) shape: ColumnShape,
     pub(crate) file: &'a [u8],
-    pub(crate) labels: Option<(LabelLevel, &'a [String])>,
+    pub(crate) labels: Option<(Level, &'a [String])>,
 }
 
 /// `zarr.json` of a small array.

@@ -1,7 +1,7 @@
 //! The small arrays of a split: which tokens, words and labels the hidden states belong to.
 
 use shared::datasets::SplitName;
-use shared::tasks::{Level as LabelLevel, NO_CLASS, Task};
+use shared::tasks::{Level, NO_CLASS, Task};
 
 use crate::{Column, Manifest, SplitSize, StoreError};
 
@@ -12,8 +12,8 @@ pub struct Labels {
     pub task: Task,
     /// Names of the classes; an id is an index into them.
     pub classes: Vec<String>,
-    /// What is labelled: the words ([`LabelLevel::Token`]) or the sentences.
-    pub level: LabelLevel,
+    /// What is labelled: the words ([`Level::Token`]) or the sentences.
+    pub level: Level,
     /// `[words]` or `[sentences]`: class, or [`NO_CLASS`] for what is not to be scored.
     pub ids: Vec<i32>,
 }
@@ -26,10 +26,10 @@ pub struct LabelTable {
     /// Names of the classes; an id is an index into them.
     pub classes: Vec<String>,
     /// What an id belongs to.
-    pub level: LabelLevel,
+    pub level: Level,
     /// `[tokens]` or `[sentences]`: class, or [`NO_CLASS`] for a token that is not to be scored.
     pub ids: Column<i32>,
-    /// `[words]`, for [`LabelLevel::Token`]: the classes of all words, those without a token included.
+    /// `[words]`, for [`Level::Token`]: the classes of all words, those without a token included.
     pub words: Option<Column<i32>>,
 }
 
@@ -147,8 +147,8 @@ impl Labels {
     /// Whether the ids fit the classes and a split of that size.
     pub(crate) fn check(&self, split: SplitName, size: SplitSize) -> Result<(), StoreError> {
         let expected = match self.level {
-            LabelLevel::Token => size.words,
-            LabelLevel::Sentence => size.sentences,
+            Level::Token => size.words,
+            Level::Sentence => size.sentences,
         };
         let invalid = |what| Err(StoreError::Tables { split, what });
         if self.ids.len() as u64 != expected {

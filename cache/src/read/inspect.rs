@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shared::datasets::SplitName;
-use shared::tasks::Task;
+use shared::tasks::{Level, Task};
 
 use crate::LayerSummary;
 use crate::layout::metadata;
 use crate::layout::record::{Done, PartRecord, SplitRecord};
 use crate::read::split::read_label_attributes;
-use crate::{LabelLevel, Manifest, SplitLayout, SplitSize, StoreError};
+use crate::{Manifest, SplitLayout, SplitSize, StoreError};
 
 /// What a store holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,7 +60,7 @@ pub struct SplitInspection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskInspection {
     /// What a label belongs to.
-    pub level: LabelLevel,
+    pub level: Level,
     /// The classes.
     pub classes: Vec<String>,
 }

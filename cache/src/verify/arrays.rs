@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use shared::tasks::Level;
 
 use super::{Problem, ProblemKind};
 use crate::layout::column::{COLUMN_FILE, ColumnShape, TABLES};
 use crate::layout::metadata::{self, ATTRIBUTE, ColumnMetadata};
 use crate::write::labelling::Element;
-use crate::{LabelLevel, Manifest, SplitLayout, StoreError};
+use crate::{Manifest, SplitLayout, StoreError};
 
 /// Checks metadata and small arrays of all splits.
 pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, StoreError> {
@@ -53,7 +54,7 @@ pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, S
             let level =
                 level.and_then(|attribute| serde_json::from_value(attribute["level"].clone()).ok());
             let (dimension, length) = match level {
-                Some(LabelLevel::Sentence) => ("sentences", size.sentences),
+                Some(Level::Sentence) => ("sentences", size.sentences),
                 _ if name.starts_with(WORD_LABELS) => ("words", size.words),
                 _ => ("tokens", size.tokens),
             };
@@ -167,7 +168,7 @@ impl Array<'_> {
             );
             return Ok(Some(Problem::new(data, ProblemKind::Damaged, detail)));
         }
-        let level = serde_json::from_value::<LabelLevel>(attribute["level"].clone()).ok();
+        let level = serde_json::from_value::<Level>(attribute["level"].clone()).ok();
         let classes: Vec<String> =
             serde_json::from_value(attribute["classes"].clone()).unwrap_or_default();
         let name = self.path.to_string_lossy();

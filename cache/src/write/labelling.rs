@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use shared::datasets::SplitName;
+use shared::tasks::Level;
 use zarrs::array::data_type;
 
 use super::column::write_column;
@@ -10,7 +11,7 @@ use crate::layout::column::{ColumnShape, column_file, column_folder};
 use crate::layout::metadata::{self, ColumnMetadata};
 use crate::layout::tables::TokenWords;
 use crate::write::target::write_if_other;
-use crate::{LabelLevel, Labels, SplitTables, Store, StoreError};
+use crate::{Labels, SplitTables, Store, StoreError};
 
 impl Store {
     /// Adds the labels of another task, one entry a split, to a complete store; activations and identity stay as
@@ -55,7 +56,7 @@ fn write_labels(folder: &Path, labels: &Labels, tokens: TokenWords<'_>) -> Resul
         )
     };
     let name = format!("labels/{task}");
-    if *level == LabelLevel::Sentence {
+    if *level == Level::Sentence {
         group("labels")?;
         return write(folder, &name, "sentences", ids, attributes);
     }
@@ -120,7 +121,7 @@ impl SplitTables {
     }
 }
 
-type Attributes<'a> = Option<(LabelLevel, &'a [String])>;
+type Attributes<'a> = Option<(Level, &'a [String])>;
 
 fn write<T: Element>(
     folder: &Path,

@@ -1,8 +1,8 @@
 //! Labels of another task, added to a finished store.
 
-use cache::{Io, LabelLevel, Labels, Store, StoreDtype};
+use cache::{Io, Labels, Store, StoreDtype};
 use shared::datasets::SplitName;
-use shared::tasks::Task;
+use shared::tasks::{Level, Task};
 
 use testing::files::tree;
 use testing::fixture::Fixture;
@@ -18,7 +18,7 @@ fn labels_are_added_without_touching_the_rest() {
     let table = |split| Labels {
         task: Task::Sequence,
         classes: vec!["negative".to_owned(), "positive".to_owned()],
-        level: LabelLevel::Sentence,
+        level: Level::Sentence,
         ids: (0..sentences(split))
             .map(|sentence| i32::from(sentence % 3 == 0))
             .collect(),
@@ -59,7 +59,7 @@ fn labels_that_do_not_fit_are_refused() {
     let table = Labels {
         task: Task::Ner,
         classes: vec!["O".to_owned()],
-        level: LabelLevel::Token,
+        level: Level::Token,
         ids: vec![0; 3],
     };
     let error = Store::add_labels(folder.path(), &[(SplitName::Train, table)]).unwrap_err();

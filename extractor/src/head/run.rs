@@ -3,23 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use cache::Manifest;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
 use shared::exit::{ExitStatus, HasExitStatus};
-use shared::heads::HeadOptionsError;
-use shared::heads::run::{self, CONFIG, ConfigError, WEIGHTS};
+use shared::heads::run::{self, Config, RunFolderError, WEIGHTS};
 use shared::tasks::Task;
 
 use super::{HeadOptions, Parameters};
 use crate::checkpoint::CheckpointError;
-
-/// `config.json` of a run; what only training needs is left out.
-#[derive(Debug, Deserialize)]
-struct Config {
-    task: Task,
-    classes: Vec<String>,
-    head: HeadOptions,
-    store: Manifest,
-}
 
 /// A trained head and what it was trained on.
 pub struct Run {
@@ -43,43 +33,14 @@ impl Run {
     /// # Errors
     /// When there is no run, none that has finished an epoch, or it cannot be understood.
     pub fn open(folder: &Path) -> Result<Self, RunError> {
-        let file = |name: &'static str| {
-            let path = folder.join(name);
-            let missing = RunError::NoRun {
-                folder: folder.to_owned(),
-                file: name,
-            };
-            if path.is_file() {
-                Ok(path)
-            } else {
-                Err(missing)
-            }
-        };
-        let broken = |why: String| RunError::Broken {
-            path: folder.join(CONFIG),
-            why,
-        };
-        let config: Config = run::read(folder).map_err(|error| match error {
-            ConfigError::Missing { folder } => RunError::NoRun {
-                folder,
-                file: CONFIG,
-            },
-            ConfigError::Broken { why, .. } => broken(why),
-            ConfigError::Io(error) => RunError::Io(error),
-        })?;
-        let wrong = |error: HeadOptionsError| broken(error.to_string());
-        config.head.check().map_err(wrong)?;
-        config.head.layers_read().map_err(wrong)?;
-        let (names, classes) = (config.classes.len(), config.head.classes);
-        if names != classes {
-            return Err(broken(format!("{names} names for {classes} classes")));
-        }
+        let config = Config::<Manifest, IgnoredAny>::load(folder)?;
+        let weights = run::file(folder, WEIGHTS)?;
         Ok(Self {
             folder: folder.to_owned(),
             task: config.task,
             classes: config.classes,
             head: config.head,
-            parameters: Parameters::open(&file(WEIGHTS)?)?,
+            parameters: Parameters::open(&weights)?,
             store: config.store,
         })
     }
@@ -89,28 +50,9 @@ impl Run {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The folder cannot be read.
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    /// There is no run, or one that has not come far enough.
-    #[error(
-        "{} is not a finished run: it has no {file}; --run takes the folder that `trainer` printed at its end",
-        .folder.display()
-    )]
-    NoRun {
-        /// The folder.
-        folder: PathBuf,
-        /// What is missing.
-        file: &'static str,
-    },
-    /// `config.json` cannot be understood.
-    #[error("{}: {why}; it was damaged or written by another version: train the head again", .path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
+    /// The folder is not that of a run, or its configuration cannot be understood.
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
     /// The parameters cannot be read.
     #[error(transparent)]
     Parameters(#[from] CheckpointError),
@@ -119,9 +61,8 @@ pub enum RunError {
 impl HasExitStatus for RunError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Folder(error) => error.exit_status(),
             Self::Parameters(error) => error.exit_status(),
-            _ => ExitStatus::User,
         }
     }
 }

@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::path::Path;
 
 use cache::{
-    ByteLimits, Codec, LabelLevel, Labels, Manifest, OpenMode, Opened, Part, PartStatistics,
-    PartWriter, SplitTables, StoreDtype, StoreError, StoreWriter, rows,
+    ByteLimits, Codec, Labels, Manifest, OpenMode, Opened, Part, PartStatistics, PartWriter,
+    SplitTables, StoreDtype, StoreError, StoreWriter, rows,
 };
 use shared::datasets::SplitName;
-use shared::tasks::Task;
+use shared::tasks::{Level, NO_CLASS, Task};
 
 use crate::store;
 
@@ -199,7 +199,7 @@ fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
     let labels = Labels {
         task: Task::Pos,
         classes: ["ADJ", "NOUN", "VERB"].map(str::to_owned).into(),
-        level: LabelLevel::Token,
+        level: Level::Token,
         ids: (0..all_words)
             .map(|word| i32::try_from(word % 3).unwrap())
             .collect(),
@@ -223,7 +223,7 @@ pub fn token_labels(table: &SplitTables) -> Vec<i32> {
     let mut words = table.labels[0].ids.iter();
     let of = |&word: &i32| {
         if word < 0 {
-            -100
+            NO_CLASS
         } else {
             *words.next().unwrap()
         }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use cache::{
-    ByteLimits, DatasetIdentity, LabelLevel, Labels, LayerStatistics, Manifest, ModelIdentity,
-    Part, PartStatistics, PartWriter, SplitTables, StoreDtype,
+    ByteLimits, DatasetIdentity, Labels, LayerStatistics, Manifest, ModelIdentity, Part,
+    PartStatistics, PartWriter, SplitTables, StoreDtype,
 };
 use shared::datasets::SplitName;
-use shared::tasks::Task;
+use shared::tasks::{Level, Task};
 
 use crate::random::Random;
 use crate::store;
@@ -200,8 +200,8 @@ fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random
         ..
     } = split;
     let (level, classes) = match task {
-        Task::Sequence => (LabelLevel::Sentence, &["a", "b", "c"][..]),
-        _ => (LabelLevel::Token, &CLASSES[..]),
+        Task::Sequence => (Level::Sentence, &["a", "b", "c"][..]),
+        _ => (Level::Token, &CLASSES[..]),
     };
     let mut classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
     if recipe.unseen_class {

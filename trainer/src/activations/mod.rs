@@ -15,7 +15,7 @@ use std::ops::Range;
 use cache::{Hidden, StoreDtype};
 use device::DeviceRows;
 pub use parts::Part;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use tch::{TchError, Tensor};
 
 use crate::torch_error::told;
@@ -85,13 +85,13 @@ pub enum BatchError {
     },
 }
 
-impl BatchError {
-    /// Who is to mend it.
-    #[must_use]
-    pub const fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for BatchError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Torch(_) => ExitStatus::Machine,
-            _ => ExitStatus::User,
+            Self::Empty | Self::Mixed { .. } | Self::Size { .. } | Self::Pool { .. } => {
+                ExitStatus::User
+            }
         }
     }
 }
@@ -300,7 +300,7 @@ impl<'s> Batch<'s> {
     pub const fn device_rows(&self) -> Option<&DeviceRows> {
         match &self.backing {
             Backing::Device(rows) => Some(rows),
-            _ => None,
+            Backing::Stored(_) | Backing::Packed(_) => None,
         }
     }
 

@@ -1,25 +1,24 @@
-//! Batches of stored activations. Training wants a true shuffle of the whole training set every epoch, yet
-//! reads straight from memory-mapped files: so only the order is shuffled, and another thread brings the
-//! pages of the coming batches into memory while the head works on the current one.
+//! Batches of stored activations. Every epoch shuffles the whole training set, though activations are
+//! read from memory-mapped files: only the order is shuffled, and another thread brings the pages of
+//! the next batches into memory while the head works on the current one.
 
+mod data_loader;
 mod placement;
 mod random;
-mod sharing;
 mod split;
 
 use cache::StoreError;
-use shared::exit::{ExitStatus, HasExitStatus as _};
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::Level;
-pub use shared::tasks::NO_TARGET;
 
 use crate::activations::{Batch, BatchError};
 use crate::torch_error::told;
 
+pub use data_loader::for_each_batch;
+pub(crate) use data_loader::on_one_thread;
 pub use placement::{Placement, Resident, Stream, fits};
 pub(crate) use random::Random;
 
-pub(crate) use sharing::on_one_thread;
-pub use sharing::share;
 pub use split::{LabelledSplit, SplitError};
 
 /// Size of a memory page; touching one byte of each brings them all in.
@@ -35,8 +34,8 @@ pub enum BatchSize {
     Tokens(usize),
 }
 
-/// The order of `members` in `epoch`: a uniform shuffle that depends on `seed` and `epoch` alone, so that a
-/// run that goes on needs no more than its position.
+/// The order of `members` in `epoch`: a uniform shuffle that depends on `seed` and `epoch` alone, so
+/// that a run that goes on needs its position only.
 #[must_use]
 pub fn shuffled(members: &[usize], seed: u64, epoch: usize) -> Vec<usize> {
     let mut order = members.to_vec();
@@ -75,53 +74,54 @@ pub fn cut(order: &[usize], size: BatchSize, length: impl Fn(usize) -> usize) ->
     batches
 }
 
-/// Why a batch cannot be had.
+/// Why a batch cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A device cannot take a whole split.
+    /// A device has no room for a whole split.
     #[error("activations cannot be brought to the memory of the GPU: libtorch: {}", told(.0))]
     Device(tch::TchError),
-    /// What was read makes no batch.
+    /// What was read does not make a batch.
     #[error(transparent)]
     Batch(#[from] BatchError),
 }
 
-impl LoadError {
-    /// Who is to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for LoadError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Store(error) => error.exit_status(),
             Self::Batch(error) => error.exit_status(),
             Self::Device(_) => ExitStatus::Machine,
         }
     }
+}
 
-    /// Whether it is the device that failed, or its memory that is not enough.
+impl LoadError {
+    /// Whether the device failed, or has too little memory.
     #[must_use]
-    pub const fn is_of_device(&self) -> bool {
+    pub const fn is_device_failure(&self) -> bool {
         matches!(self, Self::Device(_) | Self::Batch(BatchError::Torch(_)))
     }
 }
 
-/// A batch whose activations are in memory.
-pub struct Prepared<'s> {
-    /// Its place among the batches of the epoch.
+/// A batch whose activations are in memory, with its targets.
+pub struct LabelledBatch<'s> {
+    /// Its position in the epoch.
     pub index: usize,
     /// The sentences that it consists of.
     pub sentences: Vec<usize>,
     /// Hidden states, packed: `[tokens, layers, hidden]`.
     pub activations: Batch<'s>,
-    /// Class of each token, or of each sentence, [`NO_TARGET`] where none: `[tokens]` or `[sentences]`.
+    /// Class of each token or of each sentence, `[tokens]` or `[sentences]`;
+    /// [`NO_TARGET`](shared::tasks::NO_TARGET) where there is none.
     pub targets: Vec<i64>,
 }
 
-/// Lets the disk begin with sentences that are still some batches away.
-fn announce(split: &LabelledSplit<'_>, sentences: &[usize]) {
+/// Lets the operating system begin to read sentences that are needed some batches later.
+fn prefetch(split: &LabelledSplit<'_>, sentences: &[usize]) {
     if matches!(split.placement, Placement::Resident(_)) {
         return;
     }
@@ -131,11 +131,12 @@ fn announce(split: &LabelledSplit<'_>, sentences: &[usize]) {
     sequences.for_each(|sequence| split.reader.will_need(sequence));
 }
 
-fn prepare<'s>(
+/// Makes a batch of these sentences.
+fn collate<'s>(
     split: &LabelledSplit<'s>,
     index: usize,
     sentences: &[usize],
-) -> Result<Prepared<'s>, LoadError> {
+) -> Result<LabelledBatch<'s>, LoadError> {
     let (mut sequences, mut pool, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     for (place, &sentence) in sentences.iter().enumerate() {
         for sequence in split.sequences(sentence) {
@@ -151,7 +152,7 @@ fn prepare<'s>(
     if split.table.level == Level::Sentence {
         activations = activations.with_pool(pool)?;
     }
-    Ok(Prepared {
+    Ok(LabelledBatch {
         index,
         sentences: sentences.to_vec(),
         activations,

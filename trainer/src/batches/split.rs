@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use cache::{LabelTable, SplitReader, Store, StoreError};
 use shared::datasets::SplitName;
-use shared::exit::{ExitStatus, HasExitStatus as _};
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::{Level, NO_CLASS, Task, UNLABELLED};
 
 use super::Placement;
@@ -42,13 +42,11 @@ pub enum SplitError {
     Store(#[from] StoreError),
 }
 
-impl SplitError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for SplitError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Store(error) => error.exit_status(),
-            _ => ExitStatus::User,
+            Self::NoSplit { .. } | Self::NoTask { .. } => ExitStatus::User,
         }
     }
 }

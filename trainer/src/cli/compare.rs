@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
+use trainer_options::CompareArgs;
 
 use super::CommandError;
-use super::options::CompareArgs;
 use crate::comparison::{self, Difference, Resampled};
 use crate::summary::{self, Summary};
 

@@ -7,12 +7,12 @@ use shared::datasets::SplitName;
 use shared::tasks::Task;
 use shared::terminal::Terminal;
 use tch::Device;
+use trainer_options::{IoChoice, MachineArgs, StoreArgs};
 
 use super::CommandError;
-use super::options::{MachineArgs, StoreArgs};
 use super::placing::{self, Places};
 use crate::batches::{LabelledSplit, SplitError};
-use crate::device::{self, DeviceChoice, Opened};
+use crate::device::{self, Opened};
 use crate::training::Data;
 
 /// The threads that the options allow.
@@ -22,13 +22,13 @@ pub(super) fn threads(options: &MachineArgs) -> usize {
         .map_or_else(shared::resources::threads, usize::from)
 }
 
-/// Settles on one device: see [`devices`].
+/// The device of a single head: see [`devices`].
 pub(super) fn device(
     options: &MachineArgs,
     threads: usize,
     terminal: &Terminal,
 ) -> Result<Device, CommandError> {
-    if choice(options)?.may_be_several() {
+    if options.device.may_be_several() {
         return Err(CommandError::Option(format!(
             "--device {}: one head is computed on one GPU; `trainer sweep` trains the heads of a sweep on several",
             options.device
@@ -38,25 +38,20 @@ pub(super) fn device(
     Ok(devices.first().copied().unwrap_or(Device::Cpu))
 }
 
-fn choice(options: &MachineArgs) -> Result<DeviceChoice, CommandError> {
-    let choice = options.device.parse();
-    choice.map_err(|why| CommandError::Option(format!("--device {}: {why}", options.device)))
-}
-
-/// Settles on devices, at least one, and on `threads` for every tensor. Must come before the first one.
+/// Opens the devices that the options name, at least one, and sets the number of threads. Must come
+/// before the first tensor is made.
 pub(super) fn devices(
     options: &MachineArgs,
     threads: usize,
     terminal: &Terminal,
 ) -> Result<Vec<Device>, CommandError> {
-    let choice = choice(options)?;
     let cuda = shared::native::torch()
         .ok()
         .and_then(|libraries| libraries.cuda);
-    let Opened { devices, note } = device::open(&choice, cuda.as_deref())?;
+    let Opened { devices, note } = device::open(&options.device, cuda.as_deref())?;
     if let Some(why) = note {
         terminal.warn(format!(
-            "this machine has a GPU, but computes on the CPU: {why}; --device cuda makes this an error"
+            "this machine has a GPU, but the CPU is used: {why}; --device cuda makes this an error"
         ));
     }
     for &device in &devices {
@@ -64,14 +59,15 @@ pub(super) fn devices(
     }
     // Threads compute the parts of a batch, each with libtorch on its own.
     tch::set_num_threads(1);
-    // Only the first call counts; a later one in the same process finds the pool made.
+    // Only the first call in a process counts.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global();
     Ok(devices)
 }
 
-/// cuBLAS looks at its variable when libtorch starts, which is before any option is read.
+/// Refuses `--deterministic` without the variable of cuBLAS, which reads it when libtorch starts, before
+/// any option is read.
 fn check_environment(options: &MachineArgs, device: Device) -> Result<(), CommandError> {
     let Some((variable, value)) = options.environment() else {
         return Ok(());
@@ -94,14 +90,14 @@ pub(super) fn store(
     device: Device,
     terminal: &Terminal,
 ) -> Result<Store, CommandError> {
-    if options.io == "device" && device == Device::Cpu {
+    if options.io == IoChoice::Device && device == Device::Cpu {
         return Err(CommandError::Option(
-            "--io device keeps the activations in the memory of a graphics card, but this runs on the CPU: \
-             --io ram keeps them in main memory, --device cuda asks for a card"
+            "--io device keeps the activations in the memory of a GPU, but this runs on the CPU: \
+             --io ram keeps them in main memory, --device cuda asks for a GPU"
                 .to_owned(),
         ));
     }
-    let io = placing::reading(&options.io);
+    let io = placing::reading(options.io);
     let root = options.cache.as_deref().unwrap_or(Path::new("."));
     let path = cache::find_store(root, options.model.as_deref(), options.dataset.as_deref())?;
     let checksums = !options.no_checksums;
@@ -132,17 +128,17 @@ pub(super) fn store(
 
 /// The splits of a store with their labels of one task.
 pub(super) struct Splits<'s> {
-    /// Learned from.
+    /// What is learned from.
     pub(super) train: LabelledSplit<'s>,
-    /// Scored on after each epoch.
+    /// What is scored on after each epoch.
     pub(super) validation: Option<LabelledSplit<'s>>,
-    /// Scored on in the end.
+    /// What is scored on in the end.
     pub(super) test: Option<LabelledSplit<'s>>,
 }
 
 impl<'s> Splits<'s> {
-    /// The splits of `store`; only the one to learn from must be there, but those that are there must have labels.
-    /// Their activations are where `places` has them.
+    /// The splits of `store` with their activations where `places` says. Only the training split must be
+    /// there, but those that are there must have labels.
     pub(super) fn open(
         store: &'s Store,
         task: Task,
@@ -150,7 +146,7 @@ impl<'s> Splits<'s> {
     ) -> Result<Self, CommandError> {
         let split = |name| {
             let split = LabelledSplit::open(store, name, task)?;
-            let placement = places.of(split.reader);
+            let placement = places.placement(split.reader);
             Ok::<_, SplitError>(split.placed(placement))
         };
         let optional = |name| {
@@ -164,7 +160,7 @@ impl<'s> Splits<'s> {
         })
     }
 
-    /// What training looks at.
+    /// The splits that training uses.
     pub(super) fn data(&self) -> Data<'_, 's> {
         Data {
             train: &self.train,
@@ -179,7 +175,7 @@ impl<'s> Splits<'s> {
             .flatten()
     }
 
-    /// A class that training never sees cannot be learned: worth a word before an hour is spent.
+    /// Warns of classes that are not in the training split: they cannot be learned.
     pub(super) fn warn_of_unseen(&self, terminal: &Terminal) {
         let seen = |split: &LabelledSplit<'_>, class: usize| {
             split

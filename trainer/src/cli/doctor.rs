@@ -1,10 +1,10 @@
 //! `trainer doctor`: what will be used on this machine, and why; the first thing to run on a new cluster.
 
 use shared::exit::ExitStatus;
+use shared::size::format_bytes;
 use shared::terminal::Terminal;
+use trainer_options::DoctorArgs;
 
-use super::options::DoctorArgs;
-use super::placing::gibibytes;
 use super::{CommandError, data};
 use crate::device;
 
@@ -37,7 +37,7 @@ pub(super) fn run(options: &DoctorArgs, terminal: &Terminal) -> Result<ExitStatu
     let gpus = devices.iter().flatten();
     let free = gpus
         .filter(|&&device| device != tch::Device::Cpu)
-        .map(|&device| device::memory::free(device).map_or_else(|why| why, gibibytes));
+        .map(|&device| device::memory::free(device).map_or_else(|why| why, format_bytes));
     let free: Vec<String> = free.collect();
     if !free.is_empty() {
         findings.push(("GPU memory free", free.join(", ")));
@@ -50,7 +50,8 @@ pub(super) fn run(options: &DoctorArgs, terminal: &Terminal) -> Result<ExitStatu
             shared::resources::threads()
         ),
     ));
-    let memory = shared::resources::memory_limit().map_or("no limit found".to_owned(), gibibytes);
+    let memory =
+        shared::resources::memory_limit().map_or("no limit found".to_owned(), format_bytes);
     findings.push(("memory limit", memory));
     if let Some(path) = &options.cache {
         findings.push(("store", store(path)));
@@ -71,7 +72,7 @@ pub(super) fn run(options: &DoctorArgs, terminal: &Terminal) -> Result<ExitStatu
         format!(
             "{}, {} free",
             options.out.display(),
-            gibibytes(shared::resources::free_space(runs)?)
+            format_bytes(shared::resources::free_space(runs)?)
         ),
     ));
 

@@ -3,13 +3,13 @@
 use cache::Store;
 use shared::exit::ExitStatus;
 use shared::files::write_atomic;
+use shared::heads::run::{self, WEIGHTS};
 use shared::terminal::Terminal;
+use trainer_options::{EvalArgs, PredictArgs, RunArgs};
 
-use super::options::{EvalArgs, PredictArgs, RunArgs};
 use super::placing::Places;
 use super::{CommandError, data, finish};
 use crate::batches::LabelledSplit;
-use crate::checkpoint::BEST_WEIGHTS;
 use crate::evaluation::{self, Predictions};
 use crate::run::{Config, RunError};
 use crate::{head, predictions, weights};
@@ -52,20 +52,13 @@ fn over_split(
     terminal: &Terminal,
     then: impl FnOnce(&LabelledSplit<'_>, &Predictions) -> Result<(), CommandError>,
 ) -> Result<ExitStatus, CommandError> {
-    let config = Config::load(&options.run)?;
-    let weights_file = options.run.join(BEST_WEIGHTS);
-    if !weights_file.is_file() {
-        return Err(RunError::NoRun {
-            folder: options.run.clone(),
-            file: BEST_WEIGHTS,
-        }
-        .into());
-    }
+    let config = Config::load(&options.run).map_err(RunError::from)?;
+    let weights_file = run::file(&options.run, WEIGHTS).map_err(RunError::from)?;
     let device = data::device(&options.machine, data::threads(&options.machine), terminal)?;
     let store = data::store(&options.store, device, terminal)?;
     check(&config, &store)?;
     let split = LabelledSplit::open(&store, options.split, config.task)?;
-    let placement = Places::streaming(device).of(split.reader);
+    let placement = Places::streaming(device).placement(split.reader);
     let split = split.placed(placement);
     if split.table.classes != config.classes {
         let (here, there) = (split.table.classes.join(", "), config.classes.join(", "));
@@ -76,14 +69,14 @@ fn over_split(
     let mut head = head::build(&config.head, device, config.training.seed)?;
     weights::load(&weights_file, head.parameters())?;
     let predicted = evaluation::predict(head.as_mut(), &split, config.training.batch_size)?;
-    if let Some(warning) = finish::of_loss(&predicted, split.name) {
+    if let Some(warning) = finish::loss_warning(&predicted, split.name) {
         terminal.warn(warning);
     }
     then(&split, &predicted)?;
     Ok(ExitStatus::Success)
 }
 
-/// A head makes sense of the hidden states of its own encoder only; the data set may be another.
+/// Refuses a store of another encoder than the head was trained on; the data set may be another.
 fn check(config: &Config, store: &Store) -> Result<(), CommandError> {
     let (trained, here) = (&config.store, store.manifest());
     let fields = [

@@ -1,21 +1,22 @@
-//! The end of a training: the best weights run over the splits, and what people look at.
+//! The end of a training: scores and predictions of the best weights, the report and the model card.
 
 use std::path::Path;
 
 use shared::datasets::SplitName;
 use shared::files::write_atomic;
+use shared::heads::run::WEIGHTS;
 use shared::signals::StopFlag;
 use shared::terminal::Terminal;
 
 use super::CommandError;
 use super::data::Splits;
-use crate::checkpoint::{self, BEST_WEIGHTS};
+use crate::checkpoint;
 use crate::evaluation::Predictions;
 use crate::head::AnyHead;
 use crate::metrics::{self, Event, Final};
 use crate::run::Config;
 use crate::training::Trained;
-use crate::{card, evaluation, predictions, report, weights};
+use crate::{evaluation, model_card, predictions, report, weights};
 
 /// A head that is trained.
 pub(super) struct Ending<'a> {
@@ -26,8 +27,9 @@ pub(super) struct Ending<'a> {
     pub(super) trained: Trained,
 }
 
-/// Writes the final scores, predictions, reports and cards of heads of one task and batch size; each split is read
-/// once for all. False when it was told to stop before it was done: the same command does it again.
+/// Writes final scores, predictions, reports and model cards of heads of one task and batch size; each
+/// split is read once for all. False when a signal came before it was done: the same command does it
+/// again.
 pub(super) fn finish(
     mut endings: Vec<Ending<'_>>,
     splits: &Splits<'_>,
@@ -42,7 +44,7 @@ pub(super) fn finish(
         return Ok(true);
     };
     for ending in &endings {
-        weights::load(&ending.folder.join(BEST_WEIGHTS), ending.head.parameters())?;
+        weights::load(&ending.folder.join(WEIGHTS), ending.head.parameters())?;
     }
     for split in splits.scored() {
         let heads = endings.iter_mut().map(|ending| &mut *ending.head).collect();
@@ -56,7 +58,7 @@ pub(super) fn finish(
             endings.iter_mut().zip(predicted).zip(attention)
         {
             let predicted = predicted?;
-            if let Some(warning) = of_loss(&predicted, split.name) {
+            if let Some(warning) = loss_warning(&predicted, split.name) {
                 terminal.warn(format!("run {}: {warning}", ending.name));
             }
             let columns = predictions::render(split, &predicted.labels(split));
@@ -74,13 +76,13 @@ pub(super) fn finish(
     Ok(true)
 }
 
-/// What is to be said of a loss that is no number. Scores and predictions are what they are.
-pub(super) fn of_loss(predicted: &Predictions, split: SplitName) -> Option<String> {
+/// A warning about a loss that is NaN or infinite.
+pub(super) fn loss_warning(predicted: &Predictions, split: SplitName) -> Option<String> {
     let non_finite = predicted.non_finite?;
     let loss = predicted.loss;
     Some(format!(
         "the loss on {split} is {loss}, {non_finite}: the activations there are infinite or NaN, or too large for this head. \
-         What is predicted there means nothing, and the scores count it"
+         Predictions there are meaningless, but counted in the scores"
     ))
 }
 
@@ -100,7 +102,7 @@ impl Ending<'_> {
         )?;
         write_atomic(
             self.folder.join("README.md"),
-            card::render(self.name, self.config, &events, state.seconds).as_bytes(),
+            model_card::render(self.name, self.config, &events, state.seconds).as_bytes(),
         )?;
         state.metrics_bytes = bytes;
         state.finished = true;

@@ -5,14 +5,15 @@ mod data;
 mod doctor;
 mod evaluate;
 mod finish;
-pub mod options;
 mod placing;
 mod settings;
 mod sweep;
 mod train;
 
-use shared::exit::{ExitStatus, HasExitStatus as _};
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::terminal::Terminal;
+use trainer_options::sweep::SweepFileError;
+use trainer_options::{Job, Options};
 
 use crate::batches::{LoadError, SplitError};
 use crate::checkpoint::CheckpointError;
@@ -21,10 +22,8 @@ use crate::device::DeviceError;
 use crate::evaluation::EvaluationError;
 use crate::head::HeadError;
 use crate::run::RunError;
-use crate::sweep::PlanError;
 use crate::training::TrainingError;
 use crate::weights::WeightsError;
-use options::{Job, Options};
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +53,7 @@ pub enum CommandError {
     /// The training ended early.
     #[error(transparent)]
     Training(#[from] TrainingError),
-    /// The activations cannot be had.
+    /// The activations cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// Runs cannot be compared.
@@ -62,10 +61,10 @@ pub enum CommandError {
     Comparison(#[from] ComparisonError),
     /// The file of a sweep cannot be used.
     #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// A run of a sweep cannot be prepared.
+    SweepFile(#[from] SweepFileError),
+    /// A run of a sweep cannot be started.
     #[error("run {name}: {error}")]
-    OfRun {
+    SweepRun {
         /// Its name.
         name: String,
         /// Why.
@@ -88,10 +87,8 @@ pub enum CommandError {
     Mismatch(String),
 }
 
-impl CommandError {
-    /// Who is to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for CommandError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Store(error) => error.exit_status(),
             Self::Split(error) => error.exit_status(),
@@ -102,27 +99,38 @@ impl CommandError {
             Self::Weights(error) => error.exit_status(),
             Self::Training(error) => error.exit_status(),
             Self::Load(error) => error.exit_status(),
-            Self::Plan(error) => error.exit_status(),
+            Self::SweepFile(error) => error.exit_status(),
             Self::Comparison(error) => error.exit_status(),
-            Self::OfRun { error, .. } => error.exit_status(),
+            Self::SweepRun { error, .. } => error.exit_status(),
             Self::Evaluation(error) => error.exit_status(),
-            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Io(error) => error.exit_status(),
             Self::Json(_) => ExitStatus::Machine,
             Self::Option(_) | Self::Mismatch(_) => ExitStatus::User,
         }
     }
+}
 
-    /// Whether it is the device that failed, or its memory that is not enough.
-    fn is_of_device(&self) -> bool {
+impl CommandError {
+    /// Whether the device failed, or has too little memory.
+    fn is_device_failure(&self) -> bool {
         match self {
-            Self::Head(error) => error.is_of_device(),
-            Self::Training(error) => error.is_of_device(),
-            Self::Load(error) => error.is_of_device(),
-            Self::Evaluation(error) => error.is_of_device(),
-            Self::Checkpoint(CheckpointError::Torch(_)) | Self::Weights(WeightsError::Torch(_)) => {
-                true
-            }
-            _ => false,
+            Self::Head(error) => error.is_device_failure(),
+            Self::Training(error) => error.is_device_failure(),
+            Self::Load(error) => error.is_device_failure(),
+            Self::Evaluation(error) => error.is_device_failure(),
+            Self::Checkpoint(error) => error.is_device_failure(),
+            Self::Weights(error) => error.is_device_failure(),
+            Self::SweepRun { error, .. } => error.is_device_failure(),
+            Self::Store(_)
+            | Self::Split(_)
+            | Self::Device(_)
+            | Self::Run(_)
+            | Self::Comparison(_)
+            | Self::SweepFile(_)
+            | Self::Io(_)
+            | Self::Json(_)
+            | Self::Option(_)
+            | Self::Mismatch(_) => false,
         }
     }
 }
@@ -130,7 +138,7 @@ impl CommandError {
 /// Does what `options` ask for.
 ///
 /// # Errors
-/// Whatever stops it; nothing was said about it yet.
+/// What stopped the command; it has not been printed yet.
 pub fn run(options: &Options, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
     match &options.command {
         None => train::run(&options.train, terminal),

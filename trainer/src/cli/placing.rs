@@ -1,21 +1,23 @@
-//! Where the activations of a store go: heads on the CPU read them where they lie; for a graphics card they are kept in its
-//! memory if training and validation fit, else they are brought there batch by batch.
+//! Where the activations of a store are kept: heads on the CPU read them from the store; for a GPU they
+//! are kept in its memory if the training and validation split fit, else they are copied there batch by
+//! batch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cache::{Io, Reading, SplitReader, Store};
 use shared::datasets::SplitName;
+use shared::size::format_bytes;
 use shared::terminal::Terminal;
 use tch::Device;
+use trainer_options::{IoChoice, StoreArgs};
 
 use super::CommandError;
-use super::options::StoreArgs;
 use crate::activations::device::SplitMeans;
 use crate::batches::{BatchSize, Placement, Resident, Stream, fits};
 use crate::device::{self, memory};
 
-/// How training reads; evaluation, which reads everything once, has its batches brought.
+/// The splits that training reads again and again, and that are kept on a GPU; others are read once.
 const RESIDENT: [SplitName; 2] = [SplitName::Train, SplitName::Validation];
 
 /// Where the activations of each split are.
@@ -25,7 +27,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// For what goes over the store once.
+    /// For one pass over the store.
     pub(super) const fn streaming(device: Device) -> Self {
         Self {
             device,
@@ -44,7 +46,9 @@ impl Places {
         let mut places = Self::streaming(device);
         let room = match device {
             Device::Cpu => Room::Batches,
-            _ => room(store, options, batch_sizes, device, terminal)?,
+            Device::Cuda(_) | Device::Mps | Device::Vulkan => {
+                room(store, options, batch_sizes, device, terminal)?
+            }
         };
         if room != Room::Batches {
             let opened;
@@ -66,7 +70,7 @@ impl Places {
                 let resident = Resident::load(reader, device, |tokens| progress.inc(tokens))?;
                 let resident = match room {
                     Room::Means => resident,
-                    _ => resident.without_means(),
+                    Room::Activations | Room::Batches => resident.without_means(),
                 };
                 places.resident.insert(reader.name(), Arc::new(resident));
             }
@@ -76,7 +80,7 @@ impl Places {
     }
 
     /// Where the activations of a split are.
-    pub(super) fn of(&self, reader: &SplitReader) -> Placement {
+    pub(super) fn placement(&self, reader: &SplitReader) -> Placement {
         match (self.device, self.resident.get(&reader.name())) {
             (Device::Cpu, _) => Placement::Stored,
             (_, Some(resident)) => Placement::Resident(Arc::clone(resident)),
@@ -85,18 +89,18 @@ impl Places {
     }
 }
 
-/// What a GPU has room for.
+/// What a GPU has enough memory for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
-    /// One batch after another.
+    /// Single batches.
     Batches,
-    /// The activations that training looks at.
+    /// The activations of the splits in [`RESIDENT`].
     Activations,
-    /// And their means, which the adapter looks at.
+    /// These and their means, which the adapter needs.
     Means,
 }
 
-/// What is kept in the memory of a GPU.
+/// What is to be kept in the memory of a GPU.
 fn room(
     store: &Store,
     options: &StoreArgs,
@@ -104,10 +108,11 @@ fn room(
     device: Device,
     terminal: &Terminal,
 ) -> Result<Room, CommandError> {
-    if !matches!(options.io.as_str(), "auto" | "device") {
-        return Ok(Room::Batches);
-    }
-    let asked_for = options.io == "device";
+    let asked_for = match options.io {
+        IoChoice::Auto => false,
+        IoChoice::Device => true,
+        IoChoice::Mmap | IoChoice::Read | IoChoice::Ram => return Ok(Room::Batches),
+    };
     let readers = RESIDENT.iter().filter_map(|&split| store.split(split));
     let resident = readers.map(|reader| reader.layout().bytes()).sum();
     let free = match memory::free(device) {
@@ -122,7 +127,7 @@ fn room(
                 return Ok(Room::Activations);
             }
             terminal.warn(format!(
-                "{message}; activations are brought to it batch by batch"
+                "{message}; activations are copied to it batch by batch"
             ));
             return Ok(Room::Batches);
         }
@@ -146,18 +151,18 @@ fn room(
     };
     let sizes = format!(
         "{} of activations, {} free",
-        gibibytes(resident),
-        gibibytes(free)
+        format_bytes(resident),
+        format_bytes(free)
     );
     if asked_for && room == Room::Batches {
         return Err(CommandError::Option(format!(
             "--io device: {} has no room for training and validation split and the work on them ({sizes}); without --io device, \
-             activations are brought to it batch by batch",
+             activations are copied to it batch by batch",
             device::name(device)
         )));
     }
     let how = if room == Room::Batches {
-        "brought to it batch by batch"
+        "copied to it batch by batch"
     } else {
         "kept in its memory"
     };
@@ -165,30 +170,25 @@ fn room(
     Ok(room)
 }
 
-/// About the most sub-words of a batch: batches of sentences vary around their mean.
+/// About the most sub-words of a batch: twice the mean for batches of a number of sentences.
 fn batch_tokens(store: &Store, size: BatchSize) -> u64 {
     match size {
         BatchSize::Tokens(tokens) => tokens as u64,
         BatchSize::Sentences(sentences) => {
-            let of = store.manifest().splits.get(&SplitName::Train);
-            let mean = of.map_or(0, |split| split.tokens.div_ceil(split.sentences.max(1)));
+            let train = store.manifest().splits.get(&SplitName::Train);
+            let mean = train.map_or(0, |split| split.tokens.div_ceil(split.sentences.max(1)));
             2 * mean * sentences as u64
         }
     }
 }
 
-/// How the files of a store are best read for a device: what `auto` is for a CPU, but what is kept on the card is not kept in
-/// main memory too.
-pub(super) fn reading(io: &str) -> Io {
+/// How the files of a store are read. What is kept in the memory of a GPU is not kept in main memory
+/// too.
+pub(super) const fn reading(io: IoChoice) -> Io {
     match io {
-        "mmap" => Io::Mmap,
-        "read" | "device" => Io::Read,
-        "ram" => Io::Ram,
-        _ => Io::Auto,
+        IoChoice::Auto => Io::Auto,
+        IoChoice::Mmap => Io::Mmap,
+        IoChoice::Read | IoChoice::Device => Io::Read,
+        IoChoice::Ram => Io::Ram,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-pub(super) fn gibibytes(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }

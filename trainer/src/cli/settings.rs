@@ -2,13 +2,12 @@
 
 use cache::Store;
 use shared::files::sha256_file;
+use trainer_options::{HeadArgs, TrainArgs, TrainingArgs};
 
 use super::CommandError;
-use super::options::{HeadArgs, TrainArgs, TrainingArgs};
 use crate::batches::{BatchSize, LabelledSplit};
-use crate::head::{AdapterOptions, HeadError, HeadKind, HeadOptions};
-use crate::run::{Config, Settings};
-use crate::schedule::ScheduleKind;
+use crate::head::{AdapterOptions, HeadOptions};
+use crate::run::{self, Config, Settings};
 
 /// The settings that `options` mean on this store.
 pub(super) fn config(
@@ -27,28 +26,13 @@ pub(super) fn config(
             manifest.layers.clone(),
             manifest.hidden,
             classes.len(),
-        )?
+        )
     };
     let batch_size = batch_size(&options.training);
-    for (name, value) in [
-        ("--lr", options.training.lr),
-        ("--grad-clip", options.training.grad_clip),
-        ("--weight-decay", options.training.weight_decay),
-    ] {
-        if !value.is_finite() || value < 0.0 {
-            return Err(CommandError::Option(format!(
-                "{name} {value}: expected a number from 0 up"
-            )));
-        }
-    }
     let training = Settings {
         epochs: options.training.epochs.unwrap_or(1) as usize,
         learning_rate: options.training.lr,
-        schedule: match options.training.schedule.as_str() {
-            "linear" => ScheduleKind::Linear,
-            "constant" => ScheduleKind::Constant,
-            _ => ScheduleKind::OneCycle,
-        },
+        schedule: options.training.schedule,
         warm_up: options.training.warm_up,
         batch_size,
         gradient_clip: options.training.grad_clip,
@@ -65,7 +49,7 @@ pub(super) fn config(
             .map(sha256_file)
             .transpose()?,
     };
-    let mut config = Config::new(train.table.task, classes, head, training, store);
+    let mut config = run::config(train.table.task, classes, head, training, store);
     config
         .environment
         .insert("device".to_owned(), device.to_owned());
@@ -96,10 +80,9 @@ fn head_options(
     layers: Vec<usize>,
     hidden: usize,
     classes: usize,
-) -> Result<HeadOptions, CommandError> {
-    let kind: HeadKind = options.head.parse().map_err(HeadError::from)?;
-    let defaults = HeadOptions::new(kind, layers, hidden, classes);
-    Ok(HeadOptions {
+) -> HeadOptions {
+    let defaults = HeadOptions::new(options.head.clone(), layers, hidden, classes);
+    HeadOptions {
         adapter: AdapterOptions {
             tailor: !options.no_tailor,
             tailor_attention: !options.no_tailor && !options.no_tailor_attention,
@@ -109,5 +92,5 @@ fn head_options(
         dropout: options.dropout.unwrap_or(defaults.dropout),
         classifier_size: options.classifier_size,
         ..defaults
-    })
+    }
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
+use trainer_options::TrainArgs;
 
 use super::data::{self, Splits};
 use super::finish::{self, Ending};
-use super::options::TrainArgs;
 use super::placing::Places;
 use super::{CommandError, settings};
 use crate::head::{self, AnyHead};
@@ -46,7 +46,7 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
         .output
         .name
         .clone()
-        .unwrap_or_else(|| config.default_name());
+        .unwrap_or_else(|| run::default_name(&config));
     let folder = folder(&options.output.out, &name)?;
     run::prepare(&folder, &config, existing(options))?;
     let parameters: usize = head
@@ -67,7 +67,7 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
             head: head.as_mut(),
             name: None,
         };
-        let order = Order::of(&config.training);
+        let order = Order::from_settings(&config.training);
         let trained = training::train(vec![job], order, &splits.data(), 1, terminal, &stop)?;
         for trained in trained {
             let trained = trained?;
@@ -113,8 +113,8 @@ pub(super) fn build(
 fn existing(options: &TrainArgs) -> Existing {
     match (options.output.resume, options.output.overwrite) {
         (true, _) => Existing::Resume,
-        (_, true) => Existing::Replace,
-        _ => Existing::Refuse,
+        (false, true) => Existing::Replace,
+        (false, false) => Existing::Refuse,
     }
 }
 

@@ -7,7 +7,7 @@ mod tagged;
 use std::path::PathBuf;
 
 use cache::DatasetIdentity;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::spans::{Counts, SpanScores};
 use shared::tasks::{Target, Task, UNLABELLED};
 
@@ -56,13 +56,11 @@ pub enum ComparisonError {
     },
 }
 
-impl ComparisonError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for ComparisonError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Run(error) => error.exit_status(),
-            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Io(error) => error.exit_status(),
             Self::Columns { .. } | Self::Data { .. } => ExitStatus::User,
         }
     }

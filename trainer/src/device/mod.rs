@@ -5,64 +5,9 @@ pub mod memory;
 
 use std::path::Path;
 
-use shared::exit::ExitStatus;
+use shared::device::DeviceChoice;
+use shared::exit::{ExitStatus, HasExitStatus};
 use tch::{Cuda, Device};
-
-/// The device, or devices, that a user names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// The first GPU if there is one, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// The GPUs with these numbers, at least one.
-    Cuda(Vec<usize>),
-    /// All GPUs that can be seen.
-    EveryCuda,
-}
-
-impl DeviceChoice {
-    /// Whether it may be more than one device.
-    #[must_use]
-    pub fn may_be_several(&self) -> bool {
-        match self {
-            Self::Cuda(numbers) => numbers.len() > 1,
-            Self::EveryCuda => true,
-            Self::Auto | Self::Cpu => false,
-        }
-    }
-}
-
-impl std::str::FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            None if text == "auto" => Ok(Self::Auto),
-            None if text == "cpu" => Ok(Self::Cpu),
-            None if text == "cuda" => Ok(Self::Cuda(vec![0])),
-            Some(("cuda", "all")) => Ok(Self::EveryCuda),
-            Some(("cuda", list)) => numbers(list).map(Self::Cuda),
-            _ => Err("expected auto, cpu, cuda, cuda:N, cuda:N,N or cuda:all".to_owned()),
-        }
-    }
-}
-
-/// The numbers of a list such as `0,2`.
-fn numbers(list: &str) -> Result<Vec<usize>, String> {
-    let mut numbers = Vec::new();
-    for text in list.split(',') {
-        let number = text
-            .parse()
-            .map_err(|_| format!("no number of a GPU: {text:?}"))?;
-        if numbers.contains(&number) {
-            return Err(format!("GPU {number} is named twice"));
-        }
-        numbers.push(number);
-    }
-    Ok(numbers)
-}
 
 /// Why a device cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -88,10 +33,8 @@ pub enum DeviceError {
     },
 }
 
-impl DeviceError {
-    /// A GPU that is not there is a matter of the machine.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for DeviceError {
+    fn exit_status(&self) -> ExitStatus {
         ExitStatus::Machine
     }
 }
@@ -126,19 +69,20 @@ pub fn open(choice: &DeviceChoice, cuda_library: Option<&Path>) -> Result<Opened
         .and_then(|()| load(cuda_library))
         .and_then(|()| gpus());
     match (choice, found) {
-        (DeviceChoice::Cuda(numbers), Ok(there)) => {
+        (DeviceChoice::Gpus(numbers), Ok(there)) => {
             if let Some(&wanted) = numbers.iter().find(|&&number| number >= there) {
                 return Err(DeviceError::NoSuchGpu { wanted, there });
             }
             on(numbers.iter().copied().map(Device::Cuda).collect())
         }
-        (DeviceChoice::EveryCuda, Ok(there)) => on((0..there).map(Device::Cuda).collect()),
-        (DeviceChoice::Cuda(_) | DeviceChoice::EveryCuda, Err(why)) => {
+        (DeviceChoice::AllGpus, Ok(there)) => on((0..there).map(Device::Cuda).collect()),
+        (DeviceChoice::Gpus(_) | DeviceChoice::AllGpus, Err(why)) => {
             Err(DeviceError::NoCuda { why })
         }
-        (_, Ok(_)) => on(vec![Device::Cuda(0)]),
-        // A laptop without a GPU needs no word; a GPU node on whose CPU a job would run for a day does.
-        (_, Err(why)) => Ok(Opened {
+        (DeviceChoice::Auto | DeviceChoice::Cpu, Ok(_)) => on(vec![Device::Cuda(0)]),
+        // On a laptop without a GPU nothing needs to be said; on a GPU node, where the job would run
+        // on the CPU for a day, it does.
+        (DeviceChoice::Auto | DeviceChoice::Cpu, Err(why)) => Ok(Opened {
             devices: vec![Device::Cpu],
             note: has_driver.then_some(why),
         }),
@@ -202,12 +146,12 @@ fn load(library: Option<&Path>) -> Result<(), String> {
     ))
 }
 
-/// How devices are written: `cpu`, `cuda:0,2`.
+/// The names of devices, as `--device` takes them: `cpu`, `cuda:0,2`.
 #[must_use]
 pub fn names(devices: &[Device]) -> String {
     let number = |device: &Device| match device {
         Device::Cuda(number) => Some(number.to_string()),
-        _ => None,
+        Device::Cpu | Device::Mps | Device::Vulkan => None,
     };
     let numbers: Vec<String> = devices.iter().filter_map(number).collect();
     if numbers.is_empty() {
@@ -216,12 +160,13 @@ pub fn names(devices: &[Device]) -> String {
     format!("cuda:{}", numbers.join(","))
 }
 
-/// How a device is written: `cpu`, `cuda:0`.
+/// The name of a device, as `--device` takes it: `cpu`, `cuda:0`.
 #[must_use]
 pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(number) => format!("cuda:{number}"),
-        _ => "cpu".to_owned(),
+        // Nothing else is ever opened.
+        Device::Cpu | Device::Mps | Device::Vulkan => "cpu".to_owned(),
     }
 }
 
@@ -231,23 +176,6 @@ mod tests {
 
     #[test]
     fn devices_have_names() {
-        assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
-        assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
-        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(vec![0])));
-        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(vec![3])));
-        assert_eq!("cuda:2,0".parse(), Ok(DeviceChoice::Cuda(vec![2, 0])));
-        assert_eq!("cuda:all".parse(), Ok(DeviceChoice::EveryCuda));
-        for wrong in [
-            "", "gpu", "cuda:", "cuda:x", "cpu:0", "cuda:0,", "cuda:,1", "cuda:0 1", "cuda:-1",
-            "all",
-        ] {
-            assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
-        }
-        let told = "cuda:1,0,1".parse::<DeviceChoice>().unwrap_err();
-        assert!(told.contains("GPU 1 is named twice"), "{told}");
-        let several = |text: &str| text.parse::<DeviceChoice>().unwrap().may_be_several();
-        assert!(several("cuda:0,1") && several("cuda:all"));
-        assert!(!several("cuda:5") && !several("cuda") && !several("auto") && !several("cpu"));
         assert_eq!(names(&[Device::Cuda(2), Device::Cuda(0)]), "cuda:2,0");
         assert_eq!(names(&[Device::Cpu]), "cpu");
     }

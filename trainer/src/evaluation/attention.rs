@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use shared::signals::StopFlag;
 use shared::tasks::Level;
 
-use super::{EvaluationError, in_order, unless, values};
-use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
+use super::{EvaluationError, in_order, unless_stopped, values};
+use crate::batches::{self, BatchSize, LabelledBatch, LabelledSplit, LoadError};
 use crate::head::AnyHead;
 use crate::metrics::number;
 
@@ -69,19 +69,19 @@ impl Sums {
     }
 }
 
-/// A head on its way through a split.
-struct Attending<'h> {
+/// A head whose attention on a split is being summed up.
+struct AttentionSums<'h> {
     head: &'h mut AnyHead,
     classes: Sums,
     kinds: Sums,
     any: bool,
 }
 
-impl Attending<'_> {
-    fn take(
+impl AttentionSums<'_> {
+    fn add(
         &mut self,
         split: &LabelledSplit<'_>,
-        batch: &Prepared<'_>,
+        batch: &LabelledBatch<'_>,
     ) -> Result<ControlFlow<()>, EvaluationError> {
         let Some(attention) = self.head.layer_attention(&batch.activations)? else {
             return Ok(ControlFlow::Break(()));
@@ -117,11 +117,11 @@ impl Attending<'_> {
 }
 
 /// The mean attention of each of `heads` over the layers on `split`, which is read once, `workers`
-/// heads at the same time; nothing for a head that does not weigh layers. Once `stop` is asked for,
-/// it ends early, and what it gives is of no use.
+/// heads at the same time; nothing for a head that does not weigh layers. After a signal, of which
+/// `stop` tells, it ends early and its results must not be used.
 ///
 /// # Errors
-/// When the store cannot be read; what fails in a head is its own.
+/// When the store cannot be read. A head that fails has an error as its result.
 pub fn layer_attention(
     heads: Vec<&mut AnyHead>,
     split: &LabelledSplit<'_>,
@@ -129,7 +129,7 @@ pub fn layer_attention(
     workers: usize,
     stop: &StopFlag,
 ) -> Result<Vec<Result<Option<LayerAttention>, EvaluationError>>, LoadError> {
-    let begin = |head| Attending {
+    let begin = |head| AttentionSums {
         head,
         classes: Sums::default(),
         kinds: Sums::default(),
@@ -137,9 +137,10 @@ pub fn layer_attention(
     };
     let mut attending: Vec<_> = heads.into_iter().map(begin).collect();
     let batches = in_order(split, size);
-    let ended = batches::share(split, &batches, 0, &mut attending, workers, |one, batch| {
-        unless(stop, || one.take(split, batch))
-    })?;
+    let ended =
+        batches::for_each_batch(split, &batches, 0, &mut attending, workers, |one, batch| {
+            unless_stopped(stop, || one.add(split, batch))
+        })?;
     let attention = attending.into_iter().map(|one| one.end(split)).zip(ended);
     Ok(attention
         .map(|(attention, ended)| ended.map(|()| attention))

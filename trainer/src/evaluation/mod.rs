@@ -1,5 +1,5 @@
-//! Running a head over a split of the store. Training, `eval` and `predict` all come here, so that
-//! the same weights give the same tags and scores wherever they are asked for.
+//! Running a head over a split of the store. Training, `eval` and `predict` all use this module, so that
+//! the same weights give the same labels and scores everywhere.
 
 mod attention;
 mod scores;
@@ -7,12 +7,12 @@ mod scores;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::signals::StopFlag;
 use shared::tasks::Level;
 use tch::{Kind, Tensor};
 
-use crate::batches::{self, BatchSize, LabelledSplit, LoadError, Prepared};
+use crate::batches::{self, BatchSize, LabelledBatch, LabelledSplit, LoadError};
 use crate::head::{self, AnyHead, HeadError};
 use crate::torch_error::told;
 
@@ -23,46 +23,46 @@ pub use scores::{ClassScore, Confusion, Labelled, Scores};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluationError {
-    /// The activations cannot be had.
+    /// The activations cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The head fails.
     #[error(transparent)]
     Head(#[from] HeadError),
-    /// Heads that are computed as one fail as one.
+    /// A head group fails, and with it all of its heads.
     #[error("{why}")]
-    OfAll {
+    Group {
         /// What failed.
         why: String,
         /// The exit status that this error ends the program with.
         status: ExitStatus,
-        /// Whether it is the device that failed.
-        of_device: bool,
+        /// Whether the device failed.
+        device_failure: bool,
     },
     /// A tensor cannot be read.
     #[error("the head's output cannot be read: libtorch: {}", told(.0))]
     Tensor(#[from] tch::TchError),
 }
 
-impl EvaluationError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for EvaluationError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Load(error) => error.exit_status(),
             Self::Head(error) => error.exit_status(),
-            Self::OfAll { status, .. } => *status,
+            Self::Group { status, .. } => *status,
             Self::Tensor(_) => ExitStatus::Machine,
         }
     }
+}
 
-    /// Whether it is the device that failed, or its memory that is not enough.
+impl EvaluationError {
+    /// Whether the device failed, or has too little memory.
     #[must_use]
-    pub const fn is_of_device(&self) -> bool {
+    pub const fn is_device_failure(&self) -> bool {
         match self {
-            Self::Load(error) => error.is_of_device(),
-            Self::Head(error) => error.is_of_device(),
-            Self::OfAll { of_device, .. } => *of_device,
+            Self::Load(error) => error.is_device_failure(),
+            Self::Head(error) => error.is_device_failure(),
+            Self::Group { device_failure, .. } => *device_failure,
             Self::Tensor(_) => true,
         }
     }
@@ -75,7 +75,7 @@ fn in_order(split: &LabelledSplit<'_>, size: BatchSize) -> Vec<Vec<usize>> {
     })
 }
 
-/// What a head says about a split.
+/// What a head predicts for a split.
 #[derive(Clone, Debug)]
 pub struct Predictions {
     /// Number of the class of each token (token tasks), or of each sentence.
@@ -135,8 +135,8 @@ impl Predictions {
     }
 }
 
-/// A head, or several computed as one, on the way through a split.
-struct Predicting<'h> {
+/// A head or head group that predicts a split.
+struct Predictor<'h> {
     heads: Heads<'h>,
     /// Of each head.
     results: Vec<Sums>,
@@ -144,10 +144,10 @@ struct Predicting<'h> {
 
 enum Heads<'h> {
     One(&'h mut AnyHead),
-    Several(Box<AnyHead>),
+    Group(Box<AnyHead>),
 }
 
-/// What a head has said so far.
+/// What a head has predicted so far, and sums of its losses.
 #[derive(Clone)]
 struct Sums {
     classes: Vec<usize>,
@@ -157,8 +157,8 @@ struct Sums {
     non_finite: Option<(u32, usize)>,
 }
 
-impl<'h> Predicting<'h> {
-    fn begin(heads: Heads<'h>, count: usize, split: &LabelledSplit<'_>) -> Self {
+impl<'h> Predictor<'h> {
+    fn new(heads: Heads<'h>, count: usize, split: &LabelledSplit<'_>) -> Self {
         let nothing = Sums {
             classes: vec![0; split.table.ids.len()],
             loss: 0.0,
@@ -171,19 +171,19 @@ impl<'h> Predicting<'h> {
         }
     }
 
-    fn take(
+    fn predict(
         &mut self,
         split: &LabelledSplit<'_>,
-        batch: &Prepared<'_>,
+        batch: &LabelledBatch<'_>,
     ) -> Result<ControlFlow<()>, EvaluationError> {
         let head = match &self.heads {
             Heads::One(head) => &**head,
-            Heads::Several(head) => &**head,
+            Heads::Group(head) => &**head,
         };
         let logits = values(&head.logits(&batch.activations)?)?;
         let each = (logits.len() / self.results.len()).max(1);
         for (result, logits) in self.results.iter_mut().zip(logits.chunks_exact(each)) {
-            result.take(split, batch, logits);
+            result.add(split, batch, logits);
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -191,7 +191,7 @@ impl<'h> Predicting<'h> {
 
 impl Sums {
     /// Adds the logits `[rows, classes]` of a batch.
-    fn take(&mut self, split: &LabelledSplit<'_>, batch: &Prepared<'_>, logits: &[f32]) {
+    fn add(&mut self, split: &LabelledSplit<'_>, batch: &LabelledBatch<'_>, logits: &[f32]) {
         let classes = split.table.classes.len();
         let decoding = split.table.task.description().decoding;
         let rows = batch.sentences.iter().flat_map(|&sentence| {
@@ -248,11 +248,11 @@ pub fn predict(
 }
 
 /// Runs `heads` over the whole of `split`, which is read once, `workers` of them at the same time;
-/// on a device those of one shape are computed as one. Once `stop` is asked for, it ends early, and
-/// what it gives is of no use.
+/// on a device those of one shape are computed as one. After a signal, of which `stop` tells, it ends
+/// early and its results must not be used.
 ///
 /// # Errors
-/// When the store cannot be read; what fails in a head is its own.
+/// When the store cannot be read. A head that fails has an error as its result.
 pub fn predict_all(
     heads: Vec<&mut AnyHead>,
     split: &LabelledSplit<'_>,
@@ -260,39 +260,39 @@ pub fn predict_all(
     workers: usize,
     stop: &StopFlag,
 ) -> Result<Vec<Result<Predictions, EvaluationError>>, LoadError> {
-    let (mut predicting, places) = grouped(heads, split);
+    let (mut predictors, places) = predictors(heads, split);
     let batches = in_order(split, size);
-    let ended = batches::share(
+    let ended = batches::for_each_batch(
         split,
         &batches,
         0,
-        &mut predicting,
+        &mut predictors,
         workers,
-        |group, batch| unless(stop, || group.take(split, batch)),
+        |predictor, batch| unless_stopped(stop, || predictor.predict(split, batch)),
     )?;
     let mut predictions: Vec<_> = (0..places.iter().map(Vec::len).sum())
         .map(|_| None)
         .collect();
-    for ((group, ended), places) in predicting.into_iter().zip(ended).zip(&places) {
-        let of_all = |error: &EvaluationError| EvaluationError::OfAll {
+    for ((predictor, ended), places) in predictors.into_iter().zip(ended).zip(&places) {
+        let of_group = |error: &EvaluationError| EvaluationError::Group {
             why: error.to_string(),
             status: error.exit_status(),
-            of_device: error.is_of_device(),
+            device_failure: error.is_device_failure(),
         };
-        for (result, &place) in group.results.into_iter().zip(places) {
-            let ended = ended.as_ref().map_err(of_all);
+        for (result, &place) in predictor.results.into_iter().zip(places) {
+            let ended = ended.as_ref().map_err(of_group);
             predictions[place] = Some(ended.map(|()| result.end()));
         }
     }
     Ok(predictions.into_iter().flatten().collect())
 }
 
-/// Heads alone, or those of one shape together where they are computed on a device; and their
-/// places in the list.
-fn grouped<'h>(
+/// A predictor for each head, or on a device for each head group; and the places of their heads in the
+/// list.
+fn predictors<'h>(
     heads: Vec<&'h mut AnyHead>,
     split: &LabelledSplit<'_>,
-) -> (Vec<Predicting<'h>>, Vec<Vec<usize>>) {
+) -> (Vec<Predictor<'h>>, Vec<Vec<usize>>) {
     let mut groups: Vec<Vec<(usize, &'h mut AnyHead)>> = Vec::new();
     for (place, head) in heads.into_iter().enumerate() {
         let most = head.options().most_as_one();
@@ -305,33 +305,33 @@ fn grouped<'h>(
             None => groups.push(vec![(place, head)]),
         }
     }
-    let (mut predicting, mut places) = (Vec::new(), Vec::new());
+    let (mut predictors, mut places) = (Vec::new(), Vec::new());
     for group in groups {
         let members: Vec<&AnyHead> = group.iter().map(|(_, head)| &**head).collect();
-        let several = members.len() > 1;
-        if let Some(Ok(one)) = several.then(|| head::stacked(&members)) {
-            predicting.push(Predicting::begin(Heads::Several(one), group.len(), split));
+        let is_group = members.len() > 1;
+        if let Some(Ok(one)) = is_group.then(|| head::grouped(&members)) {
+            predictors.push(Predictor::new(Heads::Group(one), group.len(), split));
             places.push(group.into_iter().map(|(place, _)| place).collect());
             continue;
         }
-        // Heads that cannot be put together, for want of memory, are asked one after another.
+        // Where memory is too small for a group, its heads are computed one after another.
         for (place, head) in group {
-            predicting.push(Predicting::begin(Heads::One(head), 1, split));
+            predictors.push(Predictor::new(Heads::One(head), 1, split));
             places.push(vec![place]);
         }
     }
-    (predicting, places)
+    (predictors, places)
 }
 
-/// What a head makes of a batch, unless it is to stop.
-fn unless(
+/// Does the work on a batch, unless a signal came.
+fn unless_stopped(
     stop: &StopFlag,
-    take: impl FnOnce() -> Result<ControlFlow<()>, EvaluationError>,
+    work: impl FnOnce() -> Result<ControlFlow<()>, EvaluationError>,
 ) -> Result<ControlFlow<()>, EvaluationError> {
     if stop.stopped() {
         return Ok(ControlFlow::Break(()));
     }
-    take()
+    work()
 }
 
 /// The numbers of a tensor, row by row.

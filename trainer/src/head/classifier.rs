@@ -88,10 +88,10 @@ mod tests {
             .collect();
         let features = Tensor::from_slice(&values).view([100, 40]);
         assert!(classifier.is_merged(100) && !classifier.is_merged(2));
-        let together = classifier.forward(&features).unwrap();
+        let whole = classifier.forward(&features).unwrap();
         for start in (0..100).step_by(2) {
             let alone = classifier.forward(&features.narrow(0, start, 2)).unwrap();
-            let difference = (together.narrow(0, start, 2) - alone)
+            let difference = (whole.narrow(0, start, 2) - alone)
                 .abs()
                 .max()
                 .double_value(&[]);

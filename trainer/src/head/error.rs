@@ -1,7 +1,7 @@
 //! What can be wrong with a head: options that do not fit the store, or a batch that does not fit
 //! the head.
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use shared::heads::HeadOptionsError;
 use shared::tasks::NO_TARGET;
 
@@ -53,20 +53,22 @@ pub enum HeadError {
     Torch(#[from] tch::TchError),
 }
 
-impl HeadError {
-    /// The exit status that this error ends the program with.
-    #[must_use]
-    pub const fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for HeadError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Torch(_) => ExitStatus::Machine,
             Self::Batch(error) => error.exit_status(),
-            _ => ExitStatus::User,
+            Self::Options(_) | Self::Shape { .. } | Self::Targets { .. } | Self::Class { .. } => {
+                ExitStatus::User
+            }
         }
     }
+}
 
-    /// Whether it is the device that failed, or its memory that is not enough.
+impl HeadError {
+    /// Whether the device failed, or has too little memory.
     #[must_use]
-    pub const fn is_of_device(&self) -> bool {
+    pub const fn is_device_failure(&self) -> bool {
         matches!(self, Self::Torch(_) | Self::Batch(BatchError::Torch(_)))
     }
 }

@@ -91,7 +91,7 @@ impl Head for AttentionFusion {
 
     fn layer_attention(&self, batch: &Batch<'_>) -> Result<Option<Tensor>, HeadError> {
         tch::no_grad(|| {
-            let tokens = Tokens::of(
+            let tokens = Tokens::new(
                 batch,
                 batch.whole(),
                 None,

@@ -1,14 +1,13 @@
-//! Heads: small networks that classify tokens or sentences from the stored hidden states of all
-//! layers.
+//! Heads: small networks that classify tokens or sentences from the stored activations.
 //!
 //! Every head works in three steps: it *reads* the layers (a weighted sum with weights of its own
 //! for each token, or some layers as they are), turns what it read into *features*, and
 //! *classifies* these. The reading is where the data is, so it is done by kernels on the stored
 //! rows; the rest is libtorch's, autograd included.
 //!
-//! On a GPU several heads of one shape can be computed as one ([`build_stack`]): all parameters
-//! then have a dimension `heads` in front, and so have the results. What is written here for one
-//! head holds for several of them: places of dimensions are counted from the end.
+//! On a GPU several heads of one shape can be computed as one, as a head group ([`build_group`]): all
+//! parameters then have a dimension `heads` in front, and so have the results. The code is the same
+//! for one head and for a group: dimensions are counted from the end.
 
 mod adapter;
 mod attention;
@@ -27,8 +26,8 @@ mod tokens;
 use std::collections::BTreeSet;
 
 pub use error::HeadError;
-pub(crate) use random::Ahead;
 pub use random::Dropout;
+pub(crate) use random::PrecomputedMasks;
 pub use shared::heads::{AdapterOptions, HeadKind, HeadOptions};
 pub use shared::tasks::Level;
 use tch::{Device, Tensor};
@@ -40,18 +39,15 @@ use crate::activations::Batch;
 use classifier::Classifier;
 use parameters::{Builder, Built};
 
-/// A target that says: no label here.
-pub use shared::tasks::NO_TARGET as NO_LABEL;
-
-/// Losses and gradients that may still be in the making on a device.
+/// Losses and gradients, which a device may still be computing.
 pub struct Losses {
     /// Mean cross-entropy over the targets that are labels, `[]` or `[heads]`.
     pub loss: Tensor,
-    /// See [`LossAndGradients::gradients`]; of several heads each its own.
+    /// See [`LossAndGradients::gradients`]; of a head group for each head.
     pub gradients: Vec<Option<Tensor>>,
 }
 
-/// The same with gradients as they come.
+/// Losses with gradients in pieces, as they are computed.
 pub struct Learned {
     /// See [`Losses::loss`].
     pub loss: Tensor,
@@ -60,7 +56,7 @@ pub struct Learned {
     pub gradients: Vec<Vec<Tensor>>,
 }
 
-/// What training needs to know of one batch.
+/// What training needs of one batch.
 pub struct LossAndGradients {
     /// Mean cross-entropy over the targets that are labels; 0 where none is.
     pub loss: f64,
@@ -127,7 +123,7 @@ pub trait Head: Send {
     fn layer_attention(&self, batch: &Batch<'_>) -> Result<Option<Tensor>, HeadError> {
         tch::no_grad(|| {
             let common = self.common();
-            match self.read(&Tokens::of(
+            match self.read(&Tokens::new(
                 batch,
                 batch.whole(),
                 None,
@@ -163,8 +159,8 @@ pub trait Head: Send {
         step::logits(self, batch)
     }
 
-    /// Loss and gradients for targets `[tokens]`, or `[sentences]`, classes or [`NO_LABEL`].
-    /// Without `dropout` nothing is dropped.
+    /// Loss and gradients for targets `[tokens]`, or `[sentences]`: classes or
+    /// [`NO_TARGET`](shared::tasks::NO_TARGET). Without `dropout` nothing is dropped.
     ///
     /// # Errors
     /// A batch of another shape, targets that do not fit, or libtorch failed.
@@ -181,7 +177,7 @@ pub trait Head: Send {
         })
     }
 
-    /// The same without waiting for the numbers, and for several heads as one.
+    /// [`Self::loss_and_gradients`] without waiting for the numbers; also for a head group.
     ///
     /// # Errors
     /// Those of [`Self::loss_and_gradients`].
@@ -202,7 +198,8 @@ pub trait Head: Send {
         })
     }
 
-    /// The same with gradients in pieces: to put them together is an operation on the device for each parameter.
+    /// [`Self::losses_and_gradients`] with gradients in pieces: to concatenate them would be an operation
+    /// on the device for each parameter.
     ///
     /// # Errors
     /// Those of [`Self::loss_and_gradients`].
@@ -228,12 +225,13 @@ pub fn build(options: &HeadOptions, device: Device, seed: u64) -> Result<Box<Any
     with(options, device, Builder::new(seed, device))
 }
 
-/// Several heads of one shape as one, with parameters `[heads, ..]` under the names of a single head's; or one, without that
-/// dimension. It computes on batches on a device alone.
+/// A head group: several heads of one shape as one, with parameters `[heads, ..]` under the names of a
+/// single head's; or a single head, without that dimension. It computes only on batches that are on a
+/// device.
 ///
 /// # Errors
 /// Parameters that are missing.
-pub fn build_stack(
+pub fn build_group(
     options: &HeadOptions,
     device: Device,
     parameters: Vec<(String, Tensor)>,
@@ -241,11 +239,11 @@ pub fn build_stack(
     with(options, device, Builder::given(parameters, device))
 }
 
-/// Heads of one shape as one, with copies of their parameters.
+/// The head group of these heads, with copies of their parameters.
 ///
 /// # Errors
 /// No head, heads of different shapes, or libtorch has no memory.
-pub fn stacked(heads: &[&AnyHead]) -> Result<Box<AnyHead>, HeadError> {
+pub fn grouped(heads: &[&AnyHead]) -> Result<Box<AnyHead>, HeadError> {
     let Some(first) = heads.first() else {
         return Err(HeadOptionsError::Size("no head to be computed".to_owned()).into());
     };
@@ -255,7 +253,7 @@ pub fn stacked(heads: &[&AnyHead]) -> Result<Box<AnyHead>, HeadError> {
         let all = tch::no_grad(|| Tensor::f_stack(&all.collect::<Vec<_>>(), 0))?;
         parameters.push((name.clone(), all));
     }
-    build_stack(first.options(), first.common().device, parameters)
+    build_group(first.options(), first.common().device, parameters)
 }
 
 fn with(
@@ -290,7 +288,7 @@ impl Common {
         })
     }
 
-    /// Drops numbers of `[.., rows, columns]` in training, in the only place of a head.
+    /// Dropout on `[.., rows, columns]` in training, for heads that have it in a single place.
     fn dropped(&self, values: Tensor, dropout: Option<&Dropout>) -> Result<Tensor, HeadError> {
         Ok(match self.masks(&values, dropout, 1)?.first() {
             Some(mask) => values.f_mul(mask)?,

@@ -1,17 +1,20 @@
-//! What all heads do alike: read the layers, compute features, pool them, classify, and take the gradient back.
+//! The forward and backward pass that all heads share: read the layers, compute features, average them
+//! over sentences where these are classified, classify, and take the gradient back.
 //!
-//! The gradient is cut in two where the layers are summed up: libtorch takes it from the loss to the sums, a
-//! kernel from the sums to the weights of the layers, libtorch again from there to the parameters behind the weights. On
-//! a device the sums are libtorch's too, and nothing is cut.
+//! On the CPU the backward pass is in three pieces, because the sums over layers are computed by a
+//! kernel: libtorch takes the gradient from the loss to the sums, a kernel from the sums to the weights
+//! of the layers, and libtorch again from there to the parameters behind the weights. On a device the
+//! sums are libtorch's operations too, and autograd does all of it.
 
 use std::cell::Cell;
 
 use rayon::prelude::*;
+use shared::tasks::NO_TARGET;
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::sizes::size;
 use super::tokens::indices;
-use super::{Dropout, Head, HeadError, Learned, Level, NO_LABEL, Reading, Tokens};
+use super::{Dropout, Head, HeadError, Learned, Level, Reading, Tokens};
 use crate::activations::device::Layout;
 use crate::activations::memory::upload;
 use crate::activations::{Batch, Part};
@@ -30,7 +33,7 @@ fn logits_of<H: Head + ?Sized>(
     part: &Part,
 ) -> Result<Tensor, HeadError> {
     let common = head.common();
-    let tokens = Tokens::of(batch, part, None, &common.options, common.device)?;
+    let tokens = Tokens::new(batch, part, None, &common.options, common.device)?;
     let read = match head.read(&tokens)? {
         Reading::Weighted(weights) => tokens.weighted_sums(&weights)?,
         Reading::Layers(chosen) => tokens.gathered(&chosen)?,
@@ -73,7 +76,7 @@ pub(super) fn learn<H: Head + ?Sized>(
         };
         let dropout = dropout.map(|dropout| dropout.starting_at(before));
         let targets = (&targets[rows.clone()], labels);
-        of_part(head, batch, part, targets, dropout.as_ref())
+        learn_part(head, batch, part, targets, dropout.as_ref())
     })?;
     let mut parts = parts.into_iter();
     let Some(first) = parts.next() else {
@@ -114,7 +117,7 @@ pub(super) fn whole(
     Tensor::f_cat(&pieces, size(dimension)).map(Some)
 }
 
-/// Where there is nothing to learn from.
+/// The loss and gradients of what has no label.
 fn no_losses<H: Head + ?Sized>(head: &H) -> Result<Learned, HeadError> {
     let common = head.common();
     Ok(Learned {
@@ -124,7 +127,7 @@ fn no_losses<H: Head + ?Sized>(head: &H) -> Result<Learned, HeadError> {
 }
 
 /// What a part adds to the mean loss over so many `labels` of the batch, and its gradients.
-fn of_part<H: Head + ?Sized>(
+fn learn_part<H: Head + ?Sized>(
     head: &H,
     batch: &Batch<'_>,
     part: &Part,
@@ -139,7 +142,7 @@ fn of_part<H: Head + ?Sized>(
     let leaves: Vec<&Tensor> = common.leaves.iter().flatten().collect();
     let only_labelled = only_labelled(head);
     let computed = only_labelled.then_some(labelled.as_slice());
-    let tokens = Tokens::of(batch, part, computed, &common.options, common.device)?;
+    let tokens = Tokens::new(batch, part, computed, &common.options, common.device)?;
     let reading = head.read(&tokens)?;
     // On a device autograd reaches through the sums.
     let cut = match &reading {
@@ -160,7 +163,7 @@ fn of_part<H: Head + ?Sized>(
     let of_labelled;
     let dropout = match dropout {
         Some(dropout) if only_labelled && !picked => {
-            of_labelled = dropout.of_labelled(targets, &labelled, common.device)?;
+            of_labelled = dropout.for_labelled(targets, &labelled, common.device)?;
             Some(&of_labelled)
         }
         other => other,
@@ -170,7 +173,7 @@ fn of_part<H: Head + ?Sized>(
         let means = sentence_means(head, &features, batch, part)?;
         (means, targets.to_vec())
     } else if let Some(layout) = padding(head, &tokens) {
-        (features, layout.padded_targets(targets, NO_LABEL))
+        (features, layout.padded_targets(targets, NO_TARGET))
     } else {
         (features, targets.to_vec())
     };
@@ -216,7 +219,7 @@ fn of_part<H: Head + ?Sized>(
 fn cross_entropy(logits: &Tensor, classes: &[i64], labels: i64) -> Result<Tensor, TchError> {
     let classes = Tensor::f_from_slice(classes)?;
     logits
-        .f_cross_entropy_loss::<&Tensor>(&classes, None, Reduction::Sum, NO_LABEL, 0.0)?
+        .f_cross_entropy_loss::<&Tensor>(&classes, None, Reduction::Sum, NO_TARGET, 0.0)?
         .f_div_scalar(labels)
 }
 
@@ -226,7 +229,7 @@ fn cross_entropy_on_device(
     classes: &[i64],
     labels: usize,
 ) -> Result<Tensor, TchError> {
-    let (device, ignored) = (logits.device(), NO_LABEL);
+    let (device, ignored) = (logits.device(), NO_TARGET);
     let &[heads, rows, count] = logits.size().as_slice() else {
         let classes = upload(&Tensor::f_from_slice(classes)?, device)?;
         let mean = Reduction::Mean;
@@ -256,21 +259,21 @@ fn in_parts<H: Head + ?Sized, R: Send>(
     compute: impl Fn(&H, &Part) -> Result<R, HeadError> + Sync,
 ) -> Result<Vec<R>, HeadError> {
     if let [whole] = batch.parts() {
-        alone();
+        use_one_thread();
         return Ok(vec![compute(head, whole)?]);
     }
     let head = Read(head);
     let parts = batch.parts().par_iter();
-    let of_part = |part| {
-        alone();
+    let in_thread = |part| {
+        use_one_thread();
         compute(head.get(), part)
     };
-    parts.map(of_part).collect()
+    parts.map(in_thread).collect()
 }
 
-/// Lets libtorch compute on the calling thread alone. Its number of threads belongs to the thread that sets it: another
-/// one's products would call up a team of their own.
-fn alone() {
+/// Lets libtorch compute on the calling thread alone. libtorch's number of threads is a setting of each
+/// thread: a new one would start threads of its own.
+fn use_one_thread() {
     thread_local!(static SET: Cell<bool> = const { Cell::new(false) });
     if !SET.replace(true) {
         tch::set_num_threads(1);
@@ -315,7 +318,7 @@ fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Resu
     let classes = head.options().classes;
     let wrong = targets
         .iter()
-        .find(|target| **target != NO_LABEL && !(0..size(classes)).contains(*target));
+        .find(|target| **target != NO_TARGET && !(0..size(classes)).contains(*target));
     match wrong {
         Some(&got) => Err(HeadError::Class { got, classes }),
         None => Ok(()),
@@ -324,13 +327,16 @@ fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Resu
 
 /// How many targets are labels.
 fn count(targets: &[i64]) -> usize {
-    targets.iter().filter(|target| **target != NO_LABEL).count()
+    targets
+        .iter()
+        .filter(|target| **target != NO_TARGET)
+        .count()
 }
 
 /// The places of targets that are labels.
 fn labelled(targets: &[i64]) -> Vec<usize> {
     (0..targets.len())
-        .filter(|&place| targets[place] != NO_LABEL)
+        .filter(|&place| targets[place] != NO_TARGET)
         .collect()
 }
 

@@ -191,7 +191,7 @@ mod tests {
         let attention = tailor.attention.as_ref().unwrap();
         let rows = Tensor::zeros([30, 1, 8], (tch::Kind::Float, Device::Cpu));
         let batch = Batch::on_device(rows, &offsets, cache::StoreDtype::F32).unwrap();
-        let tokens = Tokens::of(&batch, batch.whole(), None, &options, Device::Cpu).unwrap();
+        let tokens = Tokens::new(&batch, batch.whole(), None, &options, Device::Cpu).unwrap();
         let values: Vec<f32> = (0..240)
             .map(|place| ((place * 29 % 83) as f32 - 41.0) / 20.0)
             .collect();

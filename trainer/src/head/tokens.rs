@@ -1,4 +1,4 @@
-//! What a head computes on: the tokens of a part of a batch, or those alone whose class counts.
+//! What a head computes on: all tokens of a part of a batch, or only those that have a label.
 
 use tch::{Device, TchError, Tensor};
 
@@ -34,7 +34,7 @@ enum Source<'b> {
 
 impl<'b> Tokens<'b> {
     /// All tokens of a part of `batch`, or those at `places` of the part.
-    pub(crate) fn of(
+    pub(crate) fn new(
         batch: &'b Batch<'b>,
         part: &'b Part,
         places: Option<&[usize]>,

@@ -1,17 +1,18 @@
-//! Adam (Kingma and Ba 2015) and `AdamW` (Loshchilov and Hutter 2019) with PyTorch's numbers, and clipping of the gradients'
-//! norm. Our own, because a checkpoint needs the optimiser's state, and because one pass over the parameters is
-//! several times faster than a libtorch call for every operation.
+//! Adam (Kingma and Ba 2015) and `AdamW` (Loshchilov and Hutter 2019) with PyTorch's numbers, and
+//! clipping of the gradients' norm. Written here because a checkpoint needs the optimiser's state, and
+//! because one pass over the parameters is several times faster than a libtorch call for every
+//! operation.
 
-mod stacked;
+mod group;
 
 use rayon::prelude::*;
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use tch::{Device, TchError, Tensor};
 
 use crate::activations::memory;
 use crate::torch_error::told;
 
-pub use stacked::{Member, Rates, Stacked};
+pub use group::{GroupAdam, Member, Rates};
 
 /// Numbers that a thread updates at once.
 const NUMBERS_AT_ONCE: usize = 16 * 1024;
@@ -51,7 +52,7 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(parameter: &Tensor) -> Result<Self, TchError> {
+    fn zeros_like(parameter: &Tensor) -> Result<Self, TchError> {
         Ok(Self {
             steps: 0,
             mean: parameter.f_zeros_like()?,
@@ -67,7 +68,7 @@ pub struct Adam {
     moments: Vec<Option<Moments>>,
 }
 
-/// State that does not belong to the parameters.
+/// A state that is not that of these parameters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
@@ -96,14 +97,20 @@ pub enum StateError {
     Torch(#[from] TchError),
 }
 
-impl StateError {
-    /// Whose it is to mend.
-    #[must_use]
-    pub const fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for StateError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Torch(_) => ExitStatus::Machine,
-            _ => ExitStatus::User,
+            Self::Unknown(_) | Self::Missing(_) | Self::Shape { .. } => ExitStatus::User,
         }
+    }
+}
+
+impl StateError {
+    /// Whether the device failed, or has too little memory.
+    #[must_use]
+    pub const fn is_device_failure(&self) -> bool {
+        matches!(self, Self::Torch(_))
     }
 }
 
@@ -140,7 +147,7 @@ impl Adam {
             {
                 let Some(gradient) = gradient else { continue };
                 if moments.is_none() {
-                    *moments = Some(Moments::of(parameter)?);
+                    *moments = Some(Moments::zeros_like(parameter)?);
                 }
                 if let Some(moments) = moments {
                     moments.steps += 1;
@@ -152,7 +159,7 @@ impl Adam {
         })
     }
 
-    /// Counts a step that was taken for it.
+    /// Counts a step that [`GroupAdam`] took for this optimiser.
     pub fn count_step(&mut self) {
         for moments in self.moments.iter_mut().flatten() {
             moments.steps += 1;
@@ -169,7 +176,7 @@ impl Adam {
     fn moments_of(&mut self, place: usize, parameter: &Tensor) -> Result<&mut Moments, TchError> {
         match &mut self.moments[place] {
             Some(moments) => Ok(moments),
-            none => Ok(none.insert(Moments::of(parameter)?)),
+            none => Ok(none.insert(Moments::zeros_like(parameter)?)),
         }
     }
 
@@ -361,7 +368,7 @@ impl Update {
 }
 
 /// Scales the gradients down so that their norm, over all of them together, is at most `limit`; the norm before that, as
-/// `torch.nn.utils.clip_grad_norm_` gives it. A norm that is not a number or infinite is returned and nothing scaled.
+/// `torch.nn.utils.clip_grad_norm_` gives it. A norm that is NaN or infinite is returned and nothing scaled.
 ///
 /// # Errors
 /// libtorch failed.
@@ -392,7 +399,7 @@ mod tests {
 
     use super::*;
 
-    /// The way of a graphics card, taken on the CPU, gives the same.
+    /// The computation for a GPU, done on the CPU, gives the same numbers.
     #[test]
     fn slices_and_tensors_agree() {
         for decoupled in [false, true] {

@@ -271,7 +271,7 @@ fn score_chart(task: Task, measured: &Measured<'_>) -> String {
     chart("epoch", Scale::Linear, &series, marked)
 }
 
-/// What the run was made with, for the report and the card.
+/// What the run was made with, for the report and the model card.
 pub(crate) fn settings(config: &Config) -> Vec<(String, String)> {
     let store = &config.store;
     let mut rows = vec![

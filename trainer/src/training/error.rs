@@ -1,6 +1,6 @@
 //! Why a training ends early.
 
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 
 use crate::batches::LoadError;
 use crate::checkpoint::CheckpointError;
@@ -24,13 +24,13 @@ pub enum TrainingError {
     /// The validation fails.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
-    /// A checkpoint cannot be written or taken up.
+    /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A file of the run cannot be written.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// The numbers blew up.
+    /// Loss or gradients are NaN or infinite.
     #[error(
         "the {what} is {value} at step {step} (epoch {epoch}, learning rate {learning_rate:e}){}; \
          try a lower --lr or a lower --grad-clip. {kept}",
@@ -39,7 +39,7 @@ pub enum TrainingError {
     Diverged {
         /// `loss`, `gradient norm` or `validation loss`.
         what: &'static str,
-        /// Not a number, or infinite.
+        /// NaN or infinite.
         value: f64,
         /// Counted from 1 over all epochs.
         step: u64,
@@ -47,64 +47,66 @@ pub enum TrainingError {
         epoch: usize,
         /// Learning rate of the step.
         learning_rate: f64,
-        /// The labels that a validation loss is so for.
+        /// The labels whose validation loss is NaN or infinite.
         validation: Option<NonFinite>,
         /// What is left of the run.
         kept: String,
     },
-    /// The training fails half-way; heads that are computed as one fail as one.
+    /// The training fails half-way; all heads of a head group fail at once.
     #[error("{why}. {kept}")]
     HalfWay {
         /// What failed.
         why: String,
         /// What is left of the run.
         kept: String,
-        /// Who is to mend it.
+        /// The exit status that the error ends the program with.
         status: ExitStatus,
-        /// Whether it is the device that failed.
-        of_device: bool,
+        /// Whether the device failed.
+        device_failure: bool,
     },
     /// No sentence has a label.
     #[error("the training split has no labelled token: nothing can be learned from it")]
     NothingToLearn,
 }
 
-impl TrainingError {
-    /// Who is to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for TrainingError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Load(error) => error.exit_status(),
             Self::Head(error) => error.exit_status(),
             Self::Torch(_) => ExitStatus::Machine,
             Self::Evaluation(error) => error.exit_status(),
             Self::Checkpoint(error) => error.exit_status(),
-            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Io(error) => error.exit_status(),
             Self::HalfWay { status, .. } => *status,
             Self::Diverged { .. } | Self::NothingToLearn => ExitStatus::User,
         }
     }
+}
 
-    /// Whether it is the device that failed, or its memory that is not enough.
+impl TrainingError {
+    /// Whether the device failed, or has too little memory.
     #[must_use]
-    pub const fn is_of_device(&self) -> bool {
+    pub const fn is_device_failure(&self) -> bool {
         match self {
-            Self::Load(error) => error.is_of_device(),
-            Self::Head(error) => error.is_of_device(),
-            Self::Evaluation(error) => error.is_of_device(),
-            Self::HalfWay { of_device, .. } => *of_device,
-            Self::Torch(_) | Self::Checkpoint(CheckpointError::Torch(_)) => true,
-            _ => false,
+            Self::Load(error) => error.is_device_failure(),
+            Self::Head(error) => error.is_device_failure(),
+            Self::Evaluation(error) => error.is_device_failure(),
+            Self::HalfWay { device_failure, .. } => *device_failure,
+            Self::Torch(_) => true,
+            Self::Checkpoint(error) => error.is_device_failure(),
+            Self::Io(_) | Self::Diverged { .. } | Self::NothingToLearn => false,
         }
     }
 }
 
-/// What it may come from: weights that have grown spoil every label, activations those of their own sentences.
+/// The likely cause: weights that have grown spoil the loss of every label, bad activations only that of
+/// their own sentences.
 fn cause(validation: Option<&NonFinite>) -> String {
     match validation {
         Some(some) if some.count < some.labels => format!(
             " {some} of the validation split: training has diverged, or the activations there are infinite or NaN"
         ),
-        _ => ": training has diverged".to_owned(),
+        Some(_) | None => ": training has diverged".to_owned(),
     }
 }

@@ -1,21 +1,27 @@
-//! Training heads on a stored split: the order of batches, one optimiser step a batch, a score on the validation
-//! split each epoch, and a state on disk from which any stop is made good. Heads that see the same batches are
-//! trained on one pass over the store, each as if it were alone; on a graphics card those of one shape are computed as one.
+//! Training heads on a stored split: the order of batches, one optimiser step a batch, a score on the
+//! validation split each epoch, and checkpoints from which a stopped training goes on. Heads that see
+//! the same batches are trained on one pass over the store, each as if it were alone; on a GPU those
+//! of one shape are computed as one.
 
 mod error;
+mod head_group;
+mod learner;
+mod member;
 mod order;
-mod stack;
-mod together;
+mod pass;
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
+use shared::exit::HasExitStatus as _;
+use shared::heads::run::WEIGHTS;
 use shared::signals::StopFlag;
+use shared::tasks::NO_TARGET;
 use shared::terminal::{Progress, Terminal};
 
-use crate::batches::{LabelledSplit, NO_TARGET, Prepared};
-use crate::checkpoint::{self, BEST_WEIGHTS, Best, EpochSums, State};
+use crate::batches::{LabelledBatch, LabelledSplit};
+use crate::checkpoint::{self, Best, EpochSums, State};
 use crate::evaluation::{Confusion, NonFinite, Predictions, Scores};
 use crate::head::{AnyHead, Dropout};
 use crate::metrics::{self, Event, Log};
@@ -25,7 +31,7 @@ use crate::schedule::Schedule;
 
 pub use error::TrainingError;
 pub use order::Order;
-pub use together::train;
+pub use pass::train;
 
 /// How a training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +47,17 @@ pub enum Outcome {
 pub struct Trained {
     /// How it ended.
     pub outcome: Outcome,
-    /// Where it was then; saved.
+    /// Its state at the end, which is saved.
     pub state: State,
-    /// What was measured, open for the final scores.
+    /// Its log, to which the final scores are added.
     pub log: Log,
 }
 
-/// What a training works on.
+/// The splits of a training.
 pub struct Data<'a, 's> {
-    /// Learned from.
+    /// What is learned from.
     pub train: &'a LabelledSplit<'s>,
-    /// Scored on after each epoch, where there is one.
+    /// What is scored on after each epoch, where there is one.
     pub validation: Option<&'a LabelledSplit<'s>>,
 }
 
@@ -63,11 +69,11 @@ pub struct Job<'a> {
     pub config: &'a Config,
     /// The head.
     pub head: &'a mut AnyHead,
-    /// Put before what is said about it, where it is one of several.
+    /// Its name in messages, where it is one of several.
     pub name: Option<&'a str>,
 }
 
-/// What one step showed.
+/// What was measured in one step.
 #[derive(Clone, Copy)]
 struct Measured {
     loss: f64,
@@ -96,7 +102,7 @@ struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// A training of so many `steps` in all, taken up where its folder has a checkpoint.
+    /// A training of `steps` steps in all, which goes on where its folder has a checkpoint.
     fn begin(
         job: Job<'a>,
         steps: u64,
@@ -171,18 +177,19 @@ impl<'a> Training<'a> {
             || patience.is_some_and(|patience| self.state.epoch >= best + patience)
     }
 
-    /// Learns from a batch if it is the one that it waits for.
-    fn take(
+    /// Learns from a batch if it is the next one of this training.
+    fn learn(
         &mut self,
-        batch: &Prepared<'_>,
+        batch: &LabelledBatch<'_>,
         progress: &Progress,
     ) -> Result<ControlFlow<()>, TrainingError> {
         if self.stop.stopped() {
             return Ok(ControlFlow::Break(()));
         }
-        // Taken up from its checkpoint, it may be ahead of others that share the batches.
+        // Gone on from its checkpoint, it may be ahead of others on the same pass.
         if batch.index == self.state.position {
-            // Alone, a head also waits for its batches; together, it waits for other heads too.
+            // The time of a head alone has the loading of its batches in it; one of several also waits
+            // for other heads, which does not count.
             let begun = self.name.map_or(self.since, |_| Instant::now());
             self.step(batch, progress)?;
             self.state.position += 1;
@@ -193,7 +200,11 @@ impl<'a> Training<'a> {
     }
 
     /// Learns from one batch.
-    fn step(&mut self, batch: &Prepared<'_>, progress: &Progress) -> Result<(), TrainingError> {
+    fn step(
+        &mut self,
+        batch: &LabelledBatch<'_>,
+        progress: &Progress,
+    ) -> Result<(), TrainingError> {
         let targets = labelled(batch);
         let dropout = Dropout::at(self.settings.seed, self.state.step);
         let result =
@@ -230,7 +241,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Refuses a step whose numbers are none.
+    /// Refuses a step whose loss or gradient norm is NaN or infinite.
     fn check(&self, measured: &Measured) -> Result<(), TrainingError> {
         let numbers = [
             ("loss", measured.loss),
@@ -243,7 +254,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Refuses weights with which the validation loss is no number: no later epoch can be told from another.
+    /// Refuses weights with which the validation loss is NaN or infinite: it could not rank epochs.
     fn check_validation(&self, predicted: &Predictions) -> Result<(), TrainingError> {
         if predicted.loss.is_finite() {
             return Ok(());
@@ -252,7 +263,7 @@ impl<'a> Training<'a> {
         Err(self.diverged("validation loss", value, step, predicted.non_finite))
     }
 
-    /// Counts a step that was taken, and tells of it.
+    /// Counts a step that was taken, and logs it.
     fn record(&mut self, measured: &Measured, progress: &Progress) -> Result<(), TrainingError> {
         self.state.step += 1;
         let sums = &mut self.state.sums;
@@ -280,7 +291,7 @@ impl<'a> Training<'a> {
         Ok(self.log.add(&Event::Step(event))?)
     }
 
-    /// What a step, counted from 1, went wrong with.
+    /// The error of a step, counted from 1, whose numbers are NaN or infinite.
     fn diverged(
         &self,
         what: &'static str,
@@ -304,7 +315,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// The training ends for something that it cannot help; it can be gone on with.
+    /// The error of a training that ends half-way; it can go on from its checkpoint.
     fn failed(&self, error: &TrainingError) -> TrainingError {
         let again = match self.name {
             Some(_) => "the same command goes on",
@@ -319,7 +330,7 @@ impl<'a> Training<'a> {
             why: error.to_string(),
             kept,
             status: error.exit_status(),
-            of_device: error.is_of_device(),
+            device_failure: error.is_device_failure(),
         }
     }
 
@@ -328,13 +339,13 @@ impl<'a> Training<'a> {
         format!("The state after epoch {epoch} is kept in {folder}")
     }
 
-    /// Keeps the best weights, tells how it went, and saves.
+    /// Ends an epoch: keeps the weights if they are the best, logs, and saves a checkpoint.
     fn close_epoch(&mut self, validation: Option<Scores>) -> Result<(), TrainingError> {
         let sums = std::mem::take(&mut self.state.sums);
         if sums.targets == 0 {
             return Err(TrainingError::NothingToLearn);
         }
-        // The square of the number of classes, every epoch, would drown the rest of the log.
+        // The confusion matrix, classes by classes, is too large to be logged every epoch.
         let validation = validation.map(|scores| Scores {
             confusion: Confusion::default(),
             ..scores
@@ -345,7 +356,7 @@ impl<'a> Training<'a> {
         let value = validation.as_ref().map(|scores| scores.value);
         let best = is_better(value, self.state.best);
         if best {
-            checkpoint::save_tensors(&self.folder.join(BEST_WEIGHTS), self.head.parameters())?;
+            checkpoint::save_tensors(&self.folder.join(WEIGHTS), self.head.parameters())?;
             self.state.best = Some(Best {
                 epoch: self.state.epoch,
                 value,
@@ -377,17 +388,17 @@ impl<'a> Training<'a> {
 }
 
 /// Tokens or sentences of a batch that have a label.
-fn labelled(batch: &Prepared<'_>) -> u64 {
+fn labelled(batch: &LabelledBatch<'_>) -> u64 {
     let targets = batch.targets.iter();
     targets.filter(|&&target| target != NO_TARGET).count() as u64
 }
 
-/// Whether `value` beats the best so far; of equal scores the first stays. Without a validation split the latest
-/// epoch is the best there is.
+/// Whether `value` beats the best so far; of equal scores the first stays. Without a validation split
+/// the latest epoch counts as the best.
 fn is_better(value: Option<f64>, best: Option<Best>) -> bool {
     match (value, best.and_then(|best| best.value)) {
         (Some(value), Some(best)) => value > best,
-        _ => true,
+        (Some(_), None) | (None, _) => true,
     }
 }
 
@@ -407,7 +418,7 @@ fn per_second(sums: &EpochSums) -> f64 {
     sums.tokens as f64 / sums.seconds.max(1e-9)
 }
 
-/// A loss for people: four digits, and no row of forty for one that has exploded.
+/// A loss with four digits, or in scientific notation where it is very large.
 fn number(loss: f64) -> String {
     if loss < 1e4 {
         format!("{loss:.4}")

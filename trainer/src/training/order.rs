@@ -1,4 +1,5 @@
-//! The order in which a training sees its sentences. Trainings of the same order share what is read.
+//! The order in which a training sees its sentences. Trainings of the same order can share one pass
+//! over the store.
 
 use crate::batches::{self, BatchSize, LabelledSplit};
 use crate::run::Settings;
@@ -15,7 +16,7 @@ pub struct Order {
 impl Order {
     /// The order that `settings` ask for.
     #[must_use]
-    pub fn of(settings: &Settings) -> Self {
+    pub fn from_settings(settings: &Settings) -> Self {
         Self {
             seed: settings.order_seed.unwrap_or(settings.seed),
             shuffle: settings.shuffle,
@@ -49,7 +50,7 @@ impl<'a, 's> Batches<'a, 's> {
     }
 
     /// The batches of an epoch, counted from 0.
-    pub(super) fn of_epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
+    pub(super) fn in_epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
         let length = |sentence| self.split.tokens(sentence).len();
         if !self.order.shuffle {
             return batches::cut(&self.members, self.order.batch_size, length);
@@ -74,7 +75,7 @@ impl<'a, 's> Batches<'a, 's> {
             BatchSize::Sentences(size) => (self.members.len().div_ceil(size) * epochs) as u64,
             // How many batches the sentences fill depends on their order.
             BatchSize::Tokens(_) => (0..epochs)
-                .map(|epoch| self.of_epoch(epoch).len() as u64)
+                .map(|epoch| self.in_epoch(epoch).len() as u64)
                 .sum(),
         }
     }

@@ -46,7 +46,7 @@ fn runs_are_compared_on_the_same_sentences_only() {
     assert_eq!(told["differences"].as_array().unwrap().len(), 0);
 
     let told = place.fail(1, "compare runs/sweep runs/none");
-    assert!(told.contains("runs/none is not a run"), "{told}");
+    assert!(told.contains("runs/none is not a finished run"), "{told}");
     // Other sentences under the same name.
     build(
         &place.path("other"),

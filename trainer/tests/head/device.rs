@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use cache::StoreDtype;
+use shared::tasks::NO_TARGET;
 use tch::{Device, Kind, Tensor};
 use trainer::activations::Batch;
-use trainer::head::{self, AnyHead, Dropout, HeadOptions, NO_LABEL};
-use trainer::optimiser::{Adam, AdamOptions, Member, Rates, Stacked, clip_gradient_norm};
+use trainer::head::{self, AnyHead, Dropout, HeadOptions};
+use trainer::optimiser::{Adam, AdamOptions, GroupAdam, Member, Rates, clip_gradient_norm};
 
 use super::{HEADS, Input, options, started};
 
@@ -110,7 +111,7 @@ fn a_merged_classifier_and_a_batch_without_labels_are_the_same_on_a_device() {
             assert_same(&what, &*head, &on_device(input), &input.batch(), targets);
         }
         let head = head::build(&options, Device::Cpu, 3).unwrap();
-        let none = vec![NO_LABEL; input.targets(options.level).len()];
+        let none = vec![NO_TARGET; input.targets(options.level).len()];
         let result = head
             .loss_and_gradients(&on_device(input), &none, None)
             .unwrap();
@@ -186,23 +187,23 @@ fn heads_as_one_have_the_losses_and_gradients_of_each_alone() {
         for classifier_size in [0, 2, 64] {
             options.classifier_size = classifier_size;
             let heads = three(&options);
-            let together = |place: usize| {
+            let grouped = |place: usize| {
                 let all = heads.iter().map(|head| head.parameters()[place].1.detach());
-                let stacked = Tensor::stack(&all.collect::<Vec<_>>(), 0);
+                let grouped = Tensor::stack(&all.collect::<Vec<_>>(), 0);
                 (
                     heads[0].parameters()[place].0.clone(),
-                    stacked.set_requires_grad(true),
+                    grouped.set_requires_grad(true),
                 )
             };
-            let parameters = (0..heads[0].parameters().len()).map(together).collect();
-            let stack = head::build_stack(&options, Device::Cpu, parameters).unwrap();
+            let parameters = (0..heads[0].parameters().len()).map(grouped).collect();
+            let group = head::build_group(&options, Device::Cpu, parameters).unwrap();
             let targets = input.targets(options.level);
             let dropouts: Vec<Dropout> = (0..3).map(|seed| Dropout::at(seed, 7)).collect();
-            let learned = stack
+            let learned = group
                 .losses_and_gradients(
                     &on_device(input),
                     targets,
-                    Some(Dropout::together(dropouts.clone())),
+                    Some(Dropout::for_group(dropouts.clone())),
                 )
                 .unwrap();
             assert_eq!(learned.loss.size(), [3], "{name}");
@@ -216,14 +217,14 @@ fn heads_as_one_have_the_losses_and_gradients_of_each_alone() {
                     "{name}: {loss}"
                 );
                 let gradients = learned.gradients.iter().zip(&alone.gradients);
-                for ((together, alone), (parameter, _)) in gradients.zip(head.parameters()) {
+                for ((grouped, alone), (parameter, _)) in gradients.zip(head.parameters()) {
                     assert_eq!(
-                        together.is_none(),
-                        stack.is_idle(parameter),
+                        grouped.is_none(),
+                        group.is_idle(parameter),
                         "{name}: {parameter}"
                     );
-                    if let (Some(together), Some(alone)) = (together, alone) {
-                        let own = together.select(0, place as i64);
+                    if let (Some(grouped), Some(alone)) = (grouped, alone) {
+                        let own = grouped.select(0, place as i64);
                         assert_near(&format!("{name}: {parameter}"), &own, alone, TOLERANCE);
                     }
                 }
@@ -249,41 +250,42 @@ fn heads_as_one_learn_what_each_learns_alone() {
             decoupled: true,
             ..AdamOptions::default()
         };
-        let (alone, together) = (three(&options), three(&options));
+        let (alone, grouped) = (three(&options), three(&options));
         let new = |heads: &[Box<AnyHead>]| -> Vec<Adam> {
             heads
                 .iter()
                 .map(|head| Adam::new(head.parameters(), adam))
                 .collect()
         };
-        let (mut single, mut shared) = (new(&alone), new(&together));
-        let mut stack = None;
+        let (mut single, mut shared) = (new(&alone), new(&grouped));
+        let mut group = None;
         for step in 0..24 {
-            // As at the beginning of an epoch, heads are put together anew.
+            // As at the beginning of an epoch, heads are put grouped anew.
             if step % 10 == 0 {
-                let members = together.iter().zip(&mut shared);
+                let members = grouped.iter().zip(&mut shared);
                 let mut members: Vec<Member<'_>> = members
                     .map(|(head, optimiser)| Member {
                         parameters: head.parameters(),
                         optimiser,
                     })
                     .collect();
-                let stacked = Stacked::of(&mut members, |name| together[0].is_idle(name)).unwrap();
-                let parameters = stacked.parameters().unwrap();
-                stack = Some((
-                    head::build_stack(&options, Device::Cpu, parameters).unwrap(),
-                    stacked,
+                let grouped =
+                    GroupAdam::from_members(&mut members, |name| grouped[0].is_idle(name)).unwrap();
+                let parameters = grouped.parameters().unwrap();
+                group = Some((
+                    head::build_group(&options, Device::Cpu, parameters).unwrap(),
+                    grouped,
                 ));
             }
-            let (head, stacked) = stack.as_mut().unwrap();
+            let (head, grouped) = group.as_mut().unwrap();
             let place = step as usize % 3;
             let targets = inputs[place].targets(options.level);
             let dropouts = (0..3).map(|seed| Dropout::at(seed, step));
             let learned = head
-                .losses_and_gradients(&devices[place], targets, Some(Dropout::together(dropouts)))
+                .losses_and_gradients(&devices[place], targets, Some(Dropout::for_group(dropouts)))
                 .unwrap();
             let all: Vec<Rates> = (0..3).map(|head| rates(head, step)).collect();
-            let norms = stacked.step(&learned.gradients, &all).unwrap();
+            let norms = grouped.step(&learned.gradients, &all).unwrap();
             shared.iter_mut().for_each(Adam::count_step);
             for (index, head) in alone.iter().enumerate() {
                 let mut own = head
@@ -303,18 +305,18 @@ fn heads_as_one_learn_what_each_learns_alone() {
                         rates.beta1,
                     )
                     .unwrap();
-                for (what, together, alone) in
+                for (what, grouped, alone) in
                     [("loss", &learned.loss, own.loss), ("norm", &norms, norm)]
                 {
-                    let together = together.double_value(&[index as i64]);
+                    let grouped = grouped.double_value(&[index as i64]);
                     assert!(
-                        (together - alone).abs() <= 1e-4 * alone,
-                        "{name}, head {index}, step {step}: {what} {together} for {alone}"
+                        (grouped - alone).abs() <= 1e-4 * alone,
+                        "{name}, head {index}, step {step}: {what} {grouped} for {alone}"
                     );
                 }
             }
         }
-        compare_states(name, &alone, &single, &together, &shared);
+        compare_states(name, &alone, &single, &grouped, &shared);
     }
 }
 
@@ -323,22 +325,22 @@ fn compare_states(
     name: &str,
     alone: &[Box<AnyHead>],
     single: &[Adam],
-    together: &[Box<AnyHead>],
+    grouped: &[Box<AnyHead>],
     shared: &[Adam],
 ) {
     for index in 0..3 {
         let parameters = alone[index]
             .parameters()
             .iter()
-            .zip(together[index].parameters());
-        for ((parameter, alone), (_, together)) in parameters {
+            .zip(grouped[index].parameters());
+        for ((parameter, alone), (_, grouped)) in parameters {
             // Gradients that are nothing but rounding become steps of full size.
             let rounding =
                 parameter.ends_with("key_projector.bias") || parameter.ends_with("in_proj_bias");
             if !rounding {
                 assert_near(
                     &format!("{name}: {parameter}"),
-                    &together.detach(),
+                    &grouped.detach(),
                     &alone.detach(),
                     1e-3,
                 );

@@ -2,9 +2,10 @@
 //! other, what is not labelled teaches nothing, and what does not fit is said.
 
 use cache::StoreDtype;
+use shared::tasks::NO_TARGET;
 use tch::Device;
 use trainer::activations::Batch;
-use trainer::head::{self, Dropout, HeadError, HeadKind, HeadOptions, Level, NO_LABEL};
+use trainer::head::{self, Dropout, HeadError, HeadKind, HeadOptions, Level};
 
 use super::{HEADS, Input, assert_close, options, started, train};
 
@@ -53,15 +54,15 @@ fn sequences_do_not_see_each_other() {
     let input = &Input::all()[1];
     for name in HEADS {
         let (head, _) = started(name);
-        let together = head.logits(&input.batch()).unwrap();
+        let grouped = head.logits(&input.batch()).unwrap();
         let row = input.shape.0 * input.dtype.vector_bytes(input.shape.1);
         for (sequence, pair) in input.offsets.windows(2).enumerate() {
             let bytes = &input.rows[pair[0] * row..pair[1] * row];
             let alone =
                 Batch::packed(bytes, &[0, pair[1] - pair[0]], input.shape, input.dtype).unwrap();
             let own = match head.options().level {
-                Level::Token => together.narrow(0, pair[0] as i64, (pair[1] - pair[0]) as i64),
-                Level::Sentence => together.narrow(0, sequence as i64, 1),
+                Level::Token => grouped.narrow(0, pair[0] as i64, (pair[1] - pair[0]) as i64),
+                Level::Sentence => grouped.narrow(0, sequence as i64, 1),
             };
             assert_close(
                 &format!("{name}: sequence {sequence}"),
@@ -99,7 +100,7 @@ fn a_batch_without_labels_teaches_nothing() {
     let input = &Input::all()[0];
     for name in HEADS {
         let (head, _) = started(name);
-        let targets = vec![NO_LABEL; input.targets(head.options().level).len()];
+        let targets = vec![NO_TARGET; input.targets(head.options().level).len()];
         let result = head
             .loss_and_gradients(&input.batch(), &targets, None)
             .unwrap();
@@ -119,7 +120,7 @@ fn a_sequence_without_tokens_does_no_harm() {
             Batch::packed(input.rows.as_slice(), &offsets, input.shape, input.dtype).unwrap();
         let mut targets = input.targets(head.options().level).to_vec();
         if head.options().level == Level::Sentence {
-            targets.insert(3, NO_LABEL);
+            targets.insert(3, NO_TARGET);
         }
         let expected = head
             .loss_and_gradients(&input.batch(), input.targets(head.options().level), None)

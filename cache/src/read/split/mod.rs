@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use shared::datasets::SplitName;
-use shared::tasks::Task;
+use shared::tasks::{Level, Task};
 
 use self::files::HiddenFiles;
 use crate::layout::column::{TABLES, column_folder};
@@ -17,8 +17,7 @@ use crate::layout::record::SplitRecord;
 use crate::layout::tables::TokenWords;
 use crate::read::column;
 use crate::{
-    Column, Hidden, Io, LabelLevel, LabelTable, Manifest, Reading, SplitLayout, SplitSize,
-    StoreError,
+    Column, Hidden, Io, LabelTable, Manifest, Reading, SplitLayout, SplitSize, StoreError,
 };
 
 /// One split of a complete store.
@@ -291,7 +290,7 @@ impl SplitReader {
 /// Every task in `labels/` with its level and classes, sorted by task.
 pub(crate) fn read_label_attributes(
     folder: &Path,
-) -> Result<Vec<(Task, LabelLevel, Vec<String>)>, StoreError> {
+) -> Result<Vec<(Task, Level, Vec<String>)>, StoreError> {
     let folder = folder.join("labels");
     let mut labels = Vec::new();
     let entries = match fs_err::read_dir(&folder) {
@@ -328,16 +327,16 @@ fn open_labels(
     size: SplitSize,
     mapped: bool,
 ) -> Result<Vec<LabelTable>, StoreError> {
-    let open = |(task, level, classes): (Task, LabelLevel, Vec<String>)| {
+    let open = |(task, level, classes): (Task, Level, Vec<String>)| {
         let column = |group: &str, length| {
             Column::open(&folder.join(format!("{group}/{task}")), length, mapped)
         };
         let (ids, words) = match level {
-            LabelLevel::Token => (
+            Level::Token => (
                 column("labels", size.tokens)?,
                 Some(column("word_labels", size.words)?),
             ),
-            LabelLevel::Sentence => (column("labels", size.sentences)?, None),
+            Level::Sentence => (column("labels", size.sentences)?, None),
         };
         Ok(LabelTable {
             task,

@@ -1,5 +1,5 @@
-//! The groups of a sweep: runs that see their sentences in the same order and are trained on one pass over the store each
-//! epoch, on the CPU or a GPU, or spread over several.
+//! The groups of a sweep: runs that see their sentences in the same order and are trained on one pass
+//! over the store each epoch, on the CPU, on a GPU, or spread over several GPUs.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,19 +18,19 @@ use crate::cli::finish::{self, Ending};
 use crate::cli::train;
 use crate::device;
 use crate::head::AnyHead;
-use crate::sweep::{Crew, Health, divided, spread};
+use crate::sweep::{Health, WorkerPool, divided, spread};
 use crate::training::{self, Job, Order, Outcome, TrainingError};
 
-/// How a run ended, if not well.
+/// Why a run has no result.
 pub(super) enum Failure {
     Stopped,
     Failed(TrainingError),
 }
 
-/// By the places of the runs in the sweep.
+/// Failures with the places of their runs in the sweep.
 pub(super) type Failures = Vec<(usize, Failure)>;
 
-/// A device, and the splits with the labels of every task where it finds them.
+/// A device, and the splits with the labels of every task and activations for this device.
 pub(super) struct Prepared<'s> {
     pub(super) device: Device,
     pub(super) tasks: BTreeMap<Task, Splits<'s>>,
@@ -63,22 +63,22 @@ pub(super) struct Shared<'a> {
 pub(super) fn train_all(
     runs: &[Run],
     devices: &[Prepared<'_>],
-    crew: &Crew,
+    pool: &WorkerPool,
     shared: Shared<'_>,
 ) -> Result<Failures, CommandError> {
     let groups = groups(runs);
     match devices {
         [] => Ok(Vec::new()),
-        [one] => on_one(groups, one, crew, shared),
+        [one] => on_one(groups, one, pool, shared),
         several => on_several(groups, several, shared),
     }
 }
 
-/// Puts together what can share a pass.
+/// The runs that are not finished, in groups that can share a pass.
 fn groups(runs: &[Run]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (place, run) in runs.iter().enumerate().filter(|(_, run)| !run.finished) {
-        let (task, order) = (run.config.task, Order::of(&run.config.training));
+        let (task, order) = (run.config.task, Order::from_settings(&run.config.training));
         let same = |group: &&mut Group<'_>| (group.task, group.order) == (task, order);
         match groups.iter_mut().find(same) {
             Some(group) => group.members.push((place, run)),
@@ -93,29 +93,30 @@ fn groups(runs: &[Run]) -> Vec<Group<'_>> {
     groups
 }
 
-/// Trains groups, side by side where workers would have nothing to do otherwise.
+/// Trains groups on one device, at the same time as far as there are workers.
 fn on_one(
     groups: Vec<Group<'_>>,
     prepared: &Prepared<'_>,
-    crew: &Crew,
+    pool: &WorkerPool,
     shared: Shared<'_>,
 ) -> Result<Failures, CommandError> {
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for group in groups {
-            // On a device the heads of a group are computed as one, and a group has the device's memory for itself.
+            // On a device the heads of a group are computed as one, and groups run one after another, so that
+            // each has the device's memory for itself.
             let on_device = prepared.device != Device::Cpu;
             let wanted = if on_device {
                 usize::MAX
             } else {
                 group.members.len()
             };
-            let hired = crew.hire(wanted);
+            let permits = pool.acquire(wanted);
             let results = &results;
             scope.spawn(move || {
-                let workers = if on_device { 1 } else { hired.count };
+                let workers = if on_device { 1 } else { permits.count };
                 let trained = on_one_thread(|| train_group(&group, prepared, workers, shared));
-                drop(hired);
+                drop(permits);
                 let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                 results.push(trained);
             });
@@ -126,8 +127,8 @@ fn on_one(
     Ok(failures.into_iter().flatten().collect())
 }
 
-/// Trains groups on several GPUs, which are cut in two until each GPU has one. A GPU that fails ends its group, the others
-/// go on.
+/// Trains groups on several GPUs. Groups are divided in two until there is one for each GPU. A GPU that
+/// fails ends its group; the others go on.
 fn on_several(
     groups: Vec<Group<'_>>,
     devices: &[Prepared<'_>],
@@ -138,15 +139,15 @@ fn on_several(
     let spread = spread(devices.len(), groups, stop, |number, group: Group<'_>| {
         let prepared = &devices[number];
         let trained = on_one_thread(|| train_group(&group, prepared, 1, shared));
-        let of_device = |trained: &Result<Failures, CommandError>| match trained {
+        let device_failure = |trained: &Result<Failures, CommandError>| match trained {
             Ok(failures) => failures.iter().find_map(|(_, failure)| match failure {
-                Failure::Failed(error) if error.is_of_device() => Some(error.to_string()),
-                _ => None,
+                Failure::Failed(error) if error.is_device_failure() => Some(error.to_string()),
+                Failure::Failed(_) | Failure::Stopped => None,
             }),
-            Err(error) => error.is_of_device().then(|| error.to_string()),
+            Err(error) => error.is_device_failure().then(|| error.to_string()),
         };
-        let Some(why) = of_device(&trained) else {
-            // What is wrong with the store or the disk is wrong for all.
+        let Some(why) = device_failure(&trained) else {
+            // An error of the store or the disk concerns all GPUs.
             let health = if trained.is_ok() {
                 Health::Well
             } else {
@@ -178,7 +179,7 @@ fn on_several(
     Ok(failures)
 }
 
-/// At least so many groups, where there are as many runs.
+/// The same runs in at least `wanted` groups, if there are as many runs.
 fn enough<'r>(groups: Vec<Group<'r>>, wanted: usize) -> Vec<Group<'r>> {
     let mut members: Vec<Vec<(Task, Order, Member<'r>)>> = Vec::new();
     for Group {
@@ -218,7 +219,7 @@ fn failed(why: String) -> Failure {
         why,
         kept: "What is done is kept: the same command goes on".to_owned(),
         status: ExitStatus::Machine,
-        of_device: true,
+        device_failure: true,
     })
 }
 

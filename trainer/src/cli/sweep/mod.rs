@@ -8,20 +8,21 @@ use std::path::{Path, PathBuf};
 
 use cache::Store;
 use groups::{Failure, Prepared, Shared};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::files::write_atomic;
 use shared::tasks::Task;
 use shared::terminal::Terminal;
 use tch::Device;
+use trainer_options::sweep::PlannedRun;
+use trainer_options::{SweepArgs, TrainArgs};
 
 use super::data::{self, Splits};
-use super::options::{SweepArgs, TrainArgs};
 use super::placing::Places;
 use super::{CommandError, settings, train};
 use crate::batches::BatchSize;
 use crate::run::{self, Config, Existing};
 use crate::summary::{self, Group, Summary};
-use crate::sweep::{self, Crew, Planned};
+use crate::sweep::WorkerPool;
 use crate::{checkpoint, device};
 
 /// A run of the sweep on this store.
@@ -39,8 +40,8 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
     if let Some(job) = shared::resources::slurm_job() {
         terminal.status(job);
     }
-    let planned = sweep::read(&options.config)?;
-    let crew = Crew::new(data::threads(&options.machine));
+    let planned = trainer_options::sweep::read(&options.config)?;
+    let pool = WorkerPool::new(data::threads(&options.machine));
     let devices = data::devices(&options.machine, 1, terminal)?;
     let store = data::store(&options.store, devices[0], terminal)?;
     let prepared = prepared(&planned, options, &store, &devices, terminal)?;
@@ -65,7 +66,7 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
         terminal,
         stop: &stop,
     };
-    let failures = groups::train_all(&runs, &prepared, &crew, shared)?;
+    let failures = groups::train_all(&runs, &prepared, &pool, shared)?;
     let failures: BTreeMap<usize, Failure> = failures.into_iter().collect();
     if failures
         .values()
@@ -79,7 +80,7 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
 
 /// The devices with what they compute on, at least one. Of several GPUs those without room for it are left out.
 fn prepared<'s>(
-    planned: &[Planned],
+    planned: &[PlannedRun],
     options: &SweepArgs,
     store: &'s Store,
     devices: &[Device],
@@ -107,7 +108,7 @@ fn prepared<'s>(
                 device,
                 tasks: tasks(planned, store, &places)?,
             }),
-            Err(error) if error.is_of_device() && devices.len() > 1 => {
+            Err(error) if error.is_device_failure() && devices.len() > 1 => {
                 let name = device::name(device);
                 terminal.warn(format!("{name} is not used: {error}"));
                 last = Some(error);
@@ -129,7 +130,7 @@ fn prepared<'s>(
 
 /// The splits with the labels of every task that is learned.
 fn tasks<'s>(
-    planned: &[Planned],
+    planned: &[PlannedRun],
     store: &'s Store,
     places: &Places,
 ) -> Result<BTreeMap<Task, Splits<'s>>, CommandError> {
@@ -138,19 +139,19 @@ fn tasks<'s>(
         let task = task(run, store);
         if let Entry::Vacant(place) = tasks.entry(task) {
             let splits = Splits::open(store, task, places);
-            place.insert(splits.map_err(|error| of_run(&run.name, error))?);
+            place.insert(splits.map_err(|error| in_run(&run.name, error))?);
         }
     }
     Ok(tasks)
 }
 
-fn task(run: &Planned, store: &Store) -> Task {
+fn task(run: &PlannedRun, store: &Store) -> Task {
     let own = run.options.training.task;
     own.unwrap_or(store.manifest().dataset.task)
 }
 
-fn of_run(name: &str, error: CommandError) -> CommandError {
-    CommandError::OfRun {
+fn in_run(name: &str, error: CommandError) -> CommandError {
+    CommandError::SweepRun {
         name: name.to_owned(),
         error: Box::new(error),
     }
@@ -166,19 +167,19 @@ fn folder(options: &SweepArgs) -> Result<PathBuf, CommandError> {
     train::folder(&options.out, name)
 }
 
-/// Checks all runs, then makes or takes up their folders.
+/// Checks all runs, then makes their folders or goes on with those that are there.
 fn prepare(
-    planned: Vec<Planned>,
+    planned: Vec<PlannedRun>,
     options: &SweepArgs,
     folder: &Path,
     store: &Store,
     tasks: &BTreeMap<Task, Splits<'_>>,
     devices: &str,
 ) -> Result<Vec<Run>, CommandError> {
-    let of = |planned: Planned| {
+    let checked = |planned: PlannedRun| {
         let splits = &tasks[&task(&planned, store)];
         let config = settings::config(&planned.options, store, &splits.train, devices, 1)?;
-        // Built again where it is trained; here only to find out whether it can be.
+        // The head is built again where it is trained; here only to find out whether it can be.
         train::build(&planned.options, &config, Device::Cpu)?;
         Ok(Run {
             folder: folder.join(&planned.name),
@@ -190,7 +191,7 @@ fn prepare(
     };
     let runs = planned.into_iter().map(|planned| {
         let name = planned.name.clone();
-        of(planned).map_err(|error| of_run(&name, error))
+        checked(planned).map_err(|error| in_run(&name, error))
     });
     let mut runs = runs.collect::<Result<Vec<_>, _>>()?;
     let existing = if options.overwrite {
@@ -229,7 +230,7 @@ fn tell(
                 failed.insert(run.name.clone(), why);
                 status = error.exit_status();
             }
-            _ => summaries.push(Summary::read(&run.folder)?),
+            Some(Failure::Stopped) | None => summaries.push(Summary::read(&run.folder)?),
         }
     }
     for (why, names) in told {

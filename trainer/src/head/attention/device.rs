@@ -1,6 +1,6 @@
-//! Attention on a device: one operation for all tokens of a batch, as few as can be, since each costs the time to launch it.
-//! The heads of the attention come apart in a product with a constant matrix, which also scales the queries; every product
-//! then finds its matrices as they lie, without a copy.
+//! Attention on a device, in as few operations for a whole batch as possible, since each costs the time
+//! to launch it. The attention heads are separated by a product with a constant matrix, which also
+//! scales the queries; every later product finds its matrices in place, without a copy.
 
 use tch::{Device, Kind, TchError, Tensor};
 

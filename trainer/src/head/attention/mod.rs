@@ -31,15 +31,15 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Adds the parameters of an attention block; `together` where queries and keys are projected by
-    /// [`Self::project_both`].
+    /// Adds the parameters of an attention block; `one_input` where queries and keys are
+    /// projected from the same values, by [`Self::project_both`].
     pub(crate) fn new(
         builder: &mut Builder,
-        together: bool,
+        one_input: bool,
         parameters: &parameters::Attention,
     ) -> Result<Self, TchError> {
         let width = parameters.size;
-        let (rows, order): (&[usize], Order) = if together {
+        let (rows, order): (&[usize], Order) = if one_input {
             (&[2 * width], Order::Heads)
         } else {
             (&[width, width], Order::Numbers)

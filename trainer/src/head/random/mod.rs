@@ -1,8 +1,9 @@
-//! Random numbers that are a function of their place: of the seed, the step, the use, the row and the column. Nothing is
-//! drawn in turn, so that threads may ask in any order, a resumed run needs no saved generator, and a head
-//! trained beside others gets the numbers that it would get alone.
+//! Random numbers for start weights and dropout. Each is a function of its place (seed, step, purpose,
+//! row and column); nothing is drawn one after another. So threads may ask in any order, a resumed run
+//! needs no saved state of a generator, and a head trained beside others gets the numbers that it would
+//! get alone.
 
-mod ahead;
+mod precomputed;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,12 +13,13 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::sizes::{size, sizes};
 use crate::activations::memory::{self, Shared, single, upload};
-pub(crate) use ahead::Ahead;
+pub(crate) use precomputed::PrecomputedMasks;
 
 /// The factors of [`mix`].
 const MIX: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
 
-/// Mixes a number so thoroughly that neighbours have nothing in common (the finaliser of `SplitMix64`, Steele et al. 2014).
+/// Mixes the bits of a number, so that neighbouring numbers give unrelated results (the finaliser of
+/// `SplitMix64`, Steele et al. 2014).
 const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(MIX[0]);
     let value = (value ^ (value >> 27)).wrapping_mul(MIX[1]);
@@ -27,7 +29,7 @@ const fn mix(value: u64) -> u64 {
 /// The odd constant that spreads counters over 64 bits: 2^64 over the golden ratio.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A generator for one use of `seed`, another for every `purpose`.
+/// The key of random numbers for one `purpose` of `seed`.
 const fn key(seed: u64, purpose: u64) -> u64 {
     mix(mix(seed.wrapping_add(SPREAD)) ^ purpose.wrapping_mul(SPREAD))
 }
@@ -49,15 +51,16 @@ pub(crate) fn uniform(seed: u64, purpose: u64, bound: f64, values: &mut [f32]) {
     }
 }
 
-/// What one training step drops; of several heads, each on its own.
+/// What one training step drops, of a head group for each head.
 #[derive(Debug, Clone)]
 pub struct Dropout {
     keys: Vec<u64>,
     first_row: usize,
-    /// Where other rows are computed too: the number of each among those that count, and how many these are.
+    /// Where rows without a label are computed too: the number of each row among the labelled ones,
+    /// and how many these are.
     numbers: Option<(Arc<Shared>, usize)>,
-    /// Where the masks of the next steps are made together with those of this one.
-    ahead: Option<(Arc<Ahead>, u64)>,
+    /// Masks of this and the next steps, and the step, where they are made for several at once.
+    precomputed: Option<(Arc<PrecomputedMasks>, u64)>,
 }
 
 impl Dropout {
@@ -65,10 +68,10 @@ impl Dropout {
     #[must_use]
     pub fn at(seed: u64, step: u64) -> Self {
         Self {
-            keys: vec![of_step(seed, step)],
+            keys: vec![step_key(seed, step)],
             first_row: 0,
             numbers: None,
-            ahead: None,
+            precomputed: None,
         }
     }
 
@@ -79,12 +82,13 @@ impl Dropout {
             keys: self.keys.clone(),
             first_row: row,
             numbers: None,
-            ahead: self.ahead.clone().filter(|_| row == 0),
+            precomputed: self.precomputed.clone().filter(|_| row == 0),
         }
     }
 
-    /// The dropout of rows `[targets]` of which those at the places `labelled` alone count; others have a mask of any of them.
-    pub(super) fn of_labelled(
+    /// The dropout of rows `[targets]` of which only those at the places `labelled` count; the others
+    /// have the mask of any of these.
+    pub(super) fn for_labelled(
         &self,
         targets: &[i64],
         labelled: &[usize],
@@ -101,25 +105,25 @@ impl Dropout {
         })
     }
 
-    /// The dropouts of several heads that are computed as one.
+    /// The dropout of a head group, from those of its heads.
     #[must_use]
-    pub fn together(heads: impl IntoIterator<Item = Self>) -> Self {
+    pub fn for_group(heads: impl IntoIterator<Item = Self>) -> Self {
         Self {
             keys: heads.into_iter().flat_map(|head| head.keys).collect(),
             first_row: 0,
             numbers: None,
-            ahead: None,
+            precomputed: None,
         }
     }
 
-    /// The dropout of a step of the heads of `ahead`.
+    /// The dropout of a step of the heads of `masks`.
     #[must_use]
-    pub(crate) fn of(ahead: &Arc<Ahead>, step: u64) -> Self {
+    pub(crate) fn precomputed(masks: &Arc<PrecomputedMasks>, step: u64) -> Self {
         Self {
-            keys: ahead.keys(step).collect(),
+            keys: masks.keys(step).collect(),
             first_row: 0,
             numbers: None,
-            ahead: Some((Arc::clone(ahead), step)),
+            precomputed: Some((Arc::clone(masks), step)),
         }
     }
 
@@ -146,30 +150,30 @@ impl Dropout {
             let of_rows = |mask: &Tensor| mask.f_index_select(-2, &numbers);
             return masks.iter().map(of_rows).collect();
         }
-        if let Some((ahead, step)) = &self.ahead {
-            return ahead.masks(*step, places, (rows, columns), dropped, device);
+        if let Some((masks, step)) = &self.precomputed {
+            return masks.masks(*step, places, (rows, columns), dropped, device);
         }
         if let (&[key], Device::Cpu) = (self.keys.as_slice(), device) {
             let (threshold, kept) = decision(dropped);
-            let of_place = |place| {
-                let key = of_place(key, place);
+            let mask = |place| {
+                let key = place_key(key, place);
                 memory::filled(&sizes(&[rows, columns]), device, |mask| {
                     mask.par_chunks_mut(columns.max(1))
                         .with_min_len(16)
                         .enumerate()
                         .for_each(|(row, mask)| {
-                            let key = of_row(key, self.first_row + row);
+                            let key = row_key(key, self.first_row + row);
                             mask_row(key, threshold, kept, mask);
                         });
                 })
             };
-            return places.map(of_place).collect();
+            return places.map(mask).collect();
         }
         let mut keys = Vec::new();
         for place in places.clone() {
-            let heads = self.keys.iter().map(|&key| of_place(key, place));
+            let heads = self.keys.iter().map(|&key| place_key(key, place));
             let rows = self.first_row..self.first_row + rows;
-            keys.extend(heads.flat_map(|key| rows.clone().map(move |row| of_row(key, row))));
+            keys.extend(heads.flat_map(|key| rows.clone().map(move |row| row_key(key, row))));
         }
         let masks = mask_by_tensors(&keys, columns, dropped, device)?;
         let places = i64::try_from(places.count()).unwrap_or(i64::MAX);
@@ -181,22 +185,23 @@ impl Dropout {
     }
 }
 
-/// The generator of a step's dropout.
-const fn of_step(seed: u64, step: u64) -> u64 {
+/// The key of a step's dropout.
+const fn step_key(seed: u64, step: u64) -> u64 {
     key(seed, step ^ (1 << 63))
 }
 
-/// The generator of one of its places.
-const fn of_place(key: u64, place: u64) -> u64 {
+/// The key of one of its places.
+const fn place_key(key: u64, place: u64) -> u64 {
     mix(key ^ place.wrapping_mul(SPREAD))
 }
 
-/// The generator of a row of a place.
-const fn of_row(key: u64, row: usize) -> u64 {
+/// The key of a row of a place.
+const fn row_key(key: u64, row: usize) -> u64 {
     mix(key.wrapping_add((row as u64).wrapping_mul(SPREAD)))
 }
 
-/// Numbers of 16 bits below the first are dropped, others become the second.
+/// A threshold and a factor: where 16 random bits are below the first, a number is dropped; others are
+/// multiplied by the second.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -307,16 +312,16 @@ mod tests {
         assert_ne!(first[..301], first[301..602]);
     }
 
-    /// The way of a graphics card, taken on the CPU, gives the same.
+    /// The computation for a GPU, done on the CPU, gives the same masks.
     #[test]
     fn tensors_make_the_same_masks() {
         let heads = [(1, 2), (7, 2), (1, 9)].map(|(seed, step)| Dropout::at(seed, step));
         for (columns, dropped) in [(301, 0.1), (8, 0.5), (2, 0.999), (4, 0.0)] {
             let shape = (50, columns);
-            let together = Dropout::together(heads.clone());
-            let together = together.masks(0..2, shape, dropped, Device::Cpu).unwrap();
-            assert_eq!(together.len(), 2);
-            for (place, masks) in (0..).zip(together) {
+            let group = Dropout::for_group(heads.clone());
+            let group = group.masks(0..2, shape, dropped, Device::Cpu).unwrap();
+            assert_eq!(group.len(), 2);
+            for (place, masks) in (0..).zip(group) {
                 assert_eq!(masks.size(), [3, 50, size(columns)]);
                 for (head, mask) in heads.iter().zip(masks.unbind(0)) {
                     let places = place..place + 1;

@@ -1,6 +1,7 @@
-//! Adam for several heads of one shape, computed as one on a device. All their parameters are one matrix `[heads, numbers]`,
-//! and so are both moments, so that a step is eleven operations however many parameters and heads there are. The heads' own parameters and their optimisers' state become views into these matrices: whoever saves or scores a
-//! head finds it up to date.
+//! Adam for a head group: heads of one shape that are computed as one on a device. All their
+//! parameters are one matrix `[heads, numbers]`, and so are both moments, so that a step is eleven
+//! operations however many parameters and heads there are. The heads' own parameters and their
+//! optimisers' state become views into these matrices: a head that is saved or scored is up to date.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::{Adam, AdamOptions, Update};
 use crate::activations::memory::upload;
 
-/// Numbers, 128 bytes, at a multiple of which cuBLAS reads a matrix at its best.
-const EVEN: i64 = 32;
+/// Numbers in 128 bytes, the alignment at which cuBLAS reads a matrix fastest.
+const ALIGNED: i64 = 32;
 
 /// One of the heads.
 pub struct Member<'a> {
@@ -20,7 +21,7 @@ pub struct Member<'a> {
     pub optimiser: &'a mut Adam,
 }
 
-/// What one head's step is taken with.
+/// The settings of one head's step.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
     /// Learning rate.
@@ -32,7 +33,7 @@ pub struct Rates {
 }
 
 /// The parameters of several heads and what Adam knows of them.
-pub struct Stacked {
+pub struct GroupAdam {
     /// `[heads, numbers]` each.
     weights: Tensor,
     mean: Tensor,
@@ -69,32 +70,34 @@ impl Part {
     }
 }
 
-impl Stacked {
-    /// Puts heads of one shape together; `is_idle` tells the parameters that are never learned.
+impl GroupAdam {
+    /// The optimiser of a group of heads of one shape; `is_idle` tells the parameters that are never
+    /// learned.
     ///
     /// # Errors
     /// libtorch has no memory.
-    pub fn of(
+    pub fn from_members(
         members: &mut [Member<'_>],
         is_idle: impl Fn(&str) -> bool,
     ) -> Result<Self, TchError> {
         tch::no_grad(|| {
-            let stacked = Self::room_for(members, is_idle)?;
+            let group = Self::allocate(members, is_idle)?;
             for (head, member) in (0_i64..).zip(members) {
-                stacked.adopt(head, member)?;
+                group.adopt(head, member)?;
             }
-            Ok(stacked)
+            Ok(group)
         })
     }
 
-    /// Room for the parameters: those of even sizes first, so that products of matrices find them at even addresses.
-    fn room_for(members: &[Member<'_>], is_idle: impl Fn(&str) -> bool) -> Result<Self, TchError> {
+    /// Matrices for the parameters: those whose sizes are multiples of [`ALIGNED`] first, so that
+    /// products of matrices find them at aligned addresses.
+    fn allocate(members: &[Member<'_>], is_idle: impl Fn(&str) -> bool) -> Result<Self, TchError> {
         let parameters = members.first().map_or(&[] as &[_], |one| one.parameters);
         let mut learned: Vec<usize> = (0..parameters.len())
             .filter(|&place| !is_idle(&parameters[place].0))
             .collect();
         let numbers = |place: usize| i64::try_from(parameters[place].1.numel()).unwrap_or(i64::MAX);
-        learned.sort_by_key(|&place| numbers(place) % EVEN != 0);
+        learned.sort_by_key(|&place| numbers(place) % ALIGNED != 0);
         let mut width = 0;
         let mut columns = BTreeMap::new();
         for &place in &learned {
@@ -118,11 +121,11 @@ impl Stacked {
             .first()
             .map_or(Device::Cpu, |(_, one)| one.device());
         let zeros = |columns: i64| Tensor::f_zeros([heads, columns], (Kind::Float, device));
-        let even = (width + EVEN - 1) / EVEN * EVEN;
+        let aligned = (width + ALIGNED - 1) / ALIGNED * ALIGNED;
         Ok(Self {
-            weights: zeros(even)?,
-            mean: zeros(even)?,
-            square: zeros(even)?,
+            weights: zeros(aligned)?,
+            mean: zeros(aligned)?,
+            square: zeros(aligned)?,
             zeros: BTreeMap::new(),
             heads,
             parts,
@@ -132,7 +135,7 @@ impl Stacked {
         })
     }
 
-    /// Takes in a head's parameters and state, and makes them views into the matrices.
+    /// Copies a head's parameters and state into the matrices, and makes them views into these.
     fn adopt(&self, head: i64, member: &mut Member<'_>) -> Result<(), TchError> {
         for &place in &self.learned {
             let part = &self.parts[place];
@@ -157,13 +160,13 @@ impl Stacked {
         Ok(())
     }
 
-    /// Where it is computed.
+    /// The device that it is computed on.
     #[must_use]
     pub fn device(&self) -> Device {
         self.weights.device()
     }
 
-    /// Names and values `[heads, ..]` of the parameters, for [`crate::head::build_stack`]; of a single head without that
+    /// Names and values `[heads, ..]` of the parameters, for [`crate::head::build_group`]; of a single head without that
     /// dimension, as products of two matrices are fewer operations than those of many.
     ///
     /// # Errors
@@ -187,8 +190,8 @@ impl Stacked {
         self.parts.iter().map(parameter).collect()
     }
 
-    /// A step of every head down its gradients, which stand in the order of the parameters, clipped first. The norms before
-    /// that `[heads]`, still on the device. A head whose numbers are none any more spoils no other.
+    /// A step of every head down its gradients, which are in the order of the parameters and are clipped
+    /// first. Returns the norms before that `[heads]`, still on the device. A head whose numbers are NaN changes no other head.
     ///
     /// # Errors
     /// libtorch failed.
@@ -254,19 +257,19 @@ impl Stacked {
             }
         }
         let numbers: i64 = columns.iter().map(|piece| piece.size()[1]).sum();
-        let even = self.weights.size()[1] - numbers;
-        if even > 0 {
+        let unused = self.weights.size()[1] - numbers;
+        if unused > 0 {
             columns.push(zeros(
                 &mut self.zeros,
                 self.heads,
-                even,
+                unused,
                 self.weights.device(),
             )?);
         }
         Tensor::f_cat(&columns, 1)
     }
 
-    /// Counts the step, and what it takes of each head.
+    /// Counts the step, and gives its numbers for each head.
     fn steps(&mut self, rates: &[Rates]) -> Vec<Step> {
         let heads = rates.iter().zip(&self.options).zip(&mut self.steps);
         let step = |((rates, options), steps): ((&Rates, &AdamOptions), &mut u64)| {
@@ -316,9 +319,9 @@ fn zeros(
     Ok(zeros)
 }
 
-/// What a step takes of one head, in the form that needs fewest operations.
+/// The numbers of one head's step, in the form that needs the fewest operations.
 struct Step {
-    /// One less beta1, and less beta2.
+    /// One minus beta1, and minus beta2.
     rest1: f32,
     rest2: f32,
     /// What remains of the weights before the step.
@@ -338,7 +341,7 @@ impl Step {
     )]
     fn new(update: &Update, largest_norm: f64) -> Self {
         let size = -update.size;
-        // A step of no size, and one too small to divide by.
+        // The learning rate is 0, or too small to divide by.
         let (floor, rise) = if size.abs() < 1e-30 {
             (f64::INFINITY, 0.0)
         } else {

@@ -1,4 +1,5 @@
-//! The card of a run: what another person must know to use or to question a trained head, as a `README.md`.
+//! The model card of a run, its `README.md`: what another person must know to use a trained head or to
+//! judge it.
 
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +8,7 @@ use crate::metrics::{Event, Final};
 use crate::report;
 use crate::run::Config;
 
-/// The card of the run called `name`.
+/// The model card of the run called `name`.
 #[must_use]
 pub fn render(name: &str, config: &Config, events: &[Event], seconds: f64) -> String {
     let store = &config.store;

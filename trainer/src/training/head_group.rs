@@ -1,7 +1,8 @@
-//! Heads of one shape that see the same batches on a device are computed as one: a step of eight heads asks the graphics card
-//! for as many operations as that of a single one. Each head keeps its own dropout, learning rate, clipping and state, and gets
-//! the numbers that it would get alone, but for rounding. What a step showed is fetched once in a while: a card that is asked
-//! for a number has nothing to do until the processor has it.
+//! Head groups: heads of one shape that see the same batches on a device are computed as one, so that a
+//! step of eight heads launches as many GPU operations as that of a single one. Each head keeps its
+//! own dropout, learning rate, clipping and state, and gets the numbers that it would get alone, but
+//! for rounding. Losses and gradient norms are fetched every few steps only: a GPU that is asked for
+//! a number has nothing to do until the CPU has it.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -11,77 +12,78 @@ use std::time::Instant;
 use shared::terminal::Progress;
 use tch::{TchError, Tensor};
 
-use super::together::Member;
+use super::member::Member;
 use super::{Measured, TrainingError, labelled};
 use crate::activations::memory;
-use crate::batches::Prepared;
-use crate::head::{self, Ahead, AnyHead, Dropout};
-use crate::optimiser::{self, Rates, Stacked};
+use crate::batches::LabelledBatch;
+use crate::head::{self, AnyHead, Dropout, PrecomputedMasks};
+use crate::optimiser::{self, GroupAdam, Rates};
 
-/// Steps between two looks at what they showed.
-const STEPS_UNSEEN: usize = 32;
+/// Steps between two times that losses and norms are fetched.
+const STEPS_UNTIL_FETCHED: usize = 32;
 
-/// Heads of one shape at the same step.
-pub(super) struct Stack<'m, 'a> {
+/// See the module: heads of one shape at the same step.
+pub(super) struct HeadGroup<'m, 'a> {
     members: Vec<&'m mut Member<'a>>,
     /// Made at the first batch.
-    built: Option<(Box<AnyHead>, Stacked)>,
-    ahead: Arc<Ahead>,
-    /// The place of the next batch in the epoch, and its step.
+    built: Option<(Box<AnyHead>, GroupAdam)>,
+    masks: Arc<PrecomputedMasks>,
+    /// The position of the next batch in the epoch, and its step.
     position: usize,
     step: u64,
-    unseen: Vec<Unseen>,
+    pending: Vec<PendingStep>,
     begun: Instant,
 }
 
 /// A step whose losses and gradient norms are still on the device.
-struct Unseen {
-    /// Those of each head, and the norms of its gradients, `[heads]` each.
+struct PendingStep {
+    /// Of each head, `[heads]`.
     losses: Tensor,
+    /// Norms of the gradients of each head, `[heads]`.
     norms: Tensor,
     learning_rates: Vec<f64>,
     targets: u64,
     tokens: u64,
 }
 
-/// Puts together the heads that can be computed as one: of one shape, and at the same step.
-pub(super) fn alike<'m, 'a>(members: Vec<&'m mut Member<'a>>) -> Vec<Stack<'m, 'a>> {
-    let mut stacks: Vec<Stack<'m, 'a>> = Vec::new();
+/// The groups of heads that can be computed as one: of one shape, and at the same step.
+pub(super) fn by_shape<'m, 'a>(members: Vec<&'m mut Member<'a>>) -> Vec<HeadGroup<'m, 'a>> {
+    let mut groups: Vec<HeadGroup<'m, 'a>> = Vec::new();
     for member in members {
         let own = &member.training;
         let most = own.head.options().most_as_one();
-        let open = |stack: &&mut Stack<'m, 'a>| {
+        let open = |group: &&mut HeadGroup<'m, 'a>| {
             let same = |other: &&mut Member<'a>| {
                 other.training.head.options() == own.head.options()
-                    && (stack.position, stack.step) == (own.state.position, own.state.step)
+                    && (group.position, group.step) == (own.state.position, own.state.step)
             };
-            stack.members.len() < most && stack.members.first().is_some_and(same)
+            group.members.len() < most && group.members.first().is_some_and(same)
         };
-        match stacks.iter_mut().find(open) {
-            Some(stack) => stack.members.push(member),
-            None => stacks.push(Stack {
+        match groups.iter_mut().find(open) {
+            Some(group) => group.members.push(member),
+            None => groups.push(HeadGroup {
                 position: own.state.position,
                 step: own.state.step,
                 members: vec![member],
                 built: None,
-                ahead: Arc::new(Ahead::new(Vec::new())),
-                unseen: Vec::new(),
+                masks: Arc::new(PrecomputedMasks::new(Vec::new())),
+                pending: Vec::new(),
                 begun: Instant::now(),
             }),
         }
     }
-    for stack in &mut stacks {
-        let members = stack.members.iter();
+    for group in &mut groups {
+        let members = group.members.iter();
         let seeds = members.map(|member| member.training.settings.seed);
-        stack.ahead = Arc::new(Ahead::new(seeds.collect()));
+        group.masks = Arc::new(PrecomputedMasks::new(seeds.collect()));
     }
-    stacks
+    groups
 }
 
 /// The heads and their optimisers as one.
 fn build(
     members: &mut [&mut Member<'_>],
-) -> Result<Option<(Box<AnyHead>, Stacked)>, TrainingError> {
+) -> Result<Option<(Box<AnyHead>, GroupAdam)>, TrainingError> {
     let Some(first) = members.first().map(|member| &*member.training.head) else {
         return Ok(None);
     };
@@ -96,16 +98,16 @@ fn build(
             optimiser: &mut training.optimiser,
         });
     }
-    let optimiser = Stacked::of(&mut parts, |name| idle.contains(name))?;
-    let head = head::build_stack(&options, optimiser.device(), optimiser.parameters()?)?;
+    let optimiser = GroupAdam::from_members(&mut parts, |name| idle.contains(name))?;
+    let head = head::build_group(&options, optimiser.device(), optimiser.parameters()?)?;
     Ok(Some((head, optimiser)))
 }
 
-impl<'m, 'a> Stack<'m, 'a> {
-    /// Learns from a batch if it is the one that they wait for.
-    pub(super) fn take(
+impl<'m, 'a> HeadGroup<'m, 'a> {
+    /// Learns from a batch if it is the next one of these heads.
+    pub(super) fn learn(
         &mut self,
-        batch: &Prepared<'_>,
+        batch: &LabelledBatch<'_>,
         progress: &Progress,
     ) -> Result<ControlFlow<()>, TrainingError> {
         if self
@@ -120,13 +122,13 @@ impl<'m, 'a> Stack<'m, 'a> {
             self.position += 1;
             self.step += 1;
         }
-        if self.unseen.len() >= STEPS_UNSEEN {
-            self.look(progress)?;
+        if self.pending.len() >= STEPS_UNTIL_FETCHED {
+            self.fetch(progress)?;
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn step(&mut self, batch: &Prepared<'_>) -> Result<(), TrainingError> {
+    fn step(&mut self, batch: &LabelledBatch<'_>) -> Result<(), TrainingError> {
         if self.built.is_none() {
             self.built = build(&mut self.members)?;
         }
@@ -135,7 +137,7 @@ impl<'m, 'a> Stack<'m, 'a> {
         };
         let targets = labelled(batch);
         let trainings = || self.members.iter().map(|member| &member.training);
-        let dropout = Dropout::of(&self.ahead, self.step);
+        let dropout = Dropout::precomputed(&self.masks, self.step);
         let rates = trainings().map(|one| {
             let size = one.schedule.at(self.step);
             Rates {
@@ -155,7 +157,7 @@ impl<'m, 'a> Stack<'m, 'a> {
         } else {
             losses.f_zeros_like()?
         };
-        self.unseen.push(Unseen {
+        self.pending.push(PendingStep {
             losses,
             norms,
             learning_rates: rates.iter().map(|rates| rates.learning_rate).collect(),
@@ -165,17 +167,18 @@ impl<'m, 'a> Stack<'m, 'a> {
         Ok(())
     }
 
-    /// Fetches what the last steps showed and records it with each head. A head whose loss is no number ends alone.
-    fn look(&mut self, progress: &Progress) -> Result<(), TchError> {
-        let unseen = std::mem::take(&mut self.unseen);
-        let values = unseen.iter().flat_map(|step| [&step.losses, &step.norms]);
+    /// Fetches losses and norms of the last steps and records them with each head. A head whose loss is
+    /// NaN or infinite ends alone.
+    fn fetch(&mut self, progress: &Progress) -> Result<(), TchError> {
+        let pending = std::mem::take(&mut self.pending);
+        let values = pending.iter().flat_map(|step| [&step.losses, &step.norms]);
         let values: Vec<&Tensor> = values.collect();
         if values.is_empty() {
             return Ok(());
         }
         let values = memory::with_values(&Tensor::f_cat(&values, 0)?, <[f32]>::to_vec)?;
         let heads = self.members.len();
-        for (step, values) in unseen.iter().zip(values.chunks_exact(2 * heads)) {
+        for (step, values) in pending.iter().zip(values.chunks_exact(2 * heads)) {
             for (place, member) in self.members.iter_mut().enumerate() {
                 if !member.is_running() {
                     continue;
@@ -192,26 +195,27 @@ impl<'m, 'a> Stack<'m, 'a> {
                     .check(&measured)
                     .and_then(|()| training.record(&measured, progress));
                 training.state.position += 1;
-                member.keep(recorded);
+                member.end_on_error(recorded);
             }
         }
         Ok(())
     }
 
-    /// Records the last steps and gives the heads back, each with its share of the time. What failed for all, failed for each.
-    pub(super) fn end(
+    /// Records the last steps and gives the heads back, each with its share of the time. What failed for
+    /// the group failed for each head.
+    pub(super) fn into_members(
         mut self,
-        taken: Result<(), TrainingError>,
+        result: Result<(), TrainingError>,
         progress: &Progress,
     ) -> Vec<&'m mut Member<'a>> {
-        let taken = taken.and_then(|()| Ok(self.look(progress)?));
+        let result = result.and_then(|()| Ok(self.fetch(progress)?));
         #[expect(clippy::cast_precision_loss, reason = "at most a few heads")]
         let seconds = self.begun.elapsed().as_secs_f64() / self.members.len() as f64;
         for member in &mut self.members {
             member.training.state.sums.seconds += seconds;
-            if let (Err(error), true) = (&taken, member.is_running()) {
+            if let (Err(error), true) = (&result, member.is_running()) {
                 let failed = member.training.failed(error);
-                member.keep::<()>(Err(failed));
+                member.end_on_error::<()>(Err(failed));
             }
         }
         self.members

@@ -1,95 +1,23 @@
-//! Several heads on one pass over the store each epoch. Each keeps its own place: those that are ahead, taken up from a
-//! later checkpoint, wait until the others have caught up.
-
-use std::ops::ControlFlow;
+//! Training several heads on one pass over the store each epoch. Each head has its own position in
+//! the epoch: one that goes on from a later checkpoint waits until the others have caught up.
 
 use shared::signals::StopFlag;
-use shared::terminal::{Progress, Terminal};
+use shared::terminal::Terminal;
 
+use super::learner::Learner;
+use super::member::Member;
 use super::order::{Batches, Order};
-use super::stack::{self, Stack};
 use super::{Data, Job, Outcome, Trained, Training, TrainingError};
-use crate::batches::{self, BatchSize, LoadError, Prepared};
+use crate::batches::{self, BatchSize, LoadError};
 use crate::evaluation;
 
-/// A training and what became of it.
-pub(super) struct Member<'a> {
-    pub(super) training: Training<'a>,
-    ended: Option<Result<Outcome, TrainingError>>,
-}
-
-impl Member<'_> {
-    pub(super) fn is_running(&self) -> bool {
-        self.ended.is_none()
-    }
-
-    /// Keeps an error; the others go on.
-    pub(super) fn keep<T>(&mut self, result: Result<T, TrainingError>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.ended = Some(Err(error));
-                None
-            }
-        }
-    }
-}
-
-/// Who takes a batch: a head, or several that are computed as one.
-enum Taker<'m, 'a> {
-    One(&'m mut Member<'a>),
-    Several(Box<Stack<'m, 'a>>),
-}
-
-impl<'m, 'a> Taker<'m, 'a> {
-    fn of(members: Vec<&'m mut Member<'a>>, on_device: bool) -> Vec<Self> {
-        if on_device {
-            stack::alike(members)
-                .into_iter()
-                .map(|stack| Self::Several(Box::new(stack)))
-                .collect()
-        } else {
-            members.into_iter().map(Self::One).collect()
-        }
-    }
-
-    fn take(
-        &mut self,
-        batch: &Prepared<'_>,
-        progress: &Progress,
-    ) -> Result<ControlFlow<()>, TrainingError> {
-        match self {
-            Self::One(member) => member.training.take(batch, progress),
-            Self::Several(stack) => stack.take(batch, progress),
-        }
-    }
-
-    /// The heads, with what became of them.
-    fn end(self, taken: Result<(), TrainingError>, progress: &Progress) -> Vec<&'m mut Member<'a>> {
-        match self {
-            Self::One(member) => {
-                let taken = taken.map_err(|error| {
-                    if error.is_of_device() {
-                        member.training.failed(&error)
-                    } else {
-                        error
-                    }
-                });
-                member.keep(taken);
-                vec![member]
-            }
-            Self::Several(stack) => stack.end(taken, progress),
-        }
-    }
-}
-
-/// Trains the heads of `jobs`, which see their sentences in the same [`Order`], until they are done or stopped, going on
-/// where their folders have checkpoints; `workers` of them at the same time. A head alone may compute on several
-/// threads; with several workers each computes on one.
+/// Trains the heads of `jobs`, which see their sentences in the same [`Order`], until they are done
+/// or stopped; `workers` of them at the same time. Heads whose folders have checkpoints go on from
+/// there. A single worker may compute on several threads; of several workers each computes on one.
 ///
 /// # Errors
-/// When the store cannot be read, and for each job by itself when its head or its folder fails or the loss is no
-/// longer a number; its last checkpoint stays.
+/// When the store cannot be read. Each job has a result of its own: an error when its head or its
+/// folder fails, or its loss is NaN or infinite. Its last checkpoint stays.
 pub fn train<'a>(
     jobs: Vec<Job<'a>>,
     order: Order,
@@ -99,16 +27,13 @@ pub fn train<'a>(
     stop: &'a StopFlag,
 ) -> Result<Vec<Result<Trained, TrainingError>>, LoadError> {
     let batches = Batches::new(data.train, order);
-    // What could not even begin keeps its place in the results.
+    // Jobs that cannot begin keep their places in the results.
     let mut failed = Vec::new();
     let mut members = Vec::new();
     for (place, job) in jobs.into_iter().enumerate() {
         let steps = batches.steps(job.config.training.epochs);
         match Training::begin(job, steps, terminal, stop) {
-            Ok(training) => members.push(Member {
-                training,
-                ended: None,
-            }),
+            Ok(training) => members.push(Member::new(training)),
             Err(error) => failed.push((place, error)),
         }
     }
@@ -157,31 +82,31 @@ fn run(
         for member in &mut now {
             member.training.since = std::time::Instant::now();
         }
-        let of_epoch = batches.of_epoch(epoch);
-        let mut takers = Taker::of(now, batches.split.is_on_device());
-        let taken = batches::share(
+        let in_epoch = batches.in_epoch(epoch);
+        let mut learners = Learner::from_members(now, batches.split.is_on_device());
+        let results = batches::for_each_batch(
             batches.split,
-            &of_epoch,
+            &in_epoch,
             first,
-            &mut takers,
+            &mut learners,
             workers,
-            |taker, batch| taker.take(batch, &progress),
+            |learner, batch| learner.learn(batch, &progress),
         );
-        let taken = match taken {
-            Ok(taken) => taken,
-            Err(error) if error.is_of_device() => {
-                half_way(members, error);
+        let results = match results {
+            Ok(results) => results,
+            Err(error) if error.is_device_failure() => {
+                fail_all(members, error);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        let ended = takers.into_iter().zip(taken);
-        let now = ended.flat_map(|(taker, taken)| taker.end(taken, &progress));
+        let results = learners.into_iter().zip(results);
+        let now = results.flat_map(|(learner, result)| learner.into_members(result, &progress));
         let now: Vec<&mut Member<'_>> = now.collect();
         let whole = !stop.stopped()
             && match close_epoch(now, data, batches.batch_size(), workers, stop) {
-                Err(error) if error.is_of_device() => {
-                    half_way(members, error);
+                Err(error) if error.is_device_failure() => {
+                    fail_all(members, error);
                     return Ok(());
                 }
                 closed => closed?,
@@ -196,17 +121,18 @@ fn run(
     }
 }
 
-/// Ends all that are running: the device that they share has failed them.
-fn half_way(members: &mut [Member<'_>], error: LoadError) {
+/// Ends all heads that are running: the device that they share has failed.
+fn fail_all(members: &mut [Member<'_>], error: LoadError) {
     let error = TrainingError::Load(error);
     for member in members.iter_mut().filter(|member| member.is_running()) {
         let failed = member.training.failed(&error);
-        member.keep::<()>(Err(failed));
+        member.end_on_error::<()>(Err(failed));
     }
 }
 
-/// Scores on the validation split, read once for all, and checkpoints. False when it was told to stop before that: then the
-/// epoch has all its steps, and is closed when the training goes on.
+/// Scores the heads on the validation split, which is read once for all, and saves checkpoints. False
+/// when a signal came before that: the epoch then has all its steps, and is closed when the training
+/// goes on.
 fn close_epoch(
     now: Vec<&mut Member<'_>>,
     data: &Data<'_, '_>,
@@ -221,7 +147,7 @@ fn close_epoch(
     let Some(split) = data.validation else {
         for member in &mut now {
             let closed = member.training.close_epoch(None);
-            member.keep(closed);
+            member.end_on_error(closed);
         }
         return Ok(true);
     };
@@ -238,7 +164,7 @@ fn close_epoch(
                 training.check_validation(&predicted)?;
                 training.close_epoch(Some(predicted.scores(split)))
             });
-        member.keep(closed);
+        member.end_on_error(closed);
     }
     Ok(true)
 }

@@ -1,25 +1,26 @@
-//! The workers of a sweep, which its groups of runs share: a group begins when as many are free as it can use.
+//! The workers of a sweep. Its groups of runs share them: a group begins when as many permits are
+//! free as it can use.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// So many workers.
+/// A number of workers, of which each is one permit.
 #[derive(Debug)]
-pub struct Crew {
+pub struct WorkerPool {
     size: usize,
     free: Mutex<usize>,
     changed: Condvar,
 }
 
-/// Workers that go back to their crew when this is dropped.
+/// Permits that go back to their pool when this is dropped.
 #[derive(Debug)]
-pub struct Hired<'c> {
-    crew: &'c Crew,
+pub struct Permits<'p> {
+    pool: &'p WorkerPool,
     /// How many.
     pub count: usize,
 }
 
-impl Crew {
-    /// A crew of at least one.
+impl WorkerPool {
+    /// A pool of `size` workers, at least one.
     #[must_use]
     pub fn new(size: usize) -> Self {
         let size = size.max(1);
@@ -30,8 +31,8 @@ impl Crew {
         }
     }
 
-    /// Waits for `wanted` workers, or for all there are.
-    pub fn hire(&self, wanted: usize) -> Hired<'_> {
+    /// Waits for `wanted` permits, or for all that there are if these are fewer.
+    pub fn acquire(&self, wanted: usize) -> Permits<'_> {
         let count = wanted.clamp(1, self.size);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = self
@@ -39,18 +40,18 @@ impl Crew {
             .wait_while(free, |free| *free < count)
             .unwrap_or_else(PoisonError::into_inner);
         *free -= count;
-        Hired { crew: self, count }
+        Permits { pool: self, count }
     }
 }
 
-impl Drop for Hired<'_> {
+impl Drop for Permits<'_> {
     fn drop(&mut self) {
         *self
-            .crew
+            .pool
             .free
             .lock()
             .unwrap_or_else(PoisonError::into_inner) += self.count;
-        self.crew.changed.notify_all();
+        self.pool.changed.notify_all();
     }
 }
 
@@ -61,24 +62,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn never_more_are_at_work_than_there_are() {
-        let crew = Crew::new(3);
+    fn never_more_permits_are_held_than_there_are() {
+        let pool = WorkerPool::new(3);
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for wanted in [1, 2, 9, 1, 0, 3, 2, 1] {
                 scope.spawn({
-                    let (crew, now, most) = (&crew, &now, &most);
+                    let (pool, now, most) = (&pool, &now, &most);
                     move || {
-                        let hired = crew.hire(wanted);
-                        let at_work = now.fetch_add(hired.count, Ordering::SeqCst) + hired.count;
-                        most.fetch_max(at_work, Ordering::SeqCst);
+                        let permits = pool.acquire(wanted);
+                        let held = now.fetch_add(permits.count, Ordering::SeqCst) + permits.count;
+                        most.fetch_max(held, Ordering::SeqCst);
                         std::thread::yield_now();
-                        now.fetch_sub(hired.count, Ordering::SeqCst);
+                        now.fetch_sub(permits.count, Ordering::SeqCst);
                     }
                 });
             }
         });
         assert!((1..=3).contains(&most.load(Ordering::SeqCst)));
-        assert_eq!(crew.hire(9).count, 3);
+        assert_eq!(pool.acquire(9).count, 3);
     }
 }

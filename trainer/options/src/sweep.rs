@@ -1,5 +1,5 @@
-//! The file of a sweep. Every key is a long option of `trainer train` without its dashes, and is read as that option
-//! is, so that there is one set of names, defaults and checks:
+//! The file of a sweep, which lists runs. Every key is a long option of `trainer train` without its
+//! dashes, and is read as that option is, so that there is one set of names, defaults and checks:
 //!
 //! ```toml
 //! [defaults]                  # of every run
@@ -23,36 +23,34 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
-use shared::exit::ExitStatus;
+use shared::exit::{ExitStatus, HasExitStatus};
 use toml_edit::{Document, Item, TableLike, Value};
 
-use crate::cli::options::{self, HeadArgs, Job, TrainArgs, TrainingArgs};
+use crate::{HeadArgs, Job, TrainArgs, TrainingArgs};
 
 /// Why a sweep's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlanError {
+pub enum SweepFileError {
     /// It cannot be read.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// Something in it is wrong.
+    /// A key or value is wrong.
     #[error("{} line {line}: {why}", .path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What, and what to do.
+        /// What is wrong, and what to do.
         why: String,
     },
 }
 
-impl PlanError {
-    /// Who is to mend it.
-    #[must_use]
-    pub fn exit_status(&self) -> ExitStatus {
+impl HasExitStatus for SweepFileError {
+    fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Io(error) => ExitStatus::of_io(error),
+            Self::Io(error) => error.exit_status(),
             Self::Wrong { .. } => ExitStatus::User,
         }
     }
@@ -60,7 +58,7 @@ impl PlanError {
 
 /// One run of a sweep.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub struct PlannedRun {
     /// Name of its folder: its head and every key in which the runs differ.
     pub name: String,
     /// Its options; store, machine and output are those of the sweep.
@@ -71,11 +69,11 @@ pub struct Planned {
 ///
 /// # Errors
 /// When the file cannot be read or understood, or a key or value is none of `trainer train`; names the line.
-pub fn read(path: &Path) -> Result<Vec<Planned>, PlanError> {
+pub fn read(path: &Path) -> Result<Vec<PlannedRun>, SweepFileError> {
     let text = fs_err::read_to_string(path)?;
     parse(&text).map_err(|Wrong { offset, why }| {
         let before = text.get(..offset.min(text.len())).unwrap_or_default();
-        PlanError::Wrong {
+        SweepFileError::Wrong {
             path: path.to_owned(),
             line: before.matches('\n').count() + 1,
             why,
@@ -93,14 +91,14 @@ struct Wrong {
 #[derive(Clone, Debug)]
 struct Setting {
     value: String,
-    /// A flag is there or not.
+    /// Whether a flag is set; none for other options.
     flag: Option<bool>,
     offset: usize,
 }
 
 type Settings = BTreeMap<String, Setting>;
 
-fn parse(text: &str) -> Result<Vec<Planned>, Wrong> {
+fn parse(text: &str) -> Result<Vec<PlannedRun>, Wrong> {
     let document = Document::parse(text).map_err(|error| Wrong {
         offset: error.span().map_or(0, |span| span.start),
         why: error.message().to_owned(),
@@ -137,7 +135,7 @@ fn parse(text: &str) -> Result<Vec<Planned>, Wrong> {
             .flat_map(|(run, _)| run.keys().map(String::as_str)),
     );
 
-    let mut planned: Vec<Planned> = Vec::new();
+    let mut planned: Vec<PlannedRun> = Vec::new();
     for (run, offset) in &runs {
         for point in points(&grid, run) {
             let mut settings = defaults.clone();
@@ -154,13 +152,13 @@ fn parse(text: &str) -> Result<Vec<Planned>, Wrong> {
                 });
             }
             let options = options(&settings, *offset)?;
-            planned.push(Planned { name, options });
+            planned.push(PlannedRun { name, options });
         }
     }
     Ok(planned)
 }
 
-/// The keys there are.
+/// The keys that a table may have.
 fn known() -> BTreeSet<String> {
     let command = HeadArgs::augment_args(TrainingArgs::augment_args(Command::new("run")));
     let long = command.get_arguments().filter_map(clap::Arg::get_long);
@@ -283,7 +281,7 @@ fn options(settings: &Settings, offset: usize) -> Result<TrainArgs, Wrong> {
             Some(false) => {}
         }
     }
-    let parsed = options::parse(line).map_err(|error| {
+    let parsed = crate::parse(line).map_err(|error| {
         let message = error.to_string();
         let message = message.strip_prefix("error: ").unwrap_or(&message);
         // What follows the first paragraph is about the command line.
@@ -305,6 +303,8 @@ fn options(settings: &Settings, offset: usize) -> Result<TrainArgs, Wrong> {
 
 #[cfg(test)]
 mod tests {
+    use shared::heads::HeadKind;
+
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
@@ -317,7 +317,7 @@ mod tests {
         let path = folder.path().join("sweep.toml");
         fs_err::write(&path, text).unwrap();
         match read(&path) {
-            Err(PlanError::Wrong { line, why, .. }) => (line, why),
+            Err(SweepFileError::Wrong { line, why, .. }) => (line, why),
             other => panic!("{other:?}"),
         }
     }
@@ -339,9 +339,9 @@ mod tests {
         let last = &planned[5].options;
         assert_eq!((last.training.epochs, last.training.seed), (Some(3), 1));
         assert!((last.training.lr - 0.5).abs() < 1e-12 && last.head.no_tailor);
-        assert_eq!(last.head.head, "adapter");
+        assert_eq!(last.head.head, HeadKind::Adapter);
         assert_eq!(last.training.batch_size, 32);
-        assert_eq!(planned[0].options.head.head, "layer:2");
+        assert_eq!(planned[0].options.head.head, HeadKind::Layer(2));
     }
 
     #[test]
@@ -366,6 +366,7 @@ mod tests {
                 "invalid value 'x'",
             ),
             ("batch-size = 0\n", 3, "above 0"),
+            ("head = \"adaptor\"\n", 3, "adapter, "),
             ("batch-size = [1]\n", 3, "lists go into [grid]"),
             ("[gird]\n", 3, "expected [defaults]"),
             ("cache = \"x\"\n", 3, "no option of a run"),

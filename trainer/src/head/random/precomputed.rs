@@ -1,13 +1,13 @@
-//! Masks of dropout for several steps at once. To make a mask on a GPU takes fifteen operations, whatever its size: made for
-//! the next steps too, they are one or two a step. A mask is a function of its place, so nothing is lost when a training ends
-//! between them.
+//! Dropout masks for several steps at once. To make masks on a GPU takes fifteen operations, whatever
+//! their size; made for many steps at once, that is one or two operations a step. A mask is a function
+//! of its step and place, so nothing is lost when a training ends before all of them are used.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, TchError, Tensor};
 
-use super::{mask_by_tensors, of_place, of_row, of_step};
+use super::{mask_by_tensors, place_key, row_key, step_key};
 use crate::head::sizes::size;
 
 /// Bytes of masks that are kept.
@@ -17,9 +17,9 @@ const STEPS: usize = 32;
 /// Numbers of rows go up to the next multiple of this.
 const ROWS: usize = 64;
 
-/// What some heads that are computed as one drop in the steps to come.
+/// The dropout masks of a head group in the next steps.
 #[derive(Debug)]
-pub(crate) struct Ahead {
+pub(crate) struct PrecomputedMasks {
     /// Of each head.
     seeds: Vec<u64>,
     made: Mutex<Option<Block>>,
@@ -30,14 +30,14 @@ pub(crate) struct Ahead {
 struct Block {
     first_step: u64,
     steps: usize,
-    what: What,
+    shape: MaskShape,
     /// `[steps, places, heads, rows, columns]`
     masks: Tensor,
 }
 
-/// What masks are made for, besides their steps.
+/// What masks depend on besides seeds and steps.
 #[derive(Clone, Debug, PartialEq)]
-struct What {
+struct MaskShape {
     places: Range<u64>,
     rows: usize,
     columns: usize,
@@ -45,7 +45,8 @@ struct What {
     device: Device,
 }
 
-impl What {
+impl MaskShape {
+    /// Whether masks of this shape have those that are asked for.
     fn holds(&self, asked: &Self) -> bool {
         let rows = self.rows;
         rows >= asked.rows
@@ -57,7 +58,7 @@ impl What {
     }
 }
 
-impl Ahead {
+impl PrecomputedMasks {
     /// For heads with these seeds.
     pub(crate) fn new(seeds: Vec<u64>) -> Self {
         Self {
@@ -66,9 +67,9 @@ impl Ahead {
         }
     }
 
-    /// The generators of a step.
+    /// The keys of a step, one a head.
     pub(super) fn keys(&self, step: u64) -> impl Iterator<Item = u64> {
-        self.seeds.iter().map(move |&seed| of_step(seed, step))
+        self.seeds.iter().map(move |&seed| step_key(seed, step))
     }
 
     /// See [`super::Dropout::masks`]; those of several heads may lie apart from each other.
@@ -80,7 +81,7 @@ impl Ahead {
         dropped: f64,
         device: Device,
     ) -> Result<Vec<Tensor>, TchError> {
-        let asked = What {
+        let asked = MaskShape {
             places,
             rows,
             columns,
@@ -90,11 +91,11 @@ impl Ahead {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let usable = made.as_ref().is_some_and(|block| {
             let steps = block.first_step..block.first_step + block.steps as u64;
-            steps.contains(&step) && block.what.holds(&asked)
+            steps.contains(&step) && block.shape.holds(&asked)
         });
         if !usable {
-            // The memory of the old ones is free for the new ones.
-            let rows = made.take().map_or(0, |block| block.what.rows);
+            // The old masks go first, so that their memory is free for the new ones.
+            let rows = made.take().map_or(0, |block| block.shape.rows);
             *made = Some(self.make(step, &asked, rows)?);
         }
         let Some(block) = &*made else {
@@ -110,13 +111,14 @@ impl Ahead {
     }
 
     /// Makes the masks of `step` and of the steps after it, for `rows` rows at least where there is room.
-    fn make(&self, step: u64, asked: &What, rows: usize) -> Result<Block, TchError> {
+    fn make(&self, step: u64, asked: &MaskShape, rows: usize) -> Result<Block, TchError> {
         let places = usize::try_from(asked.places.end - asked.places.start).unwrap_or(0);
         let steps_in_room = |rows: usize| {
             let numbers = places * self.seeds.len() * rows * asked.columns;
             (ROOM / (numbers * size_of::<f32>()).max(1)).min(STEPS)
         };
-        // Batches are of different lengths: a little more than asked for, lest each that is longer asks again.
+        // Batches are of different lengths: masks have some rows more than asked for, so that not each
+        // longer batch needs new ones.
         let ample = rows.max((asked.rows + asked.rows / 4).next_multiple_of(ROWS));
         let (steps, rows) = match steps_in_room(ample) {
             0 | 1 => (1, asked.rows),
@@ -126,8 +128,8 @@ impl Ahead {
         for step in (step..).take(steps) {
             for place in asked.places.clone() {
                 for key in self.keys(step) {
-                    let key = of_place(key, place);
-                    keys.extend((0..rows).map(|row| of_row(key, row)));
+                    let key = place_key(key, place);
+                    keys.extend((0..rows).map(|row| row_key(key, row)));
                 }
             }
         }
@@ -136,7 +138,7 @@ impl Ahead {
         Ok(Block {
             first_step: step,
             steps,
-            what: What {
+            shape: MaskShape {
                 rows,
                 ..asked.clone()
             },
@@ -152,38 +154,38 @@ mod tests {
     use super::*;
     use crate::head::Dropout;
 
-    /// Steps in order and not, batches that grow and shrink, one head and three, masks too large to be made ahead.
+    /// Steps in order and not, batches that grow and shrink, one head and three, masks too large to be precomputed.
     #[test]
-    fn masks_made_ahead_are_those_of_each_step() {
+    fn precomputed_masks_are_those_of_each_step() {
         for seeds in [vec![5], vec![1, 7, 1 << 40]] {
-            let ahead = Arc::new(Ahead::new(seeds.clone()));
+            let masks = Arc::new(PrecomputedMasks::new(seeds.clone()));
             let mut step = 3;
             for (rows, columns) in [(50, 30), (20, 30), (90, 30), (70, 30), (70, 7), (1, 30)] {
                 for _ in 0..20 {
                     step += 1;
-                    same(&ahead, &seeds, step, (rows, columns));
+                    same(&masks, &seeds, step, (rows, columns));
                 }
             }
-            same(&ahead, &seeds, 2, (10, 30));
-            same(&ahead, &seeds, 1 << 50, (4000, 1100));
+            same(&masks, &seeds, 2, (10, 30));
+            same(&masks, &seeds, 1 << 50, (4000, 1100));
         }
     }
 
-    fn same(ahead: &Arc<Ahead>, seeds: &[u64], step: u64, shape: (usize, usize)) {
+    fn same(masks: &Arc<PrecomputedMasks>, seeds: &[u64], step: u64, shape: (usize, usize)) {
         let of = |dropout: &Dropout| dropout.masks(0..2, shape, 0.3, Device::Cpu).unwrap();
         let heads = seeds.iter().map(|&seed| Dropout::at(seed, step));
-        let expected = of(&Dropout::together(heads));
-        let got = of(&Dropout::of(ahead, step));
+        let expected = of(&Dropout::for_group(heads));
+        let got = of(&Dropout::precomputed(masks, step));
         assert_eq!(got, expected, "step {step}, {shape:?}");
     }
 
     #[test]
     fn masks_are_made_once_for_several_steps() {
-        let ahead = Arc::new(Ahead::new(vec![5]));
-        let first = || ahead.made.lock().unwrap().as_ref().unwrap().first_step;
+        let masks = Arc::new(PrecomputedMasks::new(vec![5]));
+        let first = || masks.made.lock().unwrap().as_ref().unwrap().first_step;
         let mut made = Vec::new();
         for (step, rows) in (0..70).zip([40, 43, 45, 41].into_iter().cycle()) {
-            let dropout = Dropout::of(&ahead, step);
+            let dropout = Dropout::precomputed(&masks, step);
             dropout.masks(0..2, (rows, 16), 0.1, Device::Cpu).unwrap();
             made.push(first());
         }

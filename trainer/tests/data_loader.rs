@@ -33,19 +33,20 @@ fn taken(split: &LabelledSplit<'_>, first: usize, workers: usize) -> (Vec<Vec<us
             got: Vec::new(),
         })
         .collect();
-    let ended = batches::share(split, &cut, first, &mut takers, workers, |taker, batch| {
-        assert_eq!(batch.sentences, cut[batch.index]);
-        taker.got.push(batch.index);
-        // Some are slow, each at other batches.
-        if (batch.index + taker.number).is_multiple_of(5) {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        match (taker.number, batch.index) {
-            (2, 5) => Ok(ControlFlow::Break(())),
-            (3, 5) => Err(Trouble::Own),
-            _ => Ok(ControlFlow::Continue(())),
-        }
-    });
+    let ended =
+        batches::for_each_batch(split, &cut, first, &mut takers, workers, |taker, batch| {
+            assert_eq!(batch.sentences, cut[batch.index]);
+            taker.got.push(batch.index);
+            // Some are slow, each at other batches.
+            if (batch.index + taker.number).is_multiple_of(5) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            match (taker.number, batch.index) {
+                (2, 5) => Ok(ControlFlow::Break(())),
+                (3, 5) => Err(Trouble::Own),
+                _ => Ok(ControlFlow::Continue(())),
+            }
+        });
     let got = takers.into_iter().map(|taker| taker.got).collect();
     let ended = ended.unwrap();
     (got, ended.iter().map(Result::is_ok).collect())
@@ -87,7 +88,7 @@ fn a_worker_that_panics_lets_nobody_wait() {
     for workers in [1, 2] {
         let shared = std::panic::catch_unwind(|| {
             let mut takers = [0, 1, 2];
-            batches::share(&split, &cut, 0, &mut takers, workers, |taker, batch| {
+            batches::for_each_batch(&split, &cut, 0, &mut takers, workers, |taker, batch| {
                 assert!((*taker, batch.index) != (1, 4), "as it happens");
                 Ok::<_, LoadError>(ControlFlow::Continue(()))
             })
@@ -105,7 +106,7 @@ fn a_store_that_cannot_be_read_ends_it_for_all() {
     // A sentence that is not there stands for a disk that fails.
     let cut = vec![vec![0], vec![1], vec![]];
     let mut takers = [0, 0];
-    let failed = batches::share(&split, &cut, 0, &mut takers, 2, |taker, _| {
+    let failed = batches::for_each_batch(&split, &cut, 0, &mut takers, 2, |taker, _| {
         *taker += 1;
         Ok::<_, StoreError>(ControlFlow::Continue(()))
     });
