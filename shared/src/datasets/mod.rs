@@ -6,6 +6,7 @@
 mod columns;
 mod delimited;
 mod discovery;
+mod encoding;
 mod error;
 mod format;
 mod holdout;
