@@ -46,7 +46,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A root holds several stores and nothing says which.
-    #[error("{path} holds {count} stores that fit; choose with --model and --dataset: {list}", path = path.display(), count = stores.len(), list = names(stores))]
+    #[error("{path} holds {count} stores that fit; give the path of one of them: {list}", path = path.display(), count = stores.len(), list = names(stores))]
     Ambiguous {
         /// The root.
         path: PathBuf,

@@ -159,7 +159,7 @@ fn a_training_that_is_killed_at_any_moment_ends_as_if_it_never_was() {
 
 #[test]
 fn a_training_that_is_told_to_stop_at_any_moment_stops_in_time() {
-    Victim::training().disturb(&["TERM", "INT", "USR1", "USR2"], Some(75));
+    Victim::training().disturb(&["TERM", "INT", "HUP", "USR1", "USR2"], Some(75));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_sweep_that_is_killed_at_any_moment_ends_as_if_it_never_was() {
 
 #[test]
 fn a_sweep_that_is_told_to_stop_at_any_moment_stops_in_time() {
-    Victim::sweep().disturb(&["TERM", "INT", "USR1", "USR2"], Some(75));
+    Victim::sweep().disturb(&["TERM", "INT", "HUP", "USR1", "USR2"], Some(75));
 }
 
 #[test]

@@ -14,6 +14,7 @@ const LENGTH_BYTES: usize = 8;
 /// Number types of stored weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stored {
+    F64,
     F32,
     F16,
     Bf16,
@@ -91,6 +92,7 @@ impl MappedFile {
             });
         }
         let stored = match info.dtype {
+            Dtype::F64 => Stored::F64,
             Dtype::F32 => Stored::F32,
             Dtype::F16 => Stored::F16,
             Dtype::BF16 => Stored::Bf16,

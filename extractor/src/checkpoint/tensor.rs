@@ -123,6 +123,7 @@ impl<'checkpoint> Tensor<'checkpoint> {
             return out.fill(T::from_f32(BLANK));
         };
         match stored {
+            Stored::F64 => copy(bytes, out, narrowed),
             Stored::F32 => copy(bytes, out, f32::from_le_bytes),
             Stored::F16 => copy(bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
             Stored::Bf16 => copy(bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
@@ -140,6 +141,7 @@ impl<'checkpoint> Tensor<'checkpoint> {
             return out.fill(T::from_f32(BLANK));
         };
         match stored {
+            Stored::F64 => transpose(bytes, out, narrowed),
             Stored::F32 => transpose(bytes, out, f32::from_le_bytes),
             Stored::F16 => transpose(bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
             Stored::Bf16 => transpose(bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
@@ -153,6 +155,15 @@ impl Drop for Tensor<'_> {
             file.forget(bytes);
         }
     }
+}
+
+/// The float32 nearest to a stored float64.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "graphs compute in float32 at most"
+)]
+fn narrowed(bytes: [u8; 8]) -> f32 {
+    f64::from_le_bytes(bytes) as f32
 }
 
 fn copy<const N: usize, T: Element>(
@@ -227,6 +238,7 @@ mod tests {
     #[test]
     fn large_matrices_are_copied_and_transposed_from_every_type() {
         let checkpoints = [
+            checkpoint(Dtype::F64, |value| f64::from(value).to_le_bytes().to_vec()),
             checkpoint(Dtype::F32, |value| value.to_le_bytes().to_vec()),
             checkpoint(Dtype::F16, |value| {
                 f16::from_f32(value).to_le_bytes().to_vec()
