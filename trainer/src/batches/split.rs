@@ -1,6 +1,6 @@
 //! A split with the labels of one task: what a head is trained on and scored on. The unit is the
 //! sentence; one that was too long for the encoder is several sequences in the store, its windows,
-//! and they stay together.
+//! which are always in one batch.
 
 use std::ops::Range;
 
@@ -180,7 +180,7 @@ impl<'s> LabelledSplit<'s> {
                 .and_then(|class| self.table.classes.get(class))
                 .map_or(UNLABELLED, String::as_str)
         };
-        let of = |sentence: usize| match &self.table.words {
+        let labels = |sentence: usize| match &self.table.words {
             Some(words) => {
                 let first = self.reader.first_word(sentence);
                 let next = self.reader.first_word(sentence + 1);
@@ -188,7 +188,7 @@ impl<'s> LabelledSplit<'s> {
             }
             None => vec![name(&self.table.ids[sentence])],
         };
-        (0..self.reader.sentences()).map(of).collect()
+        (0..self.reader.sentences()).map(labels).collect()
     }
 
     /// A label for each word, `label(token)` with its first sub-word and [`UNLABELLED`] for words
@@ -198,7 +198,7 @@ impl<'s> LabelledSplit<'s> {
         if self.table.level == Level::Sentence {
             return sentences.map(|sentence| vec![label(sentence)]).collect();
         }
-        let of = |sentence: usize| {
+        let in_sentence = |sentence: usize| {
             let mut labels = vec![UNLABELLED; self.reader.words(sentence).len()];
             for token in self.tokens(sentence) {
                 let word = usize::try_from(self.reader.word_ids()[token]);
@@ -208,6 +208,6 @@ impl<'s> LabelledSplit<'s> {
             }
             labels
         };
-        sentences.map(of).collect()
+        sentences.map(in_sentence).collect()
     }
 }

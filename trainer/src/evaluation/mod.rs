@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledBatch, LabelledSplit, LoadError};
 use crate::head::{self, AnyHead, HeadError};
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
 pub use scores::{ClassScore, Confusion, Labelled, Scores};
@@ -40,7 +40,7 @@ pub enum EvaluationError {
         device_failure: bool,
     },
     /// A tensor cannot be read.
-    #[error("the head's output cannot be read: libtorch: {}", told(.0))]
+    #[error("the head's output cannot be read: libtorch: {}", one_line(.0))]
     Tensor(#[from] tch::TchError),
 }
 

@@ -403,7 +403,7 @@ fn cuda_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_training_at_its_step() {
+fn a_loss_that_is_nan_stops_the_training_at_its_step() {
     let place = Place::new(TRAINER, &Recipe::default());
     let line = "--cache cache --epochs 6 --batch-size 8";
     let told = place.fail(
