@@ -4,11 +4,12 @@ use std::fmt::{Display, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use shared::claim::{ClaimError, Owner};
 use shared::datasets::SplitName;
 use shared::exit::{ExitStatus, HasExitStatus};
 use thiserror::Error;
 
-use crate::{FORMAT_VERSION, FieldDifference, OwnerRecord};
+use crate::{FORMAT_VERSION, FieldDifference};
 
 /// An error of reading or writing a store.
 #[derive(Debug, Error)]
@@ -45,7 +46,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A root holds several stores and nothing says which.
-    #[error("{path} holds {count} stores that fit; choose with --model and --dataset: {list}", path = path.display(), count = stores.len(), list = names(stores))]
+    #[error("{path} holds {count} stores that fit; give the path of one of them: {list}", path = path.display(), count = stores.len(), list = names(stores))]
     Ambiguous {
         /// The root.
         path: PathBuf,
@@ -110,7 +111,19 @@ pub enum StoreError {
         /// Name of the part.
         part: String,
         /// Who writes it.
-        owner: Box<OwnerRecord>,
+        owner: Box<Owner>,
+    },
+    /// Somebody is writing the store that was to be replaced, repaired or opened.
+    #[error(
+        "{path}: the store is being written by {owner}; wait for it or stop it, then run the same command again, \
+         or write to another folder",
+        path = path.display()
+    )]
+    Busy {
+        /// The store.
+        path: PathBuf,
+        /// Who writes it.
+        owner: Box<Owner>,
     },
     /// Somebody else finished the part in the meantime; there is nothing to do.
     #[error("part {part} is done already")]
@@ -173,6 +186,28 @@ impl HasExitStatus for StoreError {
 impl StoreError {
     pub(crate) fn io(error: io::Error) -> Self {
         Self::Io(error)
+    }
+
+    /// Why a part cannot be claimed.
+    pub(crate) fn of_part(part: &str, error: ClaimError) -> Self {
+        match error {
+            ClaimError::Io(error) => Self::Io(error),
+            ClaimError::Held(owner) => Self::Owned {
+                part: part.to_owned(),
+                owner,
+            },
+        }
+    }
+
+    /// Why a whole store cannot be claimed.
+    pub(crate) fn of_store(path: &Path, error: ClaimError) -> Self {
+        match error {
+            ClaimError::Io(error) => Self::Io(error),
+            ClaimError::Held(owner) => Self::Busy {
+                path: path.to_owned(),
+                owner,
+            },
+        }
     }
 
     pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {

@@ -33,6 +33,5 @@ pub use read::io::{Io, Reading};
 pub use read::split::SplitReader;
 pub use read::store::{Store, find_store, store_path};
 pub use read::{inspect, storage};
-pub use write::owner::OwnerRecord;
 pub use write::part::PartWriter;
 pub use write::writer::{self, OpenMode, Opened, StoreWriter, Summary};

@@ -197,3 +197,46 @@ fn shares_in_any_order_fill_one_store() {
     }
     assert_eq!(differing(&toy, "whole", "at once"), Vec::<String>::new());
 }
+
+/// Extractions of other layers into one place, and some that replace what is there, all at once: whatever is there in the end
+/// is the store of one of them, whole, and those that could not have it were told who had it, or what differs.
+#[test]
+fn extractions_of_other_layers_at_once_leave_one_whole_store() {
+    let toy = Toy::repeated(20);
+    let kinds: [&[&str]; 4] = [
+        &["--layers", "0"],
+        &["--layers", "1"],
+        &["--layers", "0", "--overwrite"],
+        &["--layers", "1", "--overwrite"],
+    ];
+    for layers in ["0", "1"] {
+        let alone = finish(start(
+            &toy,
+            &format!("alone-{layers}"),
+            &["--layers", layers],
+        ));
+        assert_eq!(alone, (Some(0), String::new()));
+    }
+    for round in 0..kills().div_ceil(2) {
+        let out = format!("round-{round}");
+        let children = kinds.map(|kind| start(&toy, &out, kind));
+        let ends = children.map(finish);
+        for (status, said) in &ends {
+            let explained = ["is being written by process ", "layers: stored "]
+                .iter()
+                .any(|reason| said.contains(reason));
+            assert!(
+                *status == Some(0) || (*status == Some(1) && explained),
+                "{ends:?}"
+            );
+        }
+        assert!(
+            ends.iter().any(|(status, _)| *status == Some(0)),
+            "{ends:?}"
+        );
+        let same = ["alone-0", "alone-1"]
+            .iter()
+            .any(|alone| differing(&toy, alone, &out).is_empty());
+        assert!(same, "round {round}: neither store is there: {ends:?}");
+    }
+}

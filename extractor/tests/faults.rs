@@ -74,7 +74,7 @@ fn told_to_stop_at_any_moment_it_stops_in_time_and_goes_on() {
         let child = command(&toy, &root).spawn().unwrap();
         armed(&child);
         std::thread::sleep(duration.mul_f64(chance.unit() * 0.7));
-        let signal = ["TERM", "INT", "USR1", "USR2"][stopped % 4];
+        let signal = ["TERM", "INT", "HUP", "USR1", "USR2"][stopped % 5];
         let sent = Instant::now();
         let kill = Command::new("kill")
             .args(["-s", signal, &child.id().to_string()])

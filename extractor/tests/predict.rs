@@ -20,11 +20,11 @@ use extractor::encoder::EncoderOptions;
 use extractor::head::Run;
 use extractor::model::ModelFiles;
 use extractor::predict::{Sentence, Tagger};
-use shared::heads::FORMS;
+use shared::heads::forms;
 
 /// Every head, with a name for its run: a kind that is listed is tested.
 fn heads() -> Vec<(String, &'static str)> {
-    let examples = FORMS.iter().flat_map(|form| form.examples);
+    let examples = forms().flat_map(|form| form.examples);
     let named = |options: &&'static str| {
         let name = options.trim_start_matches("--head ");
         let name = name.replace(|character: char| !character.is_alphanumeric(), "-");

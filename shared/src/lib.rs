@@ -1,6 +1,7 @@
 //! What every program of the workspace shares: data sets and their labels, scores, the terminal,
 //! signals, and the machine around them. Nothing in here knows an encoder, a store or a tensor.
 
+pub mod claim;
 pub mod datasets;
 pub mod device;
 pub mod environment;

@@ -7,11 +7,12 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 
-/// The signals that ask for a stop. Slurm sends TERM, or what `--signal` names, before the job's time is up.
-const STOPPING: [i32; 4] = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2];
+/// The signals that ask for a stop. Slurm sends TERM, or what `--signal` names, before the job's time is up; a terminal that is
+/// closed sends HUP.
+const STOPPING: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2];
 
 /// Says whether somebody asked the program to stop.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +40,7 @@ pub fn hold() -> io::Result<()> {
     mask(libc::SIG_BLOCK)
 }
 
-/// Raises the flag at TERM, INT, USR1 or USR2, also for one that [`hold`] kept; a second signal leaves at once with status
+/// Raises the flag at TERM, INT, HUP, USR1 or USR2, also for one that [`hold`] kept; a second signal leaves at once with status
 /// 128 + its number.
 ///
 /// # Errors
@@ -47,12 +48,29 @@ pub fn hold() -> io::Result<()> {
 pub fn install() -> io::Result<StopFlag> {
     let stop = StopFlag::default();
     for signal in STOPPING {
+        // `nohup` has HUP ignored, so that a job outlives its terminal.
+        if signal == SIGHUP && is_ignored(signal)? {
+            continue;
+        }
         // In this order: the shutdown looks at the flag before this very signal raises it.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop.0))?;
         flag::register(signal, Arc::clone(&stop.0))?;
     }
     mask(libc::SIG_UNBLOCK)?;
     Ok(stop)
+}
+
+/// Whether whoever started the program has a signal ignored.
+#[expect(unsafe_code, reason = "what a signal does has no safe interface")]
+fn is_ignored(signal: i32) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action, sigaction only fills in the present one, which is read where it says that it did.
+    unsafe {
+        if libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(action.assume_init().sa_sigaction == libc::SIG_IGN)
+    }
 }
 
 /// Adds the signals to those that wait, or takes them out.

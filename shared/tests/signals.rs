@@ -44,8 +44,10 @@ struct Running {
 
 impl Running {
     fn start(role: &str) -> Self {
-        let program = std::env::current_exe().unwrap();
-        let mut command = Command::new(program);
+        Self::start_by(Command::new(std::env::current_exe().unwrap()), role)
+    }
+
+    fn start_by(mut command: Command, role: &str) -> Self {
         command
             .args(["child", "--exact", "--nocapture"])
             .env(CHILD, role)
@@ -82,7 +84,7 @@ impl Running {
 
 #[test]
 fn every_stopping_signal_is_seen() {
-    for name in ["TERM", "INT", "USR1", "USR2"] {
+    for name in ["TERM", "INT", "HUP", "USR1", "USR2"] {
         let running = Running::start("polite");
         running.signal(name);
         let status = running.end();
@@ -97,4 +99,16 @@ fn a_second_signal_leaves_at_once() {
     running.wait_for("stopping");
     running.signal("TERM");
     assert_eq!(running.end().code(), Some(128 + 15));
+}
+
+#[test]
+fn a_hang_up_that_nohup_has_ignored_stays_ignored() {
+    let mut command = Command::new("nohup");
+    command.arg(std::env::current_exe().unwrap());
+    let mut running = Running::start_by(command, "polite");
+    running.signal("HUP");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(running.child.try_wait().unwrap().is_none(), "it still runs");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(75));
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use cache::{FieldDifference, Manifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::claim::{Claim, ClaimError, Owner};
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::write_atomic;
 use shared::heads::run::{self, CONFIG, FORMAT_VERSION, RunFolderError};
@@ -27,6 +28,17 @@ pub enum RunError {
     /// The folder is not that of a run, or its configuration cannot be understood.
     #[error(transparent)]
     Folder(#[from] RunFolderError),
+    /// Another process trains it.
+    #[error(
+        "{} is being trained by {owner}; wait for it or stop it, or train another run with --name NAME",
+        .folder.display()
+    )]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+        /// The process.
+        owner: Box<Owner>,
+    },
     /// A run of that name is there.
     #[error(
         "{} exists: --resume goes on with it (or shows its results), --name NAME trains beside it, --overwrite replaces it",
@@ -66,7 +78,8 @@ impl HasExitStatus for RunError {
         match self {
             Self::Io(error) => error.exit_status(),
             Self::Folder(error) => error.exit_status(),
-            Self::Exists { .. }
+            Self::Busy { .. }
+            | Self::Exists { .. }
             | Self::Foreign { .. }
             | Self::Differs { .. }
             | Self::Unfinished { .. } => ExitStatus::User,
@@ -230,6 +243,29 @@ fn is_occupied(folder: &Path) -> std::io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Claims the run, or the sweep, whose folder this is: no other process trains it before the claim is
+/// dropped. The claim is a file beside the folder, so that it is held before anything in the folder
+/// is looked at or removed.
+///
+/// # Errors
+/// [`RunError::Busy`] when another process has it.
+pub fn claim(folder: &Path) -> Result<Claim, RunError> {
+    let (Some(runs), Some(name)) = (folder.parent(), folder.file_name()) else {
+        return Err(RunError::Foreign {
+            folder: folder.to_owned(),
+        });
+    };
+    fs_err::create_dir_all(runs)?;
+    let name = format!(".{}", name.to_string_lossy());
+    Claim::take(runs, &name).map_err(|error| match error {
+        ClaimError::Io(error) => RunError::Io(error),
+        ClaimError::Held(owner) => RunError::Busy {
+            folder: folder.to_owned(),
+            owner,
+        },
+    })
 }
 
 /// Makes the folder of a run, or prepares one that is there to be resumed.

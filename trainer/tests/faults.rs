@@ -159,7 +159,7 @@ fn a_training_that_is_killed_at_any_moment_ends_as_if_it_never_was() {
 
 #[test]
 fn a_training_that_is_told_to_stop_at_any_moment_stops_in_time() {
-    Victim::training().disturb(&["TERM", "INT", "USR1", "USR2"], Some(75));
+    Victim::training().disturb(&["TERM", "INT", "HUP", "USR1", "USR2"], Some(75));
 }
 
 #[test]
@@ -169,7 +169,56 @@ fn a_sweep_that_is_killed_at_any_moment_ends_as_if_it_never_was() {
 
 #[test]
 fn a_sweep_that_is_told_to_stop_at_any_moment_stops_in_time() {
-    Victim::sweep().disturb(&["TERM", "INT", "USR1", "USR2"], Some(75));
+    Victim::sweep().disturb(&["TERM", "INT", "HUP", "USR1", "USR2"], Some(75));
+}
+
+/// The same command several times at once: one process works at a time, the others are told who it is, and the
+/// numbers are those of one alone.
+fn at_once(victim: &Victim, more: &str) {
+    let line = format!("{} --quiet{more}", victim.line);
+    let start = || {
+        let mut command = victim.place.trainer(&line);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for round in 0..moments() {
+        let children: Vec<Child> = (0..3).map(|_| start()).collect();
+        let children = children.into_iter();
+        let outputs = children.map(|child| child.wait_with_output().unwrap());
+        let mut done = 0;
+        for output in outputs {
+            let said = told(&output);
+            if output.status.success() {
+                done += 1;
+            } else {
+                assert_eq!(output.status.code(), Some(1), "{said}");
+                assert!(said.contains("is being trained by process "), "{said}");
+            }
+        }
+        assert!(done > 0, "round {round}: nobody trained");
+        let left = fs_err::read_dir(victim.place.path("runs")).unwrap();
+        let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let left: Vec<String> = left.filter(|name| name.starts_with('.')).collect();
+        assert!(left.is_empty(), "{left:?}");
+        victim.end();
+    }
+}
+
+#[test]
+fn trainings_of_one_run_at_once_do_not_disturb_each_other() {
+    let victim = Victim::training();
+    at_once(&victim, "");
+    let replaced = Victim {
+        line: "--cache cache --epochs 5 --batch-size 4 --name cut --overwrite",
+        ..victim
+    };
+    at_once(&replaced, "");
+}
+
+#[test]
+fn equal_sweeps_at_once_do_not_disturb_each_other() {
+    at_once(&Victim::sweep(), "");
+    at_once(&Victim::sweep(), " --overwrite");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{DonePart, Problem, ProblemKind};
 use crate::StoreError;
 use crate::layout::column::COLUMN_FILE;
 use crate::layout::record::{done_path, progress_folder, record_path};
-use crate::write::owner::living_owners;
+use crate::write::opening::Opening;
 use crate::write::temporary::remove_file;
 
 /// Turns the store into an incomplete one in which the sound parts are done, then deletes the files with problems.
@@ -19,12 +19,8 @@ pub(super) fn repair(
     parts: &[DonePart],
     problems: &[Problem],
 ) -> Result<(), StoreError> {
-    if let Some((part, owner)) = living_owners(store).into_iter().next() {
-        return Err(StoreError::Owned {
-            part,
-            owner: Box::new(owner),
-        });
-    }
+    let opening = Opening::take(store)?;
+    opening.check_unused(store)?;
     let damaged: BTreeSet<_> = problems.iter().filter_map(|problem| problem.part).collect();
     // Should an earlier run have left a record of a damaged part behind, it must not count once `done.json` is gone.
     for &(split, part) in &damaged {
@@ -54,5 +50,7 @@ pub(super) fn repair(
             remove_file(&path.with_file_name("zarr.json"))?;
         }
     }
-    sync_dir(store).map_err(StoreError::io)
+    sync_dir(store).map_err(StoreError::io)?;
+    opening.finish();
+    Ok(())
 }

@@ -3,7 +3,7 @@
 
 pub(crate) mod column;
 pub(crate) mod labelling;
-pub(crate) mod owner;
+pub(crate) mod opening;
 pub(crate) mod part;
 pub(crate) mod target;
 pub(crate) mod temporary;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use shared::files::{sync_dir, write_atomic};
 
 use crate::layout::metadata;
-use crate::layout::record::progress_folder;
 use crate::{Manifest, SplitLayout, SplitTables, StoreError};
 
 /// The store that is being written.
@@ -17,13 +16,16 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Manifest, groups, small arrays and empty `hidden_states`; what is there already and right is left alone.
-    pub(super) fn lay_out(&self, tables: &[SplitTables]) -> Result<(), StoreError> {
+    /// Manifest: from here on it is a store.
+    pub(super) fn begin(&self) -> Result<(), StoreError> {
         write_if_other(
             &self.path.join("zarr.json"),
             &metadata::root_group(&self.manifest),
-        )?;
-        fs_err::create_dir_all(progress_folder(&self.path)).map_err(StoreError::io)?;
+        )
+    }
+
+    /// Groups, small arrays and empty `hidden_states`; what is there already and right is left alone.
+    pub(super) fn lay_out(&self, tables: &[SplitTables]) -> Result<(), StoreError> {
         for layout in &self.layouts {
             let hidden_states = self.path.join(format!("{}/hidden_states", layout.split));
             fs_err::create_dir_all(&hidden_states).map_err(StoreError::io)?;

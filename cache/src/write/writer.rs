@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use shared::claim::{Claim, ClaimError};
 use shared::datasets::SplitName;
 use shared::files::{sync_dir, write_atomic};
 
@@ -16,7 +17,7 @@ use super::temporary::{is_temporary, remove_file, remove_folder};
 use crate::layout::metadata;
 use crate::layout::record::{Done, PartRecord, SplitRecord, done_path, progress, progress_folder};
 use crate::layout::tables;
-use crate::write::owner::{Claim, living_owners};
+use crate::write::opening::{Opening, is_of_opening};
 use crate::{
     FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, Store, StoreError,
 };
@@ -59,6 +60,8 @@ pub struct Summary {
 pub struct StoreWriter {
     target: Arc<Target>,
     offsets: BTreeMap<SplitName, Vec<u64>>,
+    /// Says that this process writes the store, until it is complete.
+    at_work: Mutex<Option<Claim>>,
 }
 
 impl StoreWriter {
@@ -89,7 +92,7 @@ impl StoreWriter {
     ///
     /// # Errors
     /// [`StoreError::Identity`] with every differing field if the store holds other activations,
-    /// [`StoreError::Owned`] if it is to be overwritten while somebody writes it, [`StoreError::Occupied`] if
+    /// [`StoreError::Busy`] if it is to be overwritten while somebody writes it, [`StoreError::Occupied`] if
     /// something else is at `path`, [`StoreError::Tables`] if tables and manifest do not fit, [`StoreError::Io`].
     pub fn open(
         path: &Path,
@@ -99,28 +102,18 @@ impl StoreWriter {
     ) -> Result<Opened, StoreError> {
         tables::check(manifest, tables)?;
         fs_err::create_dir_all(path).map_err(StoreError::io)?;
-        // In this order: between the two, another writer may put its manifest there.
-        let vacant = is_vacant(path)?;
-        let is_store = metadata::read_attribute(&path.join("zarr.json"))?.is_some();
-        if !is_store && !vacant {
-            return Err(StoreError::Occupied {
-                path: path.to_owned(),
-            });
+        let is_store = is_store(path)?;
+        if is_store && mode == OpenMode::Resume && is_complete(path, manifest)? {
+            return Ok(Opened::Complete(Summary::new(path, manifest)));
         }
-        if is_store && mode == OpenMode::Overwrite {
-            clear(path)?;
-        } else if is_store {
-            let (stored, identity) = metadata::read_manifest(path)?;
-            let differences = stored.differences(manifest);
-            if !differences.is_empty() {
-                return Err(StoreError::Identity {
-                    path: path.to_owned(),
-                    differences,
-                });
-            }
-            if let Some(done) = Done::read(path)? {
-                done.check(path, &stored, &identity)?;
-                tidy(path, &stored)?;
+        let opening = Opening::take(path)?;
+        // Anew: another writer may have been faster.
+        if self::is_store(path)? {
+            if mode == OpenMode::Overwrite {
+                opening.check_unused(path)?;
+                clear(path)?;
+            } else if is_complete(path, manifest)? {
+                opening.finish();
                 return Ok(Opened::Complete(Summary::new(path, manifest)));
             }
         }
@@ -134,6 +127,9 @@ impl StoreWriter {
             manifest: manifest.clone(),
             layouts,
         });
+        target.begin()?;
+        let at_work = opening.join(path)?;
+        opening.finish();
         match target.lay_out(tables) {
             // Other writers have completed it in the meantime, and swept what looked left over.
             Err(_) if done_path(path).exists() => {
@@ -145,7 +141,11 @@ impl StoreWriter {
             .iter()
             .map(|table| (table.name, table.offsets.clone()))
             .collect();
-        Ok(Opened::Writer(Self { target, offsets }))
+        Ok(Opened::Writer(Self {
+            target,
+            offsets,
+            at_work: Mutex::new(Some(at_work)),
+        }))
     }
 
     /// Removes what writers that were killed at the very end have left in a complete store; nothing, usually.
@@ -226,11 +226,11 @@ impl StoreWriter {
         if !done_path(path).exists() {
             let claimed = self
                 .records()
-                .map(|splits| (splits, Claim::take(path, "done")));
+                .map(|splits| (splits, Claim::take(&progress_folder(path), "done")));
             let (splits, _claim) = match claimed {
                 Some((splits, Ok(claim))) => (splits, claim),
-                Some((_, Err(error))) if !is_owned(&error) && !done_path(path).exists() => {
-                    return Err(error);
+                Some((_, Err(ClaimError::Io(error)))) if !done_path(path).exists() => {
+                    return Err(StoreError::Io(error));
                 }
                 // Parts are missing, or somebody else completes it or has just done so.
                 _ => return Ok(done_path(path).exists()),
@@ -247,6 +247,13 @@ impl StoreWriter {
                 written => written.map_err(StoreError::io)?,
             }
         }
+        // Its file would be in the way of deleting its folder on a network file system.
+        drop(
+            self.at_work
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         tidy(path, &self.target.manifest)?;
         Ok(true)
     }
@@ -301,11 +308,49 @@ impl Summary {
     }
 }
 
+/// Whether there is a store, or could be one.
+///
+/// # Errors
+/// [`StoreError::Occupied`] where something else is.
+fn is_store(path: &Path) -> Result<bool, StoreError> {
+    // In this order: between the two, another writer may put its manifest there.
+    let vacant = is_vacant(path)?;
+    let is_store = metadata::read_attribute(&path.join("zarr.json"))?.is_some();
+    if !is_store && !vacant {
+        return Err(StoreError::Occupied {
+            path: path.to_owned(),
+        });
+    }
+    Ok(is_store)
+}
+
+/// Whether the store is complete, and tidied up.
+///
+/// # Errors
+/// [`StoreError::Identity`] where it is another one than `manifest` says.
+fn is_complete(path: &Path, manifest: &Manifest) -> Result<bool, StoreError> {
+    let (stored, identity) = metadata::read_manifest(path)?;
+    let differences = stored.differences(manifest);
+    if !differences.is_empty() {
+        return Err(StoreError::Identity {
+            path: path.to_owned(),
+            differences,
+        });
+    }
+    let Some(done) = Done::read(path)? else {
+        return Ok(false);
+    };
+    done.check(path, &stored, &identity)?;
+    tidy(path, &stored)?;
+    Ok(true)
+}
+
 /// Whether a folder holds nothing, or only what a killed writer left of its first file.
 fn is_vacant(path: &Path) -> Result<bool, StoreError> {
     for entry in fs_err::read_dir(path).map_err(StoreError::io)? {
         let name = entry.map_err(StoreError::io)?.file_name();
-        if !is_temporary(&name.to_string_lossy()) {
+        let name = name.to_string_lossy();
+        if !is_temporary(&name) && !is_of_opening(&name) {
             return Ok(false);
         }
     }
@@ -315,12 +360,6 @@ fn is_vacant(path: &Path) -> Result<bool, StoreError> {
 /// Deletes a store: `done.json` first, so that a kill cannot leave a mixture that looks complete, and the manifest
 /// last, so that what is left can still be told for a store.
 fn clear(path: &Path) -> Result<(), StoreError> {
-    if let Some((part, owner)) = living_owners(path).into_iter().next() {
-        return Err(StoreError::Owned {
-            part,
-            owner: Box::new(owner),
-        });
-    }
     remove_file(&done_path(path))?;
     sync_dir(path).map_err(StoreError::io)?;
     remove_folder(&progress_folder(path))?;
@@ -362,8 +401,4 @@ fn tidy(path: &Path, manifest: &Manifest) -> Result<(), StoreError> {
         result => result,
     }?;
     sync_dir(path).map_err(StoreError::io)
-}
-
-fn is_owned(error: &StoreError) -> bool {
-    matches!(error, StoreError::Owned { .. })
 }

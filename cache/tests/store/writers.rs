@@ -161,12 +161,58 @@ fn overwriting_starts_anew_but_not_under_a_living_writer() {
     let Opened::Writer(writer) = overwrite().unwrap() else {
         panic!("nothing was overwritten")
     };
+    // Before its first part too: a store that was just begun is not there to be deleted.
+    assert!(matches!(overwrite(), Err(StoreError::Busy { .. })));
     let rows = writer.begin(&writer.pending()[0]).unwrap();
-    assert!(matches!(overwrite(), Err(StoreError::Owned { .. })));
+    assert!(matches!(overwrite(), Err(StoreError::Busy { .. })));
     drop(rows);
     other.fill(&path, 0);
+    drop(writer);
     other.fill(&fresh, 0);
     assert_same(&fresh, &path);
+}
+
+/// Of many that want other activations at one place at once, one gets it, and the others are told who has it.
+#[test]
+fn of_writers_of_different_stores_at_one_place_one_wins() {
+    let [halves, floats] = [StoreDtype::F16, StoreDtype::F32].map(Fixture::usual);
+    for mode in [OpenMode::Overwrite, OpenMode::Resume] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.zarr");
+        let barrier = std::sync::Barrier::new(8);
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let open = |number: usize| {
+                let fixture = if number % 2 == 0 { &halves } else { &floats };
+                barrier.wait();
+                StoreWriter::open(&path, &fixture.manifest, &fixture.tables, mode)
+            };
+            let threads: Vec<_> = (0..8)
+                .map(|number| scope.spawn(move || open(number)))
+                .collect();
+            let threads = threads.into_iter();
+            threads.map(|thread| thread.join().unwrap()).collect()
+        });
+        let (won, lost): (Vec<_>, Vec<_>) = opened.iter().partition(|opened| opened.is_ok());
+        match mode {
+            OpenMode::Overwrite => assert_eq!(won.len(), 1),
+            OpenMode::Resume => assert_eq!(won.len(), 4, "writers of one store work side by side"),
+        }
+        for error in lost {
+            let error = error.as_ref().unwrap_err();
+            assert!(
+                matches!(error, StoreError::Busy { .. } | StoreError::Identity { .. }),
+                "{error}"
+            );
+        }
+        drop(opened);
+        let (manifest, tables) = (&halves.manifest, &halves.tables);
+        let won = StoreWriter::open(&path, manifest, tables, OpenMode::Resume).is_ok();
+        let fixture = if won { &halves } else { &floats };
+        fixture.fill(&path, 0);
+        let alone = folder.path().join("alone.zarr");
+        fixture.fill(&alone, 0);
+        assert_same(&alone, &path);
+    }
 }
 
 #[test]

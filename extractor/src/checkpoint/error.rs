@@ -90,7 +90,7 @@ pub enum CheckpointError {
     },
     /// A tensor whose numbers are not weights as they stand.
     #[error(
-        "{}: the tensor {tensor} is of type {got}, expected F32, F16 or BF16; quantised weights have to be restored first",
+        "{}: the tensor {tensor} is of type {got}, expected F64, F32, F16 or BF16; if the weights are quantised, they have to be restored first",
         path.display()
     )]
     Type {

@@ -6,11 +6,19 @@ use std::path::{Path, PathBuf};
 use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors};
 
-use super::tensor::Stored;
-use super::{CheckpointError, Tensor};
+use super::CheckpointError;
 
 /// Bytes of the header's length, before the header.
 const LENGTH_BYTES: usize = 8;
+
+/// Number types of stored weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stored {
+    F64,
+    F32,
+    F16,
+    Bf16,
+}
 
 pub(super) struct MappedFile {
     path: PathBuf,
@@ -62,12 +70,12 @@ impl MappedFile {
         self.metadata.offset_keys()
     }
 
-    /// The tensor called `name`, which must be in this file.
-    pub(super) fn tensor(
+    /// The bytes of the tensor called `name`, which must be in this file and have this shape.
+    pub(super) fn bytes(
         &self,
         name: &str,
         shape: &[usize],
-    ) -> Result<Tensor<'_>, CheckpointError> {
+    ) -> Result<(Stored, &[u8]), CheckpointError> {
         let Some(info) = self.metadata.info(name) else {
             let problem = format!("its header lists no tensor {name}");
             return Err(CheckpointError::Broken {
@@ -84,6 +92,7 @@ impl MappedFile {
             });
         }
         let stored = match info.dtype {
+            Dtype::F64 => Stored::F64,
             Dtype::F32 => Stored::F32,
             Dtype::F16 => Stored::F16,
             Dtype::BF16 => Stored::Bf16,
@@ -97,12 +106,7 @@ impl MappedFile {
             }
         };
         let (begin, end) = info.data_offsets;
-        Ok(Tensor::new(
-            self,
-            stored,
-            shape,
-            &self.map[self.data + begin..self.data + end],
-        ))
+        Ok((stored, &self.map[self.data + begin..self.data + end]))
     }
 
     /// Tells the system that the pages of `bytes`, a part of this map, are not needed any more.

@@ -88,7 +88,9 @@ impl Checkpoint {
         else {
             return Err(self.missing(names, shape));
         };
-        self.files[number].tensor(name, shape)
+        let file = &self.files[number];
+        let (stored, bytes) = file.bytes(name, shape)?;
+        Ok(Tensor::new(file, stored, shape, bytes))
     }
 
     fn missing(&self, tried: Vec<String>, expected: &[usize]) -> CheckpointError {

@@ -5,22 +5,12 @@ use half::{bf16, f16};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, Zip, s};
 use rayon::prelude::*;
 
-use super::file::MappedFile;
+use super::file::{MappedFile, Stored};
 
 /// Rows and columns that are transposed at a time: a block of float32 fits the first-level cache.
 const BLOCK: usize = 32;
 /// Elements below which copying is not worth a second thread.
 const PARALLEL_ABOVE: usize = 1 << 16;
-
-/// Number types of stored weights.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Stored {
-    F32,
-    F16,
-    Bf16,
-    /// Nowhere: every element is [`BLANK`].
-    Blank,
-}
 
 /// What a tensor without numbers is full of: no zero, which graphs are simplified by, and exact in
 /// every type.
@@ -63,10 +53,20 @@ impl Element for bf16 {
 
 /// A view of a tensor in a mapped file. Its pages are given back when it is dropped.
 pub struct Tensor<'checkpoint> {
-    file: Option<&'checkpoint MappedFile>,
-    stored: Stored,
     shape: Vec<usize>,
-    bytes: &'checkpoint [u8],
+    numbers: Numbers<'checkpoint>,
+}
+
+/// Where a tensor's numbers are.
+enum Numbers<'checkpoint> {
+    /// In a part of a mapped file.
+    Mapped {
+        file: &'checkpoint MappedFile,
+        stored: Stored,
+        bytes: &'checkpoint [u8],
+    },
+    /// Nowhere: every element is [`BLANK`].
+    Blank,
 }
 
 impl<'checkpoint> Tensor<'checkpoint> {
@@ -78,20 +78,20 @@ impl<'checkpoint> Tensor<'checkpoint> {
         bytes: &'checkpoint [u8],
     ) -> Self {
         Self {
-            file: Some(file),
-            stored,
             shape: shape.to_vec(),
-            bytes,
+            numbers: Numbers::Mapped {
+                file,
+                stored,
+                bytes,
+            },
         }
     }
 
     /// A tensor that is in no file, all of one number.
     pub(super) fn blank(shape: &[usize]) -> Self {
         Self {
-            file: None,
-            stored: Stored::Blank,
             shape: shape.to_vec(),
-            bytes: &[],
+            numbers: Numbers::Blank,
         }
     }
 
@@ -119,11 +119,14 @@ impl<'checkpoint> Tensor<'checkpoint> {
     /// When `out` has another length.
     pub fn copy_to<T: Element>(&self, out: &mut [T]) {
         assert_eq!(out.len(), self.len(), "room for every element");
-        match self.stored {
-            Stored::F32 => copy(self.bytes, out, f32::from_le_bytes),
-            Stored::F16 => copy(self.bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            Stored::Bf16 => copy(self.bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            Stored::Blank => out.fill(T::from_f32(BLANK)),
+        let Numbers::Mapped { stored, bytes, .. } = self.numbers else {
+            return out.fill(T::from_f32(BLANK));
+        };
+        match stored {
+            Stored::F64 => copy(bytes, out, narrowed),
+            Stored::F32 => copy(bytes, out, f32::from_le_bytes),
+            Stored::F16 => copy(bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Stored::Bf16 => copy(bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
         }
     }
 
@@ -134,21 +137,33 @@ impl<'checkpoint> Tensor<'checkpoint> {
     pub fn transpose_to<T: Element>(&self, mut out: ArrayViewMut2<'_, T>) {
         let (columns, rows) = out.dim();
         assert_eq!(self.shape, [rows, columns], "room for every element");
-        match self.stored {
-            Stored::F32 => transpose(self.bytes, out, f32::from_le_bytes),
-            Stored::F16 => transpose(self.bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            Stored::Bf16 => transpose(self.bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            Stored::Blank => out.fill(T::from_f32(BLANK)),
+        let Numbers::Mapped { stored, bytes, .. } = self.numbers else {
+            return out.fill(T::from_f32(BLANK));
+        };
+        match stored {
+            Stored::F64 => transpose(bytes, out, narrowed),
+            Stored::F32 => transpose(bytes, out, f32::from_le_bytes),
+            Stored::F16 => transpose(bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Stored::Bf16 => transpose(bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
         }
     }
 }
 
 impl Drop for Tensor<'_> {
     fn drop(&mut self) {
-        if let Some(file) = self.file {
-            file.forget(self.bytes);
+        if let Numbers::Mapped { file, bytes, .. } = self.numbers {
+            file.forget(bytes);
         }
     }
+}
+
+/// The float32 nearest to a stored float64.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "graphs compute in float32 at most"
+)]
+fn narrowed(bytes: [u8; 8]) -> f32 {
+    f64::from_le_bytes(bytes) as f32
 }
 
 fn copy<const N: usize, T: Element>(
@@ -223,6 +238,7 @@ mod tests {
     #[test]
     fn large_matrices_are_copied_and_transposed_from_every_type() {
         let checkpoints = [
+            checkpoint(Dtype::F64, |value| f64::from(value).to_le_bytes().to_vec()),
             checkpoint(Dtype::F32, |value| value.to_le_bytes().to_vec()),
             checkpoint(Dtype::F16, |value| {
                 f16::from_f32(value).to_le_bytes().to_vec()

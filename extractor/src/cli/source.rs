@@ -31,7 +31,18 @@ pub(super) fn model(
         return Ok(ModelFiles::local(model, revision)?);
     }
     let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
-    Ok(ModelFiles::resolve(model, revision, need, &hub)?)
+    ModelFiles::resolve(model, revision, need, &hub).map_err(|error| no_folder(model, error.into()))
+}
+
+/// An error about a name on the hub that was likely meant for a path: says that nothing is there.
+fn no_folder(name: &str, mut error: CliError) -> CliError {
+    if hub::model::begins_on_disk(name) {
+        let message = &error.message;
+        error.message =
+            format!("there is no file or folder {name}, and as a name on the hub: {message}");
+        error.hints.push("correct the path if it is one".to_owned());
+    }
+    error
 }
 
 /// The labelled text, fetched if it has to be.
@@ -64,7 +75,8 @@ pub(super) fn dataset(
             ));
         }
         let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
-        return Ok(hub::dataset::load(name, config, &source, &hub)?);
+        return hub::dataset::load(name, config, &source, &hub)
+            .map_err(|error| no_folder(name, error.into()));
     }
     if let Some(config) = config {
         return Err(CliError::usage(

@@ -18,7 +18,7 @@ pub(super) fn features(
     layers: &[&str],
     rows: &Rows,
 ) -> Result<String, GraphError> {
-    let parameters = Parameters::new(options);
+    let parameters = Parameters::new(options.hidden, &options.adapter);
     let query = mean_over_layers(nodes, layers)?;
     let query = nodes.linear(&parameters.query_projector, &query)?;
     let mut means = Vec::with_capacity(layers.len());

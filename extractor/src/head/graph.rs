@@ -10,7 +10,6 @@
 use ort::editor::{Model, ONNX_DOMAIN};
 use ort::operator::Attribute;
 use ort::value::TensorElementType;
-use shared::heads::classifier;
 
 use super::nodes::{Nodes, Rows, size};
 use super::{HeadOptions, Level, Parameters};
@@ -143,7 +142,7 @@ fn logits(
     features: &str,
     rows: &Rows,
 ) -> Result<(), GraphError> {
-    let classifier = classifier::Parameters::new(options);
+    let classifier = options.classifier();
     let mut value = match options.level {
         Level::Token => features.to_owned(),
         Level::Sentence => {

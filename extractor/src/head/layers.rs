@@ -30,7 +30,7 @@ fn mixed(
     options: &HeadOptions,
     layers: &[&str],
 ) -> Result<String, GraphError> {
-    let parameters = scalar_mix::Parameters::new(options);
+    let parameters = scalar_mix::Parameters::new(options.layers.len());
     let weights = nodes.parameter(&parameters.weights)?;
     let weights = nodes.along("Softmax", "scalar_mix.softmax", &[&weights], 0)?;
     let sum = weighted_sum(nodes, layers, &weights)?;
@@ -52,7 +52,7 @@ fn fused(
     }
     let stacked: Vec<&str> = stacked.iter().map(String::as_str).collect();
     let stacked = nodes.along("Concat", "fusion.layers", &stacked, 2)?;
-    let parameters = attention_fusion::Parameters::new(options);
+    let parameters = attention_fusion::Parameters::new(options.layers.len(), options.hidden);
     let normal = nodes.layer_norm(&parameters.norm, &stacked, attention_fusion::EPSILON)?;
     let query = nodes.parameter(&parameters.query)?;
     let scores = nodes.apply("MatMul", "fusion.scores", &[&normal, &query])?;

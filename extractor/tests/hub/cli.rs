@@ -152,6 +152,11 @@ fn what_cannot_be_had_is_one_clear_error() {
     );
     fails(
         &["--model", "org/toy"],
+        &[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "1")],
+        "TRANSFORMERS_OFFLINE is set",
+    );
+    fails(
+        &["--model", "org/toy"],
         &[("HF_ENDPOINT", "http://hub.example")],
         "refused plain http to hub.example",
     );

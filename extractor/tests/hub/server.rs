@@ -185,6 +185,7 @@ impl Hub {
             cache: cache.to_owned(),
             token: None,
             offline: false,
+            offline_variable: "HF_HUB_OFFLINE",
             attempts: 3,
             pause: Duration::from_millis(5),
             terminal: Terminal::new(Verbosity::Quiet, false),

@@ -97,6 +97,7 @@ pub fn fetch(
             revision: "main".to_owned(),
             cache: options.cache.clone(),
             missing,
+            variable: options.offline_variable,
             fetch: repository.fetch_command(),
         });
     }

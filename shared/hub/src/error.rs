@@ -67,7 +67,7 @@ pub enum HubError {
     },
     /// Not complete in the cache, and no request may be made.
     #[error(
-        "{id} at {revision} is not complete in {}: {missing} is missing, and HF_HUB_OFFLINE is set; {}",
+        "{id} at {revision} is not complete in {}: {missing} is missing, and {variable} is set; {}",
         cache.display(), remedy(fetch, cache)
     )]
     Offline {
@@ -79,6 +79,8 @@ pub enum HubError {
         cache: PathBuf,
         /// The first thing that is missing.
         missing: String,
+        /// The environment variable that forbids requests.
+        variable: &'static str,
         /// The command that fetches it with Python.
         fetch: String,
     },

@@ -100,6 +100,14 @@ pub fn is_folder(model: &str) -> bool {
     Path::new(model).is_dir() || looks_like_a_path(model)
 }
 
+/// Whether a name has folders of which the first is here, as `data/mails` where there is `data`:
+/// likely a path with a slip in it, though it may be a name on the hub.
+#[must_use]
+pub fn begins_on_disk(name: &str) -> bool {
+    let first = name.split_once('/').map(|(first, _)| first);
+    first.is_some_and(|first| Path::new(first).is_dir())
+}
+
 /// `./x`, `../x`, `/x`, `~/x` and anything deeper than `org/name` can only be a folder.
 pub(super) fn looks_like_a_path(model: &str) -> bool {
     model.starts_with(['.', '/', '~']) || model.ends_with('/') || model.matches('/').count() > 1
@@ -127,6 +135,7 @@ fn bring(
                 revision: revision.to_owned(),
                 cache: options.cache.clone(),
                 missing: missing.clone(),
+                variable: options.offline_variable,
                 fetch: repository.fetch_command(),
             });
         }

@@ -44,6 +44,9 @@ impl fmt::Debug for Token {
     }
 }
 
+/// The variables that forbid requests, as Python's libraries know them.
+const OFFLINE: [&str; 2] = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
+
 /// How to reach the hub, or not to.
 #[derive(Debug, Clone)]
 pub struct HubOptions {
@@ -53,8 +56,10 @@ pub struct HubOptions {
     pub cache: PathBuf,
     /// Who asks (`HF_TOKEN`, else the file that `hf auth login` writes).
     pub token: Option<Token>,
-    /// No request at all (`HF_HUB_OFFLINE`).
+    /// No request at all (`HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`).
     pub offline: bool,
+    /// The variable that said so, to be named in errors.
+    pub offline_variable: &'static str,
     /// How often a request is tried that fails for a while only.
     pub attempts: u32,
     /// The pause after the first failed try, doubled after each further one, where the hub names
@@ -114,6 +119,7 @@ impl HubOptions {
                 None => None,
             },
         };
+        let offline = OFFLINE.into_iter().find(|name| is_on(name));
         Ok(Self {
             endpoint: text("HF_ENDPOINT")
                 .unwrap_or_else(|| ENDPOINT.to_owned())
@@ -121,7 +127,8 @@ impl HubOptions {
                 .to_owned(),
             cache,
             token,
-            offline: is_on("HF_HUB_OFFLINE") || is_on("TRANSFORMERS_OFFLINE"),
+            offline: offline.is_some(),
+            offline_variable: offline.unwrap_or(OFFLINE[0]),
             attempts: 5,
             pause: Duration::from_secs(1),
             terminal,
@@ -184,6 +191,10 @@ mod tests {
             ("http://localhost:1", true)
         );
         assert!(!options(&[("HOME", "/h"), ("HF_HUB_OFFLINE", "0")]).offline);
+        for name in OFFLINE {
+            let found = options(&[("HOME", "/h"), (name, "1")]);
+            assert_eq!((found.offline, found.offline_variable), (true, name));
+        }
     }
 
     #[test]

@@ -115,6 +115,7 @@ mod tests {
             cache: "cache".into(),
             token: None,
             offline: false,
+            offline_variable: "HF_HUB_OFFLINE",
             attempts: 3,
             pause: Duration::from_millis(1),
             terminal: Terminal::new(Verbosity::Quiet, false),

@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::format::LabelledFile;
+use super::labelled_file::LabelledFile;
 use super::layout::{Layout, is_boundary};
 use super::lines::{Line, Lines, is_blank};
 use super::{DatasetError, Format, LineError, Sentences, Source};

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::format::LabelledFile;
+use super::labelled_file::LabelledFile;
 use super::lines::{Line, Lines};
 use super::{Column, DatasetError, Format, LineError, Sentences, Source};
 use crate::tasks::{Level, Task};

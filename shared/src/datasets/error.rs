@@ -25,6 +25,16 @@ pub enum DatasetError {
         /// What the system said.
         source: io::Error,
     },
+    /// A packed or binary file under the name of a text.
+    #[error("{}: this is no text but {what}: {remedy}", .path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// How to come by the text.
+        remedy: &'static str,
+    },
     /// There is nothing at the path.
     #[error("{}: there is no such file or folder; give a data set's folder, with train.*, validation.* and test.* in it, or one file", .0.display())]
     NotFound(PathBuf),
@@ -156,7 +166,12 @@ impl HasExitStatus for DatasetError {
 pub enum LineError {
     /// Too few or too many columns.
     #[error(
-        "expected {expected} columns separated by {separator}, as in the rest of the file, got {got}: add what is missing, or end the sentence with an empty line"
+        "expected {expected} columns separated by {separator}, got {got}: {}",
+        if got < expected {
+            "add what is missing, or end the sentence with an empty line"
+        } else {
+            "take out what is too much, such as a separator inside a word or text"
+        }
     )]
     Columns {
         /// Columns of the rest of the file.

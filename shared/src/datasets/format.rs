@@ -1,5 +1,4 @@
-//! The file formats that are read, told apart by the ending of the name, and what every reader
-//! offers.
+//! The file formats that are read, told apart by the ending of the name, and how columns are named.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,12 +7,6 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-
-use super::columns::ColumnFile;
-use super::delimited::Table;
-use super::jsonl::JsonLines;
-use super::{DatasetError, Sentences, Source};
-use crate::tasks::Level;
 
 /// How the files of a data set are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
@@ -80,20 +73,6 @@ impl Format {
     pub(super) fn is_text(self) -> bool {
         self != Self::Parquet
     }
-
-    /// Finds the columns of a text file in this format.
-    pub(super) fn open(
-        self,
-        path: &Path,
-        source: &Source,
-    ) -> Result<Box<dyn LabelledFile>, DatasetError> {
-        Ok(match self {
-            Self::Columns | Self::Conllu => Box::new(ColumnFile::open(path, self, source)?),
-            Self::Jsonl => Box::new(JsonLines::open(path, source)?),
-            Self::Csv | Self::Tsv => Box::new(Table::open(path, self, source)?),
-            Self::Parquet => return Err(DatasetError::Mixed(path.to_owned())),
-        })
-    }
 }
 
 impl fmt::Display for Format {
@@ -107,17 +86,6 @@ impl fmt::Display for Format {
             Self::Parquet => "parquet",
         })
     }
-}
-
-/// A file of one format, its columns found: what every format has to offer.
-pub(super) trait LabelledFile {
-    /// The columns or fields of words and labels, equal in all files of a data set.
-    fn columns(&self) -> (String, String);
-    /// What has a label: each word, or each text.
-    fn level(&self) -> Level;
-    /// Reads all sentences, one at least; adds to `notes` what was guessed or left out and may
-    /// surprise.
-    fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError>;
 }
 
 /// A column, by its place or its name.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::delimited::{LABEL_NAMES, TEXT_NAMES, add_text};
-use super::format::LabelledFile;
+use super::labelled_file::LabelledFile;
 use super::lines::{Line, Lines, is_blank};
 use super::{Column, DatasetError, LineError, Sentences, Source};
 use crate::tasks::{Level, Task};

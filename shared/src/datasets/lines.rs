@@ -1,12 +1,14 @@
 //! Lines of a file one at a time, numbered, in memory of one line: the door by which foreign bytes
-//! come in. Packed files (gzip) are unpacked on the way; a byte order mark and the carriage returns
-//! of Windows are taken off.
+//! come in. Packed files (gzip) are unpacked and UTF-16 is turned into UTF-8 on the way; a byte order
+//! mark is taken off. Lines end with LF, CR LF or a lone CR, in one file as it comes; U+2028 and its
+//! like are characters of the text.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::encoding::{self, Encoding, Utf16};
 use super::{DatasetError, LineError, Sentences};
 
 /// The longest line that is taken for text.
@@ -18,6 +20,8 @@ pub struct Lines {
     reader: Box<dyn BufRead + Send>,
     buffer: Vec<u8>,
     number: usize,
+    /// Empty lines after the last one, which were read with it.
+    empty: usize,
 }
 
 impl Lines {
@@ -39,10 +43,37 @@ impl Lines {
     ) -> Result<Self, DatasetError> {
         let mut file = BufReader::with_capacity(1 << 16, bytes);
         let packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let reader: Box<dyn BufRead + Send> = if packed {
-            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
+        if packed {
+            Self::decoded(
+                path,
+                BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)),
+            )
         } else {
-            Box::new(file)
+            Self::decoded(path, file)
+        }
+    }
+
+    /// The lines of bytes that are not packed any more.
+    fn decoded(
+        path: &Path,
+        mut bytes: impl BufRead + Send + 'static,
+    ) -> Result<Self, DatasetError> {
+        let start = bytes.fill_buf().map_err(|source| DatasetError::Read {
+            path: path.to_owned(),
+            line: 0,
+            source,
+        })?;
+        let encoding = encoding::of(start).map_err(|(what, remedy)| DatasetError::NoText {
+            path: path.to_owned(),
+            what,
+            remedy,
+        })?;
+        let reader: Box<dyn BufRead + Send> = match encoding {
+            Encoding::Utf8 => Box::new(bytes),
+            _ => Box::new(BufReader::with_capacity(
+                1 << 16,
+                Utf16::new(bytes, encoding),
+            )),
         };
         Ok(Self::new(path, reader))
     }
@@ -53,6 +84,7 @@ impl Lines {
             reader,
             buffer: Vec::new(),
             number: 0,
+            empty: 0,
         }
     }
 
@@ -63,28 +95,26 @@ impl Lines {
     #[expect(clippy::should_implement_trait, reason = "a line borrows the buffer")]
     pub fn next(&mut self) -> Result<Option<Line<'_>>, DatasetError> {
         self.buffer.clear();
-        let read = self
-            .reader
-            .by_ref()
-            .take(LONGEST as u64 + 1)
-            .read_until(b'\n', &mut self.buffer);
-        match read {
-            Err(source) => {
-                return Err(DatasetError::Read {
-                    path: self.path.clone(),
-                    line: self.number,
-                    source,
-                });
+        if self.empty > 0 {
+            self.empty -= 1;
+            self.number += 1;
+        } else {
+            match self.fill() {
+                Err(source) => {
+                    return Err(DatasetError::Read {
+                        path: self.path.clone(),
+                        line: self.number,
+                        source,
+                    });
+                }
+                Ok(false) => return Ok(None),
+                Ok(true) => self.number += 1,
             }
-            Ok(0) => return Ok(None),
-            Ok(_) => self.number += 1,
         }
         if self.buffer.len() > LONGEST {
             return Err(self.error_at(self.number, LineError::TooLong { limit: LONGEST }));
         }
         let mut line = self.buffer.as_slice();
-        line = line.strip_suffix(b"\n").unwrap_or(line);
-        line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.number == 1 {
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         }
@@ -95,6 +125,51 @@ impl Lines {
                 text,
             })),
             Err(_) => Err(self.error_at(self.number, LineError::NotUtf8)),
+        }
+    }
+
+    /// Reads up to the next end of a line, which is left out; false when nothing is left.
+    fn fill(&mut self) -> io::Result<bool> {
+        let mut any = false;
+        loop {
+            let bytes = self.reader.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok(any);
+            }
+            any = true;
+            let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let text = end.unwrap_or(bytes.len());
+            self.buffer.extend_from_slice(&bytes[..text]);
+            let Some(end) = end else {
+                self.reader.consume(text);
+                if self.buffer.len() > LONGEST {
+                    return Ok(true);
+                }
+                continue;
+            };
+            let is_return = bytes[end] == b'\r';
+            self.reader.consume(end + 1);
+            if is_return {
+                self.empty = self.after_return()?;
+            }
+            return Ok(true);
+        }
+    }
+
+    /// After a carriage return: how many empty lines follow. Those before a line feed belong to it
+    /// (files that were converted twice end lines with CR CR LF).
+    fn after_return(&mut self) -> io::Result<usize> {
+        let mut returns = 0;
+        loop {
+            match self.reader.fill_buf()?.first() {
+                Some(b'\r') => returns += 1,
+                Some(b'\n') => {
+                    self.reader.consume(1);
+                    return Ok(0);
+                }
+                _ => return Ok(returns),
+            }
+            self.reader.consume(1);
         }
     }
 
@@ -175,6 +250,51 @@ mod tests {
             read(b"\xef\xbb\xbfa\r\n\r\nb\xc3\xbc").unwrap(),
             ["a", "", "bü"]
         );
+    }
+
+    #[test]
+    fn lines_end_with_any_of_the_three_ends() {
+        let expected = ["a O", "b O", "", "c O"];
+        for bytes in [
+            &b"a O\nb O\n\nc O\n"[..],
+            b"a O\r\nb O\r\n\r\nc O\r\n",
+            b"a O\rb O\r\rc O\r",
+            b"a O\rb O\r\n\nc O",
+            b"a O\r\r\nb O\r\r\n\r\r\nc O\r\r\n",
+        ] {
+            assert_eq!(read(bytes).unwrap(), expected, "{bytes:?}");
+        }
+        let text = "a\u{2028}b\u{85}c\u{b}d\u{c}e";
+        assert_eq!(read(text.as_bytes()).unwrap(), [text]);
+    }
+
+    #[test]
+    fn utf_16_is_read_and_what_is_no_text_is_named() {
+        let text = "\u{feff}Müller B-PER\r\n😀 O\r\n".repeat(400);
+        let text = text.trim_start_matches('\u{feff}').replace('\u{feff}', "");
+        let opened = |bytes: Vec<u8>| Lines::from_reader(Path::new("x"), Cursor::new(bytes));
+        for mark in ["\u{feff}", ""] {
+            let units: Vec<u16> = mark.encode_utf16().chain(text.encode_utf16()).collect();
+            for bytes in [
+                units
+                    .iter()
+                    .flat_map(|unit| unit.to_le_bytes())
+                    .collect::<Vec<u8>>(),
+                units.iter().flat_map(|unit| unit.to_be_bytes()).collect(),
+            ] {
+                let mut lines = opened(bytes).unwrap();
+                let mut all = Vec::new();
+                while let Some(line) = lines.next().unwrap() {
+                    all.push(line.text.to_owned());
+                }
+                assert_eq!(all.len(), 800);
+                assert_eq!(all[798..], ["Müller B-PER", "😀 O"]);
+                assert_eq!(all[0], "Müller B-PER");
+            }
+        }
+        let error = |bytes: &[u8]| opened(bytes.to_vec()).err().unwrap().to_string();
+        assert!(error(b"\x28\xb5\x2f\xfd....").contains("zstd"));
+        assert!(error(b"PAR1....").contains("--format parquet"));
     }
 
     #[test]

@@ -6,13 +6,16 @@
 mod columns;
 mod delimited;
 mod discovery;
+mod encoding;
 mod error;
 mod format;
 mod holdout;
 mod interpret;
 mod jsonl;
+mod labelled_file;
 mod layout;
 mod lines;
+mod load;
 pub mod parquet;
 mod sentences;
 mod source;

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::HeadOptionsError;
+use super::form::Form;
 use super::parameters::{Attention, LayerNorm, Linear, Parameter, Start};
-use super::{Form, HeadKind, HeadOptions, HeadOptionsError, without_arguments};
 
 pub(super) static FORM: Form = Form {
     name: "adapter",
@@ -18,7 +19,6 @@ pub(super) static FORM: Form = Form {
     ],
     dropout: 0.1,
     most_as_one: 16,
-    parse: without_arguments!(HeadKind::Adapter),
 };
 
 /// The epsilon of the tailor's layer norm.
@@ -120,15 +120,14 @@ pub struct TokenAttention {
 }
 
 impl Parameters {
-    /// Names and shapes for these options.
+    /// Names and shapes for this hidden size.
     #[must_use]
-    pub fn new(options: &HeadOptions) -> Self {
-        let (hidden, own) = (options.hidden, &options.adapter);
+    pub fn new(hidden: usize, own: &AdapterOptions) -> Self {
         let size = own.attention_size;
         Self {
             key_projector: Linear::new("adapter.key_projector", hidden, size),
             query_projector: Linear::new("adapter.query_projector", hidden, size),
-            token_layer_attention: Attention::new("adapter.token_layer_attention", own),
+            token_layer_attention: Attention::new("adapter.token_layer_attention", size, own.heads),
             tailor: own.tailor.then(|| Tailor::new(hidden, own)),
         }
     }
@@ -161,7 +160,11 @@ impl Tailor {
                 start: Start::Xavier,
                 ..reducer
             },
-            attention: Attention::new("adapter.tailor.self_attention", options),
+            attention: Attention::new(
+                "adapter.tailor.self_attention",
+                options.attention_size,
+                options.heads,
+            ),
         };
         Self {
             norm: LayerNorm::new("adapter.tailor.FF.0", vec![hidden]),

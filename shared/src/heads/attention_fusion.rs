@@ -1,8 +1,8 @@
 //! Attention fusion (Cao et al. 2022): layer norm over layers and hidden size together, one learned
 //! query that attends over the layers of each token, GELU of the sum.
 
+use super::form::Form;
 use super::parameters::{LayerNorm, Parameter, Start};
-use super::{Form, HeadKind, HeadOptions, without_arguments};
 
 pub(super) static FORM: Form = Form {
     name: "attention-fusion",
@@ -11,7 +11,6 @@ pub(super) static FORM: Form = Form {
     dropout: 0.15,
     // All activations are normalised anew for each head, which takes the memory of so many batches.
     most_as_one: 1,
-    parse: without_arguments!(HeadKind::AttentionFusion),
 };
 
 /// The epsilon of the layer norm: PyTorch's default.
@@ -27,12 +26,11 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Names and shapes for these options.
+    /// Names and shapes for so many layers of this hidden size.
     #[must_use]
-    pub fn new(options: &HeadOptions) -> Self {
-        let hidden = options.hidden;
+    pub fn new(layers: usize, hidden: usize) -> Self {
         Self {
-            norm: LayerNorm::new("fusion.norm", vec![options.layers.len(), hidden]),
+            norm: LayerNorm::new("fusion.norm", vec![layers, hidden]),
             query: Parameter::new("fusion.query", [hidden], Start::Linear { inputs: hidden }),
         }
     }

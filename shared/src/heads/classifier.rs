@@ -1,7 +1,6 @@
 //! From features to classes, the last part of every head: two linear layers with nothing between
 //! them, as in the paper, or one.
 
-use super::HeadOptions;
 use super::parameters::{Linear, Parameter};
 
 /// The classifier's parameters.
@@ -14,15 +13,9 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Names and shapes for these options.
+    /// Names and shapes for `width` features; `inner` 0 for a single layer.
     #[must_use]
-    pub fn new(options: &HeadOptions) -> Self {
-        Self::with_sizes(options.features(), options.classifier_size, options.classes)
-    }
-
-    /// The same for `width` features; `inner` 0 for a single layer.
-    #[must_use]
-    pub fn with_sizes(width: usize, inner: usize, classes: usize) -> Self {
+    pub fn new(width: usize, inner: usize, classes: usize) -> Self {
         let (first, second) = ("classifier.pip.0", "classifier.pip.1");
         if inner == 0 {
             return Self {

@@ -1,6 +1,7 @@
 //! A linear probe of some layers side by side.
 
-use super::{Form, HeadKind, layer};
+use super::form::Form;
+use super::layer;
 
 pub(super) static FORM: Form = Form {
     name: "concat",
@@ -8,8 +9,9 @@ pub(super) static FORM: Form = Form {
     examples: &["--head concat:2,0"],
     dropout: 0.1,
     most_as_one: 16,
-    parse: |numbers| {
-        let layers: Option<_> = numbers?.split(',').map(layer::parse).collect();
-        Some(HeadKind::Concat(layers?))
-    },
 };
+
+/// The numbers of some layers, in the order in which they stand side by side.
+pub(super) fn parse(numbers: &str) -> Option<Vec<usize>> {
+    numbers.split(',').map(layer::parse).collect()
+}

@@ -1,16 +1,16 @@
 //! What can be wrong with the options of a head.
 
-use super::FORMS;
-
 /// Options that make no head.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadOptionsError {
     /// `--head` names no head.
-    #[error("unknown head '{got}'; expected {}", known())]
+    #[error("unknown head '{got}'; expected {expected}")]
     Kind {
         /// What was given.
         got: String,
+        /// All kinds as they are typed.
+        expected: String,
     },
     /// The head wants a layer that the store does not hold.
     #[error(
@@ -25,11 +25,4 @@ pub enum HeadOptionsError {
     /// Sizes that make no network.
     #[error("{0}")]
     Size(String),
-}
-
-/// All kinds as they are typed.
-fn known() -> String {
-    let (last, first) = FORMS.split_last().unwrap_or((&FORMS[0], &[]));
-    let first: Vec<&str> = first.iter().map(|form| form.usage).collect();
-    format!("{} or {}", first.join(", "), last.usage)
 }

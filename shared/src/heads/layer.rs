@@ -1,6 +1,6 @@
 //! Linear probes of one layer, the last or one that is named: nothing stands before the classifier.
 
-use super::{Form, HeadKind, without_arguments};
+use super::form::Form;
 
 pub(super) static LAST: Form = Form {
     name: "last",
@@ -8,7 +8,6 @@ pub(super) static LAST: Form = Form {
     examples: &["--head last"],
     dropout: 0.1,
     most_as_one: 16,
-    parse: without_arguments!(HeadKind::Last),
 };
 
 pub(super) static LAYER: Form = Form {
@@ -17,7 +16,6 @@ pub(super) static LAYER: Form = Form {
     examples: &["--head layer:1"],
     dropout: 0.1,
     most_as_one: 16,
-    parse: |number| Some(HeadKind::Layer(parse(number?)?)),
 };
 
 /// The number of a layer.

@@ -3,8 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::adapter::AdapterOptions;
+use super::classifier;
+use super::error::HeadOptionsError;
+use super::kind::HeadKind;
 use super::parameters::Parameter;
-use super::{AdapterOptions, HeadKind, HeadOptionsError, classifier};
 use crate::tasks::Level;
 
 /// Everything that a head's parameters' names and shapes depend on, and its dropout.
@@ -127,8 +130,15 @@ impl HeadOptions {
     /// All parameters, in the order in which they are stored.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
-        let mut list = self.kind.parameters(self);
-        list.extend(classifier::Parameters::new(self).list());
+        let (layers, hidden) = (self.layers.len(), self.hidden);
+        let mut list = self.kind.parameters(layers, hidden, &self.adapter);
+        list.extend(self.classifier().list());
         list
+    }
+
+    /// Names and shapes of the classifier's parameters.
+    #[must_use]
+    pub fn classifier(&self) -> classifier::Parameters {
+        classifier::Parameters::new(self.features(), self.classifier_size, self.classes)
     }
 }

@@ -1,8 +1,6 @@
 //! Parameters and the layers that they belong to: what each is called (the names of a PyTorch state
 //! dict), its shape and what it starts as.
 
-use super::AdapterOptions;
-
 /// What a parameter starts as.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Start {
@@ -143,14 +141,10 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// An attention block of the adapter's sizes.
+    /// An attention block with queries and keys of this size over all heads together.
     #[must_use]
-    pub const fn new(name: &'static str, options: &AdapterOptions) -> Self {
-        Self {
-            name,
-            size: options.attention_size,
-            heads: options.heads,
-        }
+    pub const fn new(name: &'static str, size: usize, heads: usize) -> Self {
+        Self { name, size, heads }
     }
 
     /// `[3 * size, size]`: the rows of query, key and value, in that order.

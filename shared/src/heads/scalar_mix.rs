@@ -1,7 +1,7 @@
 //! Scalar mix (Peters et al. 2018): one weight a layer, the same for every token, and a scale.
 
+use super::form::Form;
 use super::parameters::{Parameter, Start};
-use super::{Form, HeadKind, HeadOptions, without_arguments};
 
 pub(super) static FORM: Form = Form {
     name: "scalar-mix",
@@ -9,7 +9,6 @@ pub(super) static FORM: Form = Form {
     examples: &["--head scalar-mix"],
     dropout: 0.1,
     most_as_one: 16,
-    parse: without_arguments!(HeadKind::ScalarMix),
 };
 
 /// The parameters of a scalar mix.
@@ -22,10 +21,9 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Names and shapes for these options.
+    /// Names and shapes for so many layers.
     #[must_use]
-    pub fn new(options: &HeadOptions) -> Self {
-        let layers = options.layers.len();
+    pub fn new(layers: usize) -> Self {
         Self {
             weights: Parameter::new("scalar_mix.weights", [layers], Start::Constant(0.0)),
             scale: Parameter::new("scalar_mix.scale", [1], Start::Constant(1.0)),

@@ -48,6 +48,7 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
         .clone()
         .unwrap_or_else(|| run::default_name(&config));
     let folder = folder(&options.output.out, &name)?;
+    let claim = run::claim(&folder)?;
     run::prepare(&folder, &config, existing(options))?;
     let parameters: usize = head
         .parameters()
@@ -93,6 +94,7 @@ pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus
             }
         }
     }
+    claim.finish();
     tell(&folder, &config, options.output.json, terminal)?;
     Ok(ExitStatus::Success)
 }

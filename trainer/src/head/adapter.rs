@@ -26,7 +26,7 @@ impl Adapter {
         device: Device,
         mut builder: Builder,
     ) -> Result<Self, HeadError> {
-        let parameters = Parameters::new(options);
+        let parameters = Parameters::new(options.hidden, &options.adapter);
         let key = builder.linear(&parameters.key_projector)?;
         let query = builder.linear(&parameters.query_projector)?;
         let attention = Attention::new(&mut builder, false, &parameters.token_layer_attention)?;

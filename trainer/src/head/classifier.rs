@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn merged_or_not_the_logits_are_the_same() {
         let mut builder = Builder::new(1, Device::Cpu);
-        let classifier = Classifier::new(&mut builder, &Parameters::with_sizes(40, 16, 3)).unwrap();
+        let classifier = Classifier::new(&mut builder, &Parameters::new(40, 16, 3)).unwrap();
         let values: Vec<f32> = (0..4000)
             .map(|place| ((place * 29 % 83) as f32 - 41.0) / 20.0)
             .collect();

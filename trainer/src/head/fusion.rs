@@ -27,7 +27,7 @@ impl AttentionFusion {
         device: Device,
         mut builder: Builder,
     ) -> Result<Self, HeadError> {
-        let parameters = Parameters::new(options);
+        let parameters = Parameters::new(options.layers.len(), options.hidden);
         let weight = builder.add(&parameters.norm.weight())?;
         let bias = builder.add(&parameters.norm.bias())?;
         let query = builder.add(&parameters.query)?;

@@ -276,10 +276,7 @@ fn with(
 impl Common {
     /// Adds the classifier, the last part of every head.
     fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
-        let classifier = Classifier::new(
-            &mut builder,
-            &shared::heads::classifier::Parameters::new(options),
-        )?;
+        let classifier = Classifier::new(&mut builder, &options.classifier())?;
         let Built { list, idle, leaves } = builder.finish();
         Ok(Self {
             options: options.clone(),

@@ -23,7 +23,7 @@ impl ScalarMix {
         device: Device,
         mut builder: Builder,
     ) -> Result<Self, HeadError> {
-        let parameters = Parameters::new(options);
+        let parameters = Parameters::new(options.layers.len());
         let weights = builder.add(&parameters.weights)?;
         let scale = builder.add(&parameters.scale)?;
         Ok(Self {

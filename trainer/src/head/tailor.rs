@@ -185,7 +185,7 @@ mod tests {
     fn padded_and_by_sequence_agree() {
         let offsets = vec![0, 5, 6, 6, 19, 22, 30];
         let options = HeadOptions::new(HeadKind::Adapter, vec![0], 8, 2);
-        let parameters = adapter::Parameters::new(&options);
+        let parameters = adapter::Parameters::new(options.hidden, &options.adapter);
         let mut builder = Builder::new(1, Device::Cpu);
         let tailor = Tailor::new(&mut builder, &parameters.tailor.unwrap()).unwrap();
         let attention = tailor.attention.as_ref().unwrap();

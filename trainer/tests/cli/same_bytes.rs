@@ -2,7 +2,7 @@
 //! Numbers of floating point differ between kinds of CPUs, so runs of one machine are compared.
 
 use serde_json::Value;
-use shared::heads::FORMS;
+use shared::heads::forms;
 use testing::labelled::Recipe;
 use testing::place::Place;
 
@@ -30,7 +30,7 @@ fn every_head_gives_the_same_bytes_on_any_threads_and_from_memory() {
             ..Recipe::default()
         },
     );
-    for (number, head) in FORMS.iter().flat_map(|form| form.examples).enumerate() {
+    for (number, head) in forms().flat_map(|form| form.examples).enumerate() {
         // Batches that are divided into parts.
         let line = format!("--cache cache --epochs 1 --lr 1e-2 --batch-size 60 {head}");
         let ways = [

@@ -7,17 +7,19 @@
 mod draft;
 mod written;
 
+use std::io::{Error, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use rustix::process::{Resource, getrlimit};
+use shared::claim::Claim;
 use shared::files::sync_dir;
 
 use self::draft::Draft;
 use crate::LayerSummary;
+use crate::error::named;
 use crate::layout::Run;
-use crate::layout::record::{FileRecord, PartRecord, record_path};
-use crate::write::owner::Claim;
+use crate::layout::record::{FileRecord, PartRecord, progress_folder, record_path};
 use crate::write::target::Target;
 use crate::write::temporary::is_temporary;
 use crate::{Part, PartStatistics, SplitLayout, StoreError};
@@ -49,7 +51,8 @@ impl PartWriter {
         layout: SplitLayout,
         part: &Part,
     ) -> Result<Self, StoreError> {
-        let claim = Claim::take(&target.path, &part.name())?;
+        let claim = Claim::take(&progress_folder(&target.path), &part.name())
+            .map_err(|error| StoreError::of_part(&part.name(), error))?;
         if PartRecord::read(&target.path, &layout, part.index).is_some() {
             return Err(StoreError::AlreadyDone { part: part.name() });
         }
@@ -196,7 +199,7 @@ impl PartWriter {
             .collect::<Result<_, _>>()?;
         side_by_side(&mut self.files, Draft::sync)?;
         if let Some(claim) = &self.claim {
-            claim.check()?;
+            self.check(claim)?;
         }
         side_by_side(&mut self.files, Draft::name)?;
         sync_dir(
@@ -216,6 +219,21 @@ impl PartWriter {
             claim.finish();
         }
         Ok(())
+    }
+
+    /// An error if somebody else has taken the part over, or the store is not there any more.
+    fn check(&self, claim: &Claim) -> Result<(), StoreError> {
+        if claim.is_held() {
+            return Ok(());
+        }
+        let store = &self.target.path;
+        if !store.join("zarr.json").exists() {
+            let what = "is not there any more: was it moved or deleted, or its disk unmounted, while it was written?";
+            return Err(named(store, Error::new(ErrorKind::NotFound, what)));
+        }
+        Err(StoreError::OwnerLost {
+            part: self.part.name(),
+        })
     }
 
     fn rows_error(&self, what: String) -> StoreError {

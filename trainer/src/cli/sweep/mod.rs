@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cache::Store;
 use groups::{Failure, Prepared, Shared};
+use shared::claim::Claim;
 use shared::exit::{ExitStatus, HasExitStatus as _};
 use shared::files::write_atomic;
 use shared::tasks::Task;
@@ -32,6 +33,8 @@ struct Run {
     config: Config,
     options: TrainArgs,
     finished: bool,
+    /// Held until all runs are done.
+    claim: Option<Claim>,
 }
 
 /// Trains all runs of a sweep, or resumes them.
@@ -47,6 +50,7 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
     let prepared = prepared(&planned, options, &store, &devices, terminal)?;
     let folder = folder(options)?;
     let names = device::names(&devices);
+    let claim = run::claim(&folder)?;
     let runs = prepare(
         planned,
         options,
@@ -75,7 +79,10 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
         terminal.status("Stopped, all state saved: the same command goes on");
         return Ok(ExitStatus::Interrupted);
     }
-    tell(&folder, &runs, &failures, options.json, terminal)
+    let status = tell(&folder, &runs, &failures, options.json, terminal)?;
+    let claims = runs.into_iter().filter_map(|run| run.claim);
+    claims.chain([claim]).for_each(Claim::finish);
+    Ok(status)
 }
 
 /// The devices with what they compute on, at least one. Of several GPUs those without room for it are left out.
@@ -187,6 +194,7 @@ fn prepare(
             config,
             options: planned.options,
             finished: false,
+            claim: None,
         })
     };
     let runs = planned.into_iter().map(|planned| {
@@ -199,6 +207,10 @@ fn prepare(
     } else {
         Existing::Resume
     };
+    // All of them before the first is touched.
+    for run in &mut runs {
+        run.claim = Some(run::claim(&run.folder)?);
+    }
     for run in &mut runs {
         run::prepare(&run.folder, &run.config, existing)?;
         let state = checkpoint::state(&run.folder)?;

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{REBOOT_AFTER, STALE_AFTER};
 
-/// The process that writes a part.
+/// A process that has claimed something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnerRecord {
+pub struct Owner {
     /// Name of the machine.
     pub host: String,
     /// The machine's id since it was started.
@@ -26,11 +26,14 @@ pub struct OwnerRecord {
     pub started: u64,
     /// Job of the batch system, if there is one.
     pub job: Option<String>,
+    /// How often the batch system has started that job again.
+    #[serde(default)]
+    pub restart: Option<String>,
     /// Random name of this claim.
     pub token: String,
 }
 
-impl fmt::Display for OwnerRecord {
+impl fmt::Display for Owner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "process {} on {}", self.pid, self.host)?;
         self.job
@@ -39,7 +42,7 @@ impl fmt::Display for OwnerRecord {
     }
 }
 
-impl OwnerRecord {
+impl Owner {
     /// A new claim of this process.
     pub(super) fn of_this_process() -> Self {
         let pid = std::process::id();
@@ -53,6 +56,7 @@ impl OwnerRecord {
             pid,
             started: state_of(pid).map_or(0, |(_, started)| started),
             job,
+            restart: std::env::var("SLURM_RESTART_COUNT").ok(),
             token: format!("{:016x}", RandomState::new().hash_one(pid)),
         }
     }
@@ -63,13 +67,17 @@ impl OwnerRecord {
         if same_machine && self.pid_namespace == observer.pid_namespace {
             return is_gone(self.pid, self.started);
         }
+        // A batch system starts a job again when nothing of it runs any more.
+        if self.job.is_some() && self.job == observer.job && self.restart != observer.restart {
+            return true;
+        }
         let started_anew = self.host == observer.host && !same_machine;
-        let patience = if started_anew {
+        let limit = if started_anew {
             REBOOT_AFTER
         } else {
             STALE_AFTER
         };
-        silent_for > patience
+        silent_for > limit
     }
 
     /// The owner of a claim that cannot be read.
@@ -81,6 +89,7 @@ impl OwnerRecord {
             pid: 0,
             started: 0,
             job: None,
+            restart: None,
             token: String::new(),
         }
     }
