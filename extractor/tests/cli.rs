@@ -88,6 +88,7 @@ fn every_option_has_an_environment_variable() {
         .env("EXTRACTOR_OUT", toy.root())
         .env("EXTRACTOR_STORE_DTYPE", "f32")
         .env("EXTRACTOR_JSON", "true")
+        .env("EXTRACTOR_QUIET", "1")
         .assert()
         .success()
         .stdout(contains("\"state\":\"complete\""));

@@ -16,6 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use common::{Toy, program, stderr};
+use extractor::encoder::EncoderOptions;
+use extractor::head::Run;
+use extractor::model::ModelFiles;
+use extractor::predict::{Sentence, Tagger};
 use shared::heads::forms;
 
 /// Every head, with a name for its run: a kind that is listed is tested.
@@ -154,6 +158,73 @@ fn every_head_labels_text_as_trainer_labels_the_store() {
         learned += usize::from(labels(&labelled).len() > 1);
     }
     assert!(learned > 4, "only {learned} heads tell names from others");
+}
+
+/// The two forward passes, libtorch's and the one in the ONNX graph, by their logits: equal but for the
+/// rounding of float32, so within a ten-thousandth of the largest. The store is in float32, as the
+/// graph has hidden states. A head that is listed is compared.
+#[test]
+fn every_head_has_the_logits_of_trainer() {
+    const TOLERANCE: f64 = 1e-4;
+    let Some(trained) = Trained::new("--max-length 8 --store-dtype f32 --device cpu") else {
+        return;
+    };
+    let folder = trained.toy.path();
+    let files = ModelFiles::in_folder(&trained.toy.model()).unwrap();
+    for (name, options) in heads() {
+        trained.head(&name, options);
+        trained.trainer(&format!(
+            "predict --run runs/{name} --cache cache --split test --device cpu -q --out labels --logits logits"
+        ));
+        let (mut sentences, mut expected) = (Vec::new(), Vec::new());
+        for line in fs_err::read_to_string(folder.join("logits"))
+            .unwrap()
+            .lines()
+        {
+            let line: LogitsLine = serde_json::from_str(line).unwrap();
+            sentences.push(Sentence {
+                words: line.words,
+                source: None,
+                line: 1,
+                bytes: 0,
+            });
+            expected.push(line.logits);
+        }
+        let run = Run::open(&folder.join("runs").join(&name)).unwrap();
+        let mut tagger = Tagger::load(&files, &run, &EncoderOptions::default(), None).unwrap();
+        let found = tagger.word_logits(&sentences).unwrap();
+        let largest = expected.iter().flatten().flatten().flatten();
+        let largest = largest.fold(0.0, |most: f64, logit| most.max(logit.abs()));
+        assert!(largest > 0.1, "{name} has learned nothing");
+        let mut compared = 0;
+        for (sentence, (expected, found)) in expected.iter().zip(&found).enumerate() {
+            assert_eq!(expected.len(), found.len(), "{name}");
+            for (word, (expected, found)) in expected.iter().zip(found).enumerate() {
+                assert_eq!(
+                    expected.is_some(),
+                    found.is_some(),
+                    "{name} {sentence} {word}"
+                );
+                let pairs = expected.iter().flatten().zip(found.iter().flatten());
+                for (expected, &found) in pairs {
+                    compared += 1;
+                    let difference = (expected - f64::from(found)).abs();
+                    assert!(
+                        difference <= TOLERANCE * largest,
+                        "{name}, sentence {sentence}, word {word}: trainer {expected}, extractor {found}"
+                    );
+                }
+            }
+        }
+        assert!(compared > 100, "{name}: {compared} logits");
+    }
+}
+
+/// A line of what `trainer predict --logits` writes.
+#[derive(serde::Deserialize)]
+struct LogitsLine {
+    words: Vec<String>,
+    logits: Vec<Option<Vec<f64>>>,
 }
 
 #[test]

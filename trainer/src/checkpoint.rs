@@ -1,6 +1,7 @@
-//! Checkpoints: the state of a training between two steps, from which it goes on with the same numbers as if it
-//! had never been stopped. `last/state.json` is the point of commitment: it names the files that belong to it, and
-//! is replaced at once when those are safe on the disk.
+//! Checkpoints: the state of a training between two steps, from which it resumes with the same numbers as
+//! if it had never been stopped. A checkpoint counts once `last/state.json` says so: that file names the
+//! step whose weights and optimiser state belong to it, and is replaced atomically after these are on
+//! the disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,10 @@ use shared::files::write_atomic;
 use crate::head::Head;
 use crate::metrics::number;
 use crate::optimiser::{Adam, StateError};
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 use crate::weights::{self, WeightsError};
 
-/// Why a checkpoint cannot be written or taken up.
+/// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -25,7 +26,7 @@ pub enum CheckpointError {
     /// Weights cannot be read or written, or are another head's.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The optimiser's state is another head's.
+    /// The optimiser's state is that of another head.
     #[error("{}: {source}", .path.display())]
     Optimiser {
         /// The file.
@@ -34,7 +35,7 @@ pub enum CheckpointError {
         source: StateError,
     },
     /// libtorch failed.
-    #[error("libtorch: {}", told(.0))]
+    #[error("libtorch: {}", one_line(.0))]
     Torch(#[from] tch::TchError),
     /// The state cannot be understood.
     #[error("{}: {why}; it was damaged or written by another version, start the run anew with --overwrite", .path.display())]
@@ -71,7 +72,8 @@ impl CheckpointError {
     }
 }
 
-/// Where a training is. Order of sentences, dropout and learning rate follow from seed, epoch and step.
+/// How far a training is. Order of sentences, dropout and learning rate follow from seed, epoch and
+/// step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Steps done, over all epochs.
@@ -124,7 +126,7 @@ fn files(folder: &Path, step: u64) -> [PathBuf; 2] {
 /// Writes the checkpoint of `state` into the run's `folder`, and removes the one before.
 ///
 /// # Errors
-/// When the disk refuses; the checkpoint before is whole then.
+/// When a file cannot be written; the checkpoint before it is whole then.
 pub fn save(
     folder: &Path,
     state: &State,
@@ -150,7 +152,7 @@ pub fn save(
 /// Replaces the state alone; its step must be that of the checkpoint.
 ///
 /// # Errors
-/// When the disk refuses.
+/// When a file cannot be written.
 pub fn save_state(folder: &Path, state: &State) -> Result<(), CheckpointError> {
     let json = serde_json::to_string_pretty(state).map_err(std::io::Error::from)?;
     Ok(write_atomic(
@@ -159,15 +161,15 @@ pub fn save_state(folder: &Path, state: &State) -> Result<(), CheckpointError> {
     )?)
 }
 
-/// Writes tensors so that a reader finds the old file or the new one, never a half.
+/// Writes tensors so that a reader finds the old file or the new one, never a part of it.
 ///
 /// # Errors
-/// When the disk refuses.
+/// When a file cannot be written.
 pub fn save_tensors(path: &Path, tensors: &[(String, tch::Tensor)]) -> Result<(), CheckpointError> {
     Ok(weights::save(path, tensors, &BTreeMap::new())?)
 }
 
-/// Where the run in `folder` is; none when it was stopped before the first checkpoint.
+/// The state of the run in `folder`; none when it was stopped before its first checkpoint.
 ///
 /// # Errors
 /// When the file cannot be read or understood.
@@ -184,8 +186,8 @@ pub fn state(folder: &Path) -> Result<Option<State>, CheckpointError> {
     Ok(Some(state))
 }
 
-/// Takes up the training in the run's `folder`: puts weights and optimiser where they were. None when it was
-/// stopped before the first checkpoint.
+/// Loads the checkpoint in the run's `folder` into weights and optimiser. None when the training was
+/// stopped before its first checkpoint.
 ///
 /// # Errors
 /// When files are missing or do not fit the head.

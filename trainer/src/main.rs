@@ -77,7 +77,7 @@ fn launch(arguments: &[OsString], options: &Options) -> anyhow::Result<std::conv
     Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
 }
 
-/// `trainer-torch`, which lies beside this program.
+/// `trainer-torch`, which is in the folder of this program.
 fn program() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()
         .and_then(|path| path.canonicalize())

@@ -7,6 +7,7 @@ use shared::datasets::SplitName;
 use shared::tasks::{Target, UNLABELLED, or_outside};
 
 use crate::batches::LabelledSplit;
+use crate::evaluation::Logits;
 
 /// Name of the file for `split` in a run folder.
 #[must_use]
@@ -33,6 +34,31 @@ pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
         );
     }
     out
+}
+
+/// The logits of a whole split, a JSON object a sentence: `words`, `classes`, and `logits` with a list `[classes]`
+/// for each word, or a single one for a sentence task; `null` for a word that the encoder never saw.
+///
+/// # Errors
+/// When they cannot be written as JSON.
+pub fn logits(split: &LabelledSplit<'_>, logits: &Logits) -> serde_json::Result<String> {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        words: &'a [&'a str],
+        classes: &'a [String],
+        logits: &'a [Option<&'a [f32]>],
+    }
+    let mut out = String::new();
+    for (sentence, logits) in logits.by_word(split).iter().enumerate() {
+        let line = Line {
+            words: &split.reader.words(sentence),
+            classes: &split.table.classes,
+            logits,
+        };
+        out.push_str(&serde_json::to_string(&line)?);
+        out.push('\n');
+    }
+    Ok(out)
 }
 
 /// The columns of one sentence. A sentence task has one label for all `words`, given with the first

@@ -227,7 +227,7 @@ fn compare(field: &str, stored: &Value, wanted: &Value, differences: &mut Vec<Fi
 pub enum Existing {
     /// It is an error.
     Refuse,
-    /// Go on with it.
+    /// Resume it.
     Resume,
     /// Remove it.
     Replace,

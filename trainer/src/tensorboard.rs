@@ -172,7 +172,7 @@ fn record(data: &[u8]) -> Vec<u8> {
     record
 }
 
-/// A CRC stored beside its data is masked, lest the CRC of a file that holds CRCs degenerate.
+/// A CRC stored beside its data is masked, since the CRC of data that contains its own CRC is constant.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data)
         .rotate_right(15)

@@ -1,17 +1,17 @@
-//! What libtorch's errors say, in one line for people. They come with a trace of dozens of C++ functions, and tell of memory
-//! that is short in terms of libtorch's allocator, not of what can be done.
+//! libtorch's errors in one line for people. libtorch's own text has a trace of dozens of C++ functions,
+//! and speaks of its allocator where memory is too small, not of what can be done.
 
 use tch::TchError;
 
 /// What to do where the memory of a GPU is not enough.
-const REMEDIES: &str = "`--io mmap` has activations brought batch by batch instead of kept there; a run with a smaller \
+const REMEDIES: &str = "`--io mmap` has activations copied batch by batch instead of kept there; a run with a smaller \
                         --batch-size or --batch-tokens needs less; other jobs may be using this GPU";
 
-/// Whose words are no others than these.
+/// The error of the main memory's allocator, all of it.
 const CPU_ALLOCATOR: &str = "can't allocate memory";
 
-/// The error in a line.
-pub(crate) fn told(error: &TchError) -> String {
+/// The error in one line.
+pub(crate) fn one_line(error: &TchError) -> String {
     let text = error.to_string();
     let text = text.split("\nException raised from").next().unwrap_or("");
     if is_out_of_memory(text) {
@@ -22,7 +22,7 @@ pub(crate) fn told(error: &TchError) -> String {
     line.to_owned()
 }
 
-/// libtorch's own words, those of its matrix products, and those of the main memory's allocator.
+/// libtorch's own error, that of its matrix products, and that of the main memory's allocator.
 fn is_out_of_memory(text: &str) -> bool {
     ["out of memory", "ALLOC_FAILED", CPU_ALLOCATOR]
         .iter()
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn errors_are_told_in_a_line_with_what_to_do() {
-        let error = |text: &str| told(&TchError::Torch(text.to_owned()));
+        let error = |text: &str| one_line(&TchError::Torch(text.to_owned()));
         let trace = "\nException raised from malloc at CUDACachingAllocator.cpp:1574 (most recent call first):\nframe #0: f";
         let short = error(&format!(
             "CUDA out of memory. Tried to allocate 46.00 MiB. GPU 3 has a total capacity of 560.00 MiB of which 14.00 MiB is \
@@ -91,12 +91,12 @@ mod tests {
     fn real_errors_have_no_trace() {
         let zeros = |size: i64| tch::Tensor::f_zeros([size], (tch::Kind::Float, tch::Device::Cpu));
         let shapes = zeros(2).unwrap().f_add(&zeros(3).unwrap()).unwrap_err();
-        let told_of = told(&shapes);
+        let line = one_line(&shapes);
         assert!(
-            told_of.contains("size of tensor") && !told_of.contains('\n'),
-            "{told_of}"
+            line.contains("size of tensor") && !line.contains('\n'),
+            "{line}"
         );
-        let told_of = told(&zeros(1 << 55).unwrap_err());
-        assert!(told_of.starts_with("out of main memory"), "{told_of}");
+        let line = one_line(&zeros(1 << 55).unwrap_err());
+        assert!(line.starts_with("out of main memory"), "{line}");
     }
 }

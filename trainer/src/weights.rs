@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use shared::exit::{ExitStatus, HasExitStatus};
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 
 /// A file of weights that cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum WeightsError {
         differences: Vec<String>,
     },
     /// libtorch failed.
-    #[error("libtorch: {}", told(.0))]
+    #[error("libtorch: {}", one_line(.0))]
     Torch(#[from] TchError),
 }
 

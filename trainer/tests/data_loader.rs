@@ -1,4 +1,5 @@
-//! One reader and several takers: everyone gets every batch, once and in order, whoever is slow, leaves or fails.
+//! The data loader: every consumer gets every batch, once and in order, also when others are slow, break
+//! or fail.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +15,7 @@ use shared::tasks::Task;
 use testing::labelled::{Recipe, build};
 use trainer::batches::{self, BatchSize, LabelledSplit, LoadError};
 
-struct Taker {
+struct Consumer {
     number: usize,
     got: Vec<usize>,
 }
@@ -24,30 +25,36 @@ enum Trouble {
     Own,
 }
 
-/// What six takers got of the batches from `first` on; the third leaves and the fourth fails at batch 5.
+/// What six consumers got of the batches from `first` on; the third leaves and the fourth fails at batch 5.
 fn taken(split: &LabelledSplit<'_>, first: usize, workers: usize) -> (Vec<Vec<usize>>, Vec<bool>) {
     let cut = batches::cut(&split.members(), BatchSize::Sentences(7), |_| 1);
-    let mut takers: Vec<Taker> = (0..6)
-        .map(|number| Taker {
+    let mut consumers: Vec<Consumer> = (0..6)
+        .map(|number| Consumer {
             number,
             got: Vec::new(),
         })
         .collect();
-    let ended =
-        batches::for_each_batch(split, &cut, first, &mut takers, workers, |taker, batch| {
+    let ended = batches::for_each_batch(
+        split,
+        &cut,
+        first,
+        &mut consumers,
+        workers,
+        |consumer, batch| {
             assert_eq!(batch.sentences, cut[batch.index]);
-            taker.got.push(batch.index);
+            consumer.got.push(batch.index);
             // Some are slow, each at other batches.
-            if (batch.index + taker.number).is_multiple_of(5) {
+            if (batch.index + consumer.number).is_multiple_of(5) {
                 std::thread::sleep(Duration::from_millis(2));
             }
-            match (taker.number, batch.index) {
+            match (consumer.number, batch.index) {
                 (2, 5) => Ok(ControlFlow::Break(())),
                 (3, 5) => Err(Trouble::Own),
                 _ => Ok(ControlFlow::Continue(())),
             }
-        });
-    let got = takers.into_iter().map(|taker| taker.got).collect();
+        },
+    );
+    let got = consumers.into_iter().map(|consumer| consumer.got).collect();
     let ended = ended.unwrap();
     (got, ended.iter().map(Result::is_ok).collect())
 }
@@ -87,11 +94,18 @@ fn a_worker_that_panics_lets_nobody_wait() {
     let cut = batches::cut(&split.members(), BatchSize::Sentences(7), |_| 1);
     for workers in [1, 2] {
         let shared = std::panic::catch_unwind(|| {
-            let mut takers = [0, 1, 2];
-            batches::for_each_batch(&split, &cut, 0, &mut takers, workers, |taker, batch| {
-                assert!((*taker, batch.index) != (1, 4), "as it happens");
-                Ok::<_, LoadError>(ControlFlow::Continue(()))
-            })
+            let mut consumers = [0, 1, 2];
+            batches::for_each_batch(
+                &split,
+                &cut,
+                0,
+                &mut consumers,
+                workers,
+                |consumer, batch| {
+                    assert!((*consumer, batch.index) != (1, 4), "as it happens");
+                    Ok::<_, LoadError>(ControlFlow::Continue(()))
+                },
+            )
         });
         assert!(shared.is_err());
     }
@@ -105,11 +119,11 @@ fn a_store_that_cannot_be_read_ends_it_for_all() {
     let split = LabelledSplit::open(&store, SplitName::Train, Task::Ner).unwrap();
     // A sentence that is not there stands for a disk that fails.
     let cut = vec![vec![0], vec![1], vec![]];
-    let mut takers = [0, 0];
-    let failed = batches::for_each_batch(&split, &cut, 0, &mut takers, 2, |taker, _| {
-        *taker += 1;
+    let mut consumers = [0, 0];
+    let failed = batches::for_each_batch(&split, &cut, 0, &mut consumers, 2, |consumer, _| {
+        *consumer += 1;
         Ok::<_, StoreError>(ControlFlow::Continue(()))
     });
     assert!(matches!(failed, Err(LoadError::Batch(_))));
-    assert!(takers.iter().all(|&taken| taken <= 2));
+    assert!(consumers.iter().all(|&taken| taken <= 2));
 }

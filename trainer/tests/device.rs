@@ -230,9 +230,9 @@ fn heads_as_one_are_trained_as_each_alone() {
     runs[3].1.gradient_clip = 0.0;
     runs[2].1.weight_decay = 0.1;
     runs.insert(2, planned("scalar-mix", settings(3, 1e-2)));
-    let together = folder.path().join("together");
+    let grouped = folder.path().join("grouped");
     let done = train(
-        &together,
+        &grouped,
         &store,
         Where::Resident,
         &runs,
@@ -248,7 +248,7 @@ fn heads_as_one_are_trained_as_each_alone() {
         let done = train(&alone, &store, Where::Store, run, &StopFlag::default());
         assert!(matches!(done.as_slice(), [Ok(Outcome::Done)]));
         let what = format!("run {place}");
-        assert_near(&what, &together.join(place.to_string()), &alone.join("0"));
+        assert_near(&what, &grouped.join(place.to_string()), &alone.join("0"));
     }
 }
 
@@ -298,18 +298,18 @@ fn heads_as_one_predict_what_each_predicts_alone() {
     let size = BatchSize::Sentences(7);
     let all = heads.iter_mut().map(AsMut::as_mut).collect();
     let (on_device, never) = (of(Where::Resident), StopFlag::default());
-    let together = evaluation::predict_all(all, &on_device, size, 1, &never).unwrap();
-    assert_eq!(together.len(), kinds.len());
+    let grouped = evaluation::predict_all(all, &on_device, size, 1, &never).unwrap();
+    assert_eq!(grouped.len(), kinds.len());
     let stored = of(Where::Store);
     let mut different = Vec::new();
-    for (together, head) in together.into_iter().zip(&mut heads) {
-        let (together, alone) = (
-            together.unwrap(),
+    for (grouped, head) in grouped.into_iter().zip(&mut heads) {
+        let (grouped, alone) = (
+            grouped.unwrap(),
             evaluation::predict(head.as_mut(), &stored, size).unwrap(),
         );
-        assert_eq!(together.labels(&stored), alone.labels(&stored));
-        assert!((together.loss - alone.loss).abs() < 1e-5 * alone.loss);
-        different.push(together.loss);
+        assert_eq!(grouped.labels(&stored), alone.labels(&stored));
+        assert!((grouped.loss - alone.loss).abs() < 1e-5 * alone.loss);
+        different.push(grouped.loss);
     }
     different.dedup();
     assert_eq!(different.len(), kinds.len(), "each head has its own");

@@ -111,7 +111,7 @@ fn error_without_a_gpu() {
     named("error-no-gpu", &answer(&place, line), &[]);
 }
 
-/// Scores, times and versions differ between machines; everything else of the card and the report does not.
+/// Scores, times and versions differ between machines; everything else of the model card and the report does not.
 #[test]
 fn model_card_and_report() {
     let place = Place::new(TRAINER, &Recipe::default());

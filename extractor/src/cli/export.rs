@@ -26,10 +26,10 @@ pub(super) struct ExportOptions {
     out: PathBuf,
     /// Put the weights into FILE.onnx.data; always done where they have 2 GB or more, which an ONNX
     /// file cannot hold.
-    #[arg(long, env = "EXTRACTOR_EXTERNAL_DATA", help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     external_data: bool,
     /// Replace files that are there.
-    #[arg(long, env = "EXTRACTOR_OVERWRITE", help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     overwrite: bool,
 }
 

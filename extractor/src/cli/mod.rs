@@ -96,7 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
 
 /// Options of an extraction before the name of another command would be ignored: they are refused.
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
+    let mut command = shared::environment::with_variables(Cli::command(), "EXTRACTOR");
     let matches = command.try_get_matches_from_mut(arguments)?;
     if let Some((name, _)) = matches.subcommand() {
         let everywhere = ["quiet", "verbose", "no_progress"];

@@ -20,59 +20,31 @@ use crate::graph::ComputeDtype;
 pub(super) struct InputOptions {
     /// The encoder: a name on the hub, such as bert-large-cased, or a folder with config.json,
     /// model.safetensors and the tokenizer's files.
-    #[arg(
-        long,
-        value_name = "ID|DIR",
-        env = "EXTRACTOR_MODEL",
-        help_heading = "Input"
-    )]
+    #[arg(long, value_name = "ID|DIR", help_heading = "Input")]
     pub(super) model: Option<String>,
     /// Branch, tag or commit of a model of the hub; main by default.
-    #[arg(
-        long,
-        value_name = "REVISION",
-        env = "EXTRACTOR_REVISION",
-        help_heading = "Input"
-    )]
+    #[arg(long, value_name = "REVISION", help_heading = "Input")]
     pub(super) revision: Option<String>,
     #[command(flatten)]
     pub(super) data: DataOptions,
 
     /// Root folder of the stores; this one becomes ROOT/MODEL--DATASET.zarr.
-    #[arg(
-        long,
-        value_name = "ROOT",
-        env = "EXTRACTOR_OUT",
-        help_heading = "Store"
-    )]
+    #[arg(long, value_name = "ROOT", help_heading = "Store")]
     pub(super) out: Option<PathBuf>,
     /// Layers to keep: all, or numbers and ranges such as 0,4-8,-1; 0 is the embedding output.
     #[arg(
         long,
         default_value = "all",
-        env = "EXTRACTOR_LAYERS",
         allow_hyphen_values = true,
         help_heading = "Store"
     )]
     pub(super) layers: LayerSelection,
     /// Number format of the store.
-    #[arg(
-        long,
-        value_enum,
-        default_value = "f16",
-        env = "EXTRACTOR_STORE_DTYPE",
-        help_heading = "Store"
-    )]
+    #[arg(long, value_enum, default_value = "f16", help_heading = "Store")]
     pub(super) store_dtype: StoreDtype,
     /// Compression. Without it the trainer reads the files in place; with it whole chunks are
     /// decoded, so that a store that does not fit into memory is trained on far more slowly.
-    #[arg(
-        long,
-        value_enum,
-        default_value = "none",
-        env = "EXTRACTOR_COMPRESSION",
-        help_heading = "Store"
-    )]
+    #[arg(long, value_enum, default_value = "none", help_heading = "Store")]
     pub(super) compression: Codec,
     /// Largest size of an inner chunk, such as 4MB: what a Zarr reader decodes for a single token.
     #[arg(
@@ -80,7 +52,6 @@ pub(super) struct InputOptions {
         value_name = "SIZE",
         value_parser = parse_bytes,
         default_value_t = ByteLimits::default().chunk,
-        env = "EXTRACTOR_CHUNK_BYTES",
         help_heading = "Store"
     )]
     pub(super) chunk_bytes: u64,
@@ -90,7 +61,6 @@ pub(super) struct InputOptions {
         value_name = "SIZE",
         value_parser = parse_bytes,
         default_value_t = ByteLimits::default().file,
-        env = "EXTRACTOR_FILE_BYTES",
         help_heading = "Store"
     )]
     pub(super) file_bytes: u64,
@@ -100,78 +70,39 @@ pub(super) struct InputOptions {
         long,
         value_name = "SIZE",
         value_parser = parse_bytes,
-        env = "EXTRACTOR_PART_BYTES",
         help_heading = "Store"
     )]
     pub(super) part_bytes: Option<u64>,
     /// Begin anew where a store of that name exists.
-    #[arg(long, env = "EXTRACTOR_OVERWRITE", help_heading = "Store")]
+    #[arg(long, help_heading = "Store")]
     pub(super) overwrite: bool,
 
     /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for
     /// by default.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EXTRACTOR_MAX_LENGTH",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, value_name = "N", help_heading = "Encoding")]
     pub(super) max_length: Option<usize>,
     /// What happens to longer sentences: split cuts them into windows between words, truncate
     /// leaves the rest out.
-    #[arg(
-        long,
-        value_enum,
-        default_value = "split",
-        env = "EXTRACTOR_LONG",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, value_enum, default_value = "split", help_heading = "Encoding")]
     pub(super) long: LongPolicy,
     /// Number format of weights and arithmetic; f16 and bf16 need a GPU.
-    #[arg(
-        long,
-        value_enum,
-        default_value = "f32",
-        env = "EXTRACTOR_DTYPE",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, value_enum, default_value = "f32", help_heading = "Encoding")]
     pub(super) dtype: ComputeDtype,
     /// auto, cpu, cuda, cuda:N, or several GPUs as cuda:N,M or cuda:all; cuda never falls back to
     /// the CPU.
-    #[arg(
-        long,
-        default_value = "auto",
-        env = "EXTRACTOR_DEVICE",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, default_value = "auto", help_heading = "Encoding")]
     pub(super) device: DeviceChoice,
     /// Most tokens of a batch, padding included: 2048 on a CPU by default, on a GPU what its free
     /// memory holds, up to
     /// 16384. Rounding depends on it, so a store is finished with the number it was begun with.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EXTRACTOR_MAX_BATCH_TOKENS",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, value_name = "N", help_heading = "Encoding")]
     pub(super) max_batch_tokens: Option<usize>,
     /// Where hidden states become rows of the store: auto is on the GPU if the encoder runs there.
     /// No difference to what is stored.
-    #[arg(
-        long,
-        value_enum,
-        default_value = "auto",
-        env = "EXTRACTOR_ROWS",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Encoding")]
     pub(super) rows: RowsOption,
     /// Threads of the encoder; the job's share of the machine by default.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EXTRACTOR_THREADS",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, value_name = "N", help_heading = "Encoding")]
     pub(super) threads: Option<usize>,
 }
 
@@ -204,76 +135,35 @@ impl InputOptions {
 pub(super) struct DataOptions {
     /// The data set: a name on the hub (conll2003 by default), a folder with train, validation and
     /// test files, or one file.
-    #[arg(
-        long,
-        value_name = "ID|DIR|FILE",
-        env = "EXTRACTOR_DATASET",
-        help_heading = "Data set"
-    )]
+    #[arg(long, value_name = "ID|DIR|FILE", help_heading = "Data set")]
     pub(super) dataset: Option<String>,
     /// Configuration of a data set of the hub that has several.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "EXTRACTOR_DATASET_CONFIG",
-        help_heading = "Data set"
-    )]
+    #[arg(long, value_name = "NAME", help_heading = "Data set")]
     pub(super) dataset_config: Option<String>,
     /// File of the train split; files that are named so make up the data set, which --dataset then
     /// only names.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "EXTRACTOR_TRAIN",
-        help_heading = "Data set"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Data set")]
     pub(super) train: Option<PathBuf>,
     /// File of the validation split.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "EXTRACTOR_VALIDATION",
-        help_heading = "Data set"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Data set")]
     pub(super) validation: Option<PathBuf>,
     /// File of the test split.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "EXTRACTOR_TEST",
-        help_heading = "Data set"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Data set")]
     pub(super) test: Option<PathBuf>,
     /// Format of the files; told by their endings where it is not given.
-    #[arg(long, value_enum, env = "EXTRACTOR_FORMAT", help_heading = "Data set")]
+    #[arg(long, value_enum, help_heading = "Data set")]
     pub(super) format: Option<Format>,
     /// What the labels are; found out from them where it is not given.
-    #[arg(long, value_enum, env = "EXTRACTOR_TASK", help_heading = "Data set")]
+    #[arg(long, value_enum, help_heading = "Data set")]
     pub(super) task: Option<Task>,
     /// Column of the words: its name, or its number from 0.
-    #[arg(
-        long,
-        value_name = "COLUMN",
-        env = "EXTRACTOR_TOKEN_COLUMN",
-        help_heading = "Data set"
-    )]
+    #[arg(long, value_name = "COLUMN", help_heading = "Data set")]
     pub(super) token_column: Option<Column>,
     /// Column of the labels, likewise; in CoNLL-U upos, xpos or deprel.
-    #[arg(
-        long,
-        value_name = "COLUMN",
-        env = "EXTRACTOR_LABEL_COLUMN",
-        help_heading = "Data set"
-    )]
+    #[arg(long, value_name = "COLUMN", help_heading = "Data set")]
     pub(super) label_column: Option<Column>,
     /// Chooses the sentences that are held out of train where there is no validation split.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        env = "EXTRACTOR_SPLIT_SEED",
-        help_heading = "Data set"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Data set")]
     pub(super) split_seed: u64,
 }
 
@@ -320,34 +210,22 @@ pub(super) struct ExtractOptions {
     pub(super) input: InputOptions,
     /// Do the I-th of N shares of the work (I from 1), so that N processes fill one store together.
     /// In a Slurm job array the share is the task's; 1/1 does everything.
-    #[arg(
-        long,
-        value_name = "I/N",
-        env = "EXTRACTOR_SHARD",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, value_name = "I/N", help_heading = "Encoding")]
     pub(super) shard: Option<Shard>,
     /// Encoders that take turns, so that one computes while another's rows are copied: 2 on a GPU
     /// with room for the weights twice by default, else 1. No difference to what is stored.
     #[arg(
         long,
         value_name = "N",
-        env = "EXTRACTOR_LANES",
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=8),
         help_heading = "Encoding"
     )]
     pub(super) lanes: Option<usize>,
     /// Sequences to encode alone afterwards and to compare with the store; 0 for none.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 4,
-        env = "EXTRACTOR_SELF_CHECK",
-        help_heading = "Encoding"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Encoding")]
     pub(super) self_check: usize,
     /// Print the summary as JSON on stdout.
-    #[arg(long, env = "EXTRACTOR_JSON", help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
 }
 
@@ -358,15 +236,10 @@ pub(super) struct PlanOptions {
     pub(super) input: InputOptions,
     /// Speed that an earlier run reported, for an estimate of the time; a short trial tells it
     /// otherwise.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EXTRACTOR_TOKENS_PER_SECOND",
-        help_heading = "Output"
-    )]
+    #[arg(long, value_name = "N", help_heading = "Output")]
     pub(super) tokens_per_second: Option<f64>,
     /// Print the plan as JSON on stdout.
-    #[arg(long, env = "EXTRACTOR_JSON", help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
 }
 
@@ -374,10 +247,10 @@ pub(super) struct PlanOptions {
 #[derive(Debug, Args)]
 pub(super) struct StoreOptions {
     /// The store, or a root folder with one store in it.
-    #[arg(value_name = "STORE", env = "EXTRACTOR_STORE")]
+    #[arg(value_name = "STORE")]
     pub(super) store: PathBuf,
     /// Print as JSON on stdout.
-    #[arg(long, env = "EXTRACTOR_JSON")]
+    #[arg(long)]
     pub(super) json: bool,
 }
 
@@ -385,12 +258,12 @@ pub(super) struct StoreOptions {
 #[derive(Debug, Args)]
 pub(super) struct LabelOptions {
     /// The store, or a root folder with one store in it.
-    #[arg(value_name = "STORE", env = "EXTRACTOR_STORE")]
+    #[arg(value_name = "STORE")]
     pub(super) store: PathBuf,
     #[command(flatten)]
     pub(super) data: DataOptions,
     /// Print what was matched as JSON on stdout.
-    #[arg(long, env = "EXTRACTOR_JSON", help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
 }
 
@@ -400,7 +273,7 @@ pub(super) struct VerifyOptions {
     #[command(flatten)]
     pub(super) store: StoreOptions,
     /// Delete what is damaged, so that the next run of the same extraction makes just that again.
-    #[arg(long, env = "EXTRACTOR_REPAIR")]
+    #[arg(long)]
     pub(super) repair: bool,
 }
 
@@ -408,7 +281,7 @@ pub(super) struct VerifyOptions {
 #[derive(Debug, Args)]
 pub(super) struct DoctorOptions {
     /// Root folder of the stores, to look at its file system.
-    #[arg(long, value_name = "ROOT", env = "EXTRACTOR_OUT")]
+    #[arg(long, value_name = "ROOT")]
     pub(super) out: Option<PathBuf>,
 }
 

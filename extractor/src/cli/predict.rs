@@ -22,25 +22,15 @@ use crate::predict::{Input, InputFormat, OutputFormat, Sentence, Tagger, Writer}
 #[derive(Debug, Args)]
 pub(super) struct RunOptions {
     /// Folder of the run whose head labels.
-    #[arg(long, value_name = "DIR", env = "EXTRACTOR_RUN", help_heading = "Head")]
+    #[arg(long, value_name = "DIR", help_heading = "Head")]
     pub(super) run: PathBuf,
     /// The encoder that the head was trained with: a folder, or a name on the hub. Needed where the
     /// store was made from a folder; else the run knows name and revision.
-    #[arg(
-        long,
-        value_name = "ID|DIR",
-        env = "EXTRACTOR_MODEL",
-        help_heading = "Head"
-    )]
+    #[arg(long, value_name = "ID|DIR", help_heading = "Head")]
     pub(super) model: Option<String>,
     /// Branch, tag or commit of a model of the hub; the one that the head was trained with by
     /// default.
-    #[arg(
-        long,
-        value_name = "REVISION",
-        env = "EXTRACTOR_REVISION",
-        help_heading = "Head"
-    )]
+    #[arg(long, value_name = "REVISION", help_heading = "Head")]
     pub(super) revision: Option<String>,
 }
 
@@ -54,70 +44,31 @@ pub(super) struct PredictOptions {
         long,
         value_name = "FILE|-",
         default_value = "-",
-        env = "EXTRACTOR_INPUT",
         help_heading = "Text"
     )]
     input: PathBuf,
     /// How the text is written; told by the file's ending (.conllu, .conll, .bio, ...), else text.
-    #[arg(
-        long,
-        visible_alias = "format",
-        value_enum,
-        env = "EXTRACTOR_INPUT_FORMAT",
-        help_heading = "Text"
-    )]
+    #[arg(long, visible_alias = "format", value_enum, help_heading = "Text")]
     input_format: Option<InputFormat>,
     /// Column of the words, from 0, in columns and CoNLL-U; 0 and 1 by default.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EXTRACTOR_TOKEN_COLUMN",
-        help_heading = "Text"
-    )]
+    #[arg(long, value_name = "N", help_heading = "Text")]
     token_column: Option<usize>,
     /// How the labelled text is written to stdout.
-    #[arg(
-        long,
-        value_enum,
-        default_value = "conll",
-        env = "EXTRACTOR_OUTPUT_FORMAT",
-        help_heading = "Text"
-    )]
+    #[arg(long, value_enum, default_value = "conll", help_heading = "Text")]
     output_format: OutputFormat,
     /// Number format of the encoder's weights and arithmetic; f16 and bf16 need a GPU. The head
     /// computes in f32.
-    #[arg(
-        long,
-        value_enum,
-        default_value = "f32",
-        env = "EXTRACTOR_DTYPE",
-        help_heading = "Machine"
-    )]
+    #[arg(long, value_enum, default_value = "f32", help_heading = "Machine")]
     dtype: ComputeDtype,
     /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
-    #[arg(
-        long,
-        default_value = "auto",
-        env = "EXTRACTOR_DEVICE",
-        help_heading = "Machine"
-    )]
+    #[arg(long, default_value = "auto", help_heading = "Machine")]
     device: DeviceChoice,
     /// Most tokens of a batch, padding included: 2048 on a CPU by default, 16384 on a GPU, or what
     /// its memory holds.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EXTRACTOR_MAX_BATCH_TOKENS",
-        help_heading = "Machine"
-    )]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
     max_batch_tokens: Option<usize>,
     /// Threads; the job's share of the machine by default.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EXTRACTOR_THREADS",
-        help_heading = "Machine"
-    )]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
 }
 

@@ -138,6 +138,40 @@ impl Tagger {
     /// # Errors
     /// When ONNX Runtime fails, for example when it is out of memory.
     pub fn label(&mut self, sentences: &[Sentence]) -> Result<Vec<Labels>, PredictError> {
+        let (rows, offsets) = self.all_rows(sentences)?;
+        loop {
+            match self.labels_of(sentences, &rows, &offsets) {
+                Err(error) if self.can_halve(&error) => self.budget.tokens /= 2,
+                labels => return labels,
+            }
+        }
+    }
+
+    /// The logits `[classes]` of each word of `sentences`; none for a word that the encoder never saw.
+    /// For heads that classify words.
+    ///
+    /// # Errors
+    /// Those of [`Self::label`].
+    pub fn word_logits(
+        &mut self,
+        sentences: &[Sentence],
+    ) -> Result<Vec<Vec<Option<Vec<f32>>>>, PredictError> {
+        let (rows, offsets) = self.all_rows(sentences)?;
+        let words = sentences.iter().map(|sentence| sentence.words.len());
+        let mut all: Vec<_> = words.map(|words| vec![None; words]).collect();
+        let classes = self.classes;
+        self.each_row(&rows, &offsets, |row, logits| {
+            for (word, logits) in row.first_of.iter().zip(logits.chunks_exact(classes)) {
+                if let Some(word) = word {
+                    all[row.sentence][*word] = Some(logits.to_vec());
+                }
+            }
+        })?;
+        Ok(all)
+    }
+
+    /// The rows of all sentences, and where the tokens of each begin (`[rows + 1]`).
+    fn all_rows(&self, sentences: &[Sentence]) -> Result<(Vec<Row>, Vec<u64>), PredictError> {
         let rows = sentences
             .par_iter()
             .enumerate()
@@ -148,12 +182,7 @@ impl Tagger {
         for row in &rows {
             offsets.push(offsets[offsets.len() - 1] + row.ids.len() as u64);
         }
-        loop {
-            match self.labels_of(sentences, &rows, &offsets) {
-                Err(error) if self.can_halve(&error) => self.budget.tokens /= 2,
-                labels => return labels,
-            }
-        }
+        Ok((rows, offsets))
     }
 
     /// Whether a batch of half the size may help.
@@ -173,20 +202,31 @@ impl Tagger {
         offsets: &[u64],
     ) -> Result<Vec<Labels>, PredictError> {
         let mut labels = Gathered::new(sentences, self);
+        self.each_row(rows, offsets, |row, logits| labels.take(row, logits))?;
+        Ok(labels.finish())
+    }
+
+    /// Computes the logits of all rows, batch by batch.
+    fn each_row(
+        &mut self,
+        rows: &[Row],
+        offsets: &[u64],
+        mut each: impl FnMut(&Row, &[f32]),
+    ) -> Result<(), PredictError> {
         for batch in batches(0..rows.len(), offsets, self.budget) {
             let members: Vec<&Row> = batch.sequences.iter().map(|&row| &rows[row]).collect();
             let ids: Vec<&[u32]> = members.iter().map(|row| row.ids.as_slice()).collect();
             let batch = Batch::padded_to(batch.width, &ids)?;
             batch.check(self.vocabulary, self.max_positions)?;
-            let logits = self.logits(&batch)?;
+            let logits = self.run(&batch)?;
             for (row, logits) in members
                 .into_iter()
                 .zip(logits.chunks_exact(logits.len() / ids.len()))
             {
-                labels.take(row, logits);
+                each(row, logits);
             }
         }
-        Ok(labels.finish())
+        Ok(())
     }
 
     /// Cuts a sentence into sub-words and windows, as extraction does.
@@ -221,7 +261,7 @@ impl Tagger {
     }
 
     /// `[rows, width, classes]` or `[rows, classes]`.
-    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, EncoderError> {
+    fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EncoderError> {
         let failed = |source| EncoderError::Runtime { source };
         let shape = [batch.rows, batch.width];
         let ids: Vec<i64> = batch.input_ids.iter().map(|&id| i64::from(id)).collect();

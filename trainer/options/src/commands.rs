@@ -119,6 +119,10 @@ pub struct PredictArgs {
     /// File to write [default: stdout]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: Option<PathBuf>,
+    /// Also write the logits of all classes, to combine heads or to calibrate them: a JSON object a
+    /// sentence
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub logits: Option<PathBuf>,
 }
 
 /// Options of `compare`.

@@ -1,12 +1,12 @@
-//! The one place where Rust looks into a tensor's memory, so that the kernels write what libtorch reads
-//! without a copy in between.
+//! Access to the memory of libtorch's tensors from Rust, all in one place, so that kernels write what
+//! libtorch reads without a copy in between.
 
 use std::sync::{Mutex, PoisonError};
 
 use tch::kind::Element;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// A tensor that threads share and nobody writes to: the handle itself is made for one thread at a time.
+/// A tensor that several threads read and none writes: a handle itself is for one thread at a time.
 #[derive(Debug)]
 pub(crate) struct Shared(Mutex<Tensor>);
 
@@ -15,15 +15,15 @@ impl Shared {
         Self(Mutex::new(tensor))
     }
 
-    /// A handle of one's own to the same memory.
+    /// Another handle to the same memory.
     pub(crate) fn get(&self) -> Tensor {
         let tensor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tensor.shallow_clone()
     }
 }
 
-/// A tensor of the CPU on `device`. A card gets it through pinned memory, so that nobody waits for what the card is still
-/// computing; libtorch keeps that memory until it has been read.
+/// Copies a tensor of the CPU to `device`. To a GPU it goes through pinned memory, so that the CPU does
+/// not wait for what the GPU is still computing; libtorch keeps that memory until it has been read.
 pub(crate) fn upload(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
     match device {
         Device::Cuda(_) => {
@@ -39,7 +39,7 @@ pub(crate) fn single<T: Element>(number: T) -> Result<Tensor, TchError> {
     Tensor::f_from_slice(&[number])?.f_squeeze()
 }
 
-/// A copy in memory that a card reads by itself, without the processor; on the CPU the tensor itself.
+/// A copy in pinned memory, which a GPU reads without the CPU; for the CPU the tensor itself.
 pub(crate) fn pinned(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
     match device {
         Device::Cuda(_) => tensor.f_internal_pin_memory(device),
@@ -72,7 +72,8 @@ pub fn filled(
     tensor.f_to_device(device)
 }
 
-/// Lets `read` look at the values of a tensor, row-major, copied only where they lie elsewhere or scattered.
+/// Calls `read` with the values of a tensor, row-major; they are copied only if they are on another
+/// device, of another type or not contiguous.
 ///
 /// # Errors
 /// libtorch cannot copy the tensor to the CPU.
@@ -96,7 +97,7 @@ pub fn with_values<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result
     Ok(read(slice))
 }
 
-/// Lets `change` write the values of a contiguous float32 tensor on the CPU; `None` where it is not one.
+/// Calls `change` with the values of a contiguous float32 tensor on the CPU; `None` where it is not one.
 pub(crate) fn with_values_mut<T>(
     tensor: &mut Tensor,
     change: impl FnOnce(&mut [f32]) -> T,
@@ -121,7 +122,8 @@ pub(crate) fn with_values_mut<T>(
     Some(change(slice))
 }
 
-/// Lets `change` write the bytes of a contiguous tensor on the CPU, whatever its numbers are; `None` where it is not one.
+/// Calls `change` with the bytes of a contiguous tensor on the CPU, of any type; `None` where it is not
+/// one.
 pub(crate) fn with_bytes_mut<T>(
     tensor: &mut Tensor,
     change: impl FnOnce(&mut [u8]) -> T,

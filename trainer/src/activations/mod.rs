@@ -1,7 +1,7 @@
-//! Activations as heads see them: the packed tokens of a batch of sequences, without padding, each token a row
-//! `[layers, hidden]` in the number format of the store, wherever it lies (a mapped file, a buffer). Heads that
-//! only need sums over the layers get them from [`kernels`], which read the rows where they are, or from [`device`],
-//! where these are in the memory of a graphics card.
+//! The activations of a batch as heads use them: the tokens of its sequences one after another, without
+//! padding, each a row `[layers, hidden]` in the number format of the store. Heads that need only sums
+//! over the layers get them without a float32 copy of the batch: on the CPU from [`kernels`], which read
+//! the rows in the mapped file, and from [`device`] for rows in the memory of a GPU.
 
 pub mod device;
 pub mod kernels;
@@ -18,15 +18,15 @@ pub use parts::Part;
 use shared::exit::{ExitStatus, HasExitStatus};
 use tch::{TchError, Tensor};
 
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 
-/// Where the rows of a batch lie.
+/// Where the rows of a batch are.
 pub enum Backing<'s> {
     /// Sequences in the store, one after another.
     Stored(Vec<Hidden<'s>>),
     /// `[tokens, layers, hidden]` in one piece, little-endian.
     Packed(Cow<'s, [u8]>),
-    /// In the memory of a graphics card.
+    /// In the memory of a GPU.
     Device(DeviceRows),
 }
 
@@ -38,14 +38,14 @@ pub struct Batch<'s> {
     hidden: usize,
     /// Where sequences and sentences are.
     whole: Part,
-    /// None for rows on a device: there all are computed at once.
+    /// Empty for rows on a device, where the whole batch is computed at once.
     parts: Vec<Part>,
 }
 
 /// Means over the layers of each token `[tokens, hidden]`, and over the tokens of each sequence `[sequences, layers, hidden]`.
 pub type Means = (Tensor, Tensor);
 
-/// Bytes that do not make a batch.
+/// Why rows do not make a batch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
@@ -71,7 +71,7 @@ pub enum BatchError {
         row: usize,
     },
     /// libtorch failed; on a GPU mostly because its memory is not enough.
-    #[error("libtorch: {}", told(.0))]
+    #[error("libtorch: {}", one_line(.0))]
     Torch(#[from] TchError),
     /// A pool of another length, or with gaps.
     #[error(
@@ -133,7 +133,7 @@ impl<'s> Batch<'s> {
         })
     }
 
-    /// A batch of rows that lie one after another in `bytes`, `[tokens, layers, hidden]`.
+    /// A batch of rows that are stored one after another in `bytes`, `[tokens, layers, hidden]`.
     ///
     /// # Errors
     /// No sequence, or bytes that do not fit the offsets.

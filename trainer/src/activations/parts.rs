@@ -1,7 +1,7 @@
-//! The parts of a batch: runs of whole sequences that are computed by themselves, each on one core, and whose losses and
-//! gradients are added up in order. Products of a few hundred rows are too small to be shared out among threads: the
-//! threads would wait for each other more than they compute. How a batch falls into parts depends on its lengths alone,
-//! so that the numbers are the same on any number of threads.
+//! The parts of a batch: consecutive whole sequences, computed on one core each; losses and gradients of
+//! the parts are added up in order. Matrix products of a few hundred rows are too small for several
+//! threads, which would wait for each other more than they compute. How a batch is divided depends on
+//! the lengths of its sequences alone, so that the numbers are the same on any number of threads.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -25,16 +25,16 @@ pub struct Part {
     offsets: Vec<usize>,
     /// The sentence of each sequence, ascending from 0 without gaps, where a sentence is classified as a whole.
     pool: Option<Vec<usize>>,
-    /// Over layers and over tokens, once a head has asked for them.
+    /// Means over layers and over tokens, once a head has needed them.
     means: Mutex<Option<Means>>,
 }
 
 impl Part {
     /// The sequences `sequences` of a batch.
-    fn of(sequences: Range<usize>, offsets: &[usize], pool: Option<&[usize]>) -> Self {
+    fn new(sequences: Range<usize>, offsets: &[usize], pool: Option<&[usize]>) -> Self {
         let tokens = offsets[sequences.start]..offsets[sequences.end];
-        let of_pool = pool.map(|pool| &pool[sequences.clone()]);
-        let sentences = match of_pool {
+        let own = pool.map(|pool| &pool[sequences.clone()]);
+        let sentences = match own {
             Some([first, .., last]) => *first..last + 1,
             Some([only]) => *only..only + 1,
             _ => sequences.clone(),
@@ -44,7 +44,7 @@ impl Part {
                 .iter()
                 .map(|offset| offset - tokens.start)
                 .collect(),
-            pool: of_pool.map(|pool| pool.iter().map(|place| place - sentences.start).collect()),
+            pool: own.map(|pool| pool.iter().map(|place| place - sentences.start).collect()),
             tokens,
             sentences,
             means: Mutex::new(None),
@@ -53,7 +53,7 @@ impl Part {
 
     /// A batch of sequences whose tokens are `offsets[i]..offsets[i + 1]`, uncut.
     pub(super) fn whole(offsets: &[usize], pool: Option<&[usize]>) -> Self {
-        Self::of(0..offsets.len() - 1, offsets, pool)
+        Self::new(0..offsets.len() - 1, offsets, pool)
     }
 
     /// The parts of such a batch. Sequences of one sentence stay together.
@@ -74,7 +74,7 @@ impl Part {
             let reached = end == sequences
                 || offsets[end] + offsets[end + 1] > 2 * share && offsets[end] > offsets[start];
             if reached && !splits_a_sentence {
-                parts.push(Self::of(start..end, offsets, pool));
+                parts.push(Self::new(start..end, offsets, pool));
                 start = end;
             }
         }
@@ -111,8 +111,9 @@ impl Part {
         self.pool.as_deref()
     }
 
-    /// The part's means, which `compute` makes for the first head that asks: they depend on no parameter, so that all
-    /// heads that share the batch share them. Nobody writes to them.
+    /// The part's means, which `compute` makes for the first head that needs them. They depend on no
+    /// parameter, so that all heads that learn from the batch use the same tensors. Nobody writes to
+    /// them.
     pub(crate) fn means(
         &self,
         compute: impl FnOnce() -> Result<Means, TchError>,

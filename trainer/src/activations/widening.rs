@@ -1,4 +1,5 @@
-//! Stored numbers made float32: by the processor's own instructions where it has them, by portable code elsewhere.
+//! Conversion of stored numbers to float32: by instructions of the CPU where it has them, else by
+//! portable code.
 
 use cache::StoreDtype;
 use half::{bf16, f16};
@@ -35,21 +36,15 @@ fn widen_half(bytes: &[u8], values: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            #[expect(
-                unsafe_code,
-                reason = "code for processor features must be called as unsafe"
-            )]
-            // SAFETY: the feature has just been found on this processor.
+            #[expect(unsafe_code, reason = "code for CPU features must be called as unsafe")]
+            // SAFETY: the feature has just been found on this CPU.
             unsafe {
                 return hardware::widen_sixteen(bytes, values);
             }
         }
         if is_x86_feature_detected!("avx") && is_x86_feature_detected!("f16c") {
-            #[expect(
-                unsafe_code,
-                reason = "code for processor features must be called as unsafe"
-            )]
-            // SAFETY: the features have just been found on this processor.
+            #[expect(unsafe_code, reason = "code for CPU features must be called as unsafe")]
+            // SAFETY: the features have just been found on this CPU.
             unsafe {
                 return hardware::widen_eight(bytes, values);
             }
@@ -116,7 +111,7 @@ mod hardware {
 mod tests {
     use super::*;
 
-    /// Every float16 there is, with each version that this processor runs.
+    /// Every float16 there is, with each version that this CPU runs.
     #[test]
     fn float16_is_converted_as_half_converts_it() {
         let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
@@ -136,11 +131,8 @@ mod tests {
         check(&widen_half_portably);
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx") && is_x86_feature_detected!("f16c") {
-            #[expect(
-                unsafe_code,
-                reason = "code for processor features must be called as unsafe"
-            )]
-            // SAFETY: the features have just been found on this processor.
+            #[expect(unsafe_code, reason = "code for CPU features must be called as unsafe")]
+            // SAFETY: the features have just been found on this CPU.
             check(&|bytes, values| unsafe { hardware::widen_eight(bytes, values) });
         }
     }

@@ -12,7 +12,7 @@ use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::Level;
 
 use crate::activations::{Batch, BatchError};
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 
 pub use data_loader::for_each_batch;
 pub(crate) use data_loader::on_one_thread;
@@ -82,7 +82,7 @@ pub enum LoadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A device has no room for a whole split.
-    #[error("activations cannot be brought to the memory of the GPU: libtorch: {}", told(.0))]
+    #[error("activations cannot be copied to the memory of the GPU: libtorch: {}", one_line(.0))]
     Device(tch::TchError),
     /// What was read does not make a batch.
     #[error(transparent)]
@@ -160,7 +160,7 @@ fn collate<'s>(
     })
 }
 
-/// Sequences where they lie in the store, brought into memory.
+/// A batch of sequences in the store, whose pages are read into memory.
 fn stored<'s>(split: &LabelledSplit<'s>, sequences: &[usize]) -> Result<Batch<'s>, LoadError> {
     let mut states = Vec::with_capacity(sequences.len());
     for &sequence in sequences {

@@ -1,5 +1,5 @@
-//! Where heads find the activations of a split: in the store, for heads on the CPU; else in the memory of a graphics card,
-//! all of them at once if there is room, or batch by batch as they are needed.
+//! Where heads find the activations of a split: in the store, for heads on the CPU; else in the memory of
+//! a GPU, either all of them or, where there is no room, batch by batch.
 
 use std::fmt;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::activations::{Batch, BatchError};
 /// Where heads find the activations of a split.
 #[derive(Debug, Default)]
 pub enum Placement {
-    /// Where they lie in the store.
+    /// In the store.
     #[default]
     Stored,
     /// All in the memory of a device.
@@ -26,8 +26,9 @@ pub enum Placement {
     Streamed(Stream),
 }
 
-/// Bytes of a split that are brought to a device at once, at most; a small one goes in so many pieces at least.
+/// Most bytes of a split that are copied to a device at once.
 const PIECE: usize = 256 << 20;
+/// Fewest pieces in which a split is copied.
 const PIECES: usize = 4;
 
 /// Parts of a piece that are read and checked side by side.
@@ -36,18 +37,18 @@ const PARTS: usize = 32;
 /// Bytes that a thread copies at once.
 const COPIED_AT_ONCE: usize = 1 << 20;
 
-/// Pinned buffers of a [`Stream`]: one is filled while the card reads the others.
+/// Pinned buffers of a [`Stream`]: one is filled while the GPU reads the others.
 const BUFFERS: usize = 3;
 
-/// How many times a batch's activations, as float32, take room beside the store: five batches that are read ahead, and what
-/// attention fusion, or many heads computed as one, make of one.
+/// Memory that training needs besides the store, in times of a batch's activations as float32: five
+/// batches that are prefetched, and what attention fusion, or a head group, computes from one.
 const BATCHES: u64 = 24;
 
 /// Room for libtorch's kernels, the head and its optimiser.
 const WORKSPACE: u64 = 1 << 30;
 
-/// Whether `resident` bytes of activations, as stored, can be kept on a card with `free` bytes, in training with batches of so
-/// many tokens.
+/// Whether `resident` bytes of activations, as stored, can be kept on a GPU with `free` bytes in a
+/// training with batches of `batch_tokens` tokens.
 #[must_use]
 pub const fn fits(resident: u64, free: u64, batch_tokens: u64, layers: u64, hidden: u64) -> bool {
     let batch = batch_tokens.saturating_mul(layers * hidden * 4);
@@ -64,7 +65,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(reader: &SplitReader) -> Self {
+    fn from_reader(reader: &SplitReader) -> Self {
         let layout = reader.layout();
         Self {
             dtype: layout.dtype,
@@ -97,12 +98,13 @@ pub struct Resident {
     rows: Shared,
     shape: Shape,
     device: Device,
-    /// Nothing where there is no room for them.
+    /// None where there is no room for them.
     means: Option<Arc<SplitMeans>>,
 }
 
 impl Resident {
-    /// Brings all activations of a split to `device`, checked as the store was opened; `loaded` hears of every piece's tokens.
+    /// Copies all activations of a split to `device`, with checksums if the store was opened so; `loaded`
+    /// is called with the number of tokens of every piece.
     ///
     /// # Errors
     /// The store cannot be read, or the device has no room.
@@ -111,7 +113,7 @@ impl Resident {
         device: Device,
         mut loaded: impl FnMut(u64),
     ) -> Result<Self, LoadError> {
-        let shape = Shape::of(reader);
+        let shape = Shape::from_reader(reader);
         let tokens = reader.tokens();
         let at_once = PIECE / shape.row_bytes().max(1);
         let at_once = at_once.min(tokens.div_ceil(PIECES)).max(1);
@@ -177,7 +179,7 @@ impl Resident {
     }
 }
 
-/// The way of batches to a device: through pinned buffers, which it reads while the next one is filled.
+/// Copies batches to a device through pinned buffers, of which it reads one while the next is filled.
 #[derive(Debug)]
 pub struct Stream {
     ring: Mutex<Ring>,
@@ -195,12 +197,12 @@ struct Ring {
 }
 
 impl Stream {
-    /// The way of batches of this split.
+    /// For the batches of this split.
     #[must_use]
     pub fn new(reader: &SplitReader, device: Device) -> Self {
         Self {
             ring: Mutex::default(),
-            shape: Shape::of(reader),
+            shape: Shape::from_reader(reader),
             device,
         }
     }
@@ -233,14 +235,14 @@ impl Ring {
         if let Some(buffer) = self.buffers.get(place).filter(large) {
             return Ok(buffer.shallow_clone());
         }
-        // A little more than asked for, lest every batch that is the largest so far asks again.
+        // Some rows more than needed, so that not every batch that is the largest so far needs a new buffer.
         let buffer = pinned(&shape.empty(rows + rows / 4, Device::Cpu)?, device)?;
         self.buffers.truncate(place);
         self.buffers.push(buffer.shallow_clone());
         Ok(buffer)
     }
 
-    /// Waits until everything has been copied: a number that comes back comes after all that was asked for before.
+    /// Waits until everything has been copied: to fetch a number waits for all operations before it.
     fn wait(&mut self) -> Result<(), TchError> {
         if let Some(last) = self.last.take().filter(|last| last.numel() > 0) {
             let first = last.f_flatten(0, -1)?.f_narrow(0, 0, 1)?;
@@ -275,7 +277,7 @@ fn narrow(rows: &Tensor, first: usize, count: usize) -> Result<Tensor, TchError>
     rows.f_narrow(0, number(first), number(count))
 }
 
-/// As `config.json` has it.
+/// The text that `config.json` records.
 impl fmt::Display for Placement {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -319,7 +321,7 @@ impl Placement {
                 stream.batch(&states.collect::<Result<Vec<_>, _>>()?, &offsets)
             }
         };
-        let shape = Shape::of(reader);
+        let shape = Shape::from_reader(reader);
         Ok(Some(Batch::laid_out(
             rows.map_err(BatchError::from)?,
             &offsets,

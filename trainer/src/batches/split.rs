@@ -1,6 +1,6 @@
 //! A split with the labels of one task: what a head is trained on and scored on. The unit is the
 //! sentence; one that was too long for the encoder is several sequences in the store, its windows,
-//! and they stay together.
+//! which are always in one batch.
 
 use std::ops::Range;
 
@@ -180,7 +180,7 @@ impl<'s> LabelledSplit<'s> {
                 .and_then(|class| self.table.classes.get(class))
                 .map_or(UNLABELLED, String::as_str)
         };
-        let of = |sentence: usize| match &self.table.words {
+        let labels = |sentence: usize| match &self.table.words {
             Some(words) => {
                 let first = self.reader.first_word(sentence);
                 let next = self.reader.first_word(sentence + 1);
@@ -188,26 +188,35 @@ impl<'s> LabelledSplit<'s> {
             }
             None => vec![name(&self.table.ids[sentence])],
         };
-        (0..self.reader.sentences()).map(of).collect()
+        (0..self.reader.sentences()).map(labels).collect()
     }
 
-    /// A label for each word, `label(token)` with its first sub-word and [`UNLABELLED`] for words
-    /// without any; for sentence tasks the single label `label(sentence)`.
-    pub(crate) fn by_word<'l>(&self, label: impl Fn(usize) -> &'l str) -> Vec<Vec<&'l str>> {
+    /// Rows of `sentence` among what has a class: its tokens, or itself where sentences are classified.
+    #[must_use]
+    pub(crate) fn rows(&self, sentence: usize) -> Range<usize> {
+        match self.table.level {
+            Level::Token => self.tokens(sentence),
+            Level::Sentence => sentence..sentence + 1,
+        }
+    }
+
+    /// A value for each word, `value(token)` of its first sub-word and `unseen` for words without any;
+    /// for sentence tasks the single value `value(sentence)`.
+    pub(crate) fn by_word<T: Copy>(&self, unseen: T, value: impl Fn(usize) -> T) -> Vec<Vec<T>> {
         let sentences = 0..self.reader.sentences();
         if self.table.level == Level::Sentence {
-            return sentences.map(|sentence| vec![label(sentence)]).collect();
+            return sentences.map(|sentence| vec![value(sentence)]).collect();
         }
-        let of = |sentence: usize| {
-            let mut labels = vec![UNLABELLED; self.reader.words(sentence).len()];
+        let in_sentence = |sentence: usize| {
+            let mut values = vec![unseen; self.reader.words(sentence).len()];
             for token in self.tokens(sentence) {
                 let word = usize::try_from(self.reader.word_ids()[token]);
                 if let (Ok(word), true) = (word, self.table.ids[token] != NO_CLASS) {
-                    labels[word] = label(token);
+                    values[word] = value(token);
                 }
             }
-            labels
+            values
         };
-        sentences.map(of).collect()
+        sentences.map(in_sentence).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! `trainer compare`: a table of runs, and whether their differences are more than luck.
+//! `trainer compare`: a table of runs, and whether their differences are significant.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ pub(super) fn run(options: &CompareArgs, terminal: &Terminal) -> Result<ExitStat
         ));
     }
     for (group, found) in groups.iter().skip(1).zip(&differences) {
-        terminal.status(told(&group.label, found));
+        terminal.status(line(&group.label, found));
     }
     if options.json {
         let run = |summary: &Summary| {
@@ -119,7 +119,7 @@ fn runs(summaries: &[Summary]) -> Vec<String> {
 }
 
 /// `last: +1.23 (95 % interval 0.40 to 2.05), p = 0.004`
-fn told(label: &str, found: &Difference) -> String {
+fn line(label: &str, found: &Difference) -> String {
     let [difference, low, high] =
         [found.difference, found.low, found.high].map(|value| 100.0 * value);
     format!(

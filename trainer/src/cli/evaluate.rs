@@ -9,14 +9,15 @@ use trainer_options::{EvalArgs, PredictArgs, RunArgs};
 
 use super::placing::Places;
 use super::{CommandError, data, finish};
-use crate::batches::LabelledSplit;
+use crate::batches::{BatchSize, LabelledSplit};
 use crate::evaluation::{self, Predictions};
+use crate::head::{self, AnyHead};
 use crate::run::{Config, RunError};
-use crate::{head, predictions, weights};
+use crate::{predictions, weights};
 
 /// Scores a head on a split.
 pub(super) fn eval(options: &EvalArgs, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
-    over_split(&options.run, terminal, |split, predicted| {
+    over_split(&options.run, terminal, |split, predicted, _| {
         let scores = predicted.scores(split);
         terminal.status(format!(
             "{}: {} {:.4}, loss {:.4}",
@@ -35,13 +36,19 @@ pub(super) fn predict(
     options: &PredictArgs,
     terminal: &Terminal,
 ) -> Result<ExitStatus, CommandError> {
-    over_split(&options.run, terminal, |split, predicted| {
+    over_split(&options.run, terminal, |split, predicted, computed| {
         let columns = predictions::render(split, &predicted.labels(split));
         if let Some(path) = &options.out {
             write_atomic(path, columns.as_bytes())?;
             terminal.status(format!("Predictions {}", path.display()));
         } else {
             terminal.result(columns.trim_end_matches('\n').to_owned() + "\n");
+        }
+        if let Some(path) = &options.logits {
+            let (head, size) = computed;
+            let logits = evaluation::logits(head, split, size)?;
+            write_atomic(path, predictions::logits(split, &logits)?.as_bytes())?;
+            terminal.status(format!("Logits {}", path.display()));
         }
         Ok(())
     })
@@ -50,7 +57,11 @@ pub(super) fn predict(
 fn over_split(
     options: &RunArgs,
     terminal: &Terminal,
-    then: impl FnOnce(&LabelledSplit<'_>, &Predictions) -> Result<(), CommandError>,
+    then: impl FnOnce(
+        &LabelledSplit<'_>,
+        &Predictions,
+        (&mut AnyHead, BatchSize),
+    ) -> Result<(), CommandError>,
 ) -> Result<ExitStatus, CommandError> {
     let config = Config::load(&options.run).map_err(RunError::from)?;
     let weights_file = run::file(&options.run, WEIGHTS).map_err(RunError::from)?;
@@ -72,7 +83,11 @@ fn over_split(
     if let Some(warning) = finish::loss_warning(&predicted, split.name) {
         terminal.warn(warning);
     }
-    then(&split, &predicted)?;
+    then(
+        &split,
+        &predicted,
+        (head.as_mut(), config.training.batch_size),
+    )?;
     Ok(ExitStatus::Success)
 }
 

@@ -16,7 +16,7 @@ use crate::run::{self, Config, Existing};
 use crate::training::{self, Job, Order, Outcome};
 use crate::{checkpoint, device, weights};
 
-/// Trains a head, or goes on with it.
+/// Trains a head, or resumes its training.
 pub(super) fn run(options: &TrainArgs, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
     let stop = shared::signals::install()?;
     if let Some(job) = shared::resources::slurm_job() {

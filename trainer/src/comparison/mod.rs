@@ -1,5 +1,5 @@
-//! Whether one head is better than another, or had luck: runs on the same data side by side, tested
-//! over the sentences of their predictions.
+//! Whether one head is significantly better than another: runs on the same data side by side, with a
+//! paired bootstrap over the sentences of their predictions.
 
 mod bootstrap;
 mod tagged;
@@ -79,13 +79,13 @@ pub fn check(summaries: &[Summary]) -> Result<(), ComparisonError> {
         }
         let (one, other) = (&one.store.dataset, &other.store.dataset);
         if one.digest != other.digest {
-            let told = |data: &DatasetIdentity| format!("{} ({})", data.id, data.digest);
+            let shown = |data: &DatasetIdentity| format!("{} ({})", data.id, data.digest);
             return Err(differ(
                 &pair[0],
                 &pair[1],
                 "data set",
-                told(one),
-                told(other),
+                shown(one),
+                shown(other),
             ));
         }
     }

@@ -1,5 +1,5 @@
-//! How much memory of a graphics card is free, asked of the CUDA runtime that libtorch has brought into the process: libtorch
-//! itself does not tell.
+//! How much memory of a GPU is free, from the CUDA runtime that libtorch has loaded into the process;
+//! libtorch itself has no function for it.
 
 use std::ffi::{CStr, c_int, c_void};
 
@@ -10,13 +10,14 @@ type GetDevice = unsafe extern "C" fn(*mut c_int) -> c_int;
 type SetDevice = unsafe extern "C" fn(c_int) -> c_int;
 type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> c_int;
 
-/// Bytes that are free on `device`; other jobs on the same card may take them. An error tells why it is not known.
+/// Bytes that are free on `device`; other jobs on the same GPU may take them. The error says why the
+/// number is not known.
 ///
 /// # Errors
-/// The device is no graphics card, or the CUDA runtime is not there or fails.
+/// The device is not a GPU, or the CUDA runtime is not there or fails.
 pub fn free(device: Device) -> Result<u64, String> {
     let Device::Cuda(number) = device else {
-        return Err("this is no graphics card".to_owned());
+        return Err("the device is not a GPU".to_owned());
     };
     let number = c_int::try_from(number).map_err(|error| error.to_string())?;
     let get_device = symbol(c"cudaGetDevice")?;
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_card_the_reason_is_told() {
+    fn without_a_gpu_the_error_says_why() {
         assert!(free(Device::Cpu).is_err());
         if !std::path::Path::new("/dev/nvidiactl").exists() {
             let why = free(Device::Cuda(0)).unwrap_err();

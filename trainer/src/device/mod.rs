@@ -1,5 +1,5 @@
-//! Where a head is computed. CUDA that was asked for is used or the program ends: a job that quietly trains on
-//! the CPU of a GPU node wastes a day before somebody looks.
+//! The devices that heads are computed on. With `--device cuda` a GPU is used or the program ends: a job
+//! that silently trains on the CPU of a GPU node wastes a day before somebody looks.
 
 pub mod memory;
 

@@ -2,6 +2,7 @@
 //! the same weights give the same labels and scores everywhere.
 
 mod attention;
+mod logits;
 mod scores;
 
 use std::fmt;
@@ -9,14 +10,15 @@ use std::ops::ControlFlow;
 
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::signals::StopFlag;
-use shared::tasks::Level;
+use shared::tasks::UNLABELLED;
 use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledBatch, LabelledSplit, LoadError};
 use crate::head::{self, AnyHead, HeadError};
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
+pub use logits::{Logits, logits};
 pub use scores::{ClassScore, Confusion, Labelled, Scores};
 
 /// Why a head cannot be run over a split.
@@ -40,7 +42,7 @@ pub enum EvaluationError {
         device_failure: bool,
     },
     /// A tensor cannot be read.
-    #[error("the head's output cannot be read: libtorch: {}", told(.0))]
+    #[error("the head's output cannot be read: libtorch: {}", one_line(.0))]
     Tensor(#[from] tch::TchError),
 }
 
@@ -118,7 +120,7 @@ impl Predictions {
     #[must_use]
     pub fn labels<'s>(&self, split: &LabelledSplit<'s>) -> Vec<Vec<&'s str>> {
         let names = &split.table.classes;
-        split.by_word(|row| names[self.classes[row]].as_str())
+        split.by_word(UNLABELLED, |row| names[self.classes[row]].as_str())
     }
 
     /// Scores these predictions.
@@ -195,10 +197,7 @@ impl Sums {
         let classes = split.table.classes.len();
         let decoding = split.table.task.description().decoding;
         let rows = batch.sentences.iter().flat_map(|&sentence| {
-            let rows = match split.table.level {
-                Level::Token => split.tokens(sentence),
-                Level::Sentence => sentence..sentence + 1,
-            };
+            let rows = split.rows(sentence);
             rows.map(move |row| (sentence, row))
         });
         let logits = logits.chunks_exact(classes);

@@ -6,7 +6,7 @@ use shared::heads::HeadOptionsError;
 use shared::tasks::NO_TARGET;
 
 use crate::activations::BatchError;
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 
 /// A head that cannot be built or used.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum HeadError {
     #[error(transparent)]
     Batch(#[from] BatchError),
     /// libtorch failed: out of memory, or a mistake in the program.
-    #[error("libtorch: {}", told(.0))]
+    #[error("libtorch: {}", one_line(.0))]
     Torch(#[from] tch::TchError),
 }
 

@@ -50,7 +50,7 @@ fn logits_of<H: Head + ?Sized>(
     }
 }
 
-/// How features that are in padded places lie there.
+/// The layout of features that are in padded places.
 fn padding<'b, H: Head + ?Sized>(head: &H, tokens: &Tokens<'b>) -> Option<&'b Layout> {
     tokens.layout().filter(|_| head.mixes_tokens())
 }
@@ -157,14 +157,15 @@ fn learn_part<H: Head + ?Sized>(
         Some(_) => read.f_set_requires_grad(true)?,
         None => read,
     };
-    // Heads that weigh layers have all tokens on a device: what is picked of the sums would have its gradient added up there.
+    // Heads that weigh layers compute all tokens on a device: to pick some of the sums would add up
+    // their gradients by atomic instructions.
     let picked =
         only_labelled && (tokens.layout().is_none() || matches!(reading, Reading::Layers(_)));
-    let of_labelled;
+    let labelled_dropout;
     let dropout = match dropout {
         Some(dropout) if only_labelled && !picked => {
-            of_labelled = dropout.for_labelled(targets, &labelled, common.device)?;
-            Some(&of_labelled)
+            labelled_dropout = dropout.for_labelled(targets, &labelled, common.device)?;
+            Some(&labelled_dropout)
         }
         other => other,
     };
@@ -178,14 +179,14 @@ fn learn_part<H: Head + ?Sized>(
         (features, targets.to_vec())
     };
     // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
-    let of_labels = || labelled.iter().map(|&place| targets[place]).collect();
+    let labels_only = || labelled.iter().map(|&place| targets[place]).collect();
     let (features, classes) = if picked {
-        (features, of_labels())
+        (features, labels_only())
     } else if tokens.layout().is_some() || common.classifier.is_merged(size(targets.len())) {
         (features, classes)
     } else {
         let places = indices(&labelled, common.device)?;
-        (features.f_index_select(-2, &places)?, of_labels())
+        (features.f_index_select(-2, &places)?, labels_only())
     };
     let logits = common.classifier.forward(&features)?;
     let loss = match tokens.layout() {

@@ -91,7 +91,7 @@ impl<'b> Tokens<'b> {
         }
     }
 
-    /// How the sequences lie on the device, where the rows are on one.
+    /// Where the sequences are in the rows on the device, if they are on one.
     pub(crate) fn layout(&self) -> Option<&'b Layout> {
         match &self.source {
             Source::Host { .. } => None,

@@ -38,7 +38,7 @@ pub struct GroupAdam {
     weights: Tensor,
     mean: Tensor,
     square: Tensor,
-    /// Zeros in place of gradients that there are none of, `[heads, numbers]`, by their numbers.
+    /// Zeros in place of missing gradients, `[heads, numbers]`, by their number.
     zeros: BTreeMap<i64, Tensor>,
     heads: i64,
     parts: Vec<Part>,

@@ -10,7 +10,7 @@ use shared::exit::{ExitStatus, HasExitStatus};
 use tch::{Device, TchError, Tensor};
 
 use crate::activations::memory;
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 
 pub use group::{GroupAdam, Member, Rates};
 
@@ -93,7 +93,7 @@ pub enum StateError {
         got: Vec<i64>,
     },
     /// libtorch failed.
-    #[error("libtorch: {}", told(.0))]
+    #[error("libtorch: {}", one_line(.0))]
     Torch(#[from] TchError),
 }
 
@@ -367,7 +367,7 @@ impl Update {
     }
 }
 
-/// Scales the gradients down so that their norm, over all of them together, is at most `limit`; the norm before that, as
+/// Scales the gradients down so that the norm of all of them is at most `limit`; the norm before that, as
 /// `torch.nn.utils.clip_grad_norm_` gives it. A norm that is NaN or infinite is returned and nothing scaled.
 ///
 /// # Errors

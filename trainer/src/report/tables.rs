@@ -141,7 +141,7 @@ pub(super) fn layer_attention(attention: &LayerAttention, layers: &[usize]) -> S
 }
 
 fn cell(html: &mut String, shade: f64, text: &str) {
-    // What is no number has no shade.
+    // NaN has no shade.
     let shade = if shade.is_finite() { shade } else { 0.0 };
     let class = match shade {
         strong if strong > STRONG => " class=strong",

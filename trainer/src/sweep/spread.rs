@@ -1,28 +1,29 @@
-//! The groups of a sweep over several GPUs: each GPU takes the next group when it is done with one, and one that fails takes no
-//! more, so that the others do its share.
+//! The groups of a sweep on several GPUs: each GPU gets the next group when it has finished one. A GPU
+//! that fails gets no more, so that the others train what is left.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// How a device came out of a group.
+/// Whether a device can be used after a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It can take another one.
+    /// It can train another group.
     Well,
-    /// It cannot be relied on any more.
+    /// It has failed and is not used any more.
     Failed,
 }
 
-/// What became of the groups.
+/// The results of the groups.
 #[derive(Debug)]
 pub struct Spread<G, R> {
-    /// Of those that a device took, in the order of their ends.
+    /// Of groups that a device has trained, in the order in which they ended.
     pub results: Vec<R>,
-    /// Those that none took: all devices have failed, or it was to stop.
+    /// Groups that no device has trained: all devices have failed, or a signal came.
     pub left: Vec<G>,
 }
 
-/// Lets so many devices `work` on the groups, each in a thread of its own, until it is to `stop`.
+/// Calls `work` with the number of a device and each of the groups, for each device in a thread of its
+/// own, until `stop` says so.
 pub fn spread<G: Send, R: Send>(
     devices: usize,
     groups: Vec<G>,
@@ -106,15 +107,15 @@ mod tests {
 
     #[test]
     fn every_group_is_worked_on_once_and_all_devices_work() {
-        let together = Barrier::new(3);
+        let all_at_work = Barrier::new(3);
         let done = spread(
             3,
             (0..12).collect(),
             || false,
             |device, group| {
                 if group < 3 {
-                    // Passed only when all three are here.
-                    together.wait();
+                    // Passed only when all three devices are at work.
+                    all_at_work.wait();
                 }
                 ((device, group), Health::Well)
             },
@@ -127,14 +128,14 @@ mod tests {
 
     #[test]
     fn a_device_that_fails_leaves_its_share_to_the_others() {
-        let together = Barrier::new(2);
+        let all_at_work = Barrier::new(2);
         let done = spread(
             2,
             (0..9).collect(),
             || false,
             |device, group| {
                 if group < 2 {
-                    together.wait();
+                    all_at_work.wait();
                 }
                 let health = if device == 1 {
                     Health::Failed

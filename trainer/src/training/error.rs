@@ -6,20 +6,20 @@ use crate::batches::LoadError;
 use crate::checkpoint::CheckpointError;
 use crate::evaluation::{EvaluationError, NonFinite};
 use crate::head::HeadError;
-use crate::torch_error::told;
+use crate::torch_error::one_line;
 
 /// Why a training ends early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainingError {
-    /// The activations cannot be had.
+    /// The activations cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The head fails.
     #[error(transparent)]
     Head(#[from] HeadError),
     /// The optimiser fails.
-    #[error("libtorch: {}", told(.0))]
+    #[error("libtorch: {}", one_line(.0))]
     Torch(#[from] tch::TchError),
     /// The validation fails.
     #[error(transparent)]

@@ -7,6 +7,7 @@
 
 mod compare;
 mod numbers;
+mod same_bytes;
 mod sweep;
 
 use std::path::Path;
@@ -90,6 +91,34 @@ fn a_head_learns_what_the_activations_tell_and_leaves_all_files() {
         place.text("told.conll"),
         place.text(&format!("{run}/predictions.validation.conll"))
     );
+    let options = "--split test --out again.conll --logits logits.jsonl";
+    place.succeed(&format!("predict --run {run} --cache cache {options}"));
+    assert_logits_give(&place.text("logits.jsonl"), &predictions);
+}
+
+/// That the largest logit of each word is that of its predicted label.
+fn assert_logits_give(logits: &str, predictions: &str) {
+    let mut sentences = 0;
+    for (line, sentence) in logits.lines().zip(predictions.trim_end().split("\n\n")) {
+        let line = json(line);
+        let words = line["logits"].as_array().unwrap();
+        assert_eq!(words.len(), sentence.lines().count());
+        for (word, row) in words.iter().zip(sentence.lines()) {
+            let logits = word
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|logit| logit.as_f64().unwrap());
+            let (largest, _) = logits
+                .enumerate()
+                .max_by(|(_, one), (_, other)| one.total_cmp(other))
+                .unwrap();
+            let label = line["classes"][largest].as_str().unwrap();
+            assert!(row.ends_with(&format!(" {label}")), "{row}: {label}");
+        }
+        sentences += 1;
+    }
+    assert_eq!(sentences, 60);
 }
 
 #[test]
@@ -403,7 +432,7 @@ fn cuda_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_training_at_its_step() {
+fn a_loss_that_is_nan_stops_the_training_at_its_step() {
     let place = Place::new(TRAINER, &Recipe::default());
     let line = "--cache cache --epochs 6 --batch-size 8";
     let told = place.fail(

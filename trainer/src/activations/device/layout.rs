@@ -1,6 +1,6 @@
-//! How the sequences of a batch lie in its rows on a device. Rows come packed, one token after another; attention inside
-//! sequences wants them padded to one length. What a place is given is written there once (`index_copy`), so that neither
-//! this nor its gradient, which is picked from the same places, adds numbers up.
+//! Where the sequences of a batch are in its rows on a device. Rows are packed, one token after another;
+//! attention inside sequences needs them padded to one length. Each padded place is written once
+//! (`index_copy`), so that neither this nor its gradient, which reads the same places, adds numbers up.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -25,7 +25,7 @@ pub struct Layout {
     packed: Shared,
     /// 0 where there is a token, else [`MASKED`], `[sequences, 1, longest]`.
     mask: Shared,
-    /// 1 where a token is of a sequence, else 0, `[tokens, sequences]`; made when it is asked for.
+    /// 1 where a token is of a sequence, else 0, `[tokens, sequences]`; made when it is first needed.
     members: Mutex<Option<Tensor>>,
 }
 
@@ -125,10 +125,10 @@ impl Layout {
         padded
     }
 
-    /// For each token what its sequence has: `[.., sequences, width]` to `[.., tokens, width]`. With gradients it is a product
-    /// with a matrix of ones and zeros, which gives the same numbers: the gradient of rows that are picked again and again
-    /// would be added up by atomics.
-    pub(crate) fn of_sequence(&self, values: &Tensor) -> Result<Tensor, TchError> {
+    /// The values of its sequence for each token: `[.., sequences, width]` to `[.., tokens, width]`. With
+    /// gradients it is a product with a matrix of ones and zeros, which gives the same numbers: the
+    /// gradient of rows that are read several times would be added up by atomic instructions.
+    pub(crate) fn broadcast_to_tokens(&self, values: &Tensor) -> Result<Tensor, TchError> {
         if values.requires_grad() {
             product(&self.members()?, values)
         } else {
@@ -214,7 +214,7 @@ fn product(matrix: &Tensor, values: &Tensor) -> Result<Tensor, TchError> {
 )]
 fn in_pairs(values: impl Iterator<Item = f64>) -> Vec<i64> {
     let values: Vec<f32> = values.map(|value| value as f32).collect();
-    // Numbers of a GPU, and of the processors that it goes with, have their lowest byte first.
+    // GPUs, and the CPUs that they are used with, are little-endian.
     let bits = |value: Option<&f32>| value.map_or(0, |value| u64::from(value.to_bits()));
     let pairs = values.chunks(2);
     let pairs = pairs.map(|pair| bits(pair.first()) | bits(pair.get(1)) << 32);
@@ -223,6 +223,8 @@ fn in_pairs(values: impl Iterator<Item = f64>) -> Vec<i64> {
 
 #[cfg(test)]
 mod tests {
+    use shared::tasks::NO_TARGET;
+
     use super::*;
     use crate::activations::memory::with_values;
 
@@ -248,10 +250,11 @@ mod tests {
         let expected = [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0];
         assert_eq!(values(&padded), expected);
         assert_eq!(values(&layout.pack(&padded).unwrap()), values(&tokens));
-        let targets = layout.padded_targets(&[1, 2, 3, 4, 5, 6], -100);
+        let none = NO_TARGET;
+        let targets = layout.padded_targets(&[1, 2, 3, 4, 5, 6], none);
         assert_eq!(
             targets,
-            [1, 2, -100, -100, -100, -100, 3, 4, 5, 6, -100, -100]
+            [1, 2, none, none, none, none, 3, 4, 5, 6, none, none]
         );
         for (rows, padded) in [(tokens, false), (padded, true)] {
             let means = layout.sentence_means(&rows, None, padded).unwrap();
@@ -267,13 +270,16 @@ mod tests {
     fn what_a_sequence_has_goes_to_its_tokens() {
         let (layout, _) = Layout::with(&[0, 2, 2, 3], &[], Device::Cpu).unwrap();
         let of = Tensor::from_slice(&[1_f32, 2.0, 3.0]).view([3, 1]);
-        assert_eq!(values(&layout.of_sequence(&of).unwrap()), [1.0, 1.0, 3.0]);
+        assert_eq!(
+            values(&layout.broadcast_to_tokens(&of).unwrap()),
+            [1.0, 1.0, 3.0]
+        );
         let learned = of.copy().set_requires_grad(true);
-        let tokens = layout.of_sequence(&learned).unwrap();
+        let tokens = layout.broadcast_to_tokens(&learned).unwrap();
         assert_eq!(values(&tokens), [1.0, 1.0, 3.0]);
         let gradient = Tensor::run_backward(&[tokens.sum(Kind::Float)], &[&learned], false, false);
         assert_eq!(values(&gradient[0]), [2.0, 0.0, 1.0]);
         let nan = Tensor::from_slice(&[f32::NAN, 2.0, 3.0]).view([3, 1]);
-        assert!(values(&layout.of_sequence(&nan).unwrap())[2].is_finite());
+        assert!(values(&layout.broadcast_to_tokens(&nan).unwrap())[2].is_finite());
     }
 }

@@ -1,5 +1,6 @@
-//! The means over layers and over tokens of a whole split that is kept in a device's memory. They depend on no parameter, so
-//! they are computed once, for the first head that asks, and then picked batch by batch.
+//! The means over layers and over tokens of a whole split that is kept in a device's memory. They depend
+//! on no parameter, so they are computed once, for the first head that needs them; batches then read
+//! theirs from a table.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +11,7 @@ use super::{size, widened};
 use crate::activations::Means;
 use crate::activations::memory::{Shared, upload};
 
-/// Bytes of activations, as float32, that are looked at at once.
+/// Bytes of activations, as float32, whose means are computed at once.
 const AT_ONCE: usize = 256 << 20;
 
 /// The means of every token and sequence of a split.
@@ -28,7 +29,7 @@ pub struct SplitMeans {
 
 #[derive(Debug)]
 enum Made {
-    Unasked,
+    NotYet,
     /// Those over layers of every token, then those over tokens of every layer of every sequence, in one table, so that a
     /// batch has them by one operation: `[tokens + sequences * layers, hidden]`.
     Kept(Tensor),
@@ -54,7 +55,7 @@ impl SplitMeans {
             dtype,
             shape,
             offsets,
-            made: Mutex::new(Made::Unasked),
+            made: Mutex::new(Made::NotYet),
         }
     }
 
@@ -75,10 +76,10 @@ impl SplitMeans {
     }
 
     /// The means of a batch; nothing where the device has no room for those of the split.
-    pub(crate) fn of(&self, batch: &Picked) -> Result<Option<Means>, TchError> {
+    pub(crate) fn batch(&self, batch: &Picked) -> Result<Option<Means>, TchError> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*made, Made::Unasked) {
-            // They are a matter of speed: whoever has no room for them has the batches' own.
+        if matches!(*made, Made::NotYet) {
+            // They only save time: without room for them each batch computes its own.
             *made = tch::no_grad(|| self.make()).map_or(Made::NoRoom, Made::Kept);
         }
         let Made::Kept(table) = &*made else {

@@ -1,8 +1,9 @@
-//! The same sums over layers and tokens as [`super::kernels`], for rows that lie in the memory of a GPU: a few large
-//! operations of libtorch for all tokens of a batch, none for a single sentence.
+//! The same sums over layers and tokens as in [`super::kernels`], for rows in the memory of a GPU: a few
+//! large operations of libtorch for all tokens of a batch, none for a single sentence.
 //!
-//! Every operation gives the same bits each time. Those that add up with atomic instructions on a GPU are left out
-//! (`index_add`, `scatter_add`), and so is `index_select` of what has a gradient, since that is an `index_add`.
+//! Every operation gives the same bits each time. Operations that add up with atomic instructions on a
+//! GPU are not used (`index_add`, `scatter_add`), nor is `index_select` of tensors with a gradient, which
+//! is an `index_add`.
 
 mod layout;
 mod means;
@@ -26,7 +27,7 @@ pub struct DeviceRows {
     rows: Shared,
     device: Device,
     layout: Layout,
-    /// Where the means of the whole split may be had, and the batch's places there.
+    /// The means of the whole split, where they are kept, and the batch's places in them.
     split: Option<(Arc<SplitMeans>, Picked)>,
 }
 
@@ -86,7 +87,7 @@ impl DeviceRows {
         self.device
     }
 
-    /// How the sequences lie in them.
+    /// Where the sequences are in them.
     #[must_use]
     pub const fn layout(&self) -> &Layout {
         &self.layout
@@ -95,7 +96,7 @@ impl DeviceRows {
     /// See [`super::kernels::means`].
     pub(crate) fn means(&self) -> Result<Means, TchError> {
         if let Some((split, places)) = &self.split
-            && let Some(means) = split.of(places)?
+            && let Some(means) = split.batch(places)?
         {
             return Ok(means);
         }

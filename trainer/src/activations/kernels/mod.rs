@@ -1,8 +1,9 @@
-//! Sums over layers and tokens, read from the stored rows where they lie. An activation is touched once a sum and
-//! never copied, which is what makes training on a CPU fast: a token of BERT-base is 20 kB in float16.
+//! Sums over layers and tokens, computed from the stored rows without a copy: each activation is read
+//! once a sum, straight from the mapped file. That makes training on a CPU fast, since a token of
+//! BERT-base is 20 kB in float16.
 //!
-//! Every number of a result is added up by one thread in one order, so that results do not depend on the number
-//! of threads or their timing.
+//! Every number of a result is added up by one thread in one order, so that results do not depend on
+//! the number of threads or their timing.
 
 use cache::StoreDtype;
 use rayon::prelude::*;
@@ -12,11 +13,11 @@ use super::widening::widen;
 /// Tokens a thread takes at once.
 const TOKENS_AT_ONCE: usize = 8;
 
-/// Sums kept apart in a product of vectors, so that they need not wait for one another.
-const LANES: usize = 32;
+/// Partial sums of a product of vectors, which do not wait for one another.
+const PARTIAL_SUMS: usize = 32;
 
-/// Lets the compiler use the processor's widest vectors in a loop over float32 numbers. Products are not fused with
-/// additions, so that every processor gives the same bits.
+/// Lets the compiler use the CPU's widest vectors in a loop over float32 numbers. Products are not fused
+/// with additions, so that every CPU gives the same bits.
 macro_rules! vectorised {
     ($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
@@ -34,13 +35,13 @@ macro_rules! vectorised {
                     body($($argument),*)
                 }
                 if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                    #[expect(unsafe_code, reason = "code for processor features must be called as unsafe")]
-                    // SAFETY: the features have just been found on this processor.
+                    #[expect(unsafe_code, reason = "code for CPU features must be called as unsafe")]
+                    // SAFETY: the features have just been found on this CPU.
                     return unsafe { wide($($argument),*) };
                 }
                 if is_x86_feature_detected!("avx2") {
-                    #[expect(unsafe_code, reason = "code for processor features must be called as unsafe")]
-                    // SAFETY: the feature has just been found on this processor.
+                    #[expect(unsafe_code, reason = "code for CPU features must be called as unsafe")]
+                    // SAFETY: the feature has just been found on this CPU.
                     return unsafe { medium($($argument),*) };
                 }
             }
@@ -80,17 +81,17 @@ vectorised! {
 vectorised! {
     /// The sum of the products, in an order that depends on the length alone.
     fn product(one: &[f32], other: &[f32]) -> f32 {
-        let ((blocks, rest), (others, other_rest)) = (one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
-        let mut sums = [0.0; LANES];
+        let ((blocks, rest), (others, other_rest)) = (one.as_chunks::<PARTIAL_SUMS>(), other.as_chunks::<PARTIAL_SUMS>());
+        let mut sums = [0.0; PARTIAL_SUMS];
         for (block, other) in blocks.iter().zip(others) {
-            for lane in 0..LANES {
-                sums[lane] += block[lane] * other[lane];
+            for place in 0..PARTIAL_SUMS {
+                sums[place] += block[place] * other[place];
             }
         }
-        let mut half = LANES / 2;
+        let mut half = PARTIAL_SUMS / 2;
         while half > 0 {
-            for lane in 0..half {
-                sums[lane] += sums[lane + half];
+            for place in 0..half {
+                sums[place] += sums[place + half];
             }
             half /= 2;
         }

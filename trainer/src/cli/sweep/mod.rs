@@ -37,7 +37,7 @@ struct Run {
     claim: Option<Claim>,
 }
 
-/// Trains all runs of a sweep, or goes on with them.
+/// Trains all runs of a sweep, or resumes them.
 pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
     let stop = shared::signals::install()?;
     if let Some(job) = shared::resources::slurm_job() {
@@ -174,7 +174,7 @@ fn folder(options: &SweepArgs) -> Result<PathBuf, CommandError> {
     train::folder(&options.out, name)
 }
 
-/// Checks all runs, then makes their folders or goes on with those that are there.
+/// Checks all runs, then makes their folders or prepares those that are there to be resumed.
 fn prepare(
     planned: Vec<PlannedRun>,
     options: &SweepArgs,

@@ -9,7 +9,7 @@ use crate::activations::device::Layout;
 use crate::head::parameters::linear;
 use crate::head::sizes::size;
 
-/// How the queries of the heads lie after [`apart`].
+/// The memory layout of the queries of the heads after [`apart`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     /// `[heads, size]`
@@ -67,9 +67,9 @@ impl Attention {
         let query = query.f_unflatten(-1, [self.size, self.heads])?;
         let key = self.projected(key, 1, 1)?;
         let key = key.f_unflatten(-2, [layout.sequences(), keys])?;
-        let key = layout.of_sequence(&key.f_flatten(-2, -1)?)?;
+        let key = layout.broadcast_to_tokens(&key.f_flatten(-2, -1)?)?;
         let key = key.f_unflatten(-1, [keys, self.size])?;
-        // Keys and queries stand so that the gradient of each lies as it does.
+        // In this order the gradients of keys and queries have the memory layout of their tensors.
         key.f_matmul(&query)?
             .f_softmax(-2, Kind::Float)?
             .f_mean_dim([-1].as_slice(), false, Kind::Float)

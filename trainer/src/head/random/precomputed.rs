@@ -72,7 +72,7 @@ impl PrecomputedMasks {
         self.seeds.iter().map(move |&seed| step_key(seed, step))
     }
 
-    /// See [`super::Dropout::masks`]; those of several heads may lie apart from each other.
+    /// See [`super::Dropout::masks`]; those of several heads may be views of a larger tensor.
     pub(super) fn masks(
         &self,
         step: u64,
