@@ -9,6 +9,7 @@ use shared::datasets::{Column, Format, SplitName};
 use shared::device::DeviceChoice;
 use shared::size::parse_bytes;
 use shared::tasks::Task;
+use shared::tasks::schemes::Scheme;
 
 use crate::encoder::{LayerSelection, RowsOn};
 use crate::extract::{Request, StoreFormat};
@@ -250,6 +251,9 @@ pub(super) struct DataOptions {
     /// What the labels are; found out from them where it is not given.
     #[arg(long, value_enum, env = "EXTRACTOR_TASK", help_heading = "Data set")]
     pub(super) task: Option<Task>,
+    /// How spans are tagged; found out from the tags where it is not given.
+    #[arg(long, value_enum, env = "EXTRACTOR_SCHEME", help_heading = "Data set")]
+    pub(super) scheme: Option<Scheme>,
     /// Column of the words: its name, or its number from 0.
     #[arg(
         long,
@@ -258,7 +262,7 @@ pub(super) struct DataOptions {
         help_heading = "Data set"
     )]
     pub(super) token_column: Option<Column>,
-    /// Column of the labels, likewise; in CoNLL-U upos, xpos or deprel.
+    /// Column of the labels, likewise; in CoNLL-U upos, xpos, deprel or an attribute of misc.
     #[arg(
         long,
         value_name = "COLUMN",

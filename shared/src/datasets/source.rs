@@ -10,6 +10,7 @@ use super::parquet::{self, Classes};
 use super::{
     Column, Dataset, DatasetError, Format, Split, SplitName, discovery, holdout, interpret,
 };
+use crate::tasks::schemes::Scheme;
 use crate::tasks::{Level, Task};
 
 /// Where a data set is and what the user said about it; what was not said is found out.
@@ -23,6 +24,8 @@ pub struct Source {
     pub format: Option<Format>,
     /// The task, instead of guessing it from the labels.
     pub task: Option<Task>,
+    /// How spans are tagged, instead of finding it out from the tags.
+    pub scheme: Option<Scheme>,
     /// The column or field of the words, or of the text.
     pub token_column: Option<Column>,
     /// The column or field of the labels.
@@ -85,7 +88,7 @@ impl Source {
             });
         }
         notes.extend(holdout::fill(&mut splits, self.seed));
-        interpret::dataset(found.id, self.task, level, splits, notes)
+        interpret::dataset(found.id, self, level, splits, notes)
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn LabelledFile>, DatasetError> {
