@@ -301,7 +301,10 @@ fn a_damaged_done_list_means_making_all_again() {
     let [problem] = &report.problems[..] else {
         panic!("{:?}", report.problems)
     };
-    assert_eq!(problem.to_string(), format!("done.json: {}", problem.detail));
+    assert_eq!(
+        problem.to_string(),
+        format!("done.json: {}", problem.detail)
+    );
     fixture.fill(folder.path(), 0);
     assert_eq!(tree(folder.path()), whole);
 }
