@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Dataset, DatasetError, Split};
+use super::{Dataset, DatasetError, Split, plausible};
 use crate::tasks::schemes::{Evidence, Scheme, to_iob2};
 use crate::tasks::{Level, OUTSIDE, Observed, Task};
 
@@ -15,6 +15,7 @@ pub(super) fn dataset(
     mut splits: Vec<Split>,
     mut notes: Vec<String>,
 ) -> Result<Dataset, DatasetError> {
+    plausible::check(&splits, level)?;
     let counts = label_counts(&splits);
     let labels = Observed { level, counts };
     let path = || splits.first().map(|split| split.path.clone());

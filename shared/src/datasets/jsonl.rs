@@ -1,29 +1,19 @@
-//! JSON lines: an object a line, either `tokens` with as many `tags`, or a `text` with one `label`.
+//! JSON: objects, a line or an element of an array each, either with `tokens` and as many `tags`, or
+//! with a `text` and one `label`.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::delimited::{LABEL_NAMES, TEXT_NAMES, add_text};
+use super::choice::{self, Field, Kind, Wishes};
+use super::delimited::add_text;
 use super::labelled_file::LabelledFile;
-use super::lines::{Line, Lines, is_blank};
-use super::{Column, DatasetError, LineError, Sentences, Source};
-use crate::tasks::{Level, Task};
+use super::objects::Objects;
+use super::{DatasetError, LineError, Sentences, Source};
+use crate::tasks::Level;
 
-const TOKEN_NAMES: [&str; 4] = ["tokens", "words", "token", "word"];
-/// Names of the labels of words, where nobody said the task.
-const TAG_NAMES: [&str; 10] = [
-    "ner_tags",
-    "tags",
-    "ner",
-    "labels",
-    "pos_tags",
-    "upos",
-    "pos",
-    "xpos",
-    "chunk_tags",
-    "chunks",
-];
+/// So many objects are looked at for the types of the fields.
+const SAMPLE: usize = 200;
 
 /// A file of objects whose fields are known.
 #[derive(Debug)]
@@ -33,79 +23,73 @@ pub(super) struct JsonLines {
     label: String,
     /// Whether the objects hold a text, not its words.
     texts: bool,
+    /// What was taken and what was left out.
+    note: String,
 }
 
 impl JsonLines {
-    /// Finds the fields by the first object.
+    /// Finds the fields by the first objects.
     pub(super) fn open(path: &Path, source: &Source) -> Result<Self, DatasetError> {
-        let mut lines = Lines::open(path)?;
-        let first = loop {
-            let Some(line) = lines.next()? else {
-                break None;
+        let mut objects = Objects::open(path)?;
+        let mut fields: Vec<Field> = Vec::new();
+        let mut first = None;
+        for _ in 0..SAMPLE {
+            // What is wrong with later ones is told when they are read.
+            let object = match (objects.next(), &first) {
+                (Ok(Some(object)), _) => object,
+                (Err(error), None) => return Err(error),
+                _ => break,
             };
-            if !is_blank(line.text) {
-                break Some((line.number, parse(&line)?));
-            }
-        };
-        let Some((line, object)) = first else {
-            lines.filled(Sentences::default())?;
+            first.get_or_insert(object.0);
+            object
+                .1
+                .iter()
+                .for_each(|(name, value)| add_field(&mut fields, name, value));
+        }
+        let Some(line) = first else {
+            objects.lines.filled(Sentences::default())?;
             return Err(DatasetError::NotFound(path.to_path_buf()));
         };
-        let available = || {
-            object
-                .keys()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
+        let wishes = Wishes {
+            task: source.task,
+            token: source.token_column.as_ref(),
+            label: source.label_column.as_ref(),
         };
-        let find = |what: &'static str, column: Option<&Column>, known: &[&str]| match column {
-            Some(column) => object
-                .keys()
-                .find(|key| **key == column.to_string())
-                .ok_or_else(|| {
-                    let path = path.to_path_buf();
-                    DatasetError::NoColumn {
-                        path,
-                        line,
-                        what,
-                        column: column.to_string(),
-                        available: available(),
-                    }
-                }),
-            None => known
-                .iter()
-                .find_map(|known| object.keys().find(|key| key == known))
-                .ok_or_else(|| {
-                    let expected = "tokens with tags, or a text with a label".to_owned();
-                    lines.error_at(
-                        line,
-                        LineError::Fields {
-                            expected,
-                            got: available(),
-                        },
-                    )
-                }),
-        };
-        let words_first = [TOKEN_NAMES.as_slice(), &TEXT_NAMES].concat();
-        let token = find("token", source.token_column.as_ref(), &words_first)?.clone();
-        let texts = !object[&token].is_array();
-        let label = find(
-            "label",
-            source.label_column.as_ref(),
-            &label_names(texts, source.task),
-        )?
-        .clone();
+        let chosen = choice::choose(&fields, wishes).map_err(|problem| {
+            let listed = choice::listed(&fields);
+            if problem.is_nothing {
+                let expected = "tokens with tags, or a text with a label".to_owned();
+                let got = listed;
+                return objects
+                    .lines
+                    .error_at(line, LineError::Fields { expected, got });
+            }
+            DatasetError::Choice {
+                path: path.to_path_buf(),
+                line,
+                what: problem.what,
+                problem: problem.text,
+                columns: listed,
+            }
+        })?;
+        let names: Vec<String> = fields.into_iter().map(|field| field.name).collect();
+        let what = if chosen.lists { "words" } else { "texts" };
         Ok(Self {
             path: path.to_path_buf(),
-            token,
-            label,
-            texts,
+            token: names[chosen.token].clone(),
+            label: names[chosen.label].clone(),
+            texts: !chosen.lists,
+            note: choice::note(&names, chosen.token, chosen.label, what),
         })
     }
 
     /// Adds the words and labels of one object.
-    fn add(&self, sentences: &mut Sentences, line: &Line<'_>) -> Result<(), DatasetError> {
-        let object = parse(line)?;
+    fn add(
+        &self,
+        sentences: &mut Sentences,
+        line: usize,
+        object: &Map<String, Value>,
+    ) -> Result<(), LineError> {
         let wrong = || {
             let (text, labels) = if self.texts {
                 ("a text", "a label")
@@ -114,10 +98,10 @@ impl JsonLines {
             };
             let told = |(key, value): (&String, &Value)| format!("{key} ({})", kind(value));
             let got = object.iter().map(told).collect::<Vec<_>>().join(", ");
-            line.error(LineError::Fields {
+            LineError::Fields {
                 expected: format!("{} ({text}) and {} ({labels})", self.token, self.label),
                 got,
-            })
+            }
         };
         let (Some(token), Some(label)) = (object.get(&self.token), object.get(&self.label)) else {
             return Err(wrong());
@@ -126,51 +110,71 @@ impl JsonLines {
             let (Value::String(text), Some(label)) = (token, name(label)) else {
                 return Err(wrong());
             };
-            return add_text(sentences, text, label.trim(), 1, line.number)
-                .map_err(|cause| line.error(cause));
+            return add_text(sentences, text, label.trim(), 1, line);
         }
         let (Value::Array(words), Value::Array(labels)) = (token, label) else {
             return Err(wrong());
         };
         if words.len() != labels.len() {
-            return Err(line.error(LineError::Lengths {
+            return Err(LineError::Lengths {
                 words: words.len(),
                 labels: labels.len(),
-            }));
+            });
         }
         if words.is_empty() {
-            return Err(line.error(LineError::NoWord));
+            return Err(LineError::NoWord);
         }
         for (word, label) in words.iter().zip(labels) {
             let (Value::String(word), Some(label)) = (word, name(label)) else {
                 return Err(wrong());
             };
             if label.trim().is_empty() {
-                return Err(line.error(LineError::EmptyField {
+                return Err(LineError::EmptyField {
                     what: "label",
                     column: 1,
-                }));
+                });
             }
             sentences.add_word(word);
             sentences.add_label(&label);
         }
-        sentences.close(line.number);
+        sentences.close(line);
         Ok(())
     }
 }
 
-/// The names under which labels are looked for, best first.
-fn label_names(texts: bool, task: Option<Task>) -> Vec<&'static str> {
-    if texts {
-        return LABEL_NAMES.to_vec();
+/// Adds what one object tells of a field.
+fn add_field(fields: &mut Vec<Field>, name: &str, value: &Value) {
+    let new = kind_of(value);
+    match fields.iter_mut().find(|field| field.name == name) {
+        None => fields.push(Field {
+            name: name.to_owned(),
+            kind: new,
+            classes: false,
+        }),
+        // Null and the empty array tell nothing.
+        Some(field) if matches!(field.kind, Kind::Other("null" | "empty array")) => {
+            field.kind = new;
+        }
+        Some(field) if field.kind == Kind::Integer && new == Kind::Float => field.kind = new,
+        Some(_) => {}
     }
-    let own = task.filter(|task| task.labels_words());
-    let own = own.map_or(&[][..], |task| task.description().label_columns);
-    [own, &TAG_NAMES].concat()
 }
 
-fn parse(line: &Line<'_>) -> Result<Map<String, Value>, DatasetError> {
-    serde_json::from_str(line.text).map_err(|error| line.error(LineError::Json(error.to_string())))
+fn kind_of(value: &Value) -> Kind {
+    match value {
+        Value::Null => Kind::Other("null"),
+        Value::Bool(_) => Kind::Boolean,
+        Value::Number(number) if number.is_f64() => Kind::Float,
+        Value::Number(_) => Kind::Integer,
+        Value::String(_) => Kind::Text,
+        Value::Array(values) => match values.first() {
+            None => Kind::Other("empty array"),
+            Some(Value::String(_)) => Kind::Texts,
+            Some(Value::Number(_) | Value::Bool(_)) => Kind::Integers,
+            Some(_) => Kind::Other("array of other things than texts or numbers"),
+        },
+        Value::Object(_) => Kind::Other("object"),
+    }
 }
 
 /// A label: a text, or a number or truth value as it is written.
@@ -207,14 +211,14 @@ impl LabelledFile for JsonLines {
         }
     }
 
-    fn read(&self, _notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
-        let mut lines = Lines::open(&self.path)?;
+    fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
+        let mut objects = Objects::open(&self.path)?;
         let mut sentences = Sentences::default();
-        while let Some(line) = lines.next()? {
-            if !is_blank(line.text) {
-                self.add(&mut sentences, &line)?;
-            }
+        while let Some((line, object)) = objects.next()? {
+            self.add(&mut sentences, line, &object)
+                .map_err(|cause| objects.lines.error_at(line, cause))?;
         }
-        lines.filled(sentences)
+        notes.push(self.note.clone());
+        objects.lines.filled(sentences)
     }
 }

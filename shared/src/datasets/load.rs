@@ -60,14 +60,15 @@ impl Source {
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn LabelledFile>, DatasetError> {
-        let format = match self.format.or_else(|| Format::by_ending(path)) {
-            // A `.tsv` may be either.
-            Some(Format::Columns) if self.format.is_none() && Table::looks_like(path, self)? => {
-                Format::Tsv
-            }
-            Some(format) => format,
-            None => Format::Columns,
-        };
+        let by_ending = Format::by_ending(path).unwrap_or(Format::Columns);
+        // Under the endings of column files people keep tables of texts too.
+        if self.format.is_none()
+            && by_ending == Format::Columns
+            && let Some(table) = Table::recognise(path, self)?
+        {
+            return Ok(Box::new(table));
+        }
+        let format = self.format.unwrap_or(by_ending);
         Ok(match format {
             Format::Columns | Format::Conllu => Box::new(ColumnFile::open(path, format, self)?),
             Format::Jsonl => Box::new(JsonLines::open(path, self)?),
