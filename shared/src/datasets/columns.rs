@@ -15,6 +15,9 @@ use super::lines::{Line, Lines, is_blank};
 use super::{DatasetError, Format, LineError, Sentences, Source};
 use crate::tasks::Level;
 
+/// Words above which a file has more than one sentence.
+const ONE_SENTENCE: usize = 2_000;
+
 /// A column file whose columns are known.
 #[derive(Debug)]
 pub(super) struct ColumnFile {
@@ -70,7 +73,7 @@ impl ColumnFile {
         Ok(Some((word, label)))
     }
 
-    /// Says which columns are read, where they are not the first and the last.
+    /// Says which columns are read, where others could be.
     fn columns_note(&self) -> Option<String> {
         let Layout {
             token,
@@ -78,9 +81,10 @@ impl ColumnFile {
             columns,
             ..
         } = self.layout;
-        (token != 0 || label + 1 != columns).then(|| {
+        (token != 0 || columns > 2).then(|| {
             format!(
-                "words are read from column {token} and labels from column {label}, counted from 0"
+                "words are read from column {token} and labels from column {label} of {columns}, counted \
+                 from 0 (--token-column and --label-column choose others)"
             )
         })
     }
@@ -115,6 +119,12 @@ impl LabelledFile for ColumnFile {
         }
         sentences.close(begin.unwrap_or_default());
         notes.extend(self.columns_note());
+        if sentences.len() == 1 && sentences.word_count() > ONE_SENTENCE {
+            return Err(DatasetError::NoSentenceEnds {
+                path: self.path.clone(),
+                words: sentences.word_count(),
+            });
+        }
         lines.filled(sentences)
     }
 }

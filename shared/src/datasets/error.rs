@@ -264,6 +264,16 @@ pub enum LineError {
     /// A text without a word.
     #[error("the text has no word in it: fill it in, or delete the line")]
     NoWord,
+    /// More than one label before a text.
+    #[error(
+        "several labels before one text: several labels a text (multi-label) are not supported yet; keep one a line"
+    )]
+    SeveralLabels,
+    /// Texts where words are expected.
+    #[error(
+        "the lines hold texts, not words, and which column is their label cannot be told: put a header such as `text` and `label` above them, or read them as words with --format columns"
+    )]
+    Texts,
     /// A quote that never ends.
     #[error(
         "the quotation mark that opens on this line is never closed: close it, or write it twice where it is part of the text"

@@ -6,10 +6,11 @@ use std::path::Path;
 use super::columns::ColumnFile;
 use super::delimited::Table;
 use super::jsonl::JsonLines;
+use super::label_text::LabelText;
 use super::labelled_file::LabelledFile;
 use super::parquet::{self, Classes};
 use super::{Dataset, DatasetError, Format, Source, Split, discovery, holdout, interpret};
-use crate::tasks::Level;
+use crate::tasks::{Level, Task};
 
 impl Source {
     /// Reads all splits.
@@ -68,11 +69,20 @@ impl Source {
         {
             return Ok(Box::new(table));
         }
+        let labels_words = self.task.is_some_and(Task::labels_words);
+        if self.format.is_none()
+            && by_ending == Format::Columns
+            && !labels_words
+            && LabelText::recognise(path)?
+        {
+            return Ok(Box::new(LabelText::open(path)));
+        }
         let format = self.format.unwrap_or(by_ending);
         Ok(match format {
             Format::Columns | Format::Conllu => Box::new(ColumnFile::open(path, format, self)?),
             Format::Jsonl => Box::new(JsonLines::open(path, self)?),
             Format::Csv | Format::Tsv => Box::new(Table::open(path, format, self)?),
+            Format::LabelText => Box::new(LabelText::open(path)),
             Format::Parquet => return Err(DatasetError::Mixed(path.to_owned())),
         })
     }

@@ -13,6 +13,7 @@ mod format;
 mod holdout;
 mod interpret;
 mod jsonl;
+mod label_text;
 mod labelled_file;
 mod layout;
 mod lines;
