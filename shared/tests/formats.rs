@@ -70,7 +70,12 @@ fn conll_2003_files_in_iob1() {
     let expected = [(3, "EU/B-ORG rejects/O"), (6, "South/B-LOC Africa/B-LOC")];
     assert_eq!(told(&data, SplitName::Train), owned(&expected));
     assert_eq!(data.classes, ["B-LOC", "B-ORG", "O"]);
-    assert_eq!(data.notes, ["there is no test split"]);
+    assert!(
+        data.notes[0].contains("words are read from column 0 and labels from column 3 of 4"),
+        "{:?}",
+        data.notes
+    );
+    assert_eq!(data.notes[1..], ["there is no test split"]);
 
     let pos = load_with(&[("train.txt", text)], |source| {
         source.task = Some(Task::Pos);

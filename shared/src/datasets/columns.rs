@@ -16,6 +16,9 @@ use super::misc::{Attribute, MISC};
 use super::{Column, DatasetError, Format, LineError, Sentences, Source};
 use crate::tasks::{Level, Task, UNLABELLED};
 
+/// Words above which a file has more than one sentence.
+const ONE_SENTENCE: usize = 2_000;
+
 /// A column file whose columns are known.
 #[derive(Debug)]
 pub(super) struct ColumnFile {
@@ -94,7 +97,7 @@ impl ColumnFile {
         Ok(Some((word, label)))
     }
 
-    /// Says which columns are read, where they are not the first and the last.
+    /// Says which columns are read, where others could be.
     fn columns_note(&self) -> Option<String> {
         if let Some(Attribute { name, .. }) = &self.attribute {
             return Some(format!("labels are read from `{name}` in column misc"));
@@ -105,9 +108,10 @@ impl ColumnFile {
             columns,
             ..
         } = self.layout;
-        (token != 0 || label + 1 != columns).then(|| {
+        (token != 0 || columns > 2).then(|| {
             format!(
-                "words are read from column {token} and labels from column {label}, counted from 0"
+                "words are read from column {token} and labels from column {label} of {columns}, counted \
+                 from 0 (--token-column and --label-column choose others)"
             )
         })
     }
@@ -150,6 +154,12 @@ impl LabelledFile for ColumnFile {
         }
         sentences.close(begin.unwrap_or_default());
         notes.extend(self.columns_note());
+        if sentences.len() == 1 && sentences.word_count() > ONE_SENTENCE {
+            return Err(DatasetError::NoSentenceEnds {
+                path: self.path.clone(),
+                words: sentences.word_count(),
+            });
+        }
         lines.filled(sentences)
     }
 }

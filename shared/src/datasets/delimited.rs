@@ -1,222 +1,476 @@
-//! Tables with a header and one text a row: CSV, whose quoted fields may hold commas and line ends
-//! (RFC 4180), and TSV, which knows no quoting (IANA `text/tab-separated-values`).
+//! Tables of text, CSV and TSV: a text and its label a row, or a word and its label a row where a
+//! column or empty lines say which words make a sentence.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::choice::{self, Choice, Field, Kind, Wishes};
 use super::labelled_file::LabelledFile;
-use super::lines::{Line, Lines};
-use super::{Column, DatasetError, Format, LineError, Sentences, Source, lists};
-use crate::tasks::{Level, Task};
+use super::records::{Dialect, Records, Row, sample};
+use super::{Column, DatasetError, Format, LineError, Sentences, Source, lists, names};
+use crate::tasks::Level;
+use crate::tasks::schemes::is_span_tag;
+use crate::tasks::{OUTSIDE, Task};
 
-/// What headers and JSON objects call the text and its label.
-pub(super) const TEXT_NAMES: [&str; 8] = [
-    "text",
-    "sentence",
-    "utterance",
-    "content",
-    "review",
-    "tweet",
-    "question",
-    "query",
-];
-pub(super) const LABEL_NAMES: [&str; 8] = [
-    "label",
-    "category",
-    "intent",
-    "class",
-    "labels",
-    "target",
-    "sentiment",
-    "topic",
-];
-
-/// What headers call cells that hold the list of a text's words, or of their labels.
-const WORD_LISTS: [&str; 2] = ["tokens", "words"];
-const LABEL_LISTS: [&str; 6] = ["ner_tags", "tags", "ner", "pos_tags", "upos", "pos"];
-/// So many rows tell whether labels are lists.
-const SAMPLE: usize = 500;
-
-/// The longest record, with all its lines.
-const LONGEST: usize = 64 << 20;
+/// Words that may be one sentence where nothing says where a sentence ends.
+const ONE_SENTENCE: usize = 100;
 
 /// A table whose columns are known.
 #[derive(Debug)]
 pub(super) struct Table {
     path: PathBuf,
-    format: Format,
-    /// The names in the header.
+    dialect: Dialect,
+    /// The names in the header, or the numbers of the columns.
     names: Vec<String>,
-    text: usize,
+    has_header: bool,
+    token: usize,
     label: usize,
-    /// Whether a label cell holds a label for every word of the text.
+    /// For a word a row: the columns that say which sentence it is in.
+    words: Option<Vec<usize>>,
+    /// For a text a row: whether the label is a list of the labels of its words.
     lists: bool,
+    note: String,
+}
+
+/// The first rows of a table.
+struct Look {
+    names: Vec<String>,
+    has_header: bool,
+    line: usize,
+    rows: Vec<Row>,
 }
 
 impl Table {
-    /// Whether a `.tsv` is a table of texts, not a column file: its first line names a text and a
-    /// label.
-    pub(super) fn looks_like(path: &Path, source: &Source) -> Result<bool, DatasetError> {
-        let name = path.to_string_lossy().to_lowercase();
-        let name = name.strip_suffix(".gz").unwrap_or(&name);
-        let is_tsv = Path::new(name)
-            .extension()
-            .is_some_and(|ending| ending == "tsv");
-        if !is_tsv {
-            return Ok(false);
+    /// The table in a file that may also be one of columns; none when it is not clearly a table.
+    pub(super) fn recognise(path: &Path, source: &Source) -> Result<Option<Self>, DatasetError> {
+        let dialect = Dialect::of_tsv(path)?;
+        let look = Look::take(path, dialect, source)?;
+        if look.names.len() < 2 || look.rows.is_empty() {
+            return Ok(None);
         }
-        let mut lines = Lines::open(path)?;
-        let Some(header) = lines.next()? else {
-            return Ok(false);
+        let labels_words = source.task.is_some_and(Task::labels_words);
+        let names = || look.names.iter().enumerate();
+        let is_table = if look.has_header {
+            let of_texts: Vec<usize> = names()
+                .filter(|(_, name)| names::text_rank(name) == Some(0))
+                .map(|(index, _)| index)
+                .collect();
+            let long = of_texts.iter().any(|index| look.are_texts(*index));
+            let labelled = names().any(|(_, name)| names::label_rank(name).is_some());
+            if look.words(source).is_some() {
+                dialect.quotes || names().any(|(_, name)| names::is_sentence_number(name))
+            } else {
+                (!labels_words || look.has_lists())
+                    && (source.task.is_some() || long || (labelled && !of_texts.is_empty()))
+            }
+        } else {
+            !labels_words && (look.guess().is_some() || source.task.is_some())
         };
-        let names: Vec<String> = header
-            .text
-            .split('\t')
-            .map(|name| name.trim().to_owned())
-            .collect();
-        let label = position(&names, source.label_column.as_ref(), &LABEL_NAMES);
-        let texts = position(&names, source.token_column.as_ref(), &TEXT_NAMES).is_some();
-        let labelled = label.is_some();
-        if source.task.is_some_and(Task::labels_words) {
-            // Labels of words are in a table only as lists.
-            let row = lines.next()?;
-            let cell = row.and_then(|row| row.text.split('\t').nth(label?));
-            return Ok(texts && cell.and_then(lists::bracketed).is_some());
+        if is_table {
+            Self::new(path, dialect, look, source).map(Some)
+        } else {
+            Ok(None)
         }
-        // A task that labels words was ruled out above.
-        Ok(source.task.is_some() || (labelled && texts))
     }
 
     pub(super) fn open(path: &Path, format: Format, source: &Source) -> Result<Self, DatasetError> {
-        let mut records = Records {
-            lines: Lines::open(path)?,
-            format,
+        let dialect = if format == Format::Csv {
+            Dialect::of_csv(path)?
+        } else {
+            Dialect::of_tsv(path)?
         };
-        let Some((line, names)) = records.next()? else {
-            return Err(records
-                .lines
-                .filled(Sentences::default())
-                .err()
-                .unwrap_or(DatasetError::NotFound(path.to_path_buf())));
-        };
-        let names: Vec<String> = names
-            .into_iter()
-            .map(|name| name.trim().to_owned())
-            .collect();
-        let find = |what: &'static str, column: Option<&Column>, known: &[&str]| {
-            position(&names, column, known).ok_or_else(|| match column {
-                Some(column) => {
-                    let (column, available) = (column.to_string(), names.join(", "));
-                    DatasetError::NoColumn {
-                        path: path.to_path_buf(),
-                        line,
-                        what,
-                        column,
-                        available,
-                    }
-                }
-                None => records.lines.error_at(
-                    line,
-                    LineError::Fields {
-                        expected: format!(
-                            "a header that names the text ({}) and its label ({})",
-                            TEXT_NAMES.join(", "),
-                            LABEL_NAMES.join(", ")
-                        ),
-                        got: names.join(", "),
-                    },
-                ),
-            })
-        };
-        let text_names = [TEXT_NAMES.as_slice(), &WORD_LISTS].concat();
-        let label_names = [LABEL_NAMES.as_slice(), &LABEL_LISTS].concat();
-        let text = find("token", source.token_column.as_ref(), &text_names)?;
-        let label = find("label", source.label_column.as_ref(), &label_names)?;
-        let mut table = Self {
-            path: path.to_path_buf(),
-            format,
-            text,
-            label,
-            names,
-            lists: false,
-        };
-        table.lists = table.hold_lists(&mut records, source.task)?;
-        Ok(table)
+        let look = Look::take(path, dialect, source)?;
+        Self::new(path, dialect, look, source)
     }
 
-    /// Whether label cells are lists, by the first rows.
-    fn hold_lists(&self, records: &mut Records, task: Option<Task>) -> Result<bool, DatasetError> {
-        let mut rows = Vec::new();
-        while rows.len() < SAMPLE
-            && let Some((_, mut fields)) = records.next()?
-        {
-            // Other rows are errors when the file is read.
-            if fields.len() == self.names.len() {
-                let label = std::mem::take(&mut fields[self.label]);
-                let text = std::mem::take(&mut fields[self.text]);
-                rows.push((text, label));
-            }
-        }
-        let rows = rows
+    fn new(
+        path: &Path,
+        dialect: Dialect,
+        look: Look,
+        source: &Source,
+    ) -> Result<Self, DatasetError> {
+        let words = look.words(source);
+        let in_lists =
+            words.is_none() && source.task.is_none_or(Task::labels_words) && look.has_lists();
+        let kind = if words.is_some() || in_lists {
+            Kind::Texts
+        } else {
+            Kind::Text
+        };
+        let guess = if look.has_header { None } else { look.guess() };
+        let wish = |guess: Option<usize>, said: Option<&Column>| {
+            said.cloned().or(guess.map(Column::Index))
+        };
+        let token = wish(guess.map(|(text, _)| text), source.token_column.as_ref());
+        let label = wish(guess.map(|(_, label)| label), source.label_column.as_ref());
+        let fields: Vec<Field> = look
+            .names
             .iter()
-            .map(|(text, label)| (text.as_str(), label.as_str()));
-        Ok(lists::hold_lists(rows, task))
+            .map(|name| Field {
+                name: name.clone(),
+                kind,
+                classes: false,
+            })
+            .collect();
+        let wishes = Wishes {
+            task: source
+                .task
+                .filter(|task| task.labels_words() == (words.is_some() || in_lists)),
+            token: token.as_ref(),
+            label: label.as_ref(),
+        };
+        let chosen = choice::choose(&fields, wishes)
+            .map_err(|problem| look.error(path, dialect, problem))?;
+        let lists = words.is_none()
+            && look
+                .hold_lists(chosen, source.task)
+                .map_err(|problem| look.error(path, dialect, problem))?;
+        let what = if words.is_some() || lists {
+            "words"
+        } else {
+            "texts"
+        };
+        let mut note = choice::note(&look.names, chosen.token, chosen.label, what);
+        if !look.has_header {
+            note = format!("the table has no header: {note}");
+        }
+        let words = words.map(|mut columns| {
+            columns.retain(|column| *column != chosen.token && *column != chosen.label);
+            columns
+        });
+        if let Some(columns) = &words {
+            let by = columns.iter().map(|index| look.names[*index].as_str());
+            let by = by.collect::<Vec<_>>().join(", ");
+            let by = if by.is_empty() {
+                "empty lines".to_owned()
+            } else {
+                format!("`{by}`")
+            };
+            note = format!(
+                "a row is a word, and sentences are told by {by} (--task sequence reads a text a row); {note}"
+            );
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            dialect,
+            names: look.names,
+            has_header: look.has_header,
+            token: chosen.token,
+            label: chosen.label,
+            words,
+            lists,
+            note,
+        })
+    }
+
+    /// A word a row.
+    fn read_words(
+        &self,
+        records: &mut Records,
+        columns: &[usize],
+    ) -> Result<Sentences, DatasetError> {
+        let mut sentences = Sentences::default();
+        let mut current: Vec<String> = vec![String::new(); columns.len()];
+        let (mut begin, mut any_end) = (None, false);
+        while let Some(row) = records.next()? {
+            if row.fields.iter().all(|field| field.trim().is_empty()) {
+                any_end = true;
+                sentences.close(begin.take().unwrap_or(row.line));
+                continue;
+            }
+            self.check_count(&row)
+                .map_err(|cause| records.lines.error_at(row.line, cause))?;
+            let mut ends = row.after_blank;
+            for (before, column) in current.iter_mut().zip(columns) {
+                let now = row.fields[*column].trim();
+                if !now.is_empty() && now != before {
+                    ends |= !before.is_empty();
+                    now.clone_into(before);
+                }
+            }
+            if ends {
+                any_end = true;
+                sentences.close(begin.take().unwrap_or(row.line));
+            }
+            begin.get_or_insert(row.line);
+            let label = row.fields[self.label].trim();
+            if label.is_empty() {
+                let cause = LineError::EmptyField {
+                    what: "label",
+                    column: self.label,
+                };
+                return Err(records.lines.error_at(row.line, cause));
+            }
+            sentences.add_word(row.fields[self.token].trim());
+            sentences.add_label(label);
+        }
+        sentences.close(begin.unwrap_or_default());
+        if !any_end && sentences.word_count() > ONE_SENTENCE {
+            return Err(DatasetError::NoSentenceEnds {
+                path: self.path.clone(),
+                words: sentences.word_count(),
+            });
+        }
+        Ok(sentences)
+    }
+
+    fn check_count(&self, row: &Row) -> Result<(), LineError> {
+        if row.fields.len() == self.names.len() {
+            return Ok(());
+        }
+        Err(LineError::Columns {
+            expected: self.names.len(),
+            got: row.fields.len(),
+            separator: self.dialect.separators(),
+        })
     }
 }
 
-/// The column that the user named, else the first with a usual name.
-fn position(names: &[String], column: Option<&Column>, known: &[&str]) -> Option<usize> {
-    let find = |wanted: &str| {
-        names
+impl Look {
+    fn take(path: &Path, dialect: Dialect, source: &Source) -> Result<Self, DatasetError> {
+        let mut rows = sample(path, dialect)?;
+        if rows.is_empty() {
+            return Ok(Self {
+                names: Vec::new(),
+                has_header: true,
+                line: 1,
+                rows,
+            });
+        }
+        let header = rows.remove(0);
+        let names: Vec<String> = header
+            .fields
             .iter()
-            .position(|name| name.eq_ignore_ascii_case(wanted))
-    };
-    match column {
-        Some(Column::Index(index)) => (*index < names.len()).then_some(*index),
-        Some(Column::Name(name)) => find(name),
-        None => known.iter().find_map(|known| find(known)),
+            .map(|name| name.trim().to_owned())
+            .collect();
+        let said = [&source.token_column, &source.label_column];
+        let is_named = |name: &String| {
+            said.into_iter().flatten().any(|column| {
+                matches!(column, Column::Name(wanted) if name.eq_ignore_ascii_case(wanted))
+            })
+        };
+        let mut look = Self {
+            has_header: names
+                .iter()
+                .any(|name| names::is_known(name) || is_named(name)),
+            names,
+            line: header.line,
+            rows,
+        };
+        if !look.has_header && !look.begins_with_data(&header, source) {
+            look.has_header = true;
+        }
+        if !look.has_header {
+            look.names = (0..header.fields.len())
+                .map(|index| index.to_string())
+                .collect();
+            look.rows.insert(0, header);
+        }
+        Ok(look)
+    }
+
+    /// Whether a first row without a known name is one like the others: its label comes again.
+    fn begins_with_data(&self, first: &Row, source: &Source) -> bool {
+        let again = |column: usize| {
+            let value = first.fields.get(column);
+            value.is_some() && self.rows.iter().any(|row| row.fields.get(column) == value)
+        };
+        match &source.label_column {
+            Some(Column::Index(label)) => again(*label),
+            Some(Column::Name(_)) => false,
+            None => (0..first.fields.len()).any(again),
+        }
+    }
+
+    fn values(&self, column: usize) -> impl Iterator<Item = &str> {
+        let whole = self
+            .rows
+            .iter()
+            .filter(|row| row.fields.len() == self.names.len());
+        whole.map(move |row| row.fields[column].trim())
+    }
+
+    /// The share of values for which something is so is more than this many in a hundred.
+    fn mostly(&self, column: usize, hundredths: usize, is_so: impl Fn(&str) -> bool) -> bool {
+        let (all, so) = self.values(column).fold((0, 0), |(all, so), value| {
+            (all + 1, so + usize::from(is_so(value)))
+        });
+        so * 100 > all * hundredths
+    }
+
+    /// Whether most values have several words.
+    fn are_texts(&self, column: usize) -> bool {
+        self.mostly(column, 60, |value| value.contains(char::is_whitespace))
+    }
+
+    /// Whether values repeat as those of labels do.
+    fn repeat(&self, column: usize) -> bool {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let mut all = 0;
+        for value in self.values(column) {
+            *counts.entry(value).or_default() += 1;
+            all += 1;
+        }
+        let first = self
+            .values(column)
+            .next()
+            .and_then(|first| counts.get(first));
+        counts.len() * 2 <= all && first.is_some_and(|count| *count > 1)
+    }
+
+    /// The columns of the text and of the label in a table without a header.
+    fn guess(&self) -> Option<(usize, usize)> {
+        let columns = || 0..self.names.len();
+        let texts: Vec<usize> = columns().filter(|column| self.are_texts(*column)).collect();
+        let labels: Vec<usize> = columns()
+            .filter(|column| !texts.contains(column) && self.repeat(*column))
+            .collect();
+        match (texts.as_slice(), labels.as_slice()) {
+            ([text], [label]) => Some((*text, *label)),
+            _ => None,
+        }
+    }
+
+    /// The columns that say which sentence a word is in, if a row is a word.
+    fn words(&self, source: &Source) -> Option<Vec<usize>> {
+        if !self.has_header || source.task.is_some_and(|task| !task.labels_words()) {
+            return None;
+        }
+        let columns = || 0..self.names.len();
+        let name = |column: usize| self.names[column].as_str();
+        let numbers: Vec<usize> = columns()
+            .filter(|column| names::is_sentence_number(name(*column)))
+            .collect();
+        let short = |column: usize| {
+            self.mostly(column, 90, |value| !value.contains(char::is_whitespace))
+                && !self.mostly(column, 50, |value| value.starts_with('['))
+        };
+        let of_words = columns().any(|column| names::is_word(name(column)) && short(column));
+        let tagged = columns().any(|column| names::tag_rank(name(column), None).is_some())
+            || source.label_column.is_some();
+        if of_words && tagged {
+            // A text a row, with one of its words beside it.
+            let differs = |column: usize| {
+                let values: Vec<&str> = self.values(column).collect();
+                let same = values.windows(2).filter(|pair| pair[0] == pair[1]).count();
+                self.are_texts(column) && same * 2 < values.len()
+            };
+            let beside = columns().any(|column| {
+                names::text_rank(name(column)) == Some(0)
+                    && !names::is_word(name(column))
+                    && differs(column)
+            });
+            let numbered = numbers.iter().any(|column| !self.are_texts(*column));
+            return (!beside || numbered).then_some(numbers);
+        }
+        // A column called `text` may hold words.
+        let of_words =
+            columns().any(|column| names::text_rank(name(column)) == Some(0) && short(column));
+        let is_tag = |value: &str| value != OUTSIDE && is_span_tag(value);
+        let spans = columns()
+            .any(|column| self.mostly(column, 95, is_span_tag) && self.values(column).any(is_tag));
+        let ends = self.rows.iter().any(|row| row.after_blank)
+            || numbers
+                .iter()
+                .any(|column| names::text_rank(name(*column)) != Some(0));
+        (of_words && tagged && (spans || (ends && source.task.is_some()))).then_some(numbers)
+    }
+
+    /// Whether the cells of a column are lists in brackets.
+    fn has_lists(&self) -> bool {
+        let is_list = |value: &str| lists::bracketed(value).is_some();
+        (0..self.names.len()).any(|column| self.mostly(column, 50, is_list))
+    }
+
+    /// Whether label cells hold a label for every word.
+    ///
+    /// # Errors
+    /// When they are lists of another length.
+    fn hold_lists(&self, chosen: Choice, task: Option<Task>) -> Result<bool, choice::Problem> {
+        let rows = || self.values(chosen.token).zip(self.values(chosen.label));
+        if self.mostly(chosen.label, 50, |value| lists::bracketed(value).is_some()) {
+            let (all, fitting) = rows().fold((0, 0), |(all, fitting), (text, label)| {
+                let fits = lists::words(text).len() == lists::labels(label).len();
+                (all + 1, fitting + usize::from(fits))
+            });
+            if fitting * 2 < all || task.is_some_and(|task| !task.labels_words()) {
+                return Err(choice::Problem::new(
+                    "label",
+                    format!(
+                        "the cells of `{}` are lists, but not of a label for every word: several labels a text \
+                         (multi-label) are not supported yet",
+                        self.names[chosen.label]
+                    ),
+                ));
+            }
+        }
+        Ok(lists::hold_lists(rows(), task))
+    }
+
+    fn error(&self, path: &Path, dialect: Dialect, problem: choice::Problem) -> DatasetError {
+        if self.names.is_empty() {
+            return DatasetError::Empty {
+                path: path.to_owned(),
+                what: "only comments, headers and empty lines",
+            };
+        }
+        if problem.is_nothing {
+            return DatasetError::Line {
+                path: path.to_owned(),
+                line: self.line,
+                cause: LineError::Fields {
+                    expected: format!(
+                        "a header that names the text (text, sentence, ...) and its label (label, category, ...), \
+                         apart by {}",
+                        dialect.separators()
+                    ),
+                    got: self.names.join(", "),
+                },
+            };
+        }
+        DatasetError::Choice {
+            path: path.to_owned(),
+            line: self.line,
+            what: problem.what,
+            problem: problem.text,
+            columns: self.names.join(", "),
+        }
     }
 }
 
 impl LabelledFile for Table {
     fn columns(&self) -> (String, String) {
         (
-            self.names[self.text].clone(),
+            self.names[self.token].clone(),
             self.names[self.label].clone(),
         )
     }
 
     fn level(&self) -> Level {
-        if self.lists {
+        if self.words.is_some() || self.lists {
             Level::Token
         } else {
             Level::Sentence
         }
     }
 
-    fn read(&self, _notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
-        let mut records = Records {
-            lines: Lines::open(&self.path)?,
-            format: self.format,
-        };
+    fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
+        let mut records = Records::open(&self.path, self.dialect)?;
+        if self.has_header {
+            records.next()?;
+        }
+        notes.push(self.note.clone());
+        if let Some(columns) = &self.words {
+            let sentences = self.read_words(&mut records, columns)?;
+            return records.lines.filled(sentences);
+        }
         let mut sentences = Sentences::default();
-        records.next()?;
-        while let Some((line, fields)) = records.next()? {
-            let error = |cause| records.lines.error_at(line, cause);
-            if fields.len() != self.names.len() {
-                let separator = if self.format == Format::Csv {
-                    "commas"
-                } else {
-                    "tabs"
-                };
-                return Err(error(LineError::Columns {
-                    expected: self.names.len(),
-                    got: fields.len(),
-                    separator,
-                }));
-            }
+        while let Some(row) = records.next()? {
+            let error = |cause| records.lines.error_at(row.line, cause);
+            self.check_count(&row).map_err(error)?;
             let add = if self.lists { lists::add } else { add_text };
-            let (text, label) = (&fields[self.text], fields[self.label].trim());
-            add(&mut sentences, text, label, self.label, line).map_err(error)?;
+            let (text, label) = (&row.fields[self.token], row.fields[self.label].trim());
+            add(&mut sentences, text, label, self.label, row.line).map_err(error)?;
         }
         records.lines.filled(sentences)
     }
@@ -244,76 +498,4 @@ pub(super) fn add_text(
     sentences.add_label(label);
     sentences.close(line);
     Ok(())
-}
-
-/// The rows of a table, which may go over several lines.
-struct Records {
-    lines: Lines,
-    format: Format,
-}
-
-impl Records {
-    /// The next row that is not empty, and the line on which it begins.
-    fn next(&mut self) -> Result<Option<(usize, Vec<String>)>, DatasetError> {
-        loop {
-            let Some(line) = self.lines.next()? else {
-                return Ok(None);
-            };
-            if line.text.trim().is_empty() {
-                continue;
-            }
-            let begin = line.number;
-            if self.format == Format::Tsv {
-                return Ok(Some((
-                    begin,
-                    line.text.split('\t').map(str::to_owned).collect(),
-                )));
-            }
-            let mut row = CsvRow::default();
-            row.add(&line);
-            while row.quoted {
-                match self.lines.next()? {
-                    Some(line) if row.length <= LONGEST => row.add(&line),
-                    _ => return Err(self.lines.error_at(row.opened, LineError::OpenQuote)),
-                }
-            }
-            row.fields.push(row.field);
-            return Ok(Some((begin, row.fields)));
-        }
-    }
-}
-
-/// A row of a CSV file as far as it was read.
-#[derive(Debug, Default)]
-struct CsvRow {
-    fields: Vec<String>,
-    field: String,
-    /// Whether a quotation mark is open, and the line on which it was opened.
-    quoted: bool,
-    opened: usize,
-    /// Bytes read.
-    length: usize,
-}
-
-impl CsvRow {
-    /// Reads one line of the row.
-    fn add(&mut self, line: &Line<'_>) {
-        self.length += line.text.len() + 1;
-        if self.quoted {
-            self.field.push('\n');
-        }
-        let mut characters = line.text.chars().peekable();
-        // Whether nothing of the field was read yet: only there a quotation mark opens.
-        let mut fresh = !self.quoted;
-        while let Some(character) = characters.next() {
-            match character {
-                '"' if self.quoted && characters.next_if_eq(&'"').is_some() => self.field.push('"'),
-                '"' if self.quoted => self.quoted = false,
-                '"' if fresh => (self.quoted, self.opened) = (true, line.number),
-                ',' if !self.quoted => self.fields.push(std::mem::take(&mut self.field)),
-                _ => self.field.push(character),
-            }
-            fresh = !self.quoted && character == ',';
-        }
-    }
 }

@@ -129,6 +129,46 @@ pub enum DatasetError {
         #[source]
         cause: Box<crate::tasks::schemes::SchemeError>,
     },
+    /// No column can be chosen.
+    #[error("{}:{line}: {problem}; the columns are {columns}; name one with --{what}-column", .path.display())]
+    Choice {
+        /// The file.
+        path: PathBuf,
+        /// The line of the names.
+        line: usize,
+        /// `token` or `label`.
+        what: &'static str,
+        /// What is wrong.
+        problem: String,
+        /// All columns.
+        columns: String,
+    },
+    /// Labels are numbers with a fraction.
+    #[error("{}: the labels are scores such as {example}: learning numbers (regression) is not supported yet; name classes, or another column with --label-column", .path.display())]
+    Scores {
+        /// The file.
+        path: PathBuf,
+        /// One of them.
+        example: String,
+    },
+    /// Labels that hardly repeat.
+    #[error("{}: {labels} labels are of {classes} classes, which hardly repeat, so there is nothing to learn; if the labels are in another column, name it with --label-column", .path.display())]
+    TooManyClasses {
+        /// The file.
+        path: PathBuf,
+        /// Different labels.
+        classes: usize,
+        /// Labels.
+        labels: usize,
+    },
+    /// Words without ends of sentences.
+    #[error("{}: {words} words, and nothing says where a sentence ends: put an empty line between sentences, or a column `sentence_id` with a header; if each line is a text, name its format with --format", .path.display())]
+    NoSentenceEnds {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        words: usize,
+    },
     /// Labels that no task has.
     #[error("{}: no task is known for labels of this kind ({found}); name one with --task", .path.display())]
     NoTask {
@@ -237,6 +277,16 @@ pub enum LineError {
     /// A text without a word.
     #[error("the text has no word in it: fill it in, or delete the line")]
     NoWord,
+    /// More than one label before a text.
+    #[error(
+        "several labels before one text: several labels a text (multi-label) are not supported yet; keep one a line"
+    )]
+    SeveralLabels,
+    /// Texts where words are expected.
+    #[error(
+        "the lines hold texts, not words, and which column is their label cannot be told: put a header such as `text` and `label` above them, or read them as words with --format columns"
+    )]
+    Texts,
     /// A quote that never ends.
     #[error(
         "the quotation mark that opens on this line is never closed: close it, or write it twice where it is part of the text"

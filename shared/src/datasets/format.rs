@@ -16,18 +16,21 @@ pub enum Format {
     Columns,
     /// CoNLL-U, of Universal Dependencies.
     Conllu,
-    /// One JSON object a line: tokens and tags, or text and label.
+    /// JSON objects, a line or an element of an array each: tokens and tags, or text and label.
     Jsonl,
-    /// Texts and their labels, with a header, separated by commas.
+    /// Texts or words and their labels, separated by commas, semicolons, bars or tabs.
     Csv,
-    /// Likewise, separated by tabs.
+    /// Likewise, separated by tabs, quoted or not.
     Tsv,
+    /// One text a line behind its label: `label text`, or fastText's `__label__x text`.
+    #[serde(rename = "label-text")]
+    LabelText,
     /// Apache Parquet.
     Parquet,
 }
 
 /// Endings of file names and the formats that they stand for.
-const ENDINGS: [(&str, Format); 17] = [
+const ENDINGS: [(&str, Format); 18] = [
     ("conll", Format::Columns),
     ("conll03", Format::Columns),
     ("iob", Format::Columns),
@@ -40,6 +43,7 @@ const ENDINGS: [(&str, Format); 17] = [
     ("txt", Format::Columns),
     ("tsv", Format::Columns),
     ("conllu", Format::Conllu),
+    ("conllup", Format::Conllu),
     ("jsonl", Format::Jsonl),
     ("ndjson", Format::Jsonl),
     ("json", Format::Jsonl),
@@ -83,6 +87,7 @@ impl fmt::Display for Format {
             Self::Jsonl => "JSON lines",
             Self::Csv => "CSV",
             Self::Tsv => "TSV",
+            Self::LabelText => "label and text",
             Self::Parquet => "parquet",
         })
     }

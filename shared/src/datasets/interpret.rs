@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Dataset, DatasetError, LineError, Source, Split, SplitName, spans};
+use super::{Dataset, DatasetError, LineError, Source, Split, SplitName, plausible, spans};
 use crate::tasks::{Level, OUTSIDE, Observed, Task, UNLABELLED};
 
 /// A split of fewer words may well have one class only.
@@ -17,6 +17,7 @@ pub(super) fn dataset(
     mut splits: Vec<Split>,
     mut notes: Vec<String>,
 ) -> Result<Dataset, DatasetError> {
+    plausible::check(&splits, level)?;
     let counts = label_counts(&splits);
     let labels = Observed { level, counts };
     let mut task = task(source.task, &labels, &splits)?;

@@ -1,31 +1,20 @@
-//! JSON lines: an object a line, either `tokens` with as many `tags`, or a `text` with one `label`.
+//! JSON: objects, a line or an element of an array each, either with `tokens` and as many `tags`, or
+//! with a `text` and one `label`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::delimited::{LABEL_NAMES, TEXT_NAMES, add_text};
+use super::choice::{self, Field, Kind, Wishes};
+use super::delimited::add_text;
 use super::labelled_file::LabelledFile;
-use super::lines::{Line, Lines, is_blank};
-use super::{Column, DatasetError, LineError, Sentences, Source, lists};
+use super::objects::Objects;
+use super::{DatasetError, LineError, Sentences, Source, lists, names};
 use crate::tasks::{Level, Task};
 
-const TOKEN_NAMES: [&str; 4] = ["tokens", "words", "token", "word"];
-/// So many objects tell whether labels are lists.
-const SAMPLE: usize = 500;
-/// Names of the labels of words, where nobody said the task.
-const TAG_NAMES: [&str; 10] = [
-    "ner_tags",
-    "tags",
-    "ner",
-    "labels",
-    "pos_tags",
-    "upos",
-    "pos",
-    "xpos",
-    "chunk_tags",
-    "chunks",
-];
+/// So many objects are looked at for the types of the fields.
+const SAMPLE: usize = 200;
 
 /// A file of objects whose fields are known.
 #[derive(Debug)]
@@ -37,80 +26,89 @@ pub(super) struct JsonLines {
     texts: bool,
     /// Whether the label of a text is a list of its words' labels.
     lists: bool,
+    /// What was taken and what was left out.
+    note: String,
 }
 
 impl JsonLines {
-    /// Finds the fields by the first object.
+    /// Finds the fields by the first objects.
     pub(super) fn open(path: &Path, source: &Source) -> Result<Self, DatasetError> {
-        let mut lines = Lines::open(path)?;
-        let first = loop {
-            let Some(line) = lines.next()? else {
-                break None;
+        let mut objects = Objects::open(path)?;
+        let mut fields: Vec<Field> = Vec::new();
+        let mut first = None;
+        let mut sample = Vec::new();
+        for _ in 0..SAMPLE {
+            // What is wrong with later ones is told when they are read.
+            let object = match (objects.next(), &first) {
+                (Ok(Some(object)), _) => object,
+                (Err(error), None) => return Err(error),
+                _ => break,
             };
-            if !is_blank(line.text) {
-                break Some((line.number, parse(&line)?));
-            }
-        };
-        let Some((line, object)) = first else {
-            lines.filled(Sentences::default())?;
+            first.get_or_insert(object.0);
+            object
+                .1
+                .iter()
+                .for_each(|(name, value)| add_field(&mut fields, name, value));
+            sample.push(object.1);
+        }
+        let Some(line) = first else {
+            objects.lines.filled(Sentences::default())?;
             return Err(DatasetError::NotFound(path.to_path_buf()));
         };
-        let available = || {
-            object
-                .keys()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
+        // A list with a label for every word of the text beside it is chosen as a label of the text.
+        if source.task.is_none_or(Task::labels_words) {
+            mark_lists_of_labels(&mut fields, &sample);
+        }
+        let marked = |field: &Field| field.kind == Kind::Text;
+        let has_text =
+            fields.iter().any(marked) && !fields.iter().any(|field| field.kind.is_list());
+        let wishes = Wishes {
+            task: source.task.filter(|_| !has_text),
+            token: source.token_column.as_ref(),
+            label: source.label_column.as_ref(),
         };
-        let find = |what: &'static str, column: Option<&Column>, known: &[&str]| match column {
-            Some(column) => object
-                .keys()
-                .find(|key| **key == column.to_string())
-                .ok_or_else(|| {
-                    let path = path.to_path_buf();
-                    DatasetError::NoColumn {
-                        path,
-                        line,
-                        what,
-                        column: column.to_string(),
-                        available: available(),
-                    }
-                }),
-            None => known
-                .iter()
-                .find_map(|known| object.keys().find(|key| key == known))
-                .ok_or_else(|| {
-                    let expected = "tokens with tags, or a text with a label".to_owned();
-                    lines.error_at(
-                        line,
-                        LineError::Fields {
-                            expected,
-                            got: available(),
-                        },
-                    )
-                }),
+        let chosen = choice::choose(&fields, wishes).map_err(|problem| {
+            let listed = choice::listed(&fields);
+            if problem.is_nothing {
+                let expected = "tokens with tags, or a text with a label".to_owned();
+                let got = listed;
+                return objects
+                    .lines
+                    .error_at(line, LineError::Fields { expected, got });
+            }
+            DatasetError::Choice {
+                path: path.to_path_buf(),
+                line,
+                what: problem.what,
+                problem: problem.text,
+                columns: listed,
+            }
+        })?;
+        let names: Vec<String> = fields.into_iter().map(|field| field.name).collect();
+        let (token, label) = (&names[chosen.token], &names[chosen.label]);
+        let lists = !chosen.lists && hold_lists(&sample, token, label, source.task);
+        let what = if chosen.lists || lists {
+            "words"
+        } else {
+            "texts"
         };
-        let words_first = [TOKEN_NAMES.as_slice(), &TEXT_NAMES].concat();
-        let token = find("token", source.token_column.as_ref(), &words_first)?.clone();
-        let texts = !object[&token].is_array();
-        let label = find(
-            "label",
-            source.label_column.as_ref(),
-            &label_names(texts, source.task),
-        )?
-        .clone();
         Ok(Self {
             path: path.to_path_buf(),
-            lists: texts && hold_lists(path, &token, &label, source.task)?,
-            token,
-            label,
-            texts,
+            token: token.clone(),
+            label: label.clone(),
+            texts: !chosen.lists,
+            lists,
+            note: choice::note(&names, chosen.token, chosen.label, what),
         })
     }
 
     /// Adds the words and labels of one object.
-    fn add(&self, sentences: &mut Sentences, line: &Line<'_>) -> Result<(), DatasetError> {
-        let object = parse(line)?;
+    fn add(
+        &self,
+        sentences: &mut Sentences,
+        line: usize,
+        object: &Map<String, Value>,
+    ) -> Result<(), LineError> {
         let wrong = || {
             let (text, labels) = if self.texts {
                 ("a text", "a label")
@@ -119,10 +117,10 @@ impl JsonLines {
             };
             let told = |(key, value): (&String, &Value)| format!("{key} ({})", kind(value));
             let got = object.iter().map(told).collect::<Vec<_>>().join(", ");
-            line.error(LineError::Fields {
+            LineError::Fields {
                 expected: format!("{} ({text}) and {} ({labels})", self.token, self.label),
                 got,
-            })
+            }
         };
         let (Some(token), Some(label)) = (object.get(&self.token), object.get(&self.label)) else {
             return Err(wrong());
@@ -132,15 +130,11 @@ impl JsonLines {
             let (Value::String(text), Some(label)) = (token, label) else {
                 return Err(wrong());
             };
-            if self.lists {
-                return lists::add(sentences, text, &label, 1, line.number)
-                    .map_err(|cause| line.error(cause));
-            }
-            return add_text(sentences, text, label.trim(), 1, line.number)
-                .map_err(|cause| line.error(cause));
+            let add = if self.lists { lists::add } else { add_text };
+            return add(sentences, text, label.trim(), 1, line);
         }
         let split: Vec<Value>;
-        let label = match label {
+        let labels = match label {
             Value::String(cell) => {
                 split = lists::labels(cell).into_iter().map(Into::into).collect();
                 &split
@@ -148,48 +142,69 @@ impl JsonLines {
             Value::Array(labels) => labels,
             _ => return Err(wrong()),
         };
-        let (Value::Array(words), labels) = (token, label) else {
+        let Value::Array(words) = token else {
             return Err(wrong());
         };
         if words.len() != labels.len() {
-            return Err(line.error(LineError::Lengths {
+            return Err(LineError::Lengths {
                 words: words.len(),
                 labels: labels.len(),
-            }));
+            });
         }
         if words.is_empty() {
-            return Err(line.error(LineError::NoWord));
+            return Err(LineError::NoWord);
         }
         for (word, label) in words.iter().zip(labels) {
             let (Value::String(word), Some(label)) = (word, name(label)) else {
                 return Err(wrong());
             };
             if label.trim().is_empty() {
-                return Err(line.error(LineError::EmptyField {
+                return Err(LineError::EmptyField {
                     what: "label",
                     column: 1,
-                }));
+                });
             }
             sentences.add_word(word);
             sentences.add_label(&label);
         }
-        sentences.close(line.number);
+        sentences.close(line);
         Ok(())
     }
 }
 
-/// The names under which labels are looked for, best first.
-fn label_names(texts: bool, task: Option<Task>) -> Vec<&'static str> {
-    if texts {
-        return LABEL_NAMES.to_vec();
+/// Adds what one object tells of a field.
+fn add_field(fields: &mut Vec<Field>, name: &str, value: &Value) {
+    let new = kind_of(value);
+    match fields.iter_mut().find(|field| field.name == name) {
+        None => fields.push(Field {
+            name: name.to_owned(),
+            kind: new,
+            classes: false,
+        }),
+        // Null and the empty array tell nothing.
+        Some(field) if matches!(field.kind, Kind::Other("null" | "empty array")) => {
+            field.kind = new;
+        }
+        Some(field) if field.kind == Kind::Integer && new == Kind::Float => field.kind = new,
+        Some(_) => {}
     }
-    let own = task.filter(|task| task.labels_words());
-    let own = own.map_or(&[][..], |task| task.description().label_columns);
-    [own, &TAG_NAMES].concat()
 }
 
-fn parse(line: &Line<'_>) -> Result<Map<String, Value>, DatasetError> {
-    serde_json::from_str(line.text).map_err(|error| line.error(LineError::Json(error.to_string())))
+fn kind_of(value: &Value) -> Kind {
+    match value {
+        Value::Null => Kind::Other("null"),
+        Value::Bool(_) => Kind::Boolean,
+        Value::Number(number) if number.is_f64() => Kind::Float,
+        Value::Number(_) => Kind::Integer,
+        Value::String(_) => Kind::Text,
+        Value::Array(values) => match values.first() {
+            None => Kind::Other("empty array"),
+            Some(Value::String(_)) => Kind::Texts,
+            Some(Value::Number(_) | Value::Bool(_)) => Kind::Integers,
+            Some(_) => Kind::Other("array of other things than texts or numbers"),
+        },
+        Value::Object(_) => Kind::Other("object"),
+    }
 }
 
 /// A label: a text, or a number or truth value as it is written.
@@ -211,28 +226,53 @@ fn cell(value: &Value) -> Option<String> {
 }
 
 /// Whether the labels of texts are lists, by the first objects.
-fn hold_lists(
-    path: &Path,
-    token: &str,
-    label: &str,
-    task: Option<Task>,
-) -> Result<bool, DatasetError> {
-    let mut lines = Lines::open(path)?;
-    let mut rows = Vec::new();
-    while rows.len() < SAMPLE
-        && let Some(line) = lines.next()?
-    {
-        // What is no object is an error when the file is read.
-        let object = parse(&line).unwrap_or_default();
-        let (text, label) = (object.get(token), object.get(label).and_then(cell));
-        if let (Some(Value::String(text)), Some(label)) = (text, label) {
-            rows.push((text.clone(), label));
-        }
-    }
-    let rows = rows
+fn hold_lists(sample: &[Map<String, Value>], token: &str, label: &str, task: Option<Task>) -> bool {
+    let rows: Vec<(&str, String)> = sample
         .iter()
-        .map(|(text, label)| (text.as_str(), label.as_str()));
-    Ok(lists::hold_lists(rows, task))
+        .filter_map(|object| Some((object.get(token)?.as_str()?, cell(object.get(label)?)?)))
+        .collect();
+    let rows = rows.iter().map(|(text, label)| (*text, label.as_str()));
+    lists::hold_lists(rows, task)
+}
+
+/// Finds labels of words by their number: lists that have as many items as a text beside them has
+/// words count as the text's label, and texts that hold as many labels as a list beside them has
+/// words count as lists.
+fn mark_lists_of_labels(fields: &mut [Field], sample: &[Map<String, Value>]) {
+    let named = |kind, is_named: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let fitting = fields
+            .iter()
+            .filter(|field| field.kind == kind && is_named(&field.name));
+        fitting.map(|field| field.name.clone()).collect()
+    };
+    let lists = named(Kind::Texts, &names::is_word);
+    let texts = named(Kind::Text, &|name| names::text_rank(name).is_some());
+    for field in fields {
+        if names::tag_rank(&field.name, None).is_none() {
+            continue;
+        }
+        let fits = |words: &String| {
+            let counts = |object: &Map<String, Value>| {
+                let words = count(object.get(words)?, lists::words)?;
+                Some(words == count(object.get(&field.name)?, lists::labels)?)
+            };
+            sample.iter().all(|object| counts(object) == Some(true))
+        };
+        field.kind = match field.kind {
+            Kind::Text if lists.iter().any(fits) => Kind::Texts,
+            Kind::Texts if lists.is_empty() && texts.iter().any(fits) => Kind::Text,
+            kind => kind,
+        };
+    }
+}
+
+/// Items of an array, or of what `split` makes of a text.
+fn count<'t>(value: &'t Value, split: impl Fn(&'t str) -> Vec<Cow<'t, str>>) -> Option<usize> {
+    match value {
+        Value::Array(items) => Some(items.len()),
+        Value::String(text) => Some(split(text).len()),
+        _ => None,
+    }
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -259,14 +299,14 @@ impl LabelledFile for JsonLines {
         }
     }
 
-    fn read(&self, _notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
-        let mut lines = Lines::open(&self.path)?;
+    fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
+        let mut objects = Objects::open(&self.path)?;
         let mut sentences = Sentences::default();
-        while let Some(line) = lines.next()? {
-            if !is_blank(line.text) {
-                self.add(&mut sentences, &line)?;
-            }
+        while let Some((line, object)) = objects.next()? {
+            self.add(&mut sentences, line, &object)
+                .map_err(|cause| objects.lines.error_at(line, cause))?;
         }
-        lines.filled(sentences)
+        notes.push(self.note.clone());
+        objects.lines.filled(sentences)
     }
 }

@@ -4,23 +4,20 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::lines::{Lines, is_blank};
-use super::{Column, DatasetError, Format, LineError, Source};
-use crate::tasks::Task;
+use super::{Column, DatasetError, Format, LineError, Source, names};
 use crate::tasks::schemes::is_span_tag;
 use crate::tasks::spans::scores_ratio;
+use crate::tasks::{OUTSIDE, Task};
 
 /// So many lines of words are looked at.
 const SAMPLE: usize = 20_000;
 
+/// Labels that any file may have of its own; fewer lines tell nothing.
+const FEW: usize = 20;
+
 /// The columns of CoNLL-U (<https://universaldependencies.org/format.html>).
 pub(super) const CONLLU: [&str; 10] = [
     "id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc",
-];
-
-/// What a first line may call the words and the labels.
-const TOKEN_NAMES: [&str; 6] = ["token", "tokens", "word", "words", "form", "text"];
-const LABEL_NAMES: [&str; 8] = [
-    "label", "labels", "tag", "tags", "ner", "ner_tag", "ner_tags", "pos",
 ];
 
 /// The columns of a file.
@@ -72,7 +69,8 @@ impl Layout {
     /// Looks at the beginning of a file.
     pub(super) fn find(path: &Path, format: Format, source: &Source) -> Result<Self, DatasetError> {
         let mut sample = Sample::take(path)?;
-        let tabs = sample.rows.iter().any(|row| row.text.contains('\t'));
+        let tabbed = sample.rows.iter().filter(|row| row.text.contains('\t'));
+        let tabs = tabbed.count() * 2 >= sample.rows.len();
         let Some(first) = sample.rows.first() else {
             // Nothing but comments, as far as can be told: reading the file will say what is there.
             return Ok(Self {
@@ -88,10 +86,10 @@ impl Layout {
         };
         let (line, columns) = (
             first.line,
-            if format == Format::Conllu {
-                CONLLU.len()
-            } else {
-                sample.columns(tabs)
+            match (format, sample.names.len()) {
+                (Format::Conllu, 0) => CONLLU.len(),
+                (Format::Conllu, named) => named,
+                _ => sample.columns(tabs),
             },
         );
         let names = sample.names(tabs, columns, format, source);
@@ -107,20 +105,10 @@ impl Layout {
             sample: &sample,
             names: &names.names,
         };
-        let id = (format == Format::Conllu || rows.are_numbered()).then_some(0);
-        let token = match &source.token_column {
-            Some(column) => rows.column("token", column)?,
-            None => names
-                .position(&TOKEN_NAMES)
-                .unwrap_or(usize::from(id.is_some())),
-        };
-        let label = match &source.label_column {
-            Some(column) => rows.column("label", column)?,
-            None if format == Format::Conllu => 3,
-            None => names
-                .position(&LABEL_NAMES)
-                .unwrap_or_else(|| rows.guess_label(id, token, source.task)),
-        };
+        let is_conllu = format == Format::Conllu && sample.names.is_empty();
+        let is_id = |name: &String| name.eq_ignore_ascii_case("id");
+        let id = (is_conllu || names.names.first().is_some_and(is_id) || rows.are_numbered())
+            .then_some(0);
         if columns < 2 {
             let separator = if tabs { "tabs" } else { "spaces" };
             let cause = LineError::Columns {
@@ -133,6 +121,30 @@ impl Layout {
                 line,
                 cause,
             });
+        }
+        let token = match &source.token_column {
+            Some(column) => rows.column("token", column)?,
+            None => match names.word() {
+                Some(column) => column,
+                None => rows.guess_token(id, source.label_column.as_ref()),
+            },
+        };
+        let label = match &source.label_column {
+            Some(column) => rows.column("label", column)?,
+            None if is_conllu => 3,
+            None => match rows.named_label(token, source.task)? {
+                Some(column) => column,
+                None => rows.guess_label(id, token, source.task)?,
+            },
+        };
+        if source.format.is_none()
+            && source.token_column.is_none()
+            && sample.rows.iter().filter(|row| row.first).count() == 1
+            && sample.rows.len() > 5
+            && rows.share(token, |word| word.contains(' ')) > 0.6
+        {
+            let (path, cause) = (path.to_path_buf(), LineError::Texts);
+            return Err(DatasetError::Line { path, line, cause });
         }
         let known = rows.values(label).map(str::to_owned).collect();
         let spans = rows.share(label, is_span_tag) > 0.9;
@@ -213,7 +225,7 @@ impl Sample {
 
     /// The names of the columns, and whether the first line gives them.
     fn names(&self, tabs: bool, columns: usize, format: Format, source: &Source) -> Names {
-        if format == Format::Conllu {
+        if format == Format::Conllu && self.names.is_empty() {
             return Names {
                 names: CONLLU.map(str::to_owned).to_vec(),
                 header: false,
@@ -242,8 +254,11 @@ impl Sample {
         let asked_for = wanted
             .into_iter()
             .any(|column| names.index(column).is_some() && matches!(column, Column::Name(_)));
-        let usual =
-            names.position(&TOKEN_NAMES).is_some() && names.position(&LABEL_NAMES).is_some();
+        let label = names
+            .names
+            .iter()
+            .any(|name| names::tag_rank(name, None).is_some());
+        let usual = names.word().is_some() && label;
         if names.names.len() == columns && (asked_for || usual) {
             names
         } else {
@@ -262,11 +277,13 @@ struct Names {
 }
 
 impl Names {
-    /// The first column with one of some names.
-    fn position(&self, known: &[&str]) -> Option<usize> {
-        self.names
-            .iter()
-            .position(|name| known.iter().any(|known| name.eq_ignore_ascii_case(known)))
+    /// The first column that is called as words are.
+    fn word(&self) -> Option<usize> {
+        let is_word = |name: &String| names::is_word(name);
+        let is_text = |name: &String| name.eq_ignore_ascii_case("text");
+        let mut all = self.names.iter();
+        all.position(is_word)
+            .or_else(|| self.names.iter().position(is_text))
     }
 
     fn index(&self, column: &Column) -> Option<usize> {
@@ -363,35 +380,175 @@ impl Rows<'_> {
         self.columns > 2 && longest > 1
     }
 
-    /// The column of the labels, where nobody said: for spans the last one that holds tags, else
-    /// the last one; in CoNLL-2003 files, which have all three, parts of speech and phrases are
-    /// found by the task.
-    fn guess_label(&self, id: Option<usize>, token: usize, task: Option<Task>) -> usize {
-        let last = self.columns.saturating_sub(1);
-        let candidates =
-            || (0..self.columns).filter(|column| *column != token && Some(*column) != id);
-        let tags: Vec<usize> = candidates()
-            .filter(|column| self.share(*column, is_span_tag) > 0.95)
+    /// The column of the words where nobody said: the first that is no number and not the same in
+    /// whole sentences, and not one of a few labels before the words.
+    fn guess_token(&self, id: Option<usize>, label: Option<&Column>) -> usize {
+        let first = usize::from(id.is_some());
+        let is_label = |column: usize| label.is_some_and(|label| *label == Column::Index(column));
+        let all: Vec<usize> = (first..self.columns)
+            .filter(|column| !is_label(*column))
+            .filter(|column| {
+                self.columns == 2
+                    || !(self.are_integers(*column) || self.is_same_in_sentences(*column))
+            })
             .collect();
-        let typical = |task: Task, column: usize| {
-            let mut labels = self.values(column);
-            labels.any(|label| task.is_typical(label))
+        let Some(&default) = all.first() else {
+            return first;
         };
-        let found = match task {
-            _ if tags.is_empty() && self.columns == CONLLU.len() && id.is_some() => Some(3),
+        let words = |column: &usize| !self.are_span_tags(*column);
+        if self.are_span_tags(default) {
+            return all.iter().copied().find(words).unwrap_or(default);
+        }
+        // Labels are few, words are many.
+        let different = |column: usize| self.values(column).collect::<HashSet<_>>().len();
+        let rows = self.sample.rows.len();
+        let counts: Vec<(usize, usize)> = all
+            .iter()
+            .map(|column| (*column, different(*column)))
+            .filter(|(_, count)| *count < rows || self.columns == 2)
+            .collect();
+        let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0);
+        let mut many = counts.iter().filter(|(_, count)| count * 2 >= most);
+        match many.next() {
+            Some((column, _)) if rows >= FEW && most > FEW => *column,
+            _ => default,
+        }
+    }
+
+    fn are_integers(&self, column: usize) -> bool {
+        self.share(column, |value| value.parse::<i64>().is_ok()) > 0.95
+    }
+
+    fn are_span_tags(&self, column: usize) -> bool {
+        self.share(column, is_span_tag) > 0.95
+            && self
+                .values(column)
+                .any(|value| value != OUTSIDE && is_span_tag(value))
+    }
+
+    /// Whether a column says the same for all words of a sentence, but not of the file: the number
+    /// of a sentence or the name of a document.
+    fn is_same_in_sentences(&self, column: usize) -> bool {
+        let (mut longer, mut same, mut current) = (0_usize, 0_usize, "");
+        for row in &self.sample.rows {
+            let value = fields(self.tabs, &row.text).nth(column).unwrap_or("");
+            if !row.first {
+                longer += 1;
+                same += usize::from(value == current);
+            }
+            current = value;
+        }
+        longer > 2 && same * 20 >= longer * 19
+    }
+
+    /// The column of labels by the names in the first line.
+    fn named_label(&self, token: usize, task: Option<Task>) -> Result<Option<usize>, DatasetError> {
+        let usual = task.filter(|task| task.labels_words());
+        let usual = usual.map(|task| task.description().label_columns);
+        let ranks: Vec<(usize, usize)> = self
+            .names
+            .iter()
+            .enumerate()
+            .filter(|(column, _)| *column != token && *column < self.columns)
+            .filter_map(|(column, name)| Some((names::tag_rank(name, usual)?, column)))
+            .collect();
+        let best = ranks.iter().map(|(rank, _)| *rank).min();
+        let found = ranks.iter().filter(|(rank, _)| Some(*rank) == best);
+        let found: Vec<usize> = found.map(|(_, column)| *column).collect();
+        match found.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(*one)),
+            _ => Err(self.ambiguous(&found)),
+        }
+    }
+
+    /// The column of the labels, where nobody said: for spans the one that holds tags, of phrases
+    /// or of names by the task; else the only one that repeats as labels do.
+    fn guess_label(
+        &self,
+        id: Option<usize>,
+        token: usize,
+        task: Option<Task>,
+    ) -> Result<usize, DatasetError> {
+        let candidates: Vec<usize> = (0..self.columns)
+            .filter(|column| *column != token && Some(*column) != id)
+            .collect();
+        if let [only] = candidates.as_slice() {
+            return Ok(*only);
+        }
+        let all_tags = |column: &usize| self.share(*column, is_span_tag) > 0.95;
+        let mut tags: Vec<usize> = candidates.iter().copied().filter(all_tags).collect();
+        // Nested names, of which there is none in this file.
+        if tags.iter().any(|column| self.are_span_tags(*column)) {
+            tags.retain(|column| self.are_span_tags(*column));
+        }
+        let found: Vec<usize> = match task {
+            _ if tags.is_empty() && self.columns == CONLLU.len() && id.is_some() => vec![3],
             Some(task) if task.labels_words() && !task.has_spans() => {
-                candidates().rfind(|column| {
-                    !tags.contains(column)
-                        && self.share(*column, |value| value != "-" && value != "_") > 0.5
-                })
+                let others = candidates
+                    .iter()
+                    .copied()
+                    .filter(|column| !tags.contains(column));
+                self.plausible(token, others)
             }
-            Some(task) => {
-                let mut tags = tags.iter().copied();
-                let last = tags.clone().next_back();
-                tags.find(|column| typical(task, *column)).or(last)
+            _ if tags.is_empty() => self.plausible(token, candidates.iter().copied()),
+            _ => {
+                let phrases = |column: &usize| {
+                    self.values(*column)
+                        .any(|label| Task::Chunk.is_typical(label))
+                };
+                let (of_phrases, of_names): (Vec<usize>, Vec<usize>) =
+                    tags.iter().copied().partition(phrases);
+                let wanted = if task == Some(Task::Chunk) {
+                    [of_phrases, of_names]
+                } else {
+                    [of_names, of_phrases]
+                };
+                wanted
+                    .into_iter()
+                    .find(|columns| !columns.is_empty())
+                    .unwrap_or_default()
             }
-            None => tags.last().copied(),
         };
-        found.unwrap_or(last)
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(self.ambiguous(&candidates)),
+            several => Err(self.ambiguous(several)),
+        }
+    }
+
+    /// The columns that repeat as labels do: no numbers, not empty, not as many as there are words.
+    fn plausible(&self, token: usize, columns: impl Iterator<Item = usize>) -> Vec<usize> {
+        let different = |column: usize| self.values(column).collect::<HashSet<_>>().len();
+        let words = different(token);
+        columns
+            .filter(|column| {
+                let count = different(*column);
+                !self.are_integers(*column)
+                    && self.share(*column, |value| value != "-" && value != "_") > 0.5
+                    && (count <= FEW || count * 2 <= words)
+            })
+            .collect()
+    }
+
+    fn ambiguous(&self, found: &[usize]) -> DatasetError {
+        let shown = |column: &usize| {
+            let name = self
+                .names
+                .get(*column)
+                .map(|name| format!("{name}: "))
+                .unwrap_or_default();
+            let values: Vec<&str> = self.values(*column).take(3).collect();
+            format!("{column} ({name}{})", values.join(" "))
+        };
+        let list = |columns: &[usize]| columns.iter().map(shown).collect::<Vec<_>>().join(", ");
+        let all: Vec<usize> = (0..self.columns).collect();
+        DatasetError::Choice {
+            path: self.path.to_path_buf(),
+            line: self.line,
+            what: "label",
+            problem: format!("several columns could hold the labels: {}", list(found)),
+            columns: list(&all),
+        }
     }
 }

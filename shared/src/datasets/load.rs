@@ -6,10 +6,11 @@ use std::path::Path;
 use super::columns::ColumnFile;
 use super::delimited::Table;
 use super::jsonl::JsonLines;
+use super::label_text::LabelText;
 use super::labelled_file::LabelledFile;
 use super::parquet::{self, Classes};
 use super::{Dataset, DatasetError, Format, Source, Split, discovery, holdout, interpret};
-use crate::tasks::Level;
+use crate::tasks::{Level, Task};
 
 impl Source {
     /// Reads all splits.
@@ -60,18 +61,28 @@ impl Source {
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn LabelledFile>, DatasetError> {
-        let format = match self.format.or_else(|| Format::by_ending(path)) {
-            // A `.tsv` may be either.
-            Some(Format::Columns) if self.format.is_none() && Table::looks_like(path, self)? => {
-                Format::Tsv
-            }
-            Some(format) => format,
-            None => Format::Columns,
-        };
+        let by_ending = Format::by_ending(path).unwrap_or(Format::Columns);
+        // Under the endings of column files people keep tables of texts too.
+        if self.format.is_none()
+            && by_ending == Format::Columns
+            && let Some(table) = Table::recognise(path, self)?
+        {
+            return Ok(Box::new(table));
+        }
+        let labels_words = self.task.is_some_and(Task::labels_words);
+        if self.format.is_none()
+            && by_ending == Format::Columns
+            && !labels_words
+            && LabelText::recognise(path)?
+        {
+            return Ok(Box::new(LabelText::open(path)));
+        }
+        let format = self.format.unwrap_or(by_ending);
         Ok(match format {
             Format::Columns | Format::Conllu => Box::new(ColumnFile::open(path, format, self)?),
             Format::Jsonl => Box::new(JsonLines::open(path, self)?),
             Format::Csv | Format::Tsv => Box::new(Table::open(path, format, self)?),
+            Format::LabelText => Box::new(LabelText::open(path)),
             Format::Parquet => return Err(DatasetError::Mixed(path.to_owned())),
         })
     }

@@ -3,6 +3,7 @@
 //! that was guessed is written down in the data set's notes, and everything that cannot be right is
 //! an error with file, line and remedy.
 
+mod choice;
 mod columns;
 mod delimited;
 mod discovery;
@@ -12,13 +13,18 @@ mod format;
 mod holdout;
 mod interpret;
 mod jsonl;
+mod label_text;
 mod labelled_file;
 mod layout;
 mod lines;
 mod lists;
 mod load;
 mod misc;
+mod names;
+mod objects;
 pub mod parquet;
+mod plausible;
+mod records;
 mod sentences;
 mod source;
 mod spans;

@@ -2,7 +2,9 @@
 //! levels say (Dremel, Melnik et al. 2010; parquet-format, "Nested Encoding").
 
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::data_type::{
+    BoolType, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type,
+};
 use parquet::errors::ParquetError as ReaderError;
 use parquet::schema::types::ColumnDescriptor;
 
@@ -36,6 +38,9 @@ pub(super) enum Cells {
     Texts(Rows<ByteArrayType>),
     Short(Rows<Int32Type>),
     Long(Rows<Int64Type>),
+    Truth(Rows<BoolType>),
+    Float(Rows<FloatType>),
+    Double(Rows<DoubleType>),
 }
 
 impl Cells {
@@ -46,6 +51,9 @@ impl Cells {
             }
             ColumnReader::Int32ColumnReader(reader) => Ok(Self::Short(Rows::new(reader, column))),
             ColumnReader::Int64ColumnReader(reader) => Ok(Self::Long(Rows::new(reader, column))),
+            ColumnReader::BoolColumnReader(reader) => Ok(Self::Truth(Rows::new(reader, column))),
+            ColumnReader::FloatColumnReader(reader) => Ok(Self::Float(Rows::new(reader, column))),
+            ColumnReader::DoubleColumnReader(reader) => Ok(Self::Double(Rows::new(reader, column))),
             _ => Err(CellError::Pages(format!(
                 "{} is not a type of words or labels",
                 column.physical_type()
@@ -64,6 +72,10 @@ impl Cells {
                 .into_iter()
                 .map(|texts| Ok(Cell::Texts(texts)))
                 .collect(),
+            Self::Truth(rows) => texts(rows.next(|value| Ok(value.to_string()))?),
+            // Whole numbers stand without a point: they may be numbers of classes.
+            Self::Float(rows) => texts(rows.next(|value| Ok(value.to_string()))?),
+            Self::Double(rows) => texts(rows.next(|value| Ok(value.to_string()))?),
             Self::Short(rows) => Ok(rows
                 .next(|value| Ok(i64::from(*value)))?
                 .into_iter()
@@ -76,6 +88,10 @@ impl Cells {
                 .collect()),
         }
     }
+}
+
+fn texts(rows: Vec<Vec<String>>) -> Result<Vec<Cell>, CellError> {
+    Ok(rows.into_iter().map(Cell::Texts).collect())
 }
 
 /// A typed column being read.

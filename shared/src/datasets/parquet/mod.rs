@@ -189,11 +189,7 @@ fn read(files: &Files, source: &Source, classes: &Classes) -> Result<Contents, P
             let file = File::open(path, classes)?;
             let choice = file.choose(wishes)?;
             level = choice.level();
-            notes.insert(format!(
-                "words are in column `{}`, labels in `{}`",
-                choice.tokens(),
-                choice.labels()
-            ));
+            notes.insert(choice.note.clone());
             match file.read(&choice, &mut sentences, &mut unlabelled)? {
                 Labels::Declared(names) => declared = Some(names),
                 Labels::AsWritten => {}

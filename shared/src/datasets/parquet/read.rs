@@ -47,14 +47,6 @@ impl Choice {
             Level::Token
         }
     }
-
-    pub(super) fn tokens(&self) -> &str {
-        &self.tokens.name
-    }
-
-    pub(super) fn labels(&self) -> &str {
-        &self.labels.name
-    }
 }
 
 impl<'a> File<'a> {
@@ -105,7 +97,7 @@ impl<'a> File<'a> {
         sentences: &mut Sentences,
         unlabelled: &mut usize,
     ) -> Result<Labels, ParquetError> {
-        let numbers = matches!(choice.labels.kind, Kind::Number | Kind::Numbers);
+        let numbers = matches!(choice.labels.kind, Kind::Integer | Kind::Integers);
         let names = self.classes.get(&choice.labels.name).filter(|_| numbers);
         let mut rows = Rows {
             file: self.path,

@@ -1,0 +1,352 @@
+//! Which of a table's named columns holds the words or the text, and which the labels: by name and
+//! type, the same for CSV, JSONL and parquet. Nothing is taken because it is left over: ids, links
+//! and dates are in every table. What cannot be told is asked for.
+
+use super::{Column, names};
+use crate::tasks::Task;
+
+/// What stands in a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Integer,
+    Boolean,
+    Float,
+    Texts,
+    Integers,
+    /// Anything else, by its name.
+    Other(&'static str),
+}
+
+impl Kind {
+    pub(super) fn is_list(self) -> bool {
+        matches!(self, Self::Texts | Self::Integers)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Boolean => "truth value",
+            Self::Float => "floating point number",
+            Self::Texts => "list of texts",
+            Self::Integers => "list of integers",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// A column as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// Has declared class names.
+    pub(super) classes: bool,
+}
+
+/// What the user said about the columns.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wishes<'a> {
+    pub(super) task: Option<Task>,
+    pub(super) token: Option<&'a Column>,
+    pub(super) label: Option<&'a Column>,
+}
+
+/// The columns chosen, by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) token: usize,
+    pub(super) label: usize,
+    /// Whether each word has a label, in lists; else each text.
+    pub(super) lists: bool,
+}
+
+/// Why no column can be chosen.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// `token` or `label`: the option that helps.
+    pub(super) what: &'static str,
+    pub(super) text: String,
+    /// Whether no column has a fitting name.
+    pub(super) is_nothing: bool,
+}
+
+impl Problem {
+    pub(super) fn new(what: &'static str, text: String) -> Self {
+        Self {
+            what,
+            text,
+            is_nothing: false,
+        }
+    }
+}
+
+/// Columns with their types, to be shown.
+pub(super) fn listed(fields: &[Field]) -> String {
+    let named = |field: &Field| format!("{} ({})", field.name, field.kind.name());
+    fields.iter().map(named).collect::<Vec<_>>().join(", ")
+}
+
+/// Says what was taken and what was left out, and how to choose otherwise.
+pub(super) fn note(names: &[String], token: usize, label: usize, what: &str) -> String {
+    let left: Vec<&str> = (0..names.len())
+        .filter(|index| *index != token && *index != label)
+        .map(|index| names[index].as_str())
+        .collect();
+    let left = if left.is_empty() {
+        String::new()
+    } else {
+        format!("left out: {}; ", left.join(", "))
+    };
+    format!(
+        "{what} are in column `{}`, labels in `{}` ({left}--token-column and --label-column choose others)",
+        names[token], names[label]
+    )
+}
+
+/// Chooses the column of words or texts and that of labels.
+pub(super) fn choose(fields: &[Field], wishes: Wishes<'_>) -> Result<Choice, Problem> {
+    let named_token = named(fields, "token", wishes.token)?;
+    let named_label = named(fields, "label", wishes.label)?;
+    let lists = has_lists(fields, wishes.task, named_token.or(named_label));
+    let token = match named_token {
+        Some(token) => fits(fields, "token", token, lists)?,
+        None => token(fields, lists, named_label)?,
+    };
+    let label = match named_label {
+        Some(label) => fits(fields, "label", label, lists)?,
+        None => label(fields, lists, token, wishes.task)?,
+    };
+    if token == label {
+        let text = format!("`{}` cannot be both words and labels", fields[token].name);
+        return Err(Problem::new("label", text));
+    }
+    Ok(Choice {
+        token,
+        label,
+        lists,
+    })
+}
+
+/// The column that the user named, by its name or its place.
+fn named(
+    fields: &[Field],
+    what: &'static str,
+    wish: Option<&Column>,
+) -> Result<Option<usize>, Problem> {
+    let Some(wish) = wish else { return Ok(None) };
+    let same = |is_so: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..fields.len())
+            .filter(|index| is_so(&fields[*index].name))
+            .collect()
+    };
+    let text = wish.to_string();
+    let mut found = same(&|name| name == text);
+    if found.is_empty() {
+        found = same(&|name| name.eq_ignore_ascii_case(&text));
+    }
+    // A field may be called `0`.
+    if let Column::Index(index) = wish
+        && found.is_empty()
+        && *index < fields.len()
+    {
+        found.push(*index);
+    }
+    match found.as_slice() {
+        [one] => Ok(Some(*one)),
+        [] => Err(Problem::new(what, format!("there is no column `{wish}`"))),
+        _ => Err(Problem::new(what, twice(wish.to_string().as_str(), &found))),
+    }
+}
+
+fn twice(name: &str, places: &[usize]) -> String {
+    let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+    let places = places.join(", ");
+    format!("several columns are called `{name}`, those of number {places} (counted from 0)")
+}
+
+/// Whether words in lists have a label each.
+fn has_lists(fields: &[Field], task: Option<Task>, named: Option<usize>) -> bool {
+    if let Some(task) = task {
+        return task.labels_words();
+    }
+    if let Some(named) = named {
+        return fields[named].kind.is_list();
+    }
+    let lists = || fields.iter().filter(|field| field.kind.is_list());
+    let of_words = lists().any(|field| field.kind == Kind::Texts && names::is_word(&field.name));
+    let of_tags =
+        lists().any(|field| field.classes || names::tag_rank(&field.name, None).is_some());
+    let texts = fields
+        .iter()
+        .any(|field| field.kind == Kind::Text && names::text_rank(&field.name).is_some());
+    of_words && (of_tags || !texts) || (!texts && of_tags && lists().count() > 1)
+}
+
+fn kinds(what: &str, lists: bool) -> &'static [Kind] {
+    match (what, lists) {
+        ("token", true) => &[Kind::Texts],
+        ("token", false) => &[Kind::Text],
+        (_, true) => &[Kind::Integers, Kind::Texts],
+        (_, false) => &[Kind::Integer, Kind::Text, Kind::Boolean, Kind::Float],
+    }
+}
+
+fn kinds_listed(kinds: &[Kind]) -> String {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+    names.join(" or ")
+}
+
+/// The column, if it is of a type that can hold what it should.
+fn fits(
+    fields: &[Field],
+    what: &'static str,
+    column: usize,
+    lists: bool,
+) -> Result<usize, Problem> {
+    let fitting = kinds(what, lists);
+    let Field { name, kind, .. } = &fields[column];
+    if fitting.contains(kind) {
+        return Ok(column);
+    }
+    let more = match kind {
+        _ if what == "token" => "",
+        Kind::Texts | Kind::Integers => {
+            ": several labels a text (multi-label) are not supported yet"
+        }
+        _ if lists => ": every word needs a label",
+        _ => ": such a column is no label",
+    };
+    let (kind, fitting) = (kind.name(), kinds_listed(fitting));
+    let text = format!("the column `{name}` is {kind}, not {fitting}{more}");
+    Err(Problem::new(what, text))
+}
+
+/// The columns of the best rank.
+fn best(fields: &[Field], rank: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+    let ranks: Vec<Option<usize>> = (0..fields.len()).map(rank).collect();
+    let Some(best) = ranks.iter().flatten().min() else {
+        return Vec::new();
+    };
+    (0..fields.len())
+        .filter(|index| ranks[*index] == Some(*best))
+        .collect()
+}
+
+fn token(fields: &[Field], lists: bool, taken: Option<usize>) -> Result<usize, Problem> {
+    let fitting = kinds("token", lists);
+    let is_free = |index: usize| fitting.contains(&fields[index].kind) && Some(index) != taken;
+    let found = if lists {
+        best(fields, |index| {
+            let field = &fields[index];
+            let rank = if names::is_word(&field.name) {
+                Some(0)
+            } else if names::text_rank(&field.name).is_some() {
+                Some(1)
+            } else {
+                // The only other list of texts; a list of labels has its name.
+                (names::tag_rank(&field.name, None).is_none() && !field.classes).then_some(2)
+            };
+            rank.filter(|_| is_free(index))
+        })
+    } else {
+        best(fields, |index| {
+            names::text_rank(&fields[index].name).filter(|_| is_free(index))
+        })
+    };
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Problem {
+            is_nothing: true,
+            ..Problem::new(
+                "token",
+                format!(
+                    "no column of type {} has the name of {}",
+                    kinds_listed(fitting),
+                    if lists {
+                        "words (tokens, words)"
+                    } else {
+                        "a text (text, sentence)"
+                    }
+                ),
+            )
+        }),
+        several => {
+            let all: Vec<&str> = several
+                .iter()
+                .map(|index| fields[*index].name.as_str())
+                .collect();
+            let text = if all.iter().all(|name| *name == all[0]) {
+                twice(all[0], several)
+            } else if lists {
+                format!("several columns could hold the words: {}", all.join(", "))
+            } else {
+                format!(
+                    "several columns hold texts: {}; pairs of texts are not supported yet, one text alone is read \
+                     if it is named",
+                    all.join(", ")
+                )
+            };
+            Err(Problem::new("token", text))
+        }
+    }
+}
+
+fn label(
+    fields: &[Field],
+    lists: bool,
+    token: usize,
+    task: Option<Task>,
+) -> Result<usize, Problem> {
+    let fitting = kinds("label", lists);
+    let usual = task.filter(|task| task.labels_words());
+    let usual = usual.map(|task| task.description().label_columns);
+    let rank = |index: usize| {
+        let field = &fields[index];
+        let by_name = if lists {
+            names::tag_rank(&field.name, usual)
+        } else {
+            names::label_rank(&field.name)
+        };
+        // Declared classes tell labels from ids and other numbers.
+        by_name
+            .or(field.classes.then_some(usize::MAX))
+            .filter(|_| index != token)
+    };
+    let found = best(fields, |index| {
+        rank(index).filter(|_| fitting.contains(&fields[index].kind))
+    });
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            // A label of another type is told, not passed over.
+            let by_name = best(fields, |index| rank(index).filter(|rank| *rank == 0));
+            if let Some(column) = by_name.first() {
+                return fits(fields, "label", *column, lists);
+            }
+            let kinds = kinds_listed(fitting);
+            Err(Problem {
+                is_nothing: true,
+                ..Problem::new(
+                    "label",
+                    format!(
+                        "no column of type {kinds} has the name of a label (label, category, tags)"
+                    ),
+                )
+            })
+        }
+        several => {
+            let all: Vec<&str> = several
+                .iter()
+                .map(|index| fields[*index].name.as_str())
+                .collect();
+            let text = if all.iter().all(|name| *name == all[0]) {
+                twice(all[0], several)
+            } else {
+                format!("several columns could hold the labels: {}", all.join(", "))
+            };
+            Err(Problem::new("label", text))
+        }
+    }
+}
