@@ -92,7 +92,10 @@ pub(super) fn listed(fields: &[Field]) -> String {
 pub(super) fn note(names: &[String], token: usize, label: usize, what: &str) -> String {
     let left: Vec<&str> = (0..names.len())
         .filter(|index| *index != token && *index != label)
-        .map(|index| names[index].as_str())
+        .map(|index| match names[index].as_str() {
+            "" => "a column without a name",
+            name => name,
+        })
         .collect();
     let left = if left.is_empty() {
         String::new()
