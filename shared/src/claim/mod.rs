@@ -223,6 +223,8 @@ fn read(path: &Path) -> Option<(Option<Owner>, SystemTime)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// A store folder in which somebody has claimed part `train-0`, `silent` seconds ago.
@@ -373,6 +375,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let claims = [(); 3].map(|()| Claim::join(folder.path(), "writer").unwrap());
         assert_eq!(living(folder.path()).len(), 3);
+        let tokens: BTreeSet<&str> = claims.iter().map(Claim::token).collect();
+        assert!(tokens.len() == 3 && tokens.iter().all(|token| token.len() == 16));
         drop(claims);
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
     }
