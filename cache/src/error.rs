@@ -287,3 +287,32 @@ pub(crate) fn named(path: &Path, error: impl Into<std::io::Error>) -> StoreError
         format!("{}: {error}", path.display()),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_length_that_was_recorded_is_right() {
+        let path = Path::new("train/hidden_states/c/0");
+        assert!(StoreError::check_length(path, 7, 7).is_ok());
+        for found in [6, 8] {
+            let error = StoreError::check_length(path, 7, found).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }));
+            assert!(
+                error
+                    .to_string()
+                    .contains(&format!("has {found} bytes, expected 7"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_damage_and_one_that_may_not_be_read_is_not() {
+        let path = Path::new("train/words.bin");
+        let gone = missing(path, io::ErrorKind::NotFound.into());
+        assert!(matches!(gone, StoreError::Damaged { .. }), "{gone}");
+        let denied = missing(path, io::ErrorKind::PermissionDenied.into());
+        assert!(matches!(denied, StoreError::Io(_)), "{denied}");
+    }
+}

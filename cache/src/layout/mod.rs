@@ -349,6 +349,32 @@ mod tests {
         );
     }
 
+    /// 20 tokens of 12 bytes in chunks of 3, files of 2 chunks: the last file has one chunk, with 2 tokens.
+    #[test]
+    fn sizes_count_chunks_checksums_and_indexes() {
+        let plain = layout(20, 3, 2, 2);
+        let index = 2 * 16 + 4;
+        let (whole, last) = (2 * (36 + 4) + index, 40 + index);
+        assert_eq!((plain.file_bytes(0), plain.file_bytes(3)), (whole, last));
+        assert_eq!(plain.bytes(), 3 * whole + last);
+        assert_eq!(plain.draft_bytes(3), last);
+        assert_eq!(
+            [last - 1, last, last + 1].map(|length| plain.fits_file(3, length)),
+            [false, true, false]
+        );
+
+        // A compressed chunk has one byte at least, and no more than its bound.
+        let packed = SplitLayout {
+            codec: Codec::Zstd,
+            ..plain
+        };
+        let (shortest, longest) = (2 * (4 + 1) + index, packed.draft_bytes(0));
+        assert!(longest >= whole, "{longest}");
+        let fits = [shortest - 1, shortest, longest, longest + 1]
+            .map(|length| packed.fits_file(0, length));
+        assert_eq!(fits, [false, true, true, false]);
+    }
+
     #[test]
     fn a_sequence_over_an_edge_is_in_both_parts() {
         let layout = layout(20, 2, 2, 2);

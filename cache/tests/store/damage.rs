@@ -298,6 +298,13 @@ fn a_damaged_done_list_means_making_all_again() {
     );
     let report = verify(folder.path(), true, &|_, _| ()).unwrap();
     assert_eq!(report.problems[0].path, Path::new("done.json"));
+    let [problem] = &report.problems[..] else {
+        panic!("{:?}", report.problems)
+    };
+    assert_eq!(
+        problem.to_string(),
+        format!("done.json: {}", problem.detail)
+    );
     fixture.fill(folder.path(), 0);
     assert_eq!(tree(folder.path()), whole);
 }

@@ -31,6 +31,9 @@ pub(super) fn run(options: &LabelOptions, terminal: &Terminal) -> Result<ExitSta
     for note in &dataset.notes {
         terminal.status(format!("           {note}"));
     }
+    for warning in &dataset.warnings {
+        terminal.warn(warning);
+    }
     let labelling = Labelling::new(&store, &dataset)?;
     let replaced = store
         .splits()

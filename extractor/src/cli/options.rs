@@ -9,6 +9,7 @@ use shared::datasets::{Column, Format, SplitName};
 use shared::device::DeviceChoice;
 use shared::size::parse_bytes;
 use shared::tasks::Task;
+use shared::tasks::schemes::Scheme;
 
 use crate::encoder::{LayerSelection, RowsOn};
 use crate::extract::{Request, StoreFormat};
@@ -156,10 +157,13 @@ pub(super) struct DataOptions {
     /// What the labels are; found out from them where it is not given.
     #[arg(long, value_enum, help_heading = "Data set")]
     pub(super) task: Option<Task>,
+    /// How spans are tagged; found out from the tags where it is not given.
+    #[arg(long, value_enum, help_heading = "Data set")]
+    pub(super) scheme: Option<Scheme>,
     /// Column of the words: its name, or its number from 0.
     #[arg(long, value_name = "COLUMN", help_heading = "Data set")]
     pub(super) token_column: Option<Column>,
-    /// Column of the labels, likewise; in CoNLL-U upos, xpos or deprel.
+    /// Column of the labels, likewise; in CoNLL-U upos, xpos, deprel or an attribute of misc.
     #[arg(long, value_name = "COLUMN", help_heading = "Data set")]
     pub(super) label_column: Option<Column>,
     /// Chooses the sentences that are held out of train where there is no validation split.

@@ -63,6 +63,9 @@ fn describe(extraction: &Extraction, terminal: &Terminal) {
     for note in &dataset.notes {
         terminal.status(format!("           {note}"));
     }
+    for warning in &dataset.warnings {
+        terminal.warn(warning);
+    }
 }
 
 /// Tokenizes the data set and tells what happened to long sentences and to words without a

@@ -61,6 +61,7 @@ pub(super) fn dataset(
         files,
         format: options.format,
         task: options.task,
+        scheme: options.scheme,
         token_column: options.token_column.clone(),
         label_column: options.label_column.clone(),
         seed: options.split_seed,

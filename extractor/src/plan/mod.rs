@@ -10,7 +10,7 @@ use cache::{Labels, LongPolicy, SplitSize, SplitTables};
 use rayon::prelude::*;
 use shared::datasets::{Dataset, Sentence, Split, SplitName};
 use shared::exit::{ExitStatus, HasExitStatus};
-use shared::tasks::Task;
+use shared::tasks::{NO_CLASS, Task, UNLABELLED};
 use thiserror::Error;
 
 use crate::tokenizer::{SubWords, Tokenizer, TokenizerError};
@@ -363,6 +363,9 @@ impl Layout<'_> {
         class_ids: &HashMap<&str, i32>,
     ) -> Result<Vec<i32>, PlanError> {
         let id = |label: &String| {
+            if label == UNLABELLED {
+                return Ok(NO_CLASS);
+            }
             class_ids
                 .get(label.as_str())
                 .copied()

@@ -45,6 +45,7 @@ fn dataset(task: Task, sentences: &[&str], classes: &[&str]) -> Dataset {
             sentences: all,
         }],
         notes: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

@@ -12,26 +12,52 @@ use std::path::{Path, PathBuf};
 use super::labelled_file::LabelledFile;
 use super::layout::{Layout, is_boundary};
 use super::lines::{Line, Lines, is_blank};
-use super::{DatasetError, Format, LineError, Sentences, Source};
-use crate::tasks::Level;
+use super::misc::{Attribute, MISC};
+use super::{Column, DatasetError, Format, LineError, Sentences, Source};
+use crate::tasks::{Level, Task, UNLABELLED};
 
 /// A column file whose columns are known.
 #[derive(Debug)]
 pub(super) struct ColumnFile {
     path: PathBuf,
     layout: Layout,
+    /// The attribute of MISC that holds the labels, in CoNLL-U.
+    attribute: Option<Attribute>,
+    /// Whether `_` says that a word has no label, as in CoNLL-U.
+    underscore_is_none: bool,
 }
 
 impl ColumnFile {
     pub(super) fn open(path: &Path, format: Format, source: &Source) -> Result<Self, DatasetError> {
+        let is_conllu = format == Format::Conllu;
+        let attribute = is_conllu
+            .then(|| Attribute::find(path, source))
+            .transpose()?
+            .flatten();
+        let layout = if attribute.is_some() {
+            let label_column = Some(Column::Index(MISC));
+            Layout::find(
+                path,
+                format,
+                &Source {
+                    label_column,
+                    ..source.clone()
+                },
+            )?
+        } else {
+            Layout::find(path, format, source)?
+        };
+        let spans = source.task.is_some_and(Task::has_spans);
         Ok(Self {
             path: path.to_path_buf(),
-            layout: Layout::find(path, format, source)?,
+            underscore_is_none: is_conllu && !spans && layout.label != MISC,
+            layout,
+            attribute,
         })
     }
 
     /// The word and the label of a line; none for a line that holds no word.
-    fn word<'a>(&self, line: &Line<'a>) -> Result<Option<(&'a str, &'a str)>, DatasetError> {
+    fn word<'a>(&'a self, line: &Line<'a>) -> Result<Option<(&'a str, &'a str)>, DatasetError> {
         let layout = &self.layout;
         let (mut id, mut word, mut label, mut count) = ("", "", "", 0);
         for (index, field) in layout.fields(line.text).enumerate() {
@@ -61,17 +87,18 @@ impl ColumnFile {
         if layout.id.is_some() && id.contains(['-', '.']) {
             return Ok(None);
         }
-        if label.is_empty() {
-            return Err(line.error(LineError::EmptyField {
-                what: "label",
-                column: layout.label,
-            }));
-        }
+        let label = match &self.attribute {
+            Some(attribute) => attribute.value(label),
+            None => label,
+        };
         Ok(Some((word, label)))
     }
 
     /// Says which columns are read, where they are not the first and the last.
     fn columns_note(&self) -> Option<String> {
+        if let Some(Attribute { name, .. }) = &self.attribute {
+            return Some(format!("labels are read from `{name}` in column misc"));
+        }
         let Layout {
             token,
             label,
@@ -88,7 +115,11 @@ impl ColumnFile {
 
 impl LabelledFile for ColumnFile {
     fn columns(&self) -> (String, String) {
-        (self.layout.token.to_string(), self.layout.label.to_string())
+        let attribute = self.attribute.as_ref();
+        let attribute =
+            attribute.map_or_else(String::new, |attribute| format!(":{}", attribute.name));
+        let Layout { token, label, .. } = self.layout;
+        (token.to_string(), format!("{label}{attribute}"))
     }
 
     fn level(&self) -> Level {
@@ -110,7 +141,11 @@ impl LabelledFile for ColumnFile {
             if let Some((word, label)) = self.word(&line)? {
                 begin.get_or_insert(line.number);
                 sentences.add_word(word);
-                sentences.add_label(label);
+                match label {
+                    "" => sentences.add_empty_label(line.number, self.layout.label),
+                    "_" if self.underscore_is_none => sentences.add_label(UNLABELLED),
+                    _ => sentences.add_label(label),
+                }
             }
         }
         sentences.close(begin.unwrap_or_default());

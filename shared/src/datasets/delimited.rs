@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::labelled_file::LabelledFile;
 use super::lines::{Line, Lines};
-use super::{Column, DatasetError, Format, LineError, Sentences, Source};
+use super::{Column, DatasetError, Format, LineError, Sentences, Source, lists};
 use crate::tasks::{Level, Task};
 
 /// What headers and JSON objects call the text and its label.
@@ -30,6 +30,12 @@ pub(super) const LABEL_NAMES: [&str; 8] = [
     "topic",
 ];
 
+/// What headers call cells that hold the list of a text's words, or of their labels.
+const WORD_LISTS: [&str; 2] = ["tokens", "words"];
+const LABEL_LISTS: [&str; 6] = ["ner_tags", "tags", "ner", "pos_tags", "upos", "pos"];
+/// So many rows tell whether labels are lists.
+const SAMPLE: usize = 500;
+
 /// The longest record, with all its lines.
 const LONGEST: usize = 64 << 20;
 
@@ -42,6 +48,8 @@ pub(super) struct Table {
     names: Vec<String>,
     text: usize,
     label: usize,
+    /// Whether a label cell holds a label for every word of the text.
+    lists: bool,
 }
 
 impl Table {
@@ -53,7 +61,7 @@ impl Table {
         let is_tsv = Path::new(name)
             .extension()
             .is_some_and(|ending| ending == "tsv");
-        if !is_tsv || source.task.is_some_and(Task::labels_words) {
+        if !is_tsv {
             return Ok(false);
         }
         let mut lines = Lines::open(path)?;
@@ -65,8 +73,15 @@ impl Table {
             .split('\t')
             .map(|name| name.trim().to_owned())
             .collect();
-        let labelled = position(&names, source.label_column.as_ref(), &LABEL_NAMES).is_some();
+        let label = position(&names, source.label_column.as_ref(), &LABEL_NAMES);
         let texts = position(&names, source.token_column.as_ref(), &TEXT_NAMES).is_some();
+        let labelled = label.is_some();
+        if source.task.is_some_and(Task::labels_words) {
+            // Labels of words are in a table only as lists.
+            let row = lines.next()?;
+            let cell = row.and_then(|row| row.text.split('\t').nth(label?));
+            return Ok(texts && cell.and_then(lists::bracketed).is_some());
+        }
         // A task that labels words was ruled out above.
         Ok(source.task.is_some() || (labelled && texts))
     }
@@ -112,15 +127,39 @@ impl Table {
                 ),
             })
         };
-        let text = find("token", source.token_column.as_ref(), &TEXT_NAMES)?;
-        let label = find("label", source.label_column.as_ref(), &LABEL_NAMES)?;
-        Ok(Self {
+        let text_names = [TEXT_NAMES.as_slice(), &WORD_LISTS].concat();
+        let label_names = [LABEL_NAMES.as_slice(), &LABEL_LISTS].concat();
+        let text = find("token", source.token_column.as_ref(), &text_names)?;
+        let label = find("label", source.label_column.as_ref(), &label_names)?;
+        let mut table = Self {
             path: path.to_path_buf(),
             format,
             text,
             label,
             names,
-        })
+            lists: false,
+        };
+        table.lists = table.hold_lists(&mut records, source.task)?;
+        Ok(table)
+    }
+
+    /// Whether label cells are lists, by the first rows.
+    fn hold_lists(&self, records: &mut Records, task: Option<Task>) -> Result<bool, DatasetError> {
+        let mut rows = Vec::new();
+        while rows.len() < SAMPLE
+            && let Some((_, mut fields)) = records.next()?
+        {
+            // Other rows are errors when the file is read.
+            if fields.len() == self.names.len() {
+                let label = std::mem::take(&mut fields[self.label]);
+                let text = std::mem::take(&mut fields[self.text]);
+                rows.push((text, label));
+            }
+        }
+        let rows = rows
+            .iter()
+            .map(|(text, label)| (text.as_str(), label.as_str()));
+        Ok(lists::hold_lists(rows, task))
     }
 }
 
@@ -147,7 +186,11 @@ impl LabelledFile for Table {
     }
 
     fn level(&self) -> Level {
-        Level::Sentence
+        if self.lists {
+            Level::Token
+        } else {
+            Level::Sentence
+        }
     }
 
     fn read(&self, _notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
@@ -171,14 +214,9 @@ impl LabelledFile for Table {
                     separator,
                 }));
             }
-            add_text(
-                &mut sentences,
-                &fields[self.text],
-                fields[self.label].trim(),
-                self.label,
-                line,
-            )
-            .map_err(error)?;
+            let add = if self.lists { lists::add } else { add_text };
+            let (text, label) = (&fields[self.text], fields[self.label].trim());
+            add(&mut sentences, text, label, self.label, line).map_err(error)?;
         }
         records.lines.filled(sentences)
     }

@@ -116,6 +116,19 @@ pub enum DatasetError {
     /// A parquet file among files of other formats.
     #[error("{}: a data set is either all parquet or has none; write this file in the format of the others, or those as parquet", .0.display())]
     Mixed(PathBuf),
+    /// Tags that cannot be read as spans.
+    #[error("{}:{line}: word {word} of the sentence: {cause}", .path.display())]
+    Tag {
+        /// The file.
+        path: PathBuf,
+        /// The line on which the sentence begins, from 1.
+        line: usize,
+        /// The word, from 1.
+        word: usize,
+        /// What is wrong.
+        #[source]
+        cause: Box<crate::tasks::schemes::SchemeError>,
+    },
     /// Labels that no task has.
     #[error("{}: no task is known for labels of this kind ({found}); name one with --task", .path.display())]
     NoTask {

@@ -3,46 +3,55 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Dataset, DatasetError, Split};
-use crate::tasks::schemes::{Evidence, Scheme, to_iob2};
-use crate::tasks::{Level, OUTSIDE, Observed, Task};
+use super::{Dataset, DatasetError, LineError, Source, Split, SplitName, spans};
+use crate::tasks::{Level, OUTSIDE, Observed, Task, UNLABELLED};
+
+/// A split of fewer words may well have one class only.
+const FEW_WORDS: usize = 200;
 
 /// Puts a data set together from its splits, with tags turned into IOB2.
 pub(super) fn dataset(
     id: String,
-    wanted: Option<Task>,
+    source: &Source,
     level: Level,
     mut splits: Vec<Split>,
     mut notes: Vec<String>,
 ) -> Result<Dataset, DatasetError> {
     let counts = label_counts(&splits);
     let labels = Observed { level, counts };
-    let path = || splits.first().map(|split| split.path.clone());
-    let task = match wanted {
-        Some(task) => task
-            .target()
-            .check(&labels)
-            .map(|()| task)
-            .map_err(|(needed, found)| DatasetError::Task {
-                path: path().unwrap_or_default(),
-                task,
-                needed,
-                found,
-            })?,
-        None => Task::guess(&labels).ok_or_else(|| DatasetError::NoTask {
-            path: path().unwrap_or_default(),
-            found: level.about(),
-        })?,
-    };
+    let mut task = task(source.task, &labels, &splits)?;
+    check_empty(&splits, &labels, task)?;
     if task.labels_words() && labels.are_numbers() {
         notes.push("the labels are numbers without names".to_owned());
     }
-    let scheme = task.has_spans().then(|| convert(&mut splits, &mut notes));
+    let mut warnings = Vec::new();
+    let mut scheme = None;
+    if task.has_spans() {
+        let told = spans::convert(&mut splits, &labels.counts, source.scheme)?;
+        notes.extend(told.notes);
+        warnings.extend(told.warnings);
+        scheme = Some(told.scheme);
+        // Phrases are known by their types, which may have been written in another way.
+        let counts = label_counts(&splits);
+        let guessed = Task::guess(&Observed { level, counts });
+        task = source
+            .task
+            .or(guessed.filter(|task| task.has_spans()))
+            .unwrap_or(task);
+    }
     let classes: BTreeSet<&String> = splits
         .iter()
         .flat_map(|split| split.sentences.label_names())
+        .filter(|label| *label != UNLABELLED)
         .collect();
-    let classes = classes.into_iter().cloned().collect();
+    let classes: Vec<String> = classes.into_iter().cloned().collect();
+    if classes.is_empty() {
+        return Err(DatasetError::Empty {
+            path: first_path(&splits),
+            what: "every word is without a label, `_`",
+        });
+    }
+    warnings.extend(splits.iter().filter_map(one_class));
     Ok(Dataset {
         id,
         task,
@@ -50,7 +59,80 @@ pub(super) fn dataset(
         classes,
         splits,
         notes,
+        warnings,
     })
+}
+
+/// The task that the user named, or that the labels are for.
+fn task(wanted: Option<Task>, labels: &Observed, splits: &[Split]) -> Result<Task, DatasetError> {
+    match wanted {
+        Some(task) => task
+            .target()
+            .check(labels)
+            .map(|()| task)
+            .map_err(|(needed, found)| DatasetError::Task {
+                path: first_path(splits),
+                task,
+                needed,
+                found,
+            }),
+        None => Task::guess(labels).ok_or_else(|| DatasetError::NoTask {
+            path: first_path(splits),
+            found: labels.level.about(),
+        }),
+    }
+}
+
+fn first_path(splits: &[Split]) -> std::path::PathBuf {
+    splits
+        .first()
+        .map(|split| split.path.clone())
+        .unwrap_or_default()
+}
+
+/// Empty labels say that words are in no span where other tags have a letter and nothing else says
+/// so; elsewhere somebody forgot them.
+fn check_empty(splits: &[Split], labels: &Observed, task: Task) -> Result<(), DatasetError> {
+    let means_outside = task.has_spans()
+        && labels
+            .names()
+            .all(|label| label == UNLABELLED || label.len() > 1);
+    let empty = splits
+        .iter()
+        .find_map(|split| Some((split, split.sentences.first_empty()?)));
+    match empty {
+        Some((split, (line, column))) if !means_outside => Err(DatasetError::Line {
+            path: split.path.clone(),
+            line,
+            cause: LineError::EmptyField {
+                what: "label",
+                column,
+            },
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Says that a split has a single class, where that is no accident of its size.
+fn one_class(split: &Split) -> Option<String> {
+    let mut labels = split
+        .sentences
+        .label_counts()
+        .filter(|(label, count)| *label != UNLABELLED && *count > 0);
+    let (only, count) = labels.next()?;
+    if labels.next().is_some() || (split.name != SplitName::Train && count < FEW_WORDS) {
+        return None;
+    }
+    let what = match split.name {
+        SplitName::Train => "a head can learn nothing from it",
+        _ => "nothing can be measured on it",
+    };
+    let spans = if only == OUTSIDE { " (no span)" } else { "" };
+    Some(format!(
+        "{}: every label of {} is `{only}`{spans}: {what}",
+        split.path.display(),
+        split.name
+    ))
 }
 
 /// How often every label occurs, over all splits.
@@ -62,39 +144,4 @@ fn label_counts(splits: &[Split]) -> BTreeMap<String, usize> {
         }
     }
     counts
-}
-
-/// Turns the tags of all splits into IOB2; gives the scheme that they had.
-fn convert(splits: &mut [Split], notes: &mut Vec<String>) -> Scheme {
-    let mut evidence = Evidence::default();
-    for split in &*splits {
-        for index in 0..split.sentences.len() {
-            let mut previous = OUTSIDE;
-            for tag in split.sentences.labels(index) {
-                evidence.add(previous, tag);
-                previous = tag;
-            }
-        }
-    }
-    let scheme = evidence.scheme();
-    let mut changed = 0;
-    if scheme != Scheme::Iob2 || !evidence.is_clean_iob2() {
-        for split in splits {
-            split.sentences.relabel(|tags| {
-                let new = to_iob2(scheme, tags);
-                changed += tags
-                    .iter()
-                    .zip(&new)
-                    .filter(|(old, new)| *old != new)
-                    .count();
-                new
-            });
-        }
-    }
-    if scheme == Scheme::Iob2 && changed > 0 {
-        notes.push(format!(
-            "{changed} tags that IOB2 does not allow were read as the beginning of a span"
-        ));
-    }
-    scheme
 }

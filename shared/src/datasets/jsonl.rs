@@ -7,10 +7,12 @@ use serde_json::{Map, Value};
 use super::delimited::{LABEL_NAMES, TEXT_NAMES, add_text};
 use super::labelled_file::LabelledFile;
 use super::lines::{Line, Lines, is_blank};
-use super::{Column, DatasetError, LineError, Sentences, Source};
+use super::{Column, DatasetError, LineError, Sentences, Source, lists};
 use crate::tasks::{Level, Task};
 
 const TOKEN_NAMES: [&str; 4] = ["tokens", "words", "token", "word"];
+/// So many objects tell whether labels are lists.
+const SAMPLE: usize = 500;
 /// Names of the labels of words, where nobody said the task.
 const TAG_NAMES: [&str; 10] = [
     "ner_tags",
@@ -33,6 +35,8 @@ pub(super) struct JsonLines {
     label: String,
     /// Whether the objects hold a text, not its words.
     texts: bool,
+    /// Whether the label of a text is a list of its words' labels.
+    lists: bool,
 }
 
 impl JsonLines {
@@ -97,6 +101,7 @@ impl JsonLines {
         .clone();
         Ok(Self {
             path: path.to_path_buf(),
+            lists: texts && hold_lists(path, &token, &label, source.task)?,
             token,
             label,
             texts,
@@ -123,13 +128,27 @@ impl JsonLines {
             return Err(wrong());
         };
         if self.texts {
-            let (Value::String(text), Some(label)) = (token, name(label)) else {
+            let label = if self.lists { cell(label) } else { name(label) };
+            let (Value::String(text), Some(label)) = (token, label) else {
                 return Err(wrong());
             };
+            if self.lists {
+                return lists::add(sentences, text, &label, 1, line.number)
+                    .map_err(|cause| line.error(cause));
+            }
             return add_text(sentences, text, label.trim(), 1, line.number)
                 .map_err(|cause| line.error(cause));
         }
-        let (Value::Array(words), Value::Array(labels)) = (token, label) else {
+        let split: Vec<Value>;
+        let label = match label {
+            Value::String(cell) => {
+                split = lists::labels(cell).into_iter().map(Into::into).collect();
+                &split
+            }
+            Value::Array(labels) => labels,
+            _ => return Err(wrong()),
+        };
+        let (Value::Array(words), labels) = (token, label) else {
             return Err(wrong());
         };
         if words.len() != labels.len() {
@@ -183,6 +202,39 @@ fn name(value: &Value) -> Option<String> {
     }
 }
 
+/// A label, or the list of a text's words' labels, as it would stand in a table.
+fn cell(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(_) => Some(value.to_string()),
+        _ => name(value),
+    }
+}
+
+/// Whether the labels of texts are lists, by the first objects.
+fn hold_lists(
+    path: &Path,
+    token: &str,
+    label: &str,
+    task: Option<Task>,
+) -> Result<bool, DatasetError> {
+    let mut lines = Lines::open(path)?;
+    let mut rows = Vec::new();
+    while rows.len() < SAMPLE
+        && let Some(line) = lines.next()?
+    {
+        // What is no object is an error when the file is read.
+        let object = parse(&line).unwrap_or_default();
+        let (text, label) = (object.get(token), object.get(label).and_then(cell));
+        if let (Some(Value::String(text)), Some(label)) = (text, label) {
+            rows.push((text.clone(), label));
+        }
+    }
+    let rows = rows
+        .iter()
+        .map(|(text, label)| (text.as_str(), label.as_str()));
+    Ok(lists::hold_lists(rows, task))
+}
+
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -200,7 +252,7 @@ impl LabelledFile for JsonLines {
     }
 
     fn level(&self) -> Level {
-        if self.texts {
+        if self.texts && !self.lists {
             Level::Sentence
         } else {
             Level::Token

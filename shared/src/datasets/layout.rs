@@ -13,7 +13,7 @@ use crate::tasks::spans::scores_ratio;
 const SAMPLE: usize = 20_000;
 
 /// The columns of CoNLL-U (<https://universaldependencies.org/format.html>).
-const CONLLU: [&str; 10] = [
+pub(super) const CONLLU: [&str; 10] = [
     "id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc",
 ];
 

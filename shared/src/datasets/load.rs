@@ -56,7 +56,7 @@ impl Source {
             });
         }
         notes.extend(holdout::fill(&mut splits, self.seed));
-        interpret::dataset(found.id, self.task, level, splits, notes)
+        interpret::dataset(found.id, self, level, splits, notes)
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn LabelledFile>, DatasetError> {

@@ -15,10 +15,13 @@ mod jsonl;
 mod labelled_file;
 mod layout;
 mod lines;
+mod lists;
 mod load;
+mod misc;
 pub mod parquet;
 mod sentences;
 mod source;
+mod spans;
 mod split;
 
 use std::path::PathBuf;
@@ -62,6 +65,8 @@ pub struct Dataset {
     pub splits: Vec<Split>,
     /// What the user should know about how the data were read.
     pub notes: Vec<String>,
+    /// What makes the data useless for training or measuring, though they can be read.
+    pub warnings: Vec<String>,
 }
 
 impl Dataset {
@@ -80,7 +85,7 @@ impl Dataset {
         mut notes: Vec<String>,
     ) -> Result<Self, DatasetError> {
         notes.extend(holdout::fill(&mut splits, source.seed));
-        let mut dataset = interpret::dataset(id.into(), source.task, level, splits, notes)?;
+        let mut dataset = interpret::dataset(id.into(), source, level, splits, notes)?;
         // Tags that another scheme's were turned into may be none of the declared ones.
         if let Some(declared) = declared
             && dataset.classes.iter().all(|class| declared.contains(class))

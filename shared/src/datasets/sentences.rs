@@ -30,6 +30,8 @@ pub struct Sentences {
     /// Where each sentence ends.
     ends: Vec<End>,
     empty_words: usize,
+    /// The line and the column of the first label that is empty in the file.
+    first_empty: Option<(usize, usize)>,
 }
 
 /// The ends of a sentence in the parts of [`Sentences`], and its line.
@@ -164,6 +166,11 @@ impl Sentences {
         self.empty_words
     }
 
+    /// The line and the column of the first label that is empty in the file.
+    pub(super) fn first_empty(&self) -> Option<(usize, usize)> {
+        self.first_empty
+    }
+
     /// The different labels and how often each occurs.
     pub(super) fn label_counts(&self) -> impl Iterator<Item = (&str, usize)> {
         let mut counts = vec![0; self.classes.texts.len()];
@@ -205,6 +212,12 @@ impl Sentences {
     pub(super) fn add_label(&mut self, label: &str) {
         let number = self.classes.number(label);
         self.labels.push(number);
+    }
+
+    /// Adds a label that is empty in the file, which may mean that the word is in no span.
+    pub(super) fn add_empty_label(&mut self, line: usize, column: usize) {
+        self.first_empty.get_or_insert((line, column));
+        self.add_label(crate::tasks::UNLABELLED);
     }
 
     /// Ends the sentence that began on `line`; without a word since the last one there is none.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::{Column, Format, SplitName};
 use crate::tasks::Task;
+use crate::tasks::schemes::Scheme;
 
 /// Where a data set is and what the user said about it; what was not said is found out.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ pub struct Source {
     pub format: Option<Format>,
     /// The task, instead of guessing it from the labels.
     pub task: Option<Task>,
+    /// How spans are tagged, instead of finding it out from the tags.
+    pub scheme: Option<Scheme>,
     /// The column or field of the words, or of the text.
     pub token_column: Option<Column>,
     /// The column or field of the labels.

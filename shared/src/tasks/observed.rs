@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::schemes::is_span_tag;
-use super::{Level, OUTSIDE};
+use super::schemes::look_like_spans;
+use super::{Level, UNLABELLED};
 
 /// All labels of a data set.
 #[derive(Debug, Clone)]
@@ -23,22 +23,16 @@ impl Observed {
     /// Whether all labels are numbers: indices of classes whose names are lost.
     #[must_use]
     pub fn are_numbers(&self) -> bool {
-        self.names().all(|label| label.parse::<i64>().is_ok())
+        self.names()
+            .filter(|label| *label != UNLABELLED)
+            .all(|label| label.parse::<i64>().is_ok())
     }
 
     /// Whether most labels are tags of spans, with a prefix for some; types without a prefix beside
     /// `O` are spans too. Some sets of parts of speech have an `O`, but not for most words.
     #[must_use]
     pub fn are_span_tags(&self) -> bool {
-        let total: usize = self.counts.values().sum();
-        let tags = self.counts.iter().filter(|(label, _)| is_span_tag(label));
-        let tags: usize = tags.map(|(_, count)| count).sum();
-        let prefixed = self
-            .names()
-            .any(|label| label != OUTSIDE && is_span_tag(label));
-        let outside = self.counts.get(OUTSIDE).copied().unwrap_or(0);
-        let mostly_outside = self.counts.values().all(|count| *count <= outside);
-        (prefixed && tags * 10 >= total * 9) || mostly_outside
+        look_like_spans(&self.counts)
     }
 }
 

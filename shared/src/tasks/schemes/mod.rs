@@ -2,14 +2,23 @@
 //! IOB2, in which every span begins with `B-` (Ramshaw and Marcus 1995; Tjong Kim Sang and Veenstra
 //! 1999).
 
+mod brackets;
+mod error;
+mod letters;
+mod notation;
+
 use std::fmt;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::spans::{Span, spans};
+pub use error::SchemeError;
+use letters::Writing;
+pub(crate) use notation::{Notation, look_like_spans};
 
 /// A way to write spans as tags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
     /// `I-` in and at the beginning of spans, `B-` only where a span of the same type ends right
@@ -23,6 +32,10 @@ pub enum Scheme {
     Iobes,
     /// `B-`, `I-`, `L-` at the end, `U-` for a single word.
     Bilou,
+    /// `B-`, `M-` inside, `E-` at the end, `S-` or `W-` for a single word.
+    Bmes,
+    /// `(PER*` at the first word, `*` inside, `*)` at the last, `(PER)` for a single word.
+    Brackets,
 }
 
 impl fmt::Display for Scheme {
@@ -33,6 +46,8 @@ impl fmt::Display for Scheme {
             Self::Io => "IO",
             Self::Iobes => "IOBES",
             Self::Bilou => "BILOU",
+            Self::Bmes => "BMES",
+            Self::Brackets => "brackets",
         })
     }
 }
@@ -95,6 +110,8 @@ impl Evidence {
         self.inside_first + self.plain + self.iobes + self.bilou == 0
     }
 
+    /// Which of the schemes whose letters do not tell it, where there are no others than `B` and
+    /// `I`.
     pub(crate) fn scheme(&self) -> Scheme {
         let prefixed = self.begins + self.insides + self.iobes + self.bilou;
         if self.plain > prefixed {
@@ -134,10 +151,36 @@ fn split(tag: &str) -> Option<(u8, &str)> {
     }
 }
 
-/// Whether a tag looks like one of a span: `O`, or a prefix of some scheme with or without a type.
+/// Whether a tag looks like one of a span: `O`, a bare `B` or `I`, a letter of some scheme before or
+/// behind a type, or brackets.
 #[must_use]
 pub fn is_span_tag(tag: &str) -> bool {
-    tag == "O" || split(tag).is_some()
+    let lettered = || {
+        Writing::all()
+            .filter(|writing| writing.separator.is_some())
+            .any(|writing| writing.cut(tag).is_some_and(|parts| !parts.kind.is_empty()))
+    };
+    tag == "O" || split(tag).is_some() || brackets::is_bracket(tag) || lettered()
+}
+
+/// Tags of one sentence, as [`Notation::canonical`] has them, in IOB2; those without a type stay
+/// without.
+pub(crate) fn from_canonical(tags: &[&str]) -> Vec<String> {
+    let mut tags = to_iob2(Scheme::Iobes, tags);
+    for tag in &mut tags {
+        if tag.ends_with("-_") && tag.len() == 3 {
+            tag.truncate(1);
+        }
+    }
+    tags
+}
+
+/// The tags of one sentence of brackets in IOB2.
+///
+/// # Errors
+/// The index of the tag that cannot be right, and why.
+pub(crate) fn from_brackets(tags: &[&str]) -> Result<Vec<String>, (usize, SchemeError)> {
+    brackets::to_iob2(tags)
 }
 
 /// One tag in the prefixes that [`spans`] knows.
