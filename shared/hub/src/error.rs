@@ -78,11 +78,11 @@ pub enum HubError {
         /// The cache folder.
         cache: PathBuf,
         /// The first thing that is missing.
-        missing: String,
+        missing: Box<str>,
         /// The environment variable that forbids requests.
         variable: &'static str,
         /// The command that fetches it with Python.
-        fetch: String,
+        fetch: Box<str>,
     },
     /// No connection.
     #[error("cannot reach {host}: {reason}")]

@@ -134,9 +134,9 @@ fn bring(
                 id: repository.id.clone(),
                 revision: revision.to_owned(),
                 cache: options.cache.clone(),
-                missing: missing.clone(),
+                missing: missing.clone().into(),
                 variable: options.offline_variable,
-                fetch: repository.fetch_command(),
+                fetch: repository.fetch_command().into(),
             });
         }
         _ => {}
