@@ -113,7 +113,7 @@ pub fn fetch(
             ));
             Ok(copy)
         }
-        (Err(error), _) => Err(error.about(&repository, "main", options.token.is_some())),
+        (Err(error), _) => Err(repository.explain(error, "main", options.token.is_some())),
     }
 }
 

@@ -159,7 +159,9 @@ fn bring(
             ));
             return Ok(commit);
         }
-        (Err(error), _) => return Err(error.about(repository, revision, options.token.is_some())),
+        (Err(error), _) => {
+            return Err(repository.explain(error, revision, options.token.is_some()));
+        }
         (Ok(listing), _) => listing,
     };
     fetch_all(&client, repository, &listing, need)?;
