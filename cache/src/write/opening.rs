@@ -43,6 +43,7 @@ impl Opening {
     }
 
     /// [`StoreError::Busy`] where somebody writes the store.
+    #[expect(clippy::unused_self, reason = "asked by whoever holds the opening")]
     pub(crate) fn check_unused(&self, store: &Path) -> Result<(), StoreError> {
         match living(&progress_folder(store)).into_iter().next() {
             None => Ok(()),
@@ -54,6 +55,7 @@ impl Opening {
     }
 
     /// Says that this process writes the store, until what is returned is dropped.
+    #[expect(clippy::unused_self, reason = "asked by whoever holds the opening")]
     pub(crate) fn join(&self, store: &Path) -> Result<Claim, StoreError> {
         let progress = progress_folder(store);
         fs_err::create_dir_all(&progress).map_err(StoreError::io)?;

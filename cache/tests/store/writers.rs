@@ -32,7 +32,7 @@ fn two_writers_take_turns_and_the_second_on_a_part_is_refused() {
     );
     drop(first);
     for (number, part) in parts.iter().enumerate() {
-        let (writer, late) = if number % 2 == 0 {
+        let (writer, late) = if number.is_multiple_of(2) {
             (&one, &other)
         } else {
             (&other, &one)
@@ -182,7 +182,11 @@ fn of_writers_of_different_stores_at_one_place_one_wins() {
         let barrier = std::sync::Barrier::new(8);
         let opened: Vec<_> = std::thread::scope(|scope| {
             let open = |number: usize| {
-                let fixture = if number % 2 == 0 { &halves } else { &floats };
+                let fixture = if number.is_multiple_of(2) {
+                    &halves
+                } else {
+                    &floats
+                };
                 barrier.wait();
                 StoreWriter::open(&path, &fixture.manifest, &fixture.tables, mode)
             };

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use shared::files::temporary_beside;
 
-use super::{HubError, HubOptions, names};
+use super::{HubError, HubOptions, error, names};
 
 /// What a repository holds; each has its own prefix in addresses and folder names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +221,57 @@ impl Repository {
                 told = true;
             }
             std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// An error of the client in the words of this repository.
+    pub(super) fn explain(&self, failure: HubError, revision: &str, with_token: bool) -> HubError {
+        let id = self.id.clone();
+        let page = self.page();
+        match failure {
+            HubError::Status {
+                status: 401 | 403,
+                code: Some(error::GATED),
+                ..
+            } => HubError::Gated {
+                id,
+                page,
+                with_token,
+            },
+            HubError::Status {
+                status: 404,
+                code: Some(error::NO_REVISION),
+                ..
+            } => HubError::NoRevision {
+                id,
+                revision: revision.to_owned(),
+                page,
+            },
+            HubError::Status {
+                status: 404,
+                path,
+                code: Some(error::NO_ENTRY),
+            } => HubError::Status {
+                status: 404,
+                path,
+                code: Some(error::NO_ENTRY),
+            },
+            HubError::Status {
+                status: 401 | 403 | 404,
+                ..
+            } => HubError::NoRepository {
+                id,
+                page,
+                with_token,
+            },
+            HubError::Unreachable { host, reason } => HubError::NoConnection {
+                id,
+                host,
+                reason,
+                cache: self.cache.clone(),
+                fetch: self.fetch_command(),
+            },
+            other => other,
         }
     }
 }

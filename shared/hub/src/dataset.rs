@@ -96,9 +96,9 @@ pub fn fetch(
             id: id.to_owned(),
             revision: "main".to_owned(),
             cache: options.cache.clone(),
-            missing,
+            missing: missing.into(),
             variable: options.offline_variable,
-            fetch: repository.fetch_command(),
+            fetch: repository.fetch_command().into(),
         });
     }
     // With a complete copy at hand a hub that does not answer is not waited for.
@@ -113,7 +113,7 @@ pub fn fetch(
             ));
             Ok(copy)
         }
-        (Err(error), _) => Err(error.about(&repository, "main", options.token.is_some())),
+        (Err(error), _) => Err(repository.explain(error, "main", options.token.is_some())),
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) fn fetch(
         return Ok(path);
     }
     let path = repository.file_path(commit, name);
-    let about = |error: HubError| error.about(repository, commit, client.options.token.is_some());
+    let with_token = client.options.token.is_some();
+    let about = |error: HubError| repository.explain(error, commit, with_token);
     let file = Announced::ask(client, &path, name).map_err(about)?;
     if file.size > limit {
         return Err(HubError::TooLarge {

@@ -7,8 +7,6 @@ use std::time::Duration;
 use shared::datasets::DatasetError;
 use shared::exit::{ExitStatus, HasExitStatus};
 
-use super::cache::Repository;
-
 /// An error of the hub, its cache or its client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -78,11 +76,11 @@ pub enum HubError {
         /// The cache folder.
         cache: PathBuf,
         /// The first thing that is missing.
-        missing: String,
+        missing: Box<str>,
         /// The environment variable that forbids requests.
         variable: &'static str,
         /// The command that fetches it with Python.
-        fetch: String,
+        fetch: Box<str>,
     },
     /// No connection.
     #[error("cannot reach {host}: {reason}")]
@@ -289,62 +287,11 @@ impl HubError {
             _ => false,
         }
     }
-
-    /// Says it in the words of the repository that was asked for.
-    pub(super) fn about(self, repository: &Repository, revision: &str, with_token: bool) -> Self {
-        let id = repository.id.clone();
-        let page = repository.page();
-        match self {
-            Self::Status {
-                status: 401 | 403,
-                code: Some(GATED),
-                ..
-            } => Self::Gated {
-                id,
-                page,
-                with_token,
-            },
-            Self::Status {
-                status: 404,
-                code: Some(NO_REVISION),
-                ..
-            } => Self::NoRevision {
-                id,
-                revision: revision.to_owned(),
-                page,
-            },
-            Self::Status {
-                status: 404,
-                path,
-                code: Some(NO_ENTRY),
-            } => Self::Status {
-                status: 404,
-                path,
-                code: Some(NO_ENTRY),
-            },
-            Self::Status {
-                status: 401 | 403 | 404,
-                ..
-            } => Self::NoRepository {
-                id,
-                page,
-                with_token,
-            },
-            Self::Unreachable { host, reason } => Self::NoConnection {
-                id,
-                host,
-                reason,
-                cache: repository.cache.clone(),
-                fetch: repository.fetch_command(),
-            },
-            other => other,
-        }
-    }
 }
 
-const GATED: &str = "GatedRepo";
-const NO_REVISION: &str = "RevisionNotFound";
-const NO_ENTRY: &str = "EntryNotFound";
+pub(super) const GATED: &str = "GatedRepo";
+pub(super) const NO_REVISION: &str = "RevisionNotFound";
+pub(super) const NO_ENTRY: &str = "EntryNotFound";
 
 /// The hub's words in `X-Error-Code` that are understood; other text is not repeated.
 pub(super) fn known_code(code: &str) -> Option<&'static str> {

@@ -134,9 +134,9 @@ fn bring(
                 id: repository.id.clone(),
                 revision: revision.to_owned(),
                 cache: options.cache.clone(),
-                missing: missing.clone(),
+                missing: missing.clone().into(),
                 variable: options.offline_variable,
-                fetch: repository.fetch_command(),
+                fetch: repository.fetch_command().into(),
             });
         }
         _ => {}
@@ -159,7 +159,9 @@ fn bring(
             ));
             return Ok(commit);
         }
-        (Err(error), _) => return Err(error.about(repository, revision, options.token.is_some())),
+        (Err(error), _) => {
+            return Err(repository.explain(error, revision, options.token.is_some()));
+        }
         (Ok(listing), _) => listing,
     };
     fetch_all(&client, repository, &listing, need)?;

@@ -3,9 +3,9 @@
 //!
 //! A claim is a file `<name>.owner-<n>` that only one process can create; the highest n is the owner. A
 //! claim is never deleted to be taken over: the next one is created with n + 1, and again only one
-//! process can. The owner's file is rewritten every [`HEARTBEAT`]. An owner is dead if it ran on this
+//! process can. The owner's file is rewritten every `HEARTBEAT`. An owner is dead if it ran on this
 //! machine and its process is gone, or if its batch job has been started again since, or, elsewhere, if
-//! its file has not been touched for [`STALE_AFTER`] (for [`REBOOT_AFTER`] if its machine has the name of
+//! its file has not been touched for `STALE_AFTER` (for `REBOOT_AFTER` if its machine has the name of
 //! this one, which was started anew, most likely). Times are the file system's, which writes them: no
 //! other clock is asked. Should that one jump, a living owner may be taken for dead until its next
 //! heartbeat: then it learns at its end that it is not the owner any more.

@@ -139,8 +139,9 @@ impl FromStr for HeadKind {
     }
 }
 
-/// All kinds as they are typed.
-fn usages() -> String {
+/// All kinds as they are typed, for help and messages.
+#[must_use]
+pub fn usages() -> String {
     let mut usages: Vec<&str> = forms().map(|form| form.usage).collect();
     let last = usages.pop().unwrap_or_default();
     format!("{} or {last}", usages.join(", "))

@@ -23,7 +23,7 @@ pub mod scalar_mix;
 pub use adapter::AdapterOptions;
 pub use error::HeadOptionsError;
 pub use form::Form;
-pub use kind::{HeadKind, forms};
+pub use kind::{HeadKind, forms, usages};
 pub use options::HeadOptions;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use shared::heads::HeadKind;
+use shared::heads::{HeadKind, forms, usages};
 use shared::tasks::Task;
 
 use crate::values::{not_negative, positive, share};
@@ -77,8 +77,8 @@ pub enum ScheduleKind {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Head")]
 pub struct HeadArgs {
-    /// adapter, attention-fusion, scalar-mix, last, layer:N or concat:A,B,C
-    #[arg(long, default_value = "adapter")]
+    /// Which head; its help lists the kinds of heads there are.
+    #[arg(long, default_value = "adapter", help = usages())]
     pub head: HeadKind,
     /// Leave out the adapter's tailor
     #[arg(long)]
@@ -92,10 +92,19 @@ pub struct HeadArgs {
     /// Attention heads
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive)]
     pub heads: usize,
-    /// Share of activations dropped in training [default: 0.1; 0.15 for attention-fusion]
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    /// Share of activations dropped in training; its help lists the defaults of the kinds of heads.
+    #[arg(long, value_name = "SHARE", value_parser = share, help = dropout_help())]
     pub dropout: Option<f64>,
     /// Width of the classifier's inner layer; 0 for a single linear layer
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub classifier_size: usize,
+}
+
+/// The help of `--dropout`: the default of the adapter, and of the heads whose authors used another.
+fn dropout_help() -> String {
+    let usual = HeadKind::Adapter.form().dropout;
+    let others = forms().filter(|form| (form.dropout - usual).abs() > 0.0);
+    let others = others.map(|form| format!("; {} for {}", form.dropout, form.name));
+    let others: String = others.collect();
+    format!("Share of activations dropped in training [default: {usual}{others}]")
 }

@@ -116,7 +116,7 @@ impl fmt::Display for NonFinite {
 impl Predictions {
     /// The predicted label of each word (or of the sentence), sentence by sentence. A word that the
     /// encoder never saw, because it has no sub-word or was cut off, is
-    /// [`UNLABELLED`](shared::tasks::UNLABELLED).
+    /// [`UNLABELLED`].
     #[must_use]
     pub fn labels<'s>(&self, split: &LabelledSplit<'s>) -> Vec<Vec<&'s str>> {
         let names = &split.table.classes;
