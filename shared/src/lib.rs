@@ -14,3 +14,4 @@ pub mod signals;
 pub mod size;
 pub mod tasks;
 pub mod terminal;
+pub mod words;

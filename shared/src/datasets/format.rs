@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::columns::ColumnFile;
 use super::delimited::Table;
 use super::jsonl::JsonLines;
+use super::offsets::SpanFile;
 use super::{DatasetError, Sentences, Source};
 use crate::tasks::Level;
 
@@ -23,7 +24,7 @@ pub enum Format {
     Columns,
     /// CoNLL-U, of Universal Dependencies.
     Conllu,
-    /// One JSON object a line: tokens and tags, or text and label.
+    /// One JSON object a line: tokens and tags, text and label, or text and spans.
     Jsonl,
     /// Texts and their labels, with a header, separated by commas.
     Csv,
@@ -89,7 +90,10 @@ impl Format {
     ) -> Result<Box<dyn LabelledFile>, DatasetError> {
         Ok(match self {
             Self::Columns | Self::Conllu => Box::new(ColumnFile::open(path, self, source)?),
-            Self::Jsonl => Box::new(JsonLines::open(path, source)?),
+            Self::Jsonl => match SpanFile::recognise(path, source)? {
+                Some(spans) => Box::new(spans),
+                None => Box::new(JsonLines::open(path, source)?),
+            },
             Self::Csv | Self::Tsv => Box::new(Table::open(path, self, source)?),
             Self::Parquet => return Err(DatasetError::Mixed(path.to_owned())),
         })

@@ -15,6 +15,7 @@ mod layout;
 mod lines;
 mod lists;
 mod misc;
+mod offsets;
 pub mod parquet;
 mod sentences;
 mod source;
