@@ -16,3 +16,4 @@ pub mod signals;
 pub mod size;
 pub mod tasks;
 pub mod terminal;
+pub mod words;

@@ -156,6 +156,8 @@ fn ways_to_write_the_same_spans() {
     // An empty cell, where the other tags have letters.
     let empty = with_task("train.conll", "a\tB-PER\nb\t\nc\tB-PER\n", Task::Ner).unwrap();
     assert_eq!(labels(&empty), ["a b c: B-PER O B-PER"]);
+    let json = "{\"tokens\":[\"a\",\"b\"],\"tags\":[\"B-PER\",\"\"]}\n";
+    assert_eq!(labels(&load("train.jsonl", json)), ["a b: B-PER O"]);
     let phrases = load("train.conll", &columns("NP-B NP-I O VP-B"));
     assert_eq!((phrases.task, phrases.classes.len()), (Task::Chunk, 4));
 }

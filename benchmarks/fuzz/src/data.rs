@@ -2,8 +2,10 @@
 
 use std::hint::black_box;
 
+use clap::ValueEnum as _;
 use shared::datasets::{Column, Dataset, Source, SplitName};
-use shared::tasks::Task;
+use shared::tasks::schemes::Scheme;
+use shared::tasks::{Task, UNLABELLED};
 
 use crate::bytes::way;
 use crate::place::file;
@@ -18,6 +20,35 @@ pub(crate) fn conllu(input: &[u8]) {
 
 pub(crate) fn jsonl(input: &[u8]) {
     text("train.jsonl", input);
+}
+
+/// Records of annotation tools, as lines or as an array.
+pub(crate) fn spans(input: &[u8]) {
+    text("train.json", input);
+}
+
+/// A tag a line, of whatever way of writing, read as spans by a scheme or by none.
+pub(crate) fn tags(input: &[u8]) {
+    let (way, input) = way(input, 8);
+    let input = String::from_utf8_lossy(input);
+    let words: Vec<String> = input.lines().map(|tag| format!("w\t{}\n", tag.trim())).collect();
+    let mut source = Source::new(file("train.conll", words.concat().as_bytes()));
+    source.task = Some(Task::Ner);
+    source.scheme = Scheme::value_variants().get(usize::from(way).wrapping_sub(1)).copied();
+    if let Ok(dataset) = source.load() {
+        use_up(&dataset);
+        let is_iob2 = |class: &String| class == "O" || class.starts_with(['B', 'I']);
+        assert!(dataset.classes.iter().all(is_iob2), "a class that is no IOB2 tag");
+    }
+}
+
+/// An attribute of MISC in CoNLL-U.
+pub(crate) fn misc(input: &[u8]) {
+    let mut source = Source::new(file("train.conllu", input));
+    source.label_column = Some(Column::Index(9));
+    if let Ok(dataset) = source.load() {
+        use_up(&dataset);
+    }
 }
 
 pub(crate) fn csv(input: &[u8]) {
@@ -83,7 +114,7 @@ fn use_up(dataset: &Dataset) {
                 sentence
                     .labels
                     .iter()
-                    .all(|label| dataset.classes.contains(label)),
+                    .all(|label| label == UNLABELLED || dataset.classes.contains(label)),
                 "a label that is no class"
             );
         }

@@ -35,10 +35,13 @@ const fn target(name: &'static str, megabytes: usize, feed: fn(&[u8])) -> Target
 
 /// The allowances are buffers and fixed tables of the parsers; that of parquet is the decoded page of a file whose pages are
 /// compressed.
-const TARGETS: [Target; 17] = [
+const TARGETS: [Target; 20] = [
     target("columns", 2, data::columns),
     target("conllu", 2, data::conllu),
     target("jsonl", 2, data::jsonl),
+    target("spans", 2, data::spans),
+    target("tags", 2, data::tags),
+    target("misc", 2, data::misc),
     target("csv", 2, data::csv),
     target("tsv", 2, data::tsv),
     target("parquet", 64, data::parquet),

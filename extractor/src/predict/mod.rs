@@ -8,10 +8,9 @@ mod error;
 mod input;
 mod output;
 mod tagger;
-mod words;
 
 pub use error::{Mismatch, PredictError};
 pub use input::{Input, InputFormat, Portion, Sentence, Stream};
 pub use output::{OutputFormat, Writer};
+pub use shared::words::words;
 pub use tagger::{Labels, Tagger, save};
-pub use words::words;

@@ -274,6 +274,36 @@ pub enum LineError {
         /// Number of labels.
         labels: usize,
     },
+    /// A span of characters that the words of its text cannot hold.
+    #[error("the span from {start} to {end} ({label}) {problem}")]
+    Span {
+        /// Its first character, from 0, as the file has it.
+        start: usize,
+        /// One past its last.
+        end: usize,
+        /// Its type.
+        label: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A word of a text that is not where it is said to be.
+    #[error(
+        "the token from {start} to {end} is past the text's end, or not behind the one before it"
+    )]
+    Token {
+        /// Its first character, from 0.
+        start: usize,
+        /// One past its last.
+        end: usize,
+    },
+    /// A span that cannot be understood.
+    #[error(
+        "expected a span as [start, end, type] or as an object with start, end and one label, offsets being numbers of characters, got {0}"
+    )]
+    SpanRecord(String),
+    /// Annotations of one text that disagree.
+    #[error("{0} annotations of one text that differ: keep one of them")]
+    Annotations(usize),
     /// A text without a word.
     #[error("the text has no word in it: fill it in, or delete the line")]
     NoWord,

@@ -16,7 +16,8 @@ pub enum Format {
     Columns,
     /// CoNLL-U, of Universal Dependencies.
     Conllu,
-    /// JSON objects, a line or an element of an array each: tokens and tags, or text and label.
+    /// JSON objects, a line or an element of an array each: tokens and tags, text and label, or text
+    /// and spans.
     Jsonl,
     /// Texts or words and their labels, separated by commas, semicolons, bars or tabs.
     Csv,

@@ -158,14 +158,12 @@ impl JsonLines {
             let (Value::String(word), Some(label)) = (word, name(label)) else {
                 return Err(wrong());
             };
-            if label.trim().is_empty() {
-                return Err(LineError::EmptyField {
-                    what: "label",
-                    column: 1,
-                });
-            }
             sentences.add_word(word);
-            sentences.add_label(&label);
+            if label.trim().is_empty() {
+                sentences.add_empty_label(line, 1);
+            } else {
+                sentences.add_label(&label);
+            }
         }
         sentences.close(line);
         Ok(())

@@ -8,6 +8,7 @@ use super::delimited::Table;
 use super::jsonl::JsonLines;
 use super::label_text::LabelText;
 use super::labelled_file::LabelledFile;
+use super::offsets::SpanFile;
 use super::parquet::{self, Classes};
 use super::{Dataset, DatasetError, Format, Source, Split, discovery, holdout, interpret};
 use crate::tasks::{Level, Task};
@@ -80,7 +81,10 @@ impl Source {
         let format = self.format.unwrap_or(by_ending);
         Ok(match format {
             Format::Columns | Format::Conllu => Box::new(ColumnFile::open(path, format, self)?),
-            Format::Jsonl => Box::new(JsonLines::open(path, self)?),
+            Format::Jsonl => match SpanFile::recognise(path, self)? {
+                Some(spans) => Box::new(spans),
+                None => Box::new(JsonLines::open(path, self)?),
+            },
             Format::Csv | Format::Tsv => Box::new(Table::open(path, format, self)?),
             Format::LabelText => Box::new(LabelText::open(path)),
             Format::Parquet => return Err(DatasetError::Mixed(path.to_owned())),

@@ -22,6 +22,7 @@ mod load;
 mod misc;
 mod names;
 mod objects;
+mod offsets;
 pub mod parquet;
 mod plausible;
 mod records;

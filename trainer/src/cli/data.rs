@@ -175,7 +175,8 @@ impl<'s> Splits<'s> {
             .flatten()
     }
 
-    /// Warns of classes that are not in the training split: they cannot be learned.
+    /// Warns of classes that are not in the training split: they cannot be learned; and of a split of
+    /// one class alone, which teaches nothing.
     pub(super) fn warn_of_unseen(&self, terminal: &Terminal) {
         let seen = |split: &LabelledSplit<'_>, class: usize| {
             split
@@ -184,6 +185,14 @@ impl<'s> Splits<'s> {
                 .iter()
                 .any(|&id| usize::try_from(id) == Ok(class))
         };
+        let of_train =
+            (0..self.train.table.classes.len()).filter(|&class| seen(&self.train, class));
+        if let [only] = of_train.collect::<Vec<_>>()[..] {
+            terminal.warn(format!(
+                "every label of the training split is `{}`: a head can learn nothing from it",
+                self.train.table.classes[only]
+            ));
+        }
         let classes = self.train.table.classes.iter().enumerate();
         let unseen = classes.filter(|&(class, _)| {
             !seen(&self.train, class) && self.scored().any(|split| seen(split, class))
