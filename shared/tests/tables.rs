@@ -546,6 +546,21 @@ fn tsv_quoted_as_csv_and_tsv_with_marks_of_its_own() {
 }
 
 #[test]
+fn several_files_of_a_split() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..3 {
+        let path = folder
+            .path()
+            .join(format!("train-0000{number}-of-00003.csv"));
+        fs_err::write(path, format!("text,label\nnumber {number},x\n")).unwrap();
+    }
+    let data = Source::new(folder.path()).load().unwrap();
+    let mut all: Vec<String> = told(&data);
+    all.sort();
+    assert_eq!(all, ["number 0 => x", "number 1 => x", "number 2 => x"]);
+}
+
+#[test]
 fn cases_beside_the_repository() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases");
     if !cases.is_dir() {

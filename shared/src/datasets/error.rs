@@ -59,6 +59,16 @@ pub enum DatasetError {
         /// The other file.
         second: PathBuf,
     },
+    /// A split is in several files, of which one is missing.
+    #[error("{}: file {missing} of {total} of this split (counted from 0) is not beside it; fetch it, or name the file that is to be read", .path.display())]
+    MissingShard {
+        /// A file that is there.
+        path: PathBuf,
+        /// The number of the missing one.
+        missing: usize,
+        /// How many there are.
+        total: usize,
+    },
     /// A file is there but holds no sentence.
     #[error("{}: no sentence with labels in it ({what}); put labelled sentences into it, or take the file away", .path.display())]
     Empty {
