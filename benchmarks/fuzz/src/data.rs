@@ -20,6 +20,14 @@ pub(crate) fn jsonl(input: &[u8]) {
     text("train.jsonl", input);
 }
 
+pub(crate) fn json(input: &[u8]) {
+    text("train.json", input);
+}
+
+pub(crate) fn label_text(input: &[u8]) {
+    text("train.txt", input);
+}
+
 pub(crate) fn csv(input: &[u8]) {
     text("train.csv", input);
 }

@@ -43,12 +43,14 @@ const fn target(name: &'static str, megabytes: usize, feed: fn(&[u8])) -> Target
 
 /// The allowances are buffers and fixed tables of the parsers; that of parquet is the decoded page of a file whose pages are
 /// compressed.
-const TARGETS: [Target; 17] = [
+const TARGETS: [Target; 19] = [
     target("columns", 2, data::columns),
     target("conllu", 2, data::conllu),
     target("jsonl", 2, data::jsonl),
     target("csv", 2, data::csv),
     target("tsv", 2, data::tsv),
+    target("json", 2, data::json),
+    target("label_text", 2, data::label_text),
     target("parquet", 64, data::parquet),
     target("card", 2, data::card),
     target("config", 2, model::config),

@@ -96,8 +96,7 @@ pub fn fetch(
             id: id.to_owned(),
             revision: "main".to_owned(),
             cache: options.cache.clone(),
-            missing,
-            variable: options.offline_variable,
+            missing: options.offline_lacks(&missing),
             fetch: repository.fetch_command(),
         });
     }

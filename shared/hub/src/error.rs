@@ -67,7 +67,7 @@ pub enum HubError {
     },
     /// Not complete in the cache, and no request may be made.
     #[error(
-        "{id} at {revision} is not complete in {}: {missing} is missing, and {variable} is set; {}",
+        "{id} at {revision} is not complete in {}: {missing}; {}",
         cache.display(), remedy(fetch, cache)
     )]
     Offline {
@@ -77,10 +77,8 @@ pub enum HubError {
         revision: String,
         /// The cache folder.
         cache: PathBuf,
-        /// The first thing that is missing.
+        /// The first thing that is missing, and the environment variable that forbids requests.
         missing: String,
-        /// The environment variable that forbids requests.
-        variable: &'static str,
         /// The command that fetches it with Python.
         fetch: String,
     },

@@ -134,8 +134,7 @@ fn bring(
                 id: repository.id.clone(),
                 revision: revision.to_owned(),
                 cache: options.cache.clone(),
-                missing: missing.clone(),
-                variable: options.offline_variable,
+                missing: options.offline_lacks(missing),
                 fetch: repository.fetch_command(),
             });
         }

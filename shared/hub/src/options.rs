@@ -72,6 +72,11 @@ pub struct HubOptions {
 }
 
 impl HubOptions {
+    /// That something is missing and may not be fetched, in words.
+    pub(super) fn offline_lacks(&self, missing: &str) -> String {
+        format!("{missing} is missing, and {} is set", self.offline_variable)
+    }
+
     /// The options that the environment states.
     ///
     /// # Errors

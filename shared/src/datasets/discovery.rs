@@ -27,6 +27,9 @@ pub(super) struct Found {
     pub(super) files: BTreeMap<SplitName, Vec<PathBuf>>,
 }
 
+/// A file, with its number and how many there are if it is one of several.
+type Part = (PathBuf, Option<(usize, usize)>);
+
 /// What a file's name says.
 struct Named {
     split: SplitName,
@@ -90,8 +93,7 @@ fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, Vec<PathBuf>>, Dataset
     let mut files: BTreeMap<SplitName, Vec<PathBuf>> = BTreeMap::new();
     // A file called just `train` goes before one that also has other words in its name.
     for exact in [true, false] {
-        let mut found: BTreeMap<SplitName, Vec<(PathBuf, Option<(usize, usize)>)>> =
-            BTreeMap::new();
+        let mut found: BTreeMap<SplitName, Vec<Part>> = BTreeMap::new();
         for path in paths.iter().filter(|path| path.is_file()) {
             let Some(Named {
                 split,
@@ -121,10 +123,7 @@ fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, Vec<PathBuf>>, Dataset
 
 /// The files of a split in the order of their numbers: one file, or all of those that say of how many
 /// they are.
-fn in_order(
-    split: SplitName,
-    mut parts: Vec<(PathBuf, Option<(usize, usize)>)>,
-) -> Result<Vec<PathBuf>, DatasetError> {
+fn in_order(split: SplitName, mut parts: Vec<Part>) -> Result<Vec<PathBuf>, DatasetError> {
     parts.sort_by_key(|(_, shard)| *shard);
     let total = parts[0].1.map(|(_, total)| total);
     for (index, (path, shard)) in parts.iter().enumerate() {
