@@ -332,8 +332,39 @@ fn tsv_of_texts_without_a_header() {
         refused(
             name,
             texts(30, |index| format!("the text number {index}\tid{index}")),
-            &["header", "--format columns"],
+            &["header", "--token-column"],
         );
+    }
+}
+
+#[test]
+fn tables_of_texts_by_numbers_of_columns() {
+    // As CoLA is published: source, label, mark, text.
+    let tsv = texts(30, |index| {
+        format!(
+            "gj04\t{}\t{}\tthe text number {index}",
+            index % 2,
+            ["", "*"][index % 2]
+        )
+    });
+    refused("train.tsv", &tsv, &["no header", "--label-column"]);
+    let csv = texts(30, |index| {
+        format!(
+            "{},\"a title {index}\",\"the text number {index}\"",
+            index % 2
+        )
+    });
+    refused("train.csv", &csv, &["no header", "--label-column"]);
+    let beyond = |source: &mut Source| source.token_column = Some(Column::Index(9));
+    refused_with("train.tsv", &tsv, beyond, &["no column 9"]);
+    for (name, text, token, label) in [("train.tsv", tsv, 3, 1), ("train.csv", csv, 2, 0)] {
+        let by_number = |source: &mut Source| {
+            source.token_column = Some(Column::Index(token));
+            source.label_column = Some(Column::Index(label));
+        };
+        let data = load_with(name, text, by_number).unwrap();
+        assert_eq!((data.classes.len(), told(&data).len()), (2, 30), "{name}");
+        assert_eq!(told(&data)[0], "the text number 0 => 0");
     }
 }
 

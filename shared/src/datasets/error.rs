@@ -281,7 +281,7 @@ pub enum LineError {
     SeveralLabels,
     /// Texts where words are expected.
     #[error(
-        "the lines hold texts, not words, and which column is their label cannot be told: put a header such as `text` and `label` above them, or read them as words with --format columns"
+        "the file has no header, and which column is the text and which its label cannot be told: put a header such as `text` and `label` above it, or name both by their numbers, counted from 0, with --token-column and --label-column"
     )]
     Texts,
     /// A quote that never ends.
