@@ -1,10 +1,6 @@
 //! What is in docs/data.md, a test a row: a table is read right or refused with the option that helps, never as something else
 //! without a word.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests fail as tests do; a skipped one says so"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -102,16 +98,8 @@ const WORDS: [(&str, &str); 5] = [
 #[test]
 fn csv_with_other_separators() {
     for separator in [",", ";", "|", "\t"] {
-        let text =
-            format!("id{separator}text{separator}label\n1{separator}so, good; yes{separator}x\n")
-                .replace(
-                    "so, good; yes",
-                    if separator == "," {
-                        "\"so, good; yes\""
-                    } else {
-                        "\"so, good; yes\""
-                    },
-                );
+        let rows = format!("id{separator}text{separator}label\n1{separator}TEXT{separator}x\n");
+        let text = rows.replace("TEXT", "\"so, good; yes\"");
         let data = load("train.csv", text);
         assert_eq!(told(&data), ["so, good; yes => x"], "{separator}");
         noted(
@@ -133,7 +121,7 @@ fn csv_with_a_mark_before_its_header_and_columns_called_alike() {
         &["several columns are called `text`", "--token-column"],
     );
     let data = load_with("train.csv", "text,text,label\na b,c d,x\n", |source| {
-        source.token_column = Some(Column::Index(1))
+        source.token_column = Some(Column::Index(1));
     });
     assert_eq!(told(&data.unwrap()), ["c d => x"]);
 }
@@ -253,7 +241,7 @@ fn pairs_of_texts_are_refused() {
             format!("{{\"{one}\": \"a b\", \"{other}\": \"c d\", \"label\": 0, \"idx\": 1}}\n");
         refused("train.jsonl", &json, &said);
         let data = load_with("train.jsonl", &json, |source| {
-            source.token_column = Some(Column::Name(other.to_owned()))
+            source.token_column = Some(Column::Name(other.to_owned()));
         });
         assert_eq!(told(&data.unwrap()), ["c d => 0"]);
     }
@@ -344,8 +332,39 @@ fn tsv_of_texts_without_a_header() {
         refused(
             name,
             texts(30, |index| format!("the text number {index}\tid{index}")),
-            &["header", "--format columns"],
+            &["header", "--token-column"],
         );
+    }
+}
+
+#[test]
+fn tables_of_texts_by_numbers_of_columns() {
+    // As CoLA is published: source, label, mark, text.
+    let tsv = texts(30, |index| {
+        format!(
+            "gj04\t{}\t{}\tthe text number {index}",
+            index % 2,
+            ["", "*"][index % 2]
+        )
+    });
+    refused("train.tsv", &tsv, &["no header", "--label-column"]);
+    let csv = texts(30, |index| {
+        format!(
+            "{},\"a title {index}\",\"the text number {index}\"",
+            index % 2
+        )
+    });
+    refused("train.csv", &csv, &["no header", "--label-column"]);
+    let beyond = |source: &mut Source| source.token_column = Some(Column::Index(9));
+    refused_with("train.tsv", &tsv, beyond, &["no column 9"]);
+    for (name, text, token, label) in [("train.tsv", tsv, 3, 1), ("train.csv", csv, 2, 0)] {
+        let by_number = |source: &mut Source| {
+            source.token_column = Some(Column::Index(token));
+            source.label_column = Some(Column::Index(label));
+        };
+        let data = load_with(name, text, by_number).unwrap();
+        assert_eq!((data.classes.len(), told(&data).len()), (2, 30), "{name}");
+        assert_eq!(told(&data)[0], "the text number 0 => 0");
     }
 }
 
@@ -368,7 +387,7 @@ fn labels_before_texts() {
         &[":1:", "multi-label"],
     );
     let data = load_with("train.any", "x a b\ny c\n", |source| {
-        source.format = Some(Format::LabelText)
+        source.format = Some(Format::LabelText);
     });
     assert_eq!(told(&data.unwrap()), ["a b => x", "c => y"]);
 }
@@ -415,7 +434,7 @@ fn columns_with_two_of_tags() {
         ],
     );
     let data = load_with("train.tsv", nested, |source| {
-        source.label_column = Some(Column::Index(2))
+        source.label_column = Some(Column::Index(2));
     });
     assert_eq!(told(&data.unwrap())[0], "Ann/B-PER of/I-PER Oulu/I-PER");
     refused(
@@ -543,6 +562,21 @@ fn tsv_quoted_as_csv_and_tsv_with_marks_of_its_own() {
     );
     let column = "\"\tO\nAnn\tB-PER\n\"\tO\n";
     assert_eq!(told(&load("train.tsv", column)), ["\"/O Ann/B-PER \"/O"]);
+}
+
+#[test]
+fn several_files_of_a_split() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..3 {
+        let path = folder
+            .path()
+            .join(format!("train-0000{number}-of-00003.csv"));
+        fs_err::write(path, format!("text,label\nnumber {number},x\n")).unwrap();
+    }
+    let data = Source::new(folder.path()).load().unwrap();
+    let mut all: Vec<String> = told(&data);
+    all.sort();
+    assert_eq!(all, ["number 0 => x", "number 1 => x", "number 2 => x"]);
 }
 
 #[test]

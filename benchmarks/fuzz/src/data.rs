@@ -51,6 +51,10 @@ pub(crate) fn misc(input: &[u8]) {
     }
 }
 
+pub(crate) fn label_text(input: &[u8]) {
+    text("train.txt", input);
+}
+
 pub(crate) fn csv(input: &[u8]) {
     text("train.csv", input);
 }

@@ -35,7 +35,7 @@ const fn target(name: &'static str, megabytes: usize, feed: fn(&[u8])) -> Target
 
 /// The allowances are buffers and fixed tables of the parsers; that of parquet is the decoded page of a file whose pages are
 /// compressed.
-const TARGETS: [Target; 20] = [
+const TARGETS: [Target; 21] = [
     target("columns", 2, data::columns),
     target("conllu", 2, data::conllu),
     target("jsonl", 2, data::jsonl),
@@ -44,6 +44,7 @@ const TARGETS: [Target; 20] = [
     target("misc", 2, data::misc),
     target("csv", 2, data::csv),
     target("tsv", 2, data::tsv),
+    target("label_text", 2, data::label_text),
     target("parquet", 64, data::parquet),
     target("card", 2, data::card),
     target("config", 2, model::config),

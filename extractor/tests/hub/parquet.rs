@@ -167,7 +167,10 @@ fn what_is_wrong_is_said_with_its_place() {
             "bad-class.parquet",
             "row 0, column `tags`: the label 9 is none of the 1 classes declared",
         ),
-        ("names-lz4.parquet", "row group 0, column `tokens`"),
+        (
+            "names-lz4.parquet",
+            "row group 0, column `tokens`: packed with lz4_raw, which is not supported",
+        ),
         ("make_parquet.py", "not a readable parquet file"),
         ("no.parquet", "no.parquet"),
     ] {

@@ -64,7 +64,11 @@ impl Table {
                     && (source.task.is_some() || long || (labelled && !of_texts.is_empty()))
             }
         } else {
-            !labels_words && (look.guess().is_some() || source.task.is_some())
+            let of_texts = match &source.token_column {
+                Some(Column::Index(column)) => look.are_texts(*column),
+                _ => look.guess().is_some(),
+            };
+            !labels_words && (of_texts || source.task.is_some())
         };
         if is_table {
             Self::new(path, dialect, look, source).map(Some)
@@ -287,7 +291,7 @@ impl Look {
             .rows
             .iter()
             .filter(|row| row.fields.len() == self.names.len());
-        whole.map(move |row| row.fields[column].trim())
+        whole.filter_map(move |row| row.fields.get(column).map(|field| field.trim()))
     }
 
     /// The share of values for which something is so is more than this many in a hundred.
@@ -412,6 +416,13 @@ impl Look {
             return DatasetError::Empty {
                 path: path.to_owned(),
                 what: "only comments, headers and empty lines",
+            };
+        }
+        if problem.is_nothing && !self.has_header {
+            return DatasetError::Line {
+                path: path.to_owned(),
+                line: self.line,
+                cause: LineError::Texts,
             };
         }
         if problem.is_nothing {

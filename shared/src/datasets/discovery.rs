@@ -23,7 +23,20 @@ const NAMES: [(&str, SplitName); 11] = [
 /// The files of a data set.
 pub(super) struct Found {
     pub(super) id: String,
-    pub(super) files: BTreeMap<SplitName, PathBuf>,
+    /// The files of each split, in the order of their numbers.
+    pub(super) files: BTreeMap<SplitName, Vec<PathBuf>>,
+}
+
+/// A file, with its number and how many there are if it is one of several.
+type Part = (PathBuf, Option<(usize, usize)>);
+
+/// What a file's name says.
+struct Named {
+    split: SplitName,
+    /// Whether it says nothing else.
+    is_exact: bool,
+    /// Its number and how many there are, for one of several files of a split.
+    shard: Option<(usize, usize)>,
 }
 
 /// The files that were `named`, else those that `path` is or holds.
@@ -42,7 +55,10 @@ pub(super) fn find(
         };
         return Ok(Found {
             id: name_of(folder),
-            files: named.clone(),
+            files: named
+                .iter()
+                .map(|(split, path)| (*split, vec![path.clone()]))
+                .collect(),
         });
     }
     if path.is_dir() {
@@ -56,7 +72,7 @@ pub(super) fn find(
     }
     // `wnut17/train.conll` is a part of wnut17, `mails.conll` a data set by itself.
     let (id, split) = match split_of(path) {
-        Some((split, _)) => (
+        Some(Named { split, .. }) => (
             name_of(path.canonicalize()?.parent().unwrap_or(path)),
             split,
         ),
@@ -64,36 +80,37 @@ pub(super) fn find(
     };
     Ok(Found {
         id,
-        files: BTreeMap::from([(split, path.to_path_buf())]),
+        files: BTreeMap::from([(split, vec![path.to_path_buf()])]),
     })
 }
 
-fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, PathBuf>, DatasetError> {
+fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, Vec<PathBuf>>, DatasetError> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in fs_err::read_dir(folder)? {
         paths.push(entry?.path());
     }
     paths.sort();
-    let mut files: BTreeMap<SplitName, PathBuf> = BTreeMap::new();
+    let mut files: BTreeMap<SplitName, Vec<PathBuf>> = BTreeMap::new();
     // A file called just `train` goes before one that also has other words in its name.
     for exact in [true, false] {
-        let mut found: BTreeMap<SplitName, PathBuf> = BTreeMap::new();
+        let mut found: BTreeMap<SplitName, Vec<Part>> = BTreeMap::new();
         for path in paths.iter().filter(|path| path.is_file()) {
-            let Some((split, is_exact)) = split_of(path) else {
+            let Some(Named {
+                split,
+                is_exact,
+                shard,
+            }) = split_of(path)
+            else {
                 continue;
             };
             if is_exact != exact || files.contains_key(&split) {
                 continue;
             }
-            if let Some(first) = found.insert(split, path.clone()) {
-                return Err(DatasetError::TwoFiles {
-                    split,
-                    first,
-                    second: path.clone(),
-                });
-            }
+            found.entry(split).or_default().push((path.clone(), shard));
         }
-        files.append(&mut found);
+        for (split, parts) in found {
+            files.insert(split, in_order(split, parts)?);
+        }
     }
     if files.is_empty() {
         return Err(DatasetError::NoSplits {
@@ -104,9 +121,64 @@ fn in_folder(folder: &Path) -> Result<BTreeMap<SplitName, PathBuf>, DatasetError
     Ok(files)
 }
 
-/// The split that a file's name stands for, and whether the name says nothing else: `train.conll`
-/// does, `en_ewt-ud-train.conllu` and `eng.train` say more. None for names that are no data.
-fn split_of(path: &Path) -> Option<(SplitName, bool)> {
+/// The files of a split in the order of their numbers: one file, or all of those that say of how many
+/// they are.
+fn in_order(split: SplitName, mut parts: Vec<Part>) -> Result<Vec<PathBuf>, DatasetError> {
+    parts.sort_by_key(|(_, shard)| *shard);
+    let total = parts[0].1.map(|(_, total)| total);
+    for (index, (path, shard)) in parts.iter().enumerate() {
+        let fits = match shard {
+            None => parts.len() == 1,
+            Some((number, of)) => Some(*of) == total && *number == index,
+        };
+        if fits {
+            continue;
+        }
+        return Err(match (shard, total) {
+            (Some((_, of)), Some(total)) if *of == total && parts.len() < total => {
+                DatasetError::MissingShard {
+                    path: path.clone(),
+                    missing: index,
+                    total,
+                }
+            }
+            _ => DatasetError::TwoFiles {
+                split,
+                first: parts[index.saturating_sub(1)].0.clone(),
+                second: parts[index.max(1).min(parts.len() - 1)].0.clone(),
+            },
+        });
+    }
+    if let (Some(total), Some((last, _))) = (total, parts.last())
+        && parts.len() < total
+    {
+        return Err(DatasetError::MissingShard {
+            path: last.clone(),
+            missing: parts.len(),
+            total,
+        });
+    }
+    Ok(parts.into_iter().map(|(path, _)| path).collect())
+}
+
+/// The number of a file and how many there are, from a name such as `train-00000-of-00002`, and
+/// what stands before them.
+fn shard_of(name: &str) -> (&str, Option<(usize, usize)>) {
+    let found = || {
+        let (rest, total) = name.rsplit_once("-of-")?;
+        let (stem, number) = rest.rsplit_once(['-', '_', '.'])?;
+        let total = total
+            .parse()
+            .ok()
+            .filter(|total| (1..100_000).contains(total))?;
+        Some((stem, Some((number.parse().ok()?, total))))
+    };
+    found().unwrap_or((name, None))
+}
+
+/// What a file's name says of its split: `train.conll` says nothing else, `en_ewt-ud-train.conllu`
+/// and `eng.train` say more. None for names that are no data.
+fn split_of(path: &Path) -> Option<Named> {
     let lower = path.file_name()?.to_str()?.to_lowercase();
     // Hidden files are what editors and archivers leave behind.
     if lower.starts_with('.') {
@@ -123,9 +195,15 @@ fn split_of(path: &Path) -> Option<(SplitName, bool)> {
             .find(|(known, _)| *known == text)
             .map(|(_, split)| *split)
     };
-    known(&name).map(|split| (split, true)).or_else(|| {
+    let (name, shard) = shard_of(&name);
+    let (split, is_exact) = known(name).map(|split| (split, true)).or_else(|| {
         let (_, last) = name.rsplit_once(['.', '-', '_'])?;
         known(last).map(|split| (split, false))
+    })?;
+    Some(Named {
+        split,
+        is_exact,
+        shard,
     })
 }
 
@@ -174,6 +252,7 @@ mod tests {
         Ok(found
             .files
             .into_iter()
+            .flat_map(|(split, paths)| paths.into_iter().map(move |path| (split, path)))
             .map(|(split, path)| (split, name(path)))
             .collect())
     }
@@ -243,6 +322,23 @@ mod tests {
             names(&["dev.conll", "valid.conll"]),
             Err(DatasetError::TwoFiles { .. })
         ));
+    }
+
+    #[test]
+    fn several_files_of_a_split_are_joined_in_order_and_all_must_be_there() {
+        let shards = ["train-00001-of-00002.jsonl", "train-00000-of-00002.jsonl"];
+        let found = names(&[shards[0], shards[1], "test-00000-of-00001.jsonl"]).unwrap();
+        let found: Vec<&str> = found.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(found, [shards[1], shards[0], "test-00000-of-00001.jsonl"]);
+        for missing in 0..3 {
+            let there: Vec<String> = (0..3)
+                .filter(|number| *number != missing)
+                .map(|number| format!("train-0000{number}-of-00003.csv"))
+                .collect();
+            let there: Vec<&str> = there.iter().map(String::as_str).collect();
+            let error = names(&there).unwrap_err().to_string();
+            assert!(error.contains(&format!("file {missing} of 3")), "{error}");
+        }
     }
 
     #[test]

@@ -59,6 +59,16 @@ pub enum DatasetError {
         /// The other file.
         second: PathBuf,
     },
+    /// A split is in several files, of which one is missing.
+    #[error("{}: file {missing} of {total} of this split (counted from 0) is not beside it; fetch it, or name the file that is to be read", .path.display())]
+    MissingShard {
+        /// A file that is there.
+        path: PathBuf,
+        /// The number of the missing one.
+        missing: usize,
+        /// How many there are.
+        total: usize,
+    },
     /// A file is there but holds no sentence.
     #[error("{}: no sentence with labels in it ({what}); put labelled sentences into it, or take the file away", .path.display())]
     Empty {
@@ -314,7 +324,7 @@ pub enum LineError {
     SeveralLabels,
     /// Texts where words are expected.
     #[error(
-        "the lines hold texts, not words, and which column is their label cannot be told: put a header such as `text` and `label` above them, or read them as words with --format columns"
+        "the file has no header, and which column is the text and which its label cannot be told: put a header such as `text` and `label` above it, or name both by their numbers, counted from 0, with --token-column and --label-column"
     )]
     Texts,
     /// A quote that never ends.

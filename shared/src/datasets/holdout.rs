@@ -39,7 +39,7 @@ fn hold_out(splits: &mut Vec<Split>, seed: u64) -> String {
     let chosen = choose(&train.sentences, (total / SHARE).max(1), seed);
     let sentences = train.sentences.take_out(|index| chosen[index]);
     let note = format!(
-        "there is no validation split: {} of the {total} sentences of train were taken for it (seed {seed})",
+        "there is no validation split: {} of the {total} sentences of train were taken for it (seed {seed}; --split-seed takes others, --validation names a file)",
         sentences.len()
     );
     let path = train.path.clone();

@@ -43,6 +43,10 @@ impl LabelText {
                 continue;
             }
             let (label, text) = split(line.text);
+            // Tabs make columns.
+            if line.text.contains('\t') && !label.starts_with(MARK) {
+                return Ok(false);
+            }
             if text.is_empty() {
                 // The last line of a file may be empty.
                 if is_blank(line.text) && lines.next()?.is_none() {

@@ -141,7 +141,7 @@ impl Layout {
             && source.token_column.is_none()
             && sample.rows.iter().filter(|row| row.first).count() == 1
             && sample.rows.len() > 5
-            && rows.share(token, |word| word.contains(' ')) > 0.6
+            && (0..columns).any(|column| rows.share(column, |text| text.contains(' ')) > 0.6)
         {
             let (path, cause) = (path.to_path_buf(), LineError::Texts);
             return Err(DatasetError::Line { path, line, cause });

@@ -1,7 +1,7 @@
 //! From a path to a data set: which files, in which format, with words and labels in which columns,
 //! for which task.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::columns::ColumnFile;
 use super::delimited::Table;
@@ -27,35 +27,45 @@ impl Source {
         let found = discovery::find(&self.path, &self.files)?;
         let mut splits: Vec<Split> = Vec::new();
         let mut notes = Vec::new();
-        let mut columns = None;
+        let mut first: Option<(PathBuf, (String, String))> = None;
         let mut level = Level::Token;
-        for (name, path) in found.files {
-            let file = self.open(&path)?;
-            let got = file.columns();
-            match (&columns, splits.first()) {
-                (Some(expected), Some(first)) if *expected != got => {
-                    return Err(disagree(&path, &got, &first.path, expected));
+        for (name, paths) in found.files {
+            let mut split: Option<Split> = None;
+            for path in paths {
+                let file = self.open(&path)?;
+                let got = file.columns();
+                match &first {
+                    Some((first, expected)) if *expected != got => {
+                        return Err(disagree(&path, &got, first, expected));
+                    }
+                    Some(_) => {}
+                    None => first = Some((path.clone(), got)),
                 }
-                _ => columns = Some(got),
+                level = file.level();
+                let mut told = Vec::new();
+                let sentences = file.read(&mut told)?;
+                if sentences.empty_words() > 0 {
+                    told.push(format!(
+                        "{}: {} empty words are read as U+FFFD",
+                        path.display(),
+                        sentences.empty_words()
+                    ));
+                }
+                // What holds for all files is said once.
+                told.retain(|note| !notes.contains(note));
+                notes.append(&mut told);
+                match &mut split {
+                    Some(split) => split.sentences.append(&sentences),
+                    None => {
+                        split = Some(Split {
+                            name,
+                            path,
+                            sentences,
+                        });
+                    }
+                }
             }
-            level = file.level();
-            let mut told = Vec::new();
-            let sentences = file.read(&mut told)?;
-            if sentences.empty_words() > 0 {
-                told.push(format!(
-                    "{}: {} empty words are read as U+FFFD",
-                    path.display(),
-                    sentences.empty_words()
-                ));
-            }
-            // What holds for all files is said once.
-            told.retain(|note| !notes.contains(note));
-            notes.append(&mut told);
-            splits.push(Split {
-                name,
-                path,
-                sentences,
-            });
+            splits.extend(split);
         }
         notes.extend(holdout::fill(&mut splits, self.seed));
         interpret::dataset(found.id, self, level, splits, notes)

@@ -22,6 +22,9 @@ const WRAPPERS: [&str; 7] = [
     "samples",
 ];
 
+/// The line on which an object begins, and the object.
+pub(super) type Object = (usize, Map<String, Value>);
+
 /// A reader of objects.
 pub(super) struct Objects {
     pub(super) lines: Lines,
@@ -68,7 +71,7 @@ impl Objects {
     }
 
     /// The next object and its line; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(usize, Map<String, Value>)>, DatasetError> {
+    pub(super) fn next(&mut self) -> Result<Option<Object>, DatasetError> {
         if let Some(array) = &mut self.array {
             let next = array.next();
             return next.map_err(|(line, cause)| self.lines.error_at(line, cause));
@@ -164,8 +167,7 @@ impl Array {
         None
     }
 
-    #[expect(clippy::type_complexity, reason = "an object and its line")]
-    fn next(&mut self) -> Result<Option<(usize, Map<String, Value>)>, (usize, LineError)> {
+    fn next(&mut self) -> Result<Option<Object>, (usize, LineError)> {
         if self.ended {
             return Ok(None);
         }

@@ -61,11 +61,11 @@ impl Dialect {
     /// How a TSV file is written. Quotation marks are part of the text, unless all of them are where
     /// a writer of CSV puts them: around fields that need them, or around every text of a column.
     pub(super) fn of_tsv(path: &Path) -> Result<Self, DatasetError> {
-        let quoted = Self {
+        let dialect = Self {
             separator: '\t',
             quotes: true,
         };
-        let rows = sample(path, quoted)?;
+        let rows = sample(path, dialect)?;
         let columns = rows.first().map_or(0, |row| row.fields.len());
         let consistent = rows
             .iter()
@@ -86,7 +86,7 @@ impl Dialect {
             })
         };
         let quotes = any && consistent && (minimal() || (rows.len() > 2 && whole()));
-        Ok(Self { quotes, ..quoted })
+        Ok(Self { quotes, ..dialect })
     }
 }
 
@@ -189,6 +189,7 @@ impl Records {
 
 /// A row of a CSV file as far as it was read.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "states of a parser")]
 struct CsvRow {
     fields: Vec<String>,
     were_quoted: Vec<bool>,

@@ -232,6 +232,16 @@ impl Sentences {
         }
     }
 
+    /// Adds the sentences of another collection behind these.
+    pub(super) fn append(&mut self, other: &Self) {
+        for index in 0..other.len() {
+            other.words(index).for_each(|word| self.add_word(word));
+            other.labels(index).for_each(|label| self.add_label(label));
+            self.close(other.line(index));
+        }
+        self.empty_words += other.empty_words;
+    }
+
     /// Gives back what the vectors took in advance.
     pub(super) fn shrink(&mut self) {
         self.text.shrink_to_fit();

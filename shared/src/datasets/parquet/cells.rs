@@ -72,10 +72,10 @@ impl Cells {
                 .into_iter()
                 .map(|texts| Ok(Cell::Texts(texts)))
                 .collect(),
-            Self::Truth(rows) => texts(rows.next(|value| Ok(value.to_string()))?),
+            Self::Truth(rows) => Ok(texts(rows.next(|value| Ok(value.to_string()))?)),
             // Whole numbers stand without a point: they may be numbers of classes.
-            Self::Float(rows) => texts(rows.next(|value| Ok(value.to_string()))?),
-            Self::Double(rows) => texts(rows.next(|value| Ok(value.to_string()))?),
+            Self::Float(rows) => Ok(texts(rows.next(|value| Ok(value.to_string()))?)),
+            Self::Double(rows) => Ok(texts(rows.next(|value| Ok(value.to_string()))?)),
             Self::Short(rows) => Ok(rows
                 .next(|value| Ok(i64::from(*value)))?
                 .into_iter()
@@ -90,8 +90,8 @@ impl Cells {
     }
 }
 
-fn texts(rows: Vec<Vec<String>>) -> Result<Vec<Cell>, CellError> {
-    Ok(rows.into_iter().map(Cell::Texts).collect())
+fn texts(rows: Vec<Vec<String>>) -> Vec<Cell> {
+    rows.into_iter().map(Cell::Texts).collect()
 }
 
 /// A typed column being read.

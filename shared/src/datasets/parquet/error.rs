@@ -29,6 +29,18 @@ pub enum ParquetError {
         /// What the reader says.
         reason: String,
     },
+    /// Packed in a way that is not read.
+    #[error("{}: row group {group}, column `{column}`: packed with {codec}, which is not supported; write it with another codec, in Python `pq.write_table(pq.read_table('FILE'), 'NEW', compression='zstd')` (pq is pyarrow.parquet)", path.display())]
+    Codec {
+        /// The file.
+        path: PathBuf,
+        /// The row group, from 0.
+        group: usize,
+        /// The column.
+        column: String,
+        /// The codec.
+        codec: String,
+    },
     /// A row that makes no sentence.
     #[error("{}: row {row}, column `{column}`: {reason}", path.display())]
     Row {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::datasets::Sentences;
 use crate::tasks::Level;
+use parquet::basic::Compression;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
@@ -166,6 +167,19 @@ impl<'a> File<'a> {
         if !(0..=MOST_VALUES).contains(&values) || bytes < 0 || part.compressed_size() < 0 {
             let reason = format!("its footer says {values} values in {bytes} bytes");
             return Err(self.at(group, column, 0, CellError::Pages(reason)));
+        }
+        if matches!(
+            part.compression(),
+            Compression::LZO | Compression::BROTLI(_) | Compression::LZ4 | Compression::LZ4_RAW
+        ) {
+            let codec = part.compression().to_string();
+            let codec = codec.split('(').next().unwrap_or_default().to_lowercase();
+            return Err(ParquetError::Codec {
+                path: self.path.to_owned(),
+                group,
+                column: column.name.clone(),
+                codec,
+            });
         }
         // Pages, their values and our copy of them.
         let needed = bytes.unsigned_abs().saturating_mul(3);
