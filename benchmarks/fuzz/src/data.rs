@@ -31,14 +31,22 @@ pub(crate) fn spans(input: &[u8]) {
 pub(crate) fn tags(input: &[u8]) {
     let (way, input) = way(input, 8);
     let input = String::from_utf8_lossy(input);
-    let words: Vec<String> = input.lines().map(|tag| format!("w\t{}\n", tag.trim())).collect();
+    let words: Vec<String> = input
+        .lines()
+        .map(|tag| format!("w\t{}\n", tag.trim()))
+        .collect();
     let mut source = Source::new(file("train.conll", words.concat().as_bytes()));
     source.task = Some(Task::Ner);
-    source.scheme = Scheme::value_variants().get(usize::from(way).wrapping_sub(1)).copied();
+    source.scheme = Scheme::value_variants()
+        .get(usize::from(way).wrapping_sub(1))
+        .copied();
     if let Ok(dataset) = source.load() {
         use_up(&dataset);
         let is_iob2 = |class: &String| class == "O" || class.starts_with(['B', 'I']);
-        assert!(dataset.classes.iter().all(is_iob2), "a class that is no IOB2 tag");
+        assert!(
+            dataset.classes.iter().all(is_iob2),
+            "a class that is no IOB2 tag"
+        );
     }
 }
 

@@ -79,6 +79,13 @@ fn lay_out(
 const CLASSES: [&str; 3] = ["B-LOC", "B-PER", "O"];
 
 #[test]
+fn a_word_without_a_label_has_no_class() {
+    let data = dataset(Task::Pos, &["Karin/NOUN left/ Antwerp/NOUN"], &["NOUN"]);
+    let (table, _) = lay_out(data, &tokenizer("toy-bert"), 64, LongPolicy::Split).unwrap();
+    assert_eq!(table.labels[0].ids, [0, -100, 0]);
+}
+
+#[test]
 fn the_first_sub_word_of_a_word_gets_its_class() {
     let toy = tokenizer("toy-bert");
     let data = dataset(Task::Ner, &["Karin/B-PER left/O Antwerp/B-LOC"], &CLASSES);
