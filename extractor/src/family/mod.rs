@@ -12,9 +12,12 @@ mod distilbert;
 mod electra;
 mod error;
 mod gpt2;
+mod llama;
+mod modernbert;
 mod position_ids;
 mod reader;
 mod roberta;
+mod rotary;
 mod spec;
 
 pub use self::activation::Activation;
@@ -22,17 +25,20 @@ pub use self::config::Config;
 pub use self::error::FamilyError;
 pub use self::position_ids::PositionIds;
 use self::reader::Family;
+pub use self::rotary::Rotation;
 pub use self::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
-    Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
+    LinearLayout, LocalAttention, Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 7] = [
     bert::FAMILY,
     roberta::FAMILY,
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    modernbert::FAMILY,
+    llama::FAMILY,
 ];
 
 impl EncoderSpec {

@@ -3,6 +3,7 @@
 
 use super::builder::Builder;
 use super::error::GraphError;
+use super::rotary::Shared;
 use super::weights::{Linear, Source};
 use crate::checkpoint::Checkpoint;
 use crate::family::{EncoderSpec, LinearLayout};
@@ -12,6 +13,8 @@ pub(super) struct EncoderGraph<'a> {
     pub(super) spec: &'a EncoderSpec,
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) builder: Builder,
+    /// What layers with rotary positions share.
+    pub(super) shared: Shared,
 }
 
 /// What a block of a layer computes, without the bias at its end: the residual sum that follows

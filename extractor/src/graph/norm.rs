@@ -30,7 +30,10 @@ impl<'a> EncoderGraph<'a> {
         name: &str,
         size: usize,
     ) -> Result<NormWeights<'a>, GraphError> {
-        let Norm::Layer { bias, .. } = self.spec.norm;
+        let bias = match self.spec.norm {
+            Norm::Layer { bias, .. } => bias,
+            Norm::Rms { .. } => false,
+        };
         Ok(NormWeights {
             weight: self.tensor(&format!("{name}.weight"), &[size])?,
             bias: self.bias(name, size, bias)?,
@@ -44,7 +47,10 @@ impl<'a> EncoderGraph<'a> {
         input: &str,
         weights: &NormWeights<'_>,
     ) -> Result<String, GraphError> {
-        let Norm::Layer { epsilon, .. } = self.spec.norm;
+        let (operator, epsilon) = match self.spec.norm {
+            Norm::Layer { epsilon, .. } => ("LayerNormalization", epsilon),
+            Norm::Rms { epsilon } => ("SimplifiedLayerNormalization", epsilon),
+        };
         let mut inputs = vec![input.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
         let attributes = vec![
@@ -52,7 +58,7 @@ impl<'a> EncoderGraph<'a> {
             Attribute::new("axis", -1_i64)?,
         ];
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let operator = (ONNX_DOMAIN, "LayerNormalization");
+        let operator = (ONNX_DOMAIN, operator);
         self.builder.node(operator, label, &inputs, attributes)
     }
 
@@ -65,12 +71,15 @@ impl<'a> EncoderGraph<'a> {
         weights: &NormWeights<'_>,
         with_sum: bool,
     ) -> Result<SumAndNorm, GraphError> {
-        let Norm::Layer { epsilon, .. } = self.spec.norm;
+        // The second is the place of the bias, behind that of the norm's own bias, if there can be one.
+        let (operator, place, epsilon) = match self.spec.norm {
+            Norm::Layer { epsilon, .. } => ("SkipLayerNormalization", 4, epsilon),
+            Norm::Rms { epsilon } => ("SkipSimplifiedLayerNormalization", 3, epsilon),
+        };
         let mut inputs = vec![input.to_owned(), skip.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
         if let Some(bias) = bias {
-            // The place of the norm's own bias, if it has none.
-            inputs.resize(4, String::new());
+            inputs.resize(place, String::new());
             inputs.push(self.builder.weights(format!("{label}.bias"), bias)?);
         }
         let result = SumAndNorm {
@@ -86,7 +95,7 @@ impl<'a> EncoderGraph<'a> {
         };
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let attributes = vec![Attribute::new("epsilon", epsilon)?];
-        let operator = (MICROSOFT, "SkipLayerNormalization");
+        let operator = (MICROSOFT, operator);
         self.builder
             .node_with_outputs(operator, label, &inputs, outputs, attributes)?;
         Ok(result)
