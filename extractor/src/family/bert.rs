@@ -43,6 +43,7 @@ pub(super) fn spec(
                 table: "embeddings.token_type_embeddings",
                 rows: token_types,
             }),
+            scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
         },

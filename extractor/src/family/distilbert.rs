@@ -33,6 +33,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             vocabulary,
             size: hidden,
             token_types: None,
+            scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
         },

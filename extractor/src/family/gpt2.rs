@@ -34,6 +34,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             vocabulary,
             size: hidden,
             token_types: None,
+            scale: None,
             norm: None,
             projection: None,
         },

@@ -17,79 +17,100 @@ pub(super) const FAMILY: Family = Family {
     spec,
 };
 
-/// What these model types differ in.
-struct Variant {
-    family: &'static str,
-    positions: usize,
-    bias: bool,
-    output_bias: bool,
-    mlp_bias: bool,
-    norms: bool,
-    base: f64,
-    local: Option<LocalAttention>,
+/// What decoders that are built like Llama differ in.
+pub(super) struct Variant {
+    pub(super) family: &'static str,
+    /// Positions where the configuration does not say how many.
+    pub(super) positions: usize,
+    /// Size of a head, if not the hidden size over the heads.
+    pub(super) head_size: Option<usize>,
+    pub(super) key_heads: usize,
+    /// Whether query, key and value have biases.
+    pub(super) bias: bool,
+    pub(super) output_bias: bool,
+    pub(super) mlp_bias: bool,
+    /// Whether queries and keys are normed.
+    pub(super) norms: bool,
+    /// The epsilon of norms where the configuration does not say it.
+    pub(super) epsilon: f32,
+    pub(super) local: Option<LocalAttention>,
+}
+
+impl Variant {
+    /// What Llama has.
+    pub(super) fn new(config: &Config, family: &'static str) -> Result<Self, FamilyError> {
+        let heads = config.size(&["num_attention_heads"])?;
+        let bias = config.switch_or("attention_bias", false)?;
+        let head_size = config
+            .is_set("head_dim")
+            .then(|| config.size(&["head_dim"]));
+        Ok(Self {
+            family,
+            positions: 2048,
+            head_size: head_size.transpose()?,
+            key_heads: config.size_or(&["num_key_value_heads"], heads)?,
+            bias,
+            output_bias: bias,
+            mlp_bias: config.switch_or("mlp_bias", false)?,
+            norms: false,
+            epsilon: 1e-6,
+            local: None,
+        })
+    }
 }
 
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
-    let hidden = config.size(&["hidden_size"])?;
     let layers = config.size(&["num_hidden_layers"])?;
-    let heads = config.size(&["num_attention_heads"])?;
-    let attention_bias = config.switch_or("attention_bias", false)?;
-    let llama = Variant {
-        family: "llama",
-        positions: 2048,
-        bias: attention_bias,
-        output_bias: attention_bias,
-        mlp_bias: config.switch_or("mlp_bias", false)?,
-        norms: false,
-        base: 10_000.0,
-        local: None,
-    };
     let variant = match config.text("model_type")? {
         "mistral" => Variant {
-            family: "mistral",
             positions: 4096 * 32,
+            key_heads: config.size_or(&["num_key_value_heads"], 8)?,
             bias: false,
             output_bias: false,
             mlp_bias: false,
-            local: mistral_window(config, layers)?,
-            ..llama
+            local: window_everywhere(config, layers, Some(4096))?,
+            ..Variant::new(config, "mistral")?
         },
         "qwen2" => Variant {
-            family: "qwen2",
             positions: 32_768,
+            head_size: None,
+            key_heads: config.size_or(&["num_key_value_heads"], 32)?,
             bias: true,
             output_bias: false,
             mlp_bias: false,
             local: qwen_window(config, layers)?,
-            ..llama
+            ..Variant::new(config, "qwen2")?
         },
         "qwen3" => Variant {
-            family: "qwen3",
             positions: 32_768,
+            head_size: Some(config.size_or(&["head_dim"], 128)?),
+            key_heads: config.size_or(&["num_key_value_heads"], 32)?,
             mlp_bias: false,
             norms: true,
             local: qwen_window(config, layers)?,
-            ..llama
+            ..Variant::new(config, "qwen3")?
         },
-        _ => llama,
+        _ => Variant::new(config, "llama")?,
     };
-    let head_size = match variant.family {
-        "qwen2" => config.head_size(hidden, heads)?,
-        "qwen3" => config.size_or(&["head_dim"], 128)?,
-        _ if config.is_set("head_dim") => config.size(&["head_dim"])?,
-        _ => config.head_size(hidden, heads)?,
+    decoder(config, variant)
+}
+
+/// A decoder that is built like Llama.
+pub(super) fn decoder(config: &Config, variant: Variant) -> Result<EncoderSpec, FamilyError> {
+    let hidden = config.size(&["hidden_size"])?;
+    let layers = config.size(&["num_hidden_layers"])?;
+    let heads = config.size(&["num_attention_heads"])?;
+    let head_size = match variant.head_size {
+        Some(size) => size,
+        None => config.head_size(hidden, heads)?,
     };
-    let key_heads = match variant.family {
-        "mistral" => config.size_or(&["num_key_value_heads"], 8)?,
-        "qwen2" | "qwen3" => config.size_or(&["num_key_value_heads"], 32)?,
-        _ => config.size_or(&["num_key_value_heads"], heads)?,
-    };
+    let key_heads = variant.key_heads;
     if !heads.is_multiple_of(key_heads) {
         let expected = format!("a divisor of the {heads} attention heads");
         return Err(config.wrong("num_key_value_heads", &expected, key_heads));
     }
     let positions = config.size_or(&["max_position_embeddings"], variant.positions)?;
-    let base = config.number_or("rope_theta", variant.base)?;
+    let base = config.number_or("rope_theta", 10_000.0)?;
     let rotation = Settings::new(config, None, base, head_size)?.rotation(positions)?;
     Ok(EncoderSpec {
         family: variant.family,
@@ -100,6 +121,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             vocabulary: config.size(&["vocab_size"])?,
             size: hidden,
             token_types: None,
+            scale: None,
             norm: None,
             projection: None,
         },
@@ -115,7 +137,8 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             output: "mlp.down_proj",
         },
         norm: Norm::Rms {
-            epsilon: config.epsilon_or("rms_norm_eps", 1e-6)?,
+            epsilon: config.epsilon_or("rms_norm_eps", variant.epsilon)?,
+            less_one: false,
         },
         attention: Attention {
             heads,
@@ -150,15 +173,20 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     })
 }
 
-/// All layers of Mistral have the window, unless there is none.
-fn mistral_window(config: &Config, layers: usize) -> Result<Option<LocalAttention>, FamilyError> {
-    // Where the field is missing, transformers takes 4096; null means none.
-    let window = if config.is_null("sliding_window") {
-        return Ok(None);
-    } else {
-        config.size_or(&["sliding_window"], 4096)?
+/// A window in all layers, unless the configuration says null, or says nothing and there is no
+/// usual one.
+pub(super) fn window_everywhere(
+    config: &Config,
+    layers: usize,
+    usual: Option<usize>,
+) -> Result<Option<LocalAttention>, FamilyError> {
+    let window = match usual {
+        _ if config.is_null("sliding_window") => None,
+        Some(usual) => Some(config.size_or(&["sliding_window"], usual)?),
+        None if config.is_set("sliding_window") => Some(config.size(&["sliding_window"])?),
+        None => None,
     };
-    Ok(Some(LocalAttention {
+    Ok(window.map(|window| LocalAttention {
         distance: window - 1,
         layers: vec![true; layers],
         rotation: None,

@@ -11,9 +11,12 @@ mod config;
 mod distilbert;
 mod electra;
 mod error;
+mod eurobert;
+mod gemma;
 mod gpt2;
 mod llama;
 mod modernbert;
+mod phi3;
 mod position_ids;
 mod reader;
 mod roberta;
@@ -31,7 +34,7 @@ pub use self::spec::{
     LinearLayout, LocalAttention, Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
 
-const FAMILIES: [Family; 7] = [
+const FAMILIES: [Family; 10] = [
     bert::FAMILY,
     roberta::FAMILY,
     gpt2::FAMILY,
@@ -39,6 +42,9 @@ const FAMILIES: [Family; 7] = [
     electra::FAMILY,
     modernbert::FAMILY,
     llama::FAMILY,
+    eurobert::FAMILY,
+    gemma::FAMILY,
+    phi3::FAMILY,
 ];
 
 impl EncoderSpec {

@@ -40,6 +40,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             vocabulary: config.size(&["vocab_size"])?,
             size: hidden,
             token_types: None,
+            scale: None,
             norm: Some("embeddings.norm"),
             projection: None,
         },

@@ -95,7 +95,7 @@ impl EncoderSpec {
 }
 
 /// From token ids to the first hidden state: the sum of table rows, and what is done with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Embedding {
     /// The word table, `[vocabulary, size]`.
     pub words: &'static str,
@@ -105,6 +105,8 @@ pub struct Embedding {
     pub size: usize,
     /// The token type table, if there is one.
     pub token_types: Option<TokenTypes>,
+    /// What a word's embedding is multiplied with before anything is added, if it is.
+    pub scale: Option<f32>,
     /// The norm of the sum, if there is one.
     pub norm: Option<&'static str>,
     /// The linear layer from `size` to the hidden size, if they differ.
@@ -297,6 +299,8 @@ pub enum Norm {
     Rms {
         /// Added to the mean of squares.
         epsilon: f32,
+        /// Whether checkpoints store the weight less 1.
+        less_one: bool,
     },
 }
 

@@ -12,7 +12,10 @@ impl<'a> EncoderGraph<'a> {
     pub(super) fn embeddings(&mut self) -> Result<Stream, GraphError> {
         let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
         let shape = [embedding.vocabulary, embedding.size];
-        let words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
+        let mut words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
+        if let Some(scale) = embedding.scale {
+            words = words.times(scale);
+        }
         let token_type = self.token_type()?;
         let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
         let Some(positions) = self.positions(token_type)? else {

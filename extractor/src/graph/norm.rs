@@ -34,8 +34,10 @@ impl<'a> EncoderGraph<'a> {
             Norm::Layer { bias, .. } => bias,
             Norm::Rms { .. } => false,
         };
+        let weight = self.tensor(&format!("{name}.weight"), &[size])?;
+        let less_one = matches!(self.spec.norm, Norm::Rms { less_one: true, .. });
         Ok(NormWeights {
-            weight: self.tensor(&format!("{name}.weight"), &[size])?,
+            weight: if less_one { weight.plus(1.0) } else { weight },
             bias: self.bias(name, size, bias)?,
         })
     }
@@ -49,7 +51,7 @@ impl<'a> EncoderGraph<'a> {
     ) -> Result<String, GraphError> {
         let (operator, epsilon) = match self.spec.norm {
             Norm::Layer { epsilon, .. } => ("LayerNormalization", epsilon),
-            Norm::Rms { epsilon } => ("SimplifiedLayerNormalization", epsilon),
+            Norm::Rms { epsilon, .. } => ("SimplifiedLayerNormalization", epsilon),
         };
         let mut inputs = vec![input.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
@@ -74,7 +76,7 @@ impl<'a> EncoderGraph<'a> {
         // The second is the place of the bias, behind that of the norm's own bias, if there can be one.
         let (operator, place, epsilon) = match self.spec.norm {
             Norm::Layer { epsilon, .. } => ("SkipLayerNormalization", 4, epsilon),
-            Norm::Rms { epsilon } => ("SkipSimplifiedLayerNormalization", 3, epsilon),
+            Norm::Rms { epsilon, .. } => ("SkipSimplifiedLayerNormalization", 3, epsilon),
         };
         let mut inputs = vec![input.to_owned(), skip.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);

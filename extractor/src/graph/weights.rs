@@ -39,6 +39,8 @@ pub(super) struct Source<'checkpoint> {
     transposed: bool,
     /// A matrix whose first row is added to every row.
     added: Option<Tensor<'checkpoint>>,
+    /// A number that every number is multiplied with, and one that is added then.
+    linear: (f32, f32),
 }
 
 impl<'checkpoint> Source<'checkpoint> {
@@ -48,6 +50,25 @@ impl<'checkpoint> Source<'checkpoint> {
             parts: vec![tensor],
             transposed: false,
             added: None,
+            linear: (1.0, 0.0),
+        }
+    }
+
+    /// The same with a number added to every number.
+    pub(super) fn plus(self, number: f32) -> Self {
+        let (factor, _) = self.linear;
+        Self {
+            linear: (factor, number),
+            ..self
+        }
+    }
+
+    /// The same with every number multiplied.
+    pub(super) fn times(self, factor: f32) -> Self {
+        let (_, added) = self.linear;
+        Self {
+            linear: (factor, added),
+            ..self
         }
     }
 
@@ -78,6 +99,7 @@ impl<'checkpoint> Source<'checkpoint> {
                 .collect(),
             transposed,
             added: None,
+            linear: (1.0, 0.0),
         }
     }
 
@@ -111,6 +133,12 @@ impl<'checkpoint> Source<'checkpoint> {
                 let (own, others) = rest.split_at_mut(part.len());
                 part.copy_to(own);
                 rest = others;
+            }
+        }
+        if self.linear != (1.0, 0.0) {
+            let (factor, added) = self.linear;
+            for value in tensor.extract_tensor_mut().1 {
+                *value = T::from_f32(value.to_f32() * factor + added);
             }
         }
         if let Some(table) = &self.added {
