@@ -217,3 +217,29 @@ fn something_else_in_the_way_is_left_alone() {
         b"mine"
     );
 }
+
+#[test]
+fn a_path_with_a_slip_is_told_as_one() {
+    let toy = Toy::new();
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::create_dir(folder.path().join("data")).unwrap();
+    let model = fs_err::canonicalize(toy.model()).unwrap();
+    let model = model.to_str().unwrap();
+    for arguments in [
+        ["--model", model, "--dataset", "data/mials"],
+        ["--model", "data/mials", "--dataset", "x"],
+    ] {
+        let mut program = toy.program();
+        program
+            .current_dir(folder.path())
+            .args(["--out", "x"])
+            .args(arguments);
+        let output = program.output().unwrap();
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(
+            message.contains("there is no file or folder data/mials"),
+            "{message}"
+        );
+    }
+}

@@ -86,7 +86,7 @@ fn files_of_splits_are_named_one_by_one() {
         "7",
     ]);
     command.assert().success().stderr(contains(
-        "4 of the 44 sentences of train were taken for it (seed 7)",
+        "4 of the 44 sentences of train were taken for it (seed 7; --split-seed takes others, --validation names a file)",
     ));
     assert!(toy.root().join("toy-bert--my-names.zarr").is_dir());
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use common::{Toy, program, tree};
 use testing::faulty::{FaultyStorage, chosen, scratch};
-use testing::moments::armed;
+use testing::moments::{armed, stop_signals};
 use testing::random::Random;
 
 /// From signal to exit; what `docs/cluster.md` promises for the example.
@@ -64,6 +64,7 @@ fn told_to_stop_at_any_moment_it_stops_in_time_and_goes_on() {
         .ok()
         .and_then(|signals| signals.parse().ok())
         .unwrap_or(5);
+    let names = stop_signals();
     let toy = Toy::repeated(20);
     let (whole, root) = (toy.path().join("whole"), toy.path().join("cache"));
     let begun = Instant::now();
@@ -74,7 +75,7 @@ fn told_to_stop_at_any_moment_it_stops_in_time_and_goes_on() {
         let child = command(&toy, &root).spawn().unwrap();
         armed(&child);
         std::thread::sleep(duration.mul_f64(chance.unit() * 0.7));
-        let signal = ["TERM", "INT", "HUP", "USR1", "USR2"][stopped % 5];
+        let signal = names[stopped % names.len()];
         let sent = Instant::now();
         let kill = Command::new("kill")
             .args(["-s", signal, &child.id().to_string()])

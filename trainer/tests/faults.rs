@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use testing::faulty::{FaultyStorage, chosen, scratch};
 use testing::labelled::Recipe;
-use testing::moments::armed;
+use testing::moments::{armed, stop_signals};
 use testing::place::{Place, told};
 use testing::random::Random;
 
@@ -159,7 +159,7 @@ fn a_training_that_is_killed_at_any_moment_ends_as_if_it_never_was() {
 
 #[test]
 fn a_training_that_is_told_to_stop_at_any_moment_stops_in_time() {
-    Victim::training().disturb(&["TERM", "INT", "HUP", "USR1", "USR2"], Some(75));
+    Victim::training().disturb(&stop_signals(), Some(75));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_sweep_that_is_killed_at_any_moment_ends_as_if_it_never_was() {
 
 #[test]
 fn a_sweep_that_is_told_to_stop_at_any_moment_stops_in_time() {
-    Victim::sweep().disturb(&["TERM", "INT", "HUP", "USR1", "USR2"], Some(75));
+    Victim::sweep().disturb(&stop_signals(), Some(75));
 }
 
 /// The same command several times at once: one process works at a time, the others are told who it is, and the

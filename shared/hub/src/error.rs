@@ -65,7 +65,7 @@ pub enum HubError {
     },
     /// Not complete in the cache, and no request may be made.
     #[error(
-        "{id} at {revision} is not complete in {}: {missing}; {}",
+        "{id} at {revision} is not complete in {}: {missing} is missing, and {variable} is set; {}",
         cache.display(), remedy(fetch, cache)
     )]
     Offline {
