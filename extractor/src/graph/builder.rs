@@ -141,12 +141,6 @@ impl Builder {
         self.add_tensor(name, tensor)
     }
 
-    /// Adds one int64 and gives back its name.
-    pub(super) fn integer(&mut self, name: &str, value: i64) -> Result<String, GraphError> {
-        self.add_tensor(name, filled([], value)?)?;
-        Ok(name.to_owned())
-    }
-
     /// Adds a vector of int64 and gives back its name.
     pub(crate) fn integers(&mut self, name: &str, values: &[i64]) -> Result<String, GraphError> {
         let mut tensor = Tensor::<i64>::new(&Allocator::default(), [values.len()])?;

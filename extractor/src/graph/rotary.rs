@@ -6,10 +6,10 @@ use ort::operator::Attribute;
 
 use super::attention::MASKED;
 use super::builder::MICROSOFT;
-use super::dtype::ComputeDtype;
+use super::dtype::{ComputeDtype, ONNX_FLOAT};
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
-use super::inputs::{INPUT_IDS, LENGTHS, POSITION_IDS};
+use super::inputs::{LENGTHS, POSITION_IDS};
 use super::weights::Linear;
 use crate::family::{PositionEncoding, Rotation};
 
@@ -193,6 +193,10 @@ impl EncoderGraph<'_> {
             .reshape(&format!("{label}.all"), &each, &[0, 0, heads * size])
     }
 
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "no text has so many tokens that float32 could not count them"
+    )]
     /// What is added to scores in a local layer, `[1, 1, width, width]`: nothing near, a number that
     /// no score outweighs far away.
     fn nearby(&mut self, layer: usize) -> Result<Option<String>, GraphError> {
@@ -202,15 +206,15 @@ impl EncoderGraph<'_> {
         if let Some(nearby) = &self.shared.nearby {
             return Ok(Some(nearby.clone()));
         }
-        let distance = i64::try_from(local.distance).unwrap_or(i64::MAX);
+        let distance = local.distance as f32;
         let builder = &mut self.builder;
         let onnx = |operator| (ONNX_DOMAIN, operator);
-        let shape = builder.node(onnx("Shape"), "nearby.shape", &[INPUT_IDS], vec![])?;
-        let second = builder.integer("nearby.second", 1)?;
-        let width = builder.node(onnx("Gather"), "nearby.width", &[&shape, &second], vec![])?;
-        let zero = builder.integer("nearby.zero", 0)?;
-        let places = [zero.as_str(), &width, &second];
-        let places = builder.node(onnx("Range"), "nearby.places", &places, vec![])?;
+        // The longest row counts all positions. A shape would have to be fetched from a GPU.
+        let counted = builder.cast("nearby.counted", POSITION_IDS, ONNX_FLOAT)?;
+        let first = builder.integers("nearby.first", &[0])?;
+        let flat = vec![Attribute::new("keepdims", 0_i64)?];
+        let places = [counted.as_str(), &first];
+        let places = builder.node(onnx("ReduceMax"), "nearby.places", &places, flat)?;
         let last = builder.integers("nearby.last", &[1])?;
         let column = builder.node(
             onnx("Unsqueeze"),
@@ -220,7 +224,7 @@ impl EncoderGraph<'_> {
         )?;
         let apart = builder.node(onnx("Sub"), "nearby.signed", &[&column, &places], vec![])?;
         let apart = builder.node(onnx("Abs"), "nearby.apart", &[&apart], vec![])?;
-        let most = builder.integer("nearby.most", distance)?;
+        let most = builder.values("nearby.most", &[], &[distance])?;
         let is_far = builder.node(onnx("Greater"), "nearby.is_far", &[&apart, &most], vec![])?;
         let masked = match builder.dtype() {
             ComputeDtype::F16 => MASKED_F16,

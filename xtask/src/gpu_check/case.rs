@@ -128,11 +128,6 @@ impl Machine {
         })
     }
 
-    /// A script of the stand-in.
-    pub(super) fn script(&self, name: &str) -> Command {
-        self.stand_in.script(name)
-    }
-
     /// The command of a step.
     pub(super) fn command(&self, step: &Step, cudnn: bool) -> Command {
         let stand_in = if cudnn {

@@ -11,6 +11,7 @@ mod case;
 mod cases;
 mod counted;
 mod counts;
+mod enlarged;
 mod expected;
 mod help;
 mod inputs;

@@ -1,0 +1,144 @@
+//! Models of zeros, large enough for a GPU's kernels, from the checkpoints of the tests: those are so
+//! small that kernels for attention would not be chosen (heads 4 wide), and know fewer tokens than
+//! the tests' tokenizers give. All sizes but the numbers of heads, layers and token types grow.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use fs_err as fs;
+use fs_err::File;
+use serde_json::{Map, Value, json};
+
+/// Heads of 4 numbers get 64.
+const FACTOR: u64 = 16;
+const VOCABULARY: u64 = 300;
+const POSITIONS: u64 = 64;
+/// Sizes in configurations that grow.
+const SIZES: [&str; 8] = [
+    "hidden_size",
+    "intermediate_size",
+    "embedding_size",
+    "head_dim",
+    "dim",
+    "hidden_dim",
+    "n_embd",
+    "n_inner",
+];
+/// What names of word tables have in them.
+const WORDS: [&str; 5] = [
+    "word_embeddings",
+    "wte",
+    "embed_tokens",
+    "tok_embeddings",
+    "lm_head",
+];
+/// Headers of checkpoints of the tests are no longer.
+const LONGEST: u64 = 1 << 20;
+
+/// Writes the model to `out`, with the tokenizer in `tokenizer`.
+pub(super) fn write(checkpoint: &Path, tokenizer: &Path, out: &Path) -> Result<()> {
+    fs::create_dir_all(out)?;
+    let config = fs::read(checkpoint.join("config.json"))?;
+    let mut config: Map<String, Value> = serde_json::from_slice(&config)?;
+    for name in SIZES {
+        if let Some(size) = config.get(name).and_then(Value::as_u64) {
+            config.insert(name.to_owned(), json!(size * FACTOR));
+        }
+    }
+    config.insert("vocab_size".to_owned(), json!(VOCABULARY));
+    let positions = if config.contains_key("n_positions") {
+        "n_positions"
+    } else {
+        "max_position_embeddings"
+    };
+    config.insert(positions.to_owned(), json!(POSITIONS));
+    fs::write(out.join("config.json"), serde_json::to_vec(&config)?)?;
+    tensors(
+        &checkpoint.join("model.safetensors"),
+        &out.join("model.safetensors"),
+    )?;
+    for name in ["tokenizer.json", "tokenizer_config.json", "vocab.txt"] {
+        fs::copy(tokenizer.join(name), out.join(name))?;
+    }
+    Ok(())
+}
+
+/// The header with larger shapes, and a hole in place of the numbers.
+fn tensors(from: &Path, to: &Path) -> Result<()> {
+    let mut file = File::open(from)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    ensure!(
+        length <= LONGEST,
+        "{}: its header is too long",
+        from.display()
+    );
+    let mut header = vec![0; usize::try_from(length)?];
+    file.read_exact(&mut header)?;
+    let mut tensors: Map<String, Value> = serde_json::from_slice(&header)?;
+    tensors.remove("__metadata__");
+    let mut end = 0;
+    for (name, tensor) in &mut tensors {
+        let shape: Vec<u64> = serde_json::from_value(tensor["shape"].clone())?;
+        let shape = enlarged(name, &shape);
+        let bytes = match tensor["dtype"].as_str() {
+            Some("F32") => 4,
+            _ => 2,
+        };
+        let begin = end;
+        end += shape.iter().product::<u64>() * bytes;
+        tensor["shape"] = json!(shape);
+        tensor["data_offsets"] = json!([begin, end]);
+    }
+    let mut header = serde_json::to_vec(&tensors)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = File::create(to)?;
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    file.set_len(8 + header.len() as u64 + end)?;
+    Ok(())
+}
+
+fn enlarged(name: &str, shape: &[u64]) -> Vec<u64> {
+    let mut larger: Vec<u64> = shape.iter().map(|size| size * FACTOR).collect();
+    let has = |part: &&str| name.contains(part);
+    if let (Some(rows), Some(before)) = (larger.first_mut(), shape.first()) {
+        if name.contains("token_type") {
+            *rows = *before;
+        } else if ["position_embeddings", "wpe"].iter().any(has) {
+            *rows = POSITIONS;
+        } else if WORDS.iter().any(has) {
+            *rows = VOCABULARY;
+        }
+    }
+    larger
+}
+
+#[cfg(test)]
+mod tests {
+    use super::enlarged;
+
+    #[test]
+    fn tables_have_the_rows_that_their_tokens_and_positions_need() {
+        let cases: [(&str, &[u64], &[u64]); 5] = [
+            (
+                "bert.embeddings.word_embeddings.weight",
+                &[40, 12],
+                &[300, 192],
+            ),
+            ("model.embed_tokens.weight", &[40, 12], &[300, 192]),
+            ("wpe.weight", &[16, 12], &[64, 192]),
+            (
+                "embeddings.token_type_embeddings.weight",
+                &[2, 12],
+                &[2, 192],
+            ),
+            ("layers.0.mlp.gate_up_proj.weight", &[40, 12], &[640, 192]),
+        ];
+        for (name, shape, larger) in cases {
+            assert_eq!(enlarged(name, shape), larger, "{name}");
+        }
+    }
+}
