@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cache::{Reading, Store};
+use cache::{Reading, Store, StoreError};
 use shared::datasets::SplitName;
 use shared::tasks::Task;
 use shared::terminal::Terminal;
@@ -99,7 +99,13 @@ pub(super) fn store(
     }
     let io = placing::reading(options.io);
     let root = options.cache.as_deref().unwrap_or(Path::new("."));
-    let path = cache::find_store(root, options.model.as_deref(), options.dataset.as_deref())?;
+    let found = cache::find_store(root, options.model.as_deref(), options.dataset.as_deref());
+    let path = found.map_err(|error| match error {
+        StoreError::Ambiguous { .. } => {
+            CommandError::Option(format!("{error}; or choose with --model and --dataset"))
+        }
+        other => other.into(),
+    })?;
     let checksums = !options.no_checksums;
     let store = Store::open(&path, Reading { io, checksums })?;
     let manifest = store.manifest();

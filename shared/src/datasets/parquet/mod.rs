@@ -159,6 +159,13 @@ pub fn load(
         declared,
         notes,
     } = read(files, source, classes)?;
+    if splits.is_empty() {
+        let path = files.values().flatten().next();
+        return Err(DatasetError::Empty {
+            path: path.cloned().unwrap_or_default(),
+            what: "no row, or none with a label",
+        });
+    }
     let notes = notes.into_iter().collect();
     Dataset::from_splits(id, source, level, declared, splits, notes)
 }

@@ -50,15 +50,9 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
     let prepared = prepared(&planned, options, &store, &devices, terminal)?;
     let folder = folder(options)?;
     let names = device::names(&devices);
+    let mut runs = checked(planned, &folder, &store, &prepared[0].tasks, &names)?;
     let claim = run::claim(&folder)?;
-    let runs = prepare(
-        planned,
-        options,
-        &folder,
-        &store,
-        &prepared[0].tasks,
-        &names,
-    )?;
+    prepare(&mut runs, options)?;
     let left = runs.iter().filter(|run| !run.finished).count();
     terminal.status(format!(
         "Sweep of {} runs, {left} to be trained on {names}, into {}",
@@ -174,10 +168,9 @@ fn folder(options: &SweepArgs) -> Result<PathBuf, CommandError> {
     train::folder(&options.out, name)
 }
 
-/// Checks all runs, then makes their folders or prepares those that are there to be resumed.
-fn prepare(
+/// The runs, each of which can be trained.
+fn checked(
     planned: Vec<PlannedRun>,
-    options: &SweepArgs,
     folder: &Path,
     store: &Store,
     tasks: &BTreeMap<Task, Splits<'_>>,
@@ -201,22 +194,26 @@ fn prepare(
         let name = planned.name.clone();
         checked(planned).map_err(|error| in_run(&name, error))
     });
-    let mut runs = runs.collect::<Result<Vec<_>, _>>()?;
+    runs.collect()
+}
+
+/// Makes the folders of runs, or prepares those that are there to be resumed.
+fn prepare(runs: &mut [Run], options: &SweepArgs) -> Result<(), CommandError> {
     let existing = if options.overwrite {
         Existing::Replace
     } else {
         Existing::Resume
     };
     // All of them before the first is touched.
-    for run in &mut runs {
+    for run in &mut *runs {
         run.claim = Some(run::claim(&run.folder)?);
     }
-    for run in &mut runs {
+    for run in runs {
         run::prepare(&run.folder, &run.config, existing)?;
         let state = checkpoint::state(&run.folder)?;
         run.finished = state.is_some_and(|state| state.finished);
     }
-    Ok(runs)
+    Ok(())
 }
 
 /// The table for people on stderr and in the sweep's folder, for programs on stdout.
