@@ -22,9 +22,23 @@ const HEAD: &str = "# Models
 
 Written by `cargo xtask models`; do not edit.
 
-Families are told by `model_type` in `config.json`: `bert`, `roberta`, `xlm-roberta`, `camembert`, `gpt2`, `distilbert` and
-`electra`, in any size, so bert-base-cased, bert-large-cased, roberta-base, roberta-large, gpt2 and gpt2-medium among them.
-A setting that changes the result and is not supported is an error that names it.
+Families are told by `model_type` in `config.json`, in any size. A setting that changes the result and is not supported is an error
+that names it.
+
+| `model_type` | what there is |
+|---|---|
+| `bert`, `roberta`, `xlm-roberta`, `camembert`, `distilbert`, `electra` | learned (or stored sinusoidal) positions; BERT as a decoder too |
+| `gpt2` | scores scaled by layer or not at all |
+| `modernbert` | local and global attention, each with angles of its own, as `layer_types` and `rope_parameters` or as older configurations say it |
+| `eurobert` | Llama's layers, every token seeing all |
+| `llama` | grouped heads, own head size, biases; rotary positions scaled by `linear`, `dynamic`, `llama3`, `yarn` |
+| `mistral`, `qwen2`, `qwen3`, `phi3` | windows, norms of heads (Qwen3), merged matrices (Phi-3); `longrope` is refused |
+| `gemma` | the first Gemma, scaled embeddings; `gemma2` and `gemma3` are refused |
+
+Decoders are frozen encoders here: a token sees what is to its left, and the last hidden state is that after the last norm. The vector
+of a word is that of its first sub-word, which in a decoder has not seen the rest of the word.
+Their checkpoints most often name a tokenizer of `LlamaTokenizer`, `Qwen2Tokenizer` or `GemmaTokenizer`, which `transformers` rebuilds in
+ways of its own: those are refused for now, with what to do; Llama 3, ModernBERT and EuroBERT have `PreTrainedTokenizerFast`, which is read.
 
 ## Tokenizers
 
