@@ -203,8 +203,18 @@ fn row(folder: &Path, name: &str, difference: f64) -> Result<String> {
         field(&["num_hidden_layers", "n_layers", "n_layer"]),
         field(&["num_attention_heads", "n_heads", "n_head"]),
         field(&["hidden_size", "dim", "n_embd"]),
-        field(&["hidden_act", "activation", "activation_function"]),
-        field(&["layer_norm_eps", "layer_norm_epsilon"]),
+        field(&[
+            "hidden_act",
+            "hidden_activation",
+            "activation",
+            "activation_function",
+        ]),
+        field(&[
+            "layer_norm_eps",
+            "layer_norm_epsilon",
+            "rms_norm_eps",
+            "norm_eps",
+        ]),
         field(&["dtype", "torch_dtype"]),
     ))
 }
