@@ -43,7 +43,6 @@ pub(super) fn spec(
                 table: "embeddings.token_type_embeddings",
                 rows: token_types,
             }),
-            scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
         },
@@ -65,13 +64,10 @@ pub(super) fn spec(
         },
         attention: Attention {
             heads,
-            key_heads: heads,
             head_size: config.head_size(hidden, heads)?,
             causal: config.switch_or("is_decoder", false)?,
             scale: AttentionScale::STANDARD,
             bias: true,
-            output_bias: true,
-            norms: None,
             input: AttentionInput::Separate([
                 "attention.self.query",
                 "attention.self.key",
@@ -79,7 +75,6 @@ pub(super) fn spec(
             ]),
             output: "attention.output.dense",
         },
-        local: None,
         residual: ResidualOrder::PostNorm {
             attention: "attention.output.LayerNorm",
             feed_forward: "output.LayerNorm",

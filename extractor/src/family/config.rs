@@ -135,65 +135,6 @@ impl Config {
             .ok_or_else(|| self.wrong(field, "a small positive number", value))
     }
 
-    /// Whether a field is there and not null.
-    pub(super) fn is_set(&self, field: &str) -> bool {
-        self.get(field).is_some()
-    }
-
-    /// Whether a field is there and null.
-    pub(super) fn is_null(&self, field: &str) -> bool {
-        self.fields.get(field).is_some_and(Value::is_null)
-    }
-
-    /// A number, or what transformers takes where there is none.
-    pub(super) fn number_or(&self, field: &str, default: f64) -> Result<f64, FamilyError> {
-        let Some(value) = self.get(field) else {
-            return Ok(default);
-        };
-        let number = value.as_f64().filter(|number| number.is_finite());
-        number.ok_or_else(|| self.wrong(field, "a number", value))
-    }
-
-    /// A number of things, which may be none, or what transformers takes where it is missing.
-    pub(super) fn count_or(&self, field: &str, default: usize) -> Result<usize, FamilyError> {
-        let Some(value) = self.get(field) else {
-            return Ok(default);
-        };
-        let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
-        count.ok_or_else(|| self.wrong(field, "a whole number", value))
-    }
-
-    /// An object, if the field is there.
-    pub(super) fn object(&self, field: &str) -> Result<Option<&Map<String, Value>>, FamilyError> {
-        let Some(value) = self.get(field) else {
-            return Ok(None);
-        };
-        let object = value.as_object();
-        object
-            .map(Some)
-            .ok_or_else(|| self.wrong(field, "an object", value))
-    }
-
-    /// For each layer whether `layer_types` says that it sees only tokens nearby, if it is there.
-    pub(super) fn local_layers(&self, layers: usize) -> Result<Option<Vec<bool>>, FamilyError> {
-        let Some(value) = self.get("layer_types") else {
-            return Ok(None);
-        };
-        let expected = format!("{layers} times full_attention or sliding_attention");
-        let wrong = || self.wrong("layer_types", &expected, value);
-        let types = value.as_array().ok_or_else(wrong)?;
-        let is_local = |name: &Value| match name.as_str() {
-            Some("full_attention") => Some(false),
-            Some("sliding_attention") => Some(true),
-            _ => None,
-        };
-        let local: Option<Vec<bool>> = types.iter().map(is_local).collect();
-        local
-            .filter(|local| local.len() == layers)
-            .map(Some)
-            .ok_or_else(wrong)
-    }
-
     /// A switch, or what transformers takes where there is none.
     pub(super) fn switch_or(&self, field: &str, default: bool) -> Result<bool, FamilyError> {
         let Some(value) = self.get(field) else {

@@ -33,7 +33,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             vocabulary,
             size: hidden,
             token_types: None,
-            scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
         },
@@ -44,13 +43,10 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         },
         attention: Attention {
             heads,
-            key_heads: heads,
             head_size: config.head_size(hidden, heads)?,
             causal: false,
             scale: AttentionScale::STANDARD,
             bias: true,
-            output_bias: true,
-            norms: None,
             input: AttentionInput::Separate([
                 "attention.q_lin",
                 "attention.k_lin",
@@ -69,7 +65,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             epsilon: 1e-12,
             bias: true,
         },
-        local: None,
         residual: ResidualOrder::PostNorm {
             attention: "sa_layer_norm",
             feed_forward: "output_layer_norm",

@@ -34,7 +34,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             vocabulary,
             size: hidden,
             token_types: None,
-            scale: None,
             norm: None,
             projection: None,
         },
@@ -56,7 +55,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         },
         attention: Attention {
             heads,
-            key_heads: heads,
             head_size: config.head_size(hidden, heads)?,
             causal: true,
             scale: AttentionScale {
@@ -64,15 +62,11 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
                 by_layer: config.switch_or("scale_attn_by_inverse_layer_idx", false)?,
             },
             bias: true,
-            output_bias: true,
-            norms: None,
             input: AttentionInput::Merged("attn.c_attn"),
             output: "attn.c_proj",
         },
-        local: None,
         residual: ResidualOrder::PreNorm {
             attention: "ln_1",
-            first: true,
             feed_forward: "ln_2",
             last: "ln_f",
         },

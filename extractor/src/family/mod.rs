@@ -11,16 +11,10 @@ mod config;
 mod distilbert;
 mod electra;
 mod error;
-mod eurobert;
-mod gemma;
 mod gpt2;
-mod llama;
-mod modernbert;
-mod phi3;
 mod position_ids;
 mod reader;
 mod roberta;
-mod rotary;
 mod spec;
 
 pub use self::activation::Activation;
@@ -28,23 +22,17 @@ pub use self::config::Config;
 pub use self::error::FamilyError;
 pub use self::position_ids::PositionIds;
 use self::reader::Family;
-pub use self::rotary::Rotation;
 pub use self::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LinearLayout, LocalAttention, Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
+    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
+    Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 5] = [
     bert::FAMILY,
     roberta::FAMILY,
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
-    modernbert::FAMILY,
-    llama::FAMILY,
-    eurobert::FAMILY,
-    gemma::FAMILY,
-    phi3::FAMILY,
 ];
 
 impl EncoderSpec {

@@ -9,7 +9,6 @@ use super::activation::Activation;
 use super::config::Config;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
-use super::rotary::Rotation;
 
 /// One encoder.
 #[derive(Debug, Clone)]
@@ -26,8 +25,6 @@ pub struct EncoderSpec {
     pub position: PositionEncoding,
     /// Self-attention of each layer.
     pub attention: Attention,
-    /// What differs in layers where a token sees only those near it, if there are such layers.
-    pub local: Option<LocalAttention>,
     /// The feed-forward block of each layer.
     pub feed_forward: FeedForward,
     /// What every norm of the encoder computes.
@@ -52,7 +49,6 @@ impl EncoderSpec {
     pub fn max_positions(&self) -> usize {
         match self.position {
             PositionEncoding::Table { rows, ids, .. } => rows.saturating_sub(ids.first()),
-            PositionEncoding::Rotary { positions, .. } => positions,
         }
     }
 
@@ -61,25 +57,15 @@ impl EncoderSpec {
     pub fn position_ids(&self) -> PositionIds {
         match self.position {
             PositionEncoding::Table { ids, .. } => ids,
-            PositionEncoding::Rotary { .. } => PositionIds::FromZero,
         }
     }
 
-    /// Size of the widest value in the feed-forward block.
+    /// Inner size of the feed-forward block.
     #[must_use]
     pub fn intermediate(&self) -> usize {
         match self.feed_forward {
             FeedForward::Plain { inner, .. } => inner,
-            FeedForward::Gated { inner, .. } => 2 * inner,
         }
-    }
-
-    /// What a layer, from 0, has in place of attention over the whole sequence, if anything.
-    #[must_use]
-    pub fn local_attention(&self, layer: usize) -> Option<&LocalAttention> {
-        let local = self.local.as_ref()?;
-        let is_local = local.layers.get(layer).copied().unwrap_or(false);
-        is_local.then_some(local)
     }
 
     /// Checks what the rest of the crate relies on.
@@ -89,13 +75,13 @@ impl EncoderSpec {
                 let expected = format!("at least {}", ids.first() + 1);
                 Err(config.wrong("max_position_embeddings", &expected, rows))
             }
-            PositionEncoding::Table { .. } | PositionEncoding::Rotary { .. } => Ok(()),
+            PositionEncoding::Table { .. } => Ok(()),
         }
     }
 }
 
 /// From token ids to the first hidden state: the sum of table rows, and what is done with it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Embedding {
     /// The word table, `[vocabulary, size]`.
     pub words: &'static str,
@@ -105,8 +91,6 @@ pub struct Embedding {
     pub size: usize,
     /// The token type table, if there is one.
     pub token_types: Option<TokenTypes>,
-    /// What a word's embedding is multiplied with before anything is added, if it is.
-    pub scale: Option<f32>,
     /// The norm of the sum, if there is one.
     pub norm: Option<&'static str>,
     /// The linear layer from `size` to the hidden size, if they differ.
@@ -123,15 +107,8 @@ pub struct TokenTypes {
 }
 
 /// How an encoder knows the order of its tokens.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PositionEncoding {
-    /// Queries and keys are turned by angles that grow with the position (Su et al. 2021).
-    Rotary {
-        /// Positions that the encoder was made for.
-        positions: usize,
-        /// The angles.
-        rotation: Rotation,
-    },
     /// A row of a learned (or stored sinusoidal) table is added to each word embedding.
     Table {
         /// The table, `[rows, embedding size]`.
@@ -148,55 +125,26 @@ pub enum PositionEncoding {
 pub struct Attention {
     /// Number of heads.
     pub heads: usize,
-    /// Heads of keys and values, each shared by as many heads of queries.
-    pub key_heads: usize,
     /// Size of a head's queries, keys and values.
     pub head_size: usize,
     /// Whether a token sees only itself and what comes before it.
     pub causal: bool,
     /// What scores are multiplied with before the softmax.
     pub scale: AttentionScale,
-    /// Whether the linear layers of query, key and value have biases.
+    /// Whether its linear layers have biases.
     pub bias: bool,
-    /// Whether the linear layer after the heads has one.
-    pub output_bias: bool,
     /// Query, key and value.
     pub input: AttentionInput,
-    /// The norms of the queries and of the keys of each head, if there are any.
-    pub norms: Option<[&'static str; 2]>,
     /// The linear layer after the heads.
     pub output: &'static str,
 }
 
 impl Attention {
-    /// Size of the queries of all heads together.
+    /// Size of the queries, keys or values of all heads together.
     #[must_use]
     pub fn size(&self) -> usize {
         self.heads * self.head_size
     }
-
-    /// Sizes of queries, keys and values.
-    #[must_use]
-    pub fn sizes(&self) -> [usize; 3] {
-        [self.size(), self.key_size(), self.key_size()]
-    }
-
-    /// Size of the keys, or of the values, of all heads together.
-    #[must_use]
-    pub fn key_size(&self) -> usize {
-        self.key_heads * self.head_size
-    }
-}
-
-/// Attention of tokens to those near them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LocalAttention {
-    /// The largest distance between two tokens that see each other.
-    pub distance: usize,
-    /// For each layer, whether it is local.
-    pub layers: Vec<bool>,
-    /// The angles of local layers, where they are others.
-    pub rotation: Option<Rotation>,
 }
 
 /// How checkpoints store the linear layers of query, key and value.
@@ -261,28 +209,6 @@ pub enum FeedForward {
         /// The linear layer back.
         output: &'static str,
     },
-    /// `output(activation(a) * b)`, where `a` and `b` are linear in the input (Shazeer 2020).
-    Gated {
-        /// Size of `a` and of `b`.
-        inner: usize,
-        /// The non-linearity.
-        activation: Activation,
-        /// Whether the linear layers have biases.
-        bias: bool,
-        /// The linear layers from the hidden size to `a` and `b`.
-        input: GatedInput,
-        /// The linear layer back.
-        output: &'static str,
-    },
-}
-
-/// How checkpoints store the two linear layers into a gated feed-forward block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GatedInput {
-    /// A linear layer for what the activation is of, and one for what it is multiplied with.
-    Separate([&'static str; 2]),
-    /// One linear layer for both, side by side in that order.
-    Merged(&'static str),
 }
 
 /// What a norm computes.
@@ -294,13 +220,6 @@ pub enum Norm {
         epsilon: f32,
         /// Whether there is a bias.
         bias: bool,
-    },
-    /// RMS norm: `x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich 2019).
-    Rms {
-        /// Added to the mean of squares.
-        epsilon: f32,
-        /// Whether checkpoints store the weight less 1.
-        less_one: bool,
     },
 }
 
@@ -318,8 +237,6 @@ pub enum ResidualOrder {
     PreNorm {
         /// The norm of the attention block.
         attention: &'static str,
-        /// Whether the attention block of the first layer has one.
-        first: bool,
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
         /// The norm after the last layer; its output is the last hidden state.

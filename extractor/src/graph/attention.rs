@@ -6,11 +6,11 @@ use super::builder::MICROSOFT;
 use super::encoder_graph::{BlockOutput, EncoderGraph};
 use super::error::GraphError;
 use super::inputs::LENGTHS;
-use super::weights::Linear;
-use crate::family::{AttentionInput, PositionEncoding};
+use super::weights::{Linear, Source};
+use crate::family::AttentionInput;
 
 /// What masked attention scores become. ONNX Runtime's own -10000 is not below every score.
-pub(super) const MASKED: f32 = -1e30;
+const MASKED: f32 = -1e30;
 
 impl<'a> EncoderGraph<'a> {
     /// Attention of each row over itself, and the matrix behind it.
@@ -23,15 +23,10 @@ impl<'a> EncoderGraph<'a> {
         let attention = self.spec.attention;
         let projections = self.query_key_value(layer)?;
         let label = format!("{label}.attention");
-        let attended = match self.spec.position {
-            PositionEncoding::Table { .. } => self.heads(layer, &label, input, &projections)?,
-            PositionEncoding::Rotary { .. } => {
-                self.rotary_heads(layer, &label, input, &projections)?
-            }
-        };
+        let attended = self.heads(layer, &label, input, &projections)?;
         let output = self.in_layer(layer, attention.output);
         let shape = [attention.size(), self.spec.hidden];
-        let output = self.linear(&output, shape, attention.output_bias)?;
+        let output = self.linear(&output, shape, attention.bias)?;
         let label = format!("{label}.output");
         Ok(BlockOutput {
             value: self.builder.matmul(&label, &attended, &output.matrix)?,
@@ -39,23 +34,27 @@ impl<'a> EncoderGraph<'a> {
         })
     }
 
-    /// Query, key and value as one linear layer,
-    /// `[hidden, (heads + 2 * key heads) * head size]`.
+    /// Query, key and value as one linear layer, `[hidden, 3 * heads * head size]`.
     fn query_key_value(&self, layer: usize) -> Result<Linear<'a>, GraphError> {
         let attention = self.spec.attention;
-        let hidden = self.spec.hidden;
-        let sizes = attention.sizes();
+        let (hidden, size) = (self.spec.hidden, attention.size());
         match attention.input {
             AttentionInput::Merged(name) => {
                 let name = self.in_layer(layer, name);
-                self.linear(&name, [hidden, sizes.iter().sum()], attention.bias)
+                self.linear(&name, [hidden, 3 * size], attention.bias)
             }
             AttentionInput::Separate(names) => {
-                let layers = names.iter().zip(sizes).map(|(name, size)| {
+                let (mut matrices, mut biases) = (Vec::new(), Vec::new());
+                for name in names {
                     let name = self.in_layer(layer, name);
-                    self.linear(&name, [hidden, size], attention.bias)
-                });
-                Ok(Linear::side_by_side(layers.collect::<Result<_, _>>()?))
+                    let one = self.linear(&name, [hidden, size], attention.bias)?;
+                    matrices.push(one.matrix);
+                    biases.extend(one.bias);
+                }
+                Ok(Linear {
+                    matrix: Source::side_by_side(matrices),
+                    bias: attention.bias.then(|| Source::side_by_side(biases)),
+                })
             }
         }
     }

@@ -12,15 +12,10 @@ impl<'a> EncoderGraph<'a> {
     pub(super) fn embeddings(&mut self) -> Result<Stream, GraphError> {
         let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
         let shape = [embedding.vocabulary, embedding.size];
-        let mut words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
-        if let Some(scale) = embedding.scale {
-            words = words.times(scale);
-        }
+        let words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
         let token_type = self.token_type()?;
         let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
-        let Some(positions) = self.positions(token_type)? else {
-            return self.embeddings_of_words(words);
-        };
+        let positions = self.positions(token_type)?;
         let summands = [words.as_str(), &positions];
         let output = match (embedding.norm, embedding.projection) {
             (None, None) => return self.first_stream_of_sum(summands),
@@ -38,19 +33,6 @@ impl<'a> EncoderGraph<'a> {
         let name = "embeddings.projection";
         let projected = self.builder.linear(name, &output, &projection)?;
         self.first_stream(projected)
-    }
-
-    /// The same where nothing is added to the words.
-    fn embeddings_of_words(&mut self, words: String) -> Result<Stream, GraphError> {
-        let embedding = self.spec.embedding;
-        let output = match embedding.norm {
-            None => words,
-            Some(norm) => {
-                let norm = self.norm_weights(norm, embedding.size)?;
-                self.norm("embeddings.norm", &words, &norm)?
-            }
-        };
-        self.first_stream(output)
     }
 
     /// The embedding of token type 0, in the first row of the table, if there are token types.

@@ -3,7 +3,6 @@
 
 use super::builder::Builder;
 use super::error::GraphError;
-use super::rotary::Shared;
 use super::weights::{Linear, Source};
 use crate::checkpoint::Checkpoint;
 use crate::family::{EncoderSpec, LinearLayout};
@@ -13,8 +12,6 @@ pub(super) struct EncoderGraph<'a> {
     pub(super) spec: &'a EncoderSpec,
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) builder: Builder,
-    /// What layers with rotary positions share.
-    pub(super) shared: Shared,
 }
 
 /// What a block of a layer computes, without the bias at its end: the residual sum that follows

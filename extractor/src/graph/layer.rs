@@ -40,7 +40,6 @@ impl EncoderGraph<'_> {
     pub(super) fn first_stream(&mut self, embeddings: String) -> Result<Stream, GraphError> {
         let norm = match self.spec.residual {
             ResidualOrder::PostNorm { .. } => return Ok(Stream::single(embeddings)),
-            ResidualOrder::PreNorm { first: false, .. } => return Ok(Stream::single(embeddings)),
             ResidualOrder::PreNorm {
                 attention, last, ..
             } => self.norm_after_state(0, attention, last),
@@ -57,7 +56,7 @@ impl EncoderGraph<'_> {
         summands: [&str; 2],
     ) -> Result<Stream, GraphError> {
         match self.spec.residual {
-            ResidualOrder::PostNorm { .. } | ResidualOrder::PreNorm { first: false, .. } => {
+            ResidualOrder::PostNorm { .. } => {
                 Ok(Stream::single(self.builder.add("embeddings", summands)?))
             }
             ResidualOrder::PreNorm {
@@ -82,7 +81,6 @@ impl EncoderGraph<'_> {
                 attention,
                 feed_forward,
                 last,
-                ..
             } => {
                 let norms = PreNorms {
                     attention,

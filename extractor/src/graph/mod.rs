@@ -22,7 +22,6 @@ mod inputs;
 mod layer;
 mod norm;
 mod position;
-mod rotary;
 mod rows;
 mod weights;
 
@@ -90,7 +89,6 @@ pub(crate) fn encoder(
         spec,
         checkpoint,
         builder,
-        shared: rotary::Shared::default(),
     };
     let last = states.last().copied().unwrap_or(0);
     let mut stream = graph.embeddings()?;

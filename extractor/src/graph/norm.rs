@@ -30,14 +30,9 @@ impl<'a> EncoderGraph<'a> {
         name: &str,
         size: usize,
     ) -> Result<NormWeights<'a>, GraphError> {
-        let bias = match self.spec.norm {
-            Norm::Layer { bias, .. } => bias,
-            Norm::Rms { .. } => false,
-        };
-        let weight = self.tensor(&format!("{name}.weight"), &[size])?;
-        let less_one = matches!(self.spec.norm, Norm::Rms { less_one: true, .. });
+        let Norm::Layer { bias, .. } = self.spec.norm;
         Ok(NormWeights {
-            weight: if less_one { weight.plus(1.0) } else { weight },
+            weight: self.tensor(&format!("{name}.weight"), &[size])?,
             bias: self.bias(name, size, bias)?,
         })
     }
@@ -49,10 +44,7 @@ impl<'a> EncoderGraph<'a> {
         input: &str,
         weights: &NormWeights<'_>,
     ) -> Result<String, GraphError> {
-        let (operator, epsilon) = match self.spec.norm {
-            Norm::Layer { epsilon, .. } => ("LayerNormalization", epsilon),
-            Norm::Rms { epsilon, .. } => ("SimplifiedLayerNormalization", epsilon),
-        };
+        let Norm::Layer { epsilon, .. } = self.spec.norm;
         let mut inputs = vec![input.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
         let attributes = vec![
@@ -60,7 +52,7 @@ impl<'a> EncoderGraph<'a> {
             Attribute::new("axis", -1_i64)?,
         ];
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let operator = (ONNX_DOMAIN, operator);
+        let operator = (ONNX_DOMAIN, "LayerNormalization");
         self.builder.node(operator, label, &inputs, attributes)
     }
 
@@ -73,15 +65,12 @@ impl<'a> EncoderGraph<'a> {
         weights: &NormWeights<'_>,
         with_sum: bool,
     ) -> Result<SumAndNorm, GraphError> {
-        // The second is the place of the bias, behind that of the norm's own bias, if there can be one.
-        let (operator, place, epsilon) = match self.spec.norm {
-            Norm::Layer { epsilon, .. } => ("SkipLayerNormalization", 4, epsilon),
-            Norm::Rms { epsilon, .. } => ("SkipSimplifiedLayerNormalization", 3, epsilon),
-        };
+        let Norm::Layer { epsilon, .. } = self.spec.norm;
         let mut inputs = vec![input.to_owned(), skip.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
         if let Some(bias) = bias {
-            inputs.resize(place, String::new());
+            // The place of the norm's own bias, if it has none.
+            inputs.resize(4, String::new());
             inputs.push(self.builder.weights(format!("{label}.bias"), bias)?);
         }
         let result = SumAndNorm {
@@ -97,7 +86,7 @@ impl<'a> EncoderGraph<'a> {
         };
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let attributes = vec![Attribute::new("epsilon", epsilon)?];
-        let operator = (MICROSOFT, operator);
+        let operator = (MICROSOFT, "SkipLayerNormalization");
         self.builder
             .node_with_outputs(operator, label, &inputs, outputs, attributes)?;
         Ok(result)

@@ -16,21 +16,6 @@ pub(super) struct Linear<'checkpoint> {
     pub(super) bias: Option<Source<'checkpoint>>,
 }
 
-impl Linear<'_> {
-    /// Linear layers of one input as one, their results side by side.
-    pub(super) fn side_by_side(layers: Vec<Self>) -> Self {
-        let (mut matrices, mut biases) = (Vec::new(), Vec::new());
-        for layer in layers {
-            matrices.push(layer.matrix);
-            biases.extend(layer.bias);
-        }
-        Self {
-            matrix: Source::side_by_side(matrices),
-            bias: (!biases.is_empty()).then(|| Source::side_by_side(biases)),
-        }
-    }
-}
-
 /// A recipe for one tensor of the graph.
 pub(super) struct Source<'checkpoint> {
     /// Matrices or vectors whose last dimensions stand side by side.
@@ -39,8 +24,6 @@ pub(super) struct Source<'checkpoint> {
     transposed: bool,
     /// A matrix whose first row is added to every row.
     added: Option<Tensor<'checkpoint>>,
-    /// A number that every number is multiplied with, and one that is added then.
-    linear: (f32, f32),
 }
 
 impl<'checkpoint> Source<'checkpoint> {
@@ -50,25 +33,6 @@ impl<'checkpoint> Source<'checkpoint> {
             parts: vec![tensor],
             transposed: false,
             added: None,
-            linear: (1.0, 0.0),
-        }
-    }
-
-    /// The same with a number added to every number.
-    pub(super) fn plus(self, number: f32) -> Self {
-        let (factor, _) = self.linear;
-        Self {
-            linear: (factor, number),
-            ..self
-        }
-    }
-
-    /// The same with every number multiplied.
-    pub(super) fn times(self, factor: f32) -> Self {
-        let (_, added) = self.linear;
-        Self {
-            linear: (factor, added),
-            ..self
         }
     }
 
@@ -99,7 +63,6 @@ impl<'checkpoint> Source<'checkpoint> {
                 .collect(),
             transposed,
             added: None,
-            linear: (1.0, 0.0),
         }
     }
 
@@ -133,12 +96,6 @@ impl<'checkpoint> Source<'checkpoint> {
                 let (own, others) = rest.split_at_mut(part.len());
                 part.copy_to(own);
                 rest = others;
-            }
-        }
-        if self.linear != (1.0, 0.0) {
-            let (factor, added) = self.linear;
-            for value in tensor.extract_tensor_mut().1 {
-                *value = T::from_f32(value.to_f32() * factor + added);
             }
         }
         if let Some(table) = &self.added {
