@@ -113,6 +113,25 @@ impl<'checkpoint> Tensor<'checkpoint> {
         self.len() == 0
     }
 
+    /// These rows of a matrix, or elements of a vector.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    pub fn rows(&self, range: std::ops::Range<usize>) -> Self {
+        let all = self.shape[0];
+        assert!(range.end <= all, "rows {range:?} of {all}");
+        let row_bytes = self.bytes.len() / all.max(1);
+        let mut shape = self.shape.clone();
+        shape[0] = range.len();
+        Self {
+            file: self.file,
+            stored: self.stored,
+            shape,
+            bytes: &self.bytes[range.start * row_bytes..range.end * row_bytes],
+        }
+    }
+
     /// Copies all elements to `out`, in order.
     ///
     /// # Panics
