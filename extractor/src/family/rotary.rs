@@ -229,7 +229,7 @@ impl<'a> Settings<'a> {
         Ok(scaled.collect())
     }
 
-    /// YaRN (Peng et al. 2023): the passage is between numbers of turns over the original length,
+    /// `YaRN` (Peng et al. 2023): the passage is between numbers of turns over the original length,
     /// and scores are sharper.
     #[expect(
         clippy::cast_possible_truncation,

@@ -359,7 +359,7 @@ pub enum ResidualOrder {
         last: &'static str,
     },
     /// `x = x + norm(block(norm(x)))` for each block, and one more norm after the last layer
-    /// (Gemma 2), or without the inner norm (OLMo 2).
+    /// (Gemma 2), or without the inner norm (`OLMo` 2).
     BlockNorms {
         /// The norms before the attention block and the feed-forward block, if there are any.
         before: Option<[&'static str; 2]>,
