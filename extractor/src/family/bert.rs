@@ -6,8 +6,8 @@ use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
-    Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
+    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, LinearLayout, Norm,
+    PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -43,6 +43,7 @@ pub(super) fn spec(
                 table: "embeddings.token_type_embeddings",
                 rows: token_types,
             }),
+            scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
         },
@@ -63,17 +64,17 @@ pub(super) fn spec(
             bias: true,
         },
         attention: Attention {
-            heads,
-            head_size: config.head_size(hidden, heads)?,
             causal: config.switch_or("is_decoder", false)?,
-            scale: AttentionScale::STANDARD,
-            bias: true,
-            input: AttentionInput::Separate([
-                "attention.self.query",
-                "attention.self.key",
-                "attention.self.value",
-            ]),
-            output: "attention.output.dense",
+            ..Attention::plain(
+                heads,
+                config.head_size(hidden, heads)?,
+                AttentionInput::Separate([
+                    "attention.self.query",
+                    "attention.self.key",
+                    "attention.self.value",
+                ]),
+                "attention.output.dense",
+            )
         },
         residual: ResidualOrder::PostNorm {
             attention: "attention.output.LayerNorm",

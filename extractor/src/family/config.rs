@@ -135,6 +135,67 @@ impl Config {
             .ok_or_else(|| self.wrong(field, "a small positive number", value))
     }
 
+    /// A positive number, or what transformers takes where there is none.
+    pub(super) fn number_or(&self, field: &str, default: f64) -> Result<f64, FamilyError> {
+        let Some(value) = self.get(field) else {
+            return Ok(default);
+        };
+        let number = value
+            .as_f64()
+            .filter(|number| number.is_finite() && *number > 0.0);
+        number.ok_or_else(|| self.wrong(field, "a positive number", value))
+    }
+
+    /// A positive number that may be null, which is none; or what transformers takes where there
+    /// is no such field.
+    pub(super) fn nullable(
+        &self,
+        field: &str,
+        default: Option<f64>,
+    ) -> Result<Option<f64>, FamilyError> {
+        match self.fields.get(field) {
+            Some(Value::Null) => Ok(None),
+            None => Ok(default),
+            Some(_) => self.number_or(field, 0.0).map(Some),
+        }
+    }
+
+    /// A size that may be null, which is none; or what transformers takes where there is no such
+    /// field.
+    pub(super) fn nullable_size(
+        &self,
+        field: &str,
+        default: Option<usize>,
+    ) -> Result<Option<usize>, FamilyError> {
+        match self.fields.get(field) {
+            Some(Value::Null) => Ok(None),
+            None => Ok(default),
+            Some(_) => self.size(&[field]).map(Some),
+        }
+    }
+
+    /// An object, if the field is there.
+    pub(super) fn object(&self, field: &str) -> Result<Option<Map<String, Value>>, FamilyError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object.clone())),
+            Some(value) => Err(self.wrong(field, "an object", value)),
+        }
+    }
+
+    /// A list of texts, if the field is there.
+    pub(super) fn texts(&self, field: &str) -> Result<Option<Vec<&str>>, FamilyError> {
+        let Some(value) = self.get(field) else {
+            return Ok(None);
+        };
+        let texts = value
+            .as_array()
+            .and_then(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+        texts
+            .map(Some)
+            .ok_or_else(|| self.wrong(field, "a list of texts", value))
+    }
+
     /// A switch, or what transformers takes where there is none.
     pub(super) fn switch_or(&self, field: &str, default: bool) -> Result<bool, FamilyError> {
         let Some(value) = self.get(field) else {

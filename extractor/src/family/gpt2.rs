@@ -34,6 +34,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             vocabulary,
             size: hidden,
             token_types: None,
+            scale: None,
             norm: None,
             projection: None,
         },
@@ -54,21 +55,24 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             bias: true,
         },
         attention: Attention {
-            heads,
-            head_size: config.head_size(hidden, heads)?,
             causal: true,
             scale: AttentionScale {
                 by_head_size: config.switch_or("scale_attn_weights", true)?,
+                instead: None,
                 by_layer: config.switch_or("scale_attn_by_inverse_layer_idx", false)?,
             },
-            bias: true,
-            input: AttentionInput::Merged("attn.c_attn"),
-            output: "attn.c_proj",
+            ..Attention::plain(
+                heads,
+                config.head_size(hidden, heads)?,
+                AttentionInput::Merged("attn.c_attn"),
+                "attn.c_proj",
+            )
         },
         residual: ResidualOrder::PreNorm {
             attention: "ln_1",
             feed_forward: "ln_2",
             last: "ln_f",
+            in_first_layer: true,
         },
         linear: LinearLayout::InOut,
         names: TensorNames {

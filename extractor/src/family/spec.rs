@@ -9,6 +9,8 @@ use super::activation::Activation;
 use super::config::Config;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
+use super::rotary::Rotary;
+use super::window::Window;
 
 /// One encoder.
 #[derive(Debug, Clone)]
@@ -47,41 +49,45 @@ impl EncoderSpec {
     /// Longest sequence in tokens, special tokens included.
     #[must_use]
     pub fn max_positions(&self) -> usize {
-        match self.position {
+        match &self.position {
             PositionEncoding::Table { rows, ids, .. } => rows.saturating_sub(ids.first()),
+            PositionEncoding::Rotary { longest, .. } => *longest,
         }
     }
 
     /// How the tokens of a sequence are numbered.
     #[must_use]
     pub fn position_ids(&self) -> PositionIds {
-        match self.position {
-            PositionEncoding::Table { ids, .. } => ids,
+        match &self.position {
+            PositionEncoding::Table { ids, .. } => *ids,
+            PositionEncoding::Rotary { .. } => PositionIds::FromZero,
         }
     }
 
-    /// Inner size of the feed-forward block.
+    /// Widest result of a linear layer in the feed-forward block.
     #[must_use]
     pub fn intermediate(&self) -> usize {
         match self.feed_forward {
             FeedForward::Plain { inner, .. } => inner,
+            // Both halves of the input, side by side.
+            FeedForward::Gated { inner, .. } => 2 * inner,
         }
     }
 
     /// Checks what the rest of the crate relies on.
     pub(super) fn check(&self, config: &Config) -> Result<(), FamilyError> {
-        match self.position {
+        match &self.position {
             PositionEncoding::Table { rows, ids, .. } if self.max_positions() == 0 => {
                 let expected = format!("at least {}", ids.first() + 1);
                 Err(config.wrong("max_position_embeddings", &expected, rows))
             }
-            PositionEncoding::Table { .. } => Ok(()),
+            PositionEncoding::Table { .. } | PositionEncoding::Rotary { .. } => Ok(()),
         }
     }
 }
 
 /// From token ids to the first hidden state: the sum of table rows, and what is done with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Embedding {
     /// The word table, `[vocabulary, size]`.
     pub words: &'static str,
@@ -91,6 +97,8 @@ pub struct Embedding {
     pub size: usize,
     /// The token type table, if there is one.
     pub token_types: Option<TokenTypes>,
+    /// What embeddings are multiplied with, if with anything.
+    pub scale: Option<f32>,
     /// The norm of the sum, if there is one.
     pub norm: Option<&'static str>,
     /// The linear layer from `size` to the hidden size, if they differ.
@@ -107,7 +115,7 @@ pub struct TokenTypes {
 }
 
 /// How an encoder knows the order of its tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PositionEncoding {
     /// A row of a learned (or stored sinusoidal) table is added to each word embedding.
     Table {
@@ -118,21 +126,41 @@ pub enum PositionEncoding {
         /// Which row a token takes.
         ids: PositionIds,
     },
+    /// Queries and keys are turned by an angle that grows with the position (Su et al. 2021).
+    Rotary {
+        /// The angles in layers that see the whole sequence.
+        full: Rotary,
+        /// The angles in layers with a window.
+        windowed: Rotary,
+        /// Longest sequence in tokens.
+        longest: usize,
+    },
 }
 
 /// Multi-head self-attention.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     /// Number of heads.
     pub heads: usize,
+    /// Number of heads of keys and values, each of which serves as many heads of queries (Ainslie
+    /// et al. 2023). A divisor of `heads`.
+    pub key_heads: usize,
     /// Size of a head's queries, keys and values.
     pub head_size: usize,
     /// Whether a token sees only itself and what comes before it.
     pub causal: bool,
     /// What scores are multiplied with before the softmax.
     pub scale: AttentionScale,
-    /// Whether its linear layers have biases.
+    /// Which layers see no farther than so many tokens, if any.
+    pub window: Option<Window>,
+    /// Scores `s` become `cap * tanh(s / cap)`, where there is a cap.
+    pub soft_cap: Option<f32>,
+    /// The norms of queries and keys, if there are any.
+    pub norms: Option<QueryKeyNorms>,
+    /// Whether the linear layers of query, key and value have biases.
     pub bias: bool,
+    /// Whether the linear layer after the heads has one.
+    pub output_bias: bool,
     /// Query, key and value.
     pub input: AttentionInput,
     /// The linear layer after the heads.
@@ -140,11 +168,52 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Size of the queries, keys or values of all heads together.
+    /// Attention as nearly all encoders have it, with as many heads of keys as of queries.
+    #[must_use]
+    pub const fn plain(
+        heads: usize,
+        head_size: usize,
+        input: AttentionInput,
+        output: &'static str,
+    ) -> Self {
+        Self {
+            heads,
+            key_heads: heads,
+            head_size,
+            causal: false,
+            scale: AttentionScale::STANDARD,
+            window: None,
+            soft_cap: None,
+            norms: None,
+            bias: true,
+            output_bias: true,
+            input,
+            output,
+        }
+    }
+
+    /// Size of the queries of all heads together.
     #[must_use]
     pub fn size(&self) -> usize {
         self.heads * self.head_size
     }
+
+    /// Size of the keys or values of all heads together.
+    #[must_use]
+    pub fn key_size(&self) -> usize {
+        self.key_heads * self.head_size
+    }
+}
+
+/// Norms of queries and keys, of the kind of all norms of the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryKeyNorms {
+    /// The norm of queries.
+    pub query: &'static str,
+    /// The norm of keys.
+    pub key: &'static str,
+    /// Whether each head is normalised by itself, with the same weights, or all together.
+    pub by_head: bool,
 }
 
 /// How checkpoints store the linear layers of query, key and value.
@@ -154,13 +223,18 @@ pub enum AttentionInput {
     Separate([&'static str; 3]),
     /// One linear layer for all three, side by side.
     Merged(&'static str),
+    /// One linear layer, in which query, key and value of a head stand side by side, then those of
+    /// the next head.
+    MergedByHead(&'static str),
 }
 
 /// What attention scores are multiplied with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionScale {
     /// 1 / sqrt(head size).
     pub by_head_size: bool,
+    /// A number in place of the head size.
+    pub instead: Option<f32>,
     /// 1 / (layer + 1).
     pub by_layer: bool,
 }
@@ -169,6 +243,7 @@ impl AttentionScale {
     /// What nearly all encoders do.
     pub const STANDARD: Self = Self {
         by_head_size: true,
+        instead: None,
         by_layer: false,
     };
 
@@ -180,7 +255,7 @@ impl AttentionScale {
     )]
     pub fn factor(self, head_size: usize, layer: usize) -> f32 {
         let by_head_size = if self.by_head_size {
-            1.0 / (head_size as f32).sqrt()
+            1.0 / self.instead.unwrap_or(head_size as f32).sqrt()
         } else {
             1.0
         };
@@ -209,6 +284,28 @@ pub enum FeedForward {
         /// The linear layer back.
         output: &'static str,
     },
+    /// `output(activation(gate(x)) * up(x))` (Shazeer 2020).
+    Gated {
+        /// Size between the linear layers.
+        inner: usize,
+        /// The non-linearity.
+        activation: Activation,
+        /// Whether the linear layers have biases.
+        bias: bool,
+        /// The linear layers from the hidden size to `inner`.
+        input: GatedInput,
+        /// The linear layer back.
+        output: &'static str,
+    },
+}
+
+/// How checkpoints store the linear layers of a gated feed-forward block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatedInput {
+    /// The gate, whose result goes through the non-linearity, and the other one.
+    Separate([&'static str; 2]),
+    /// One linear layer for both, side by side.
+    Merged(&'static str),
 }
 
 /// What a norm computes.
@@ -220,6 +317,13 @@ pub enum Norm {
         epsilon: f32,
         /// Whether there is a bias.
         bias: bool,
+    },
+    /// RMS norm (Zhang and Sennrich 2019): `x / sqrt(mean(x²) + epsilon) * weight`.
+    Rms {
+        /// Added to the mean of squares.
+        epsilon: f32,
+        /// Whether the weights are stored as what they have more than 1 (Gemma).
+        one_more: bool,
     },
 }
 
@@ -239,6 +343,28 @@ pub enum ResidualOrder {
         attention: &'static str,
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
+        /// The norm after the last layer; its output is the last hidden state.
+        last: &'static str,
+        /// Whether the attention block of the first layer has a norm as the others do.
+        in_first_layer: bool,
+    },
+    /// `x = x + attention(norm(x)) + feed_forward(norm(x))`, and one more norm after the last
+    /// layer (GPT-NeoX).
+    Parallel {
+        /// The norm of the attention block.
+        attention: &'static str,
+        /// The norm of the feed-forward block.
+        feed_forward: &'static str,
+        /// The norm after the last layer; its output is the last hidden state.
+        last: &'static str,
+    },
+    /// `x = x + norm(block(norm(x)))` for each block, and one more norm after the last layer
+    /// (Gemma 2), or without the inner norm (`OLMo` 2).
+    BlockNorms {
+        /// The norms before the attention block and the feed-forward block, if there are any.
+        before: Option<[&'static str; 2]>,
+        /// The norms after the two.
+        after: [&'static str; 2],
         /// The norm after the last layer; its output is the last hidden state.
         last: &'static str,
     },
@@ -274,13 +400,20 @@ mod tests {
         );
         let both = AttentionScale {
             by_head_size: true,
+            instead: None,
             by_layer: true,
         };
         assert_eq!(both.factor(16, 1).to_bits(), 0.125_f32.to_bits());
         let neither = AttentionScale {
             by_head_size: false,
+            instead: None,
             by_layer: false,
         };
+        let instead = AttentionScale {
+            instead: Some(4.0),
+            ..AttentionScale::STANDARD
+        };
+        assert_eq!(instead.factor(64, 5).to_bits(), 0.5_f32.to_bits());
         assert_eq!(neither.factor(16, 1).to_bits(), 1.0_f32.to_bits());
     }
 }

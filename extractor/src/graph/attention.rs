@@ -7,10 +7,10 @@ use super::encoder_graph::{BlockOutput, EncoderGraph};
 use super::error::GraphError;
 use super::inputs::LENGTHS;
 use super::weights::{Linear, Source};
-use crate::family::AttentionInput;
+use crate::family::{AttentionInput, PositionEncoding};
 
 /// What masked attention scores become. ONNX Runtime's own -10000 is not below every score.
-const MASKED: f32 = -1e30;
+pub(super) const MASKED: f32 = -1e30;
 
 impl<'a> EncoderGraph<'a> {
     /// Attention of each row over itself, and the matrix behind it.
@@ -20,13 +20,17 @@ impl<'a> EncoderGraph<'a> {
         label: &str,
         input: &str,
     ) -> Result<BlockOutput<'a>, GraphError> {
-        let attention = self.spec.attention;
+        let attention = &self.spec.attention;
         let projections = self.query_key_value(layer)?;
         let label = format!("{label}.attention");
-        let attended = self.heads(layer, &label, input, &projections)?;
+        let attended = if self.is_one_operator() {
+            self.heads(layer, &label, input, &projections)?
+        } else {
+            self.heads_in_parts(layer, &label, input, &projections)?
+        };
         let output = self.in_layer(layer, attention.output);
         let shape = [attention.size(), self.spec.hidden];
-        let output = self.linear(&output, shape, attention.bias)?;
+        let output = self.linear(&output, shape, attention.output_bias)?;
         let label = format!("{label}.output");
         Ok(BlockOutput {
             value: self.builder.matmul(&label, &attended, &output.matrix)?,
@@ -34,18 +38,38 @@ impl<'a> EncoderGraph<'a> {
         })
     }
 
-    /// Query, key and value as one linear layer, `[hidden, 3 * heads * head size]`.
+    /// Whether all between the projections is what ONNX Runtime's `Attention` does.
+    fn is_one_operator(&self) -> bool {
+        let attention = &self.spec.attention;
+        matches!(self.spec.position, PositionEncoding::Table { .. })
+            && attention.key_heads == attention.heads
+            && attention.window.is_none()
+            && attention.soft_cap.is_none()
+            && attention.norms.is_none()
+    }
+
+    /// Query, key and value as one linear layer,
+    /// `[hidden, (heads + 2 * key heads) * head size]`.
     fn query_key_value(&self, layer: usize) -> Result<Linear<'a>, GraphError> {
-        let attention = self.spec.attention;
-        let (hidden, size) = (self.spec.hidden, attention.size());
+        let attention = &self.spec.attention;
+        let (hidden, size, key_size) = (self.spec.hidden, attention.size(), attention.key_size());
         match attention.input {
             AttentionInput::Merged(name) => {
                 let name = self.in_layer(layer, name);
-                self.linear(&name, [hidden, 3 * size], attention.bias)
+                self.linear(&name, [hidden, size + 2 * key_size], attention.bias)
+            }
+            AttentionInput::MergedByHead(name) => {
+                let name = self.in_layer(layer, name);
+                let merged = self.linear(&name, [hidden, 3 * size], attention.bias)?;
+                let (heads, rows) = (attention.heads, attention.head_size);
+                Ok(Linear {
+                    matrix: merged.matrix.by_kind(heads, rows),
+                    bias: merged.bias.map(|bias| bias.by_kind(heads, rows)),
+                })
             }
             AttentionInput::Separate(names) => {
                 let (mut matrices, mut biases) = (Vec::new(), Vec::new());
-                for name in names {
+                for (name, size) in names.into_iter().zip([size, key_size, key_size]) {
                     let name = self.in_layer(layer, name);
                     let one = self.linear(&name, [hidden, size], attention.bias)?;
                     matrices.push(one.matrix);
@@ -67,7 +91,7 @@ impl<'a> EncoderGraph<'a> {
         input: &str,
         projections: &Linear<'_>,
     ) -> Result<String, GraphError> {
-        let attention = self.spec.attention;
+        let attention = &self.spec.attention;
         let matrix = format!("{name}.matrix");
         let matrix = self.builder.weights(matrix, &projections.matrix)?;
         let bias = format!("{name}.bias");

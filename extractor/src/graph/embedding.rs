@@ -1,10 +1,14 @@
 //! The embedding block: from token ids to hidden state 0, `[rows, width, hidden]`.
 
+use ort::editor::ONNX_DOMAIN;
+
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::INPUT_IDS;
 use super::layer::Stream;
+use super::weights::Source;
 use crate::checkpoint::Tensor;
+use crate::family::PositionEncoding;
 
 impl<'a> EncoderGraph<'a> {
     /// Adds words, positions and token types up, normalises the sum and projects it to the hidden
@@ -12,10 +16,19 @@ impl<'a> EncoderGraph<'a> {
     pub(super) fn embeddings(&mut self) -> Result<Stream, GraphError> {
         let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
         let shape = [embedding.vocabulary, embedding.size];
-        let words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
+        let mut words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
         let token_type = self.token_type()?;
+        let table = match &self.spec.position {
+            PositionEncoding::Table { table, rows, .. } => (*table, *rows),
+            PositionEncoding::Rotary { .. } => {
+                if let Some(types) = token_type {
+                    words = words.plus_first_row(types);
+                }
+                return self.words_alone(&words);
+            }
+        };
         let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
-        let positions = self.positions(token_type)?;
+        let positions = self.positions(table, token_type)?;
         let summands = [words.as_str(), &positions];
         let output = match (embedding.norm, embedding.projection) {
             (None, None) => return self.first_stream_of_sum(summands),
@@ -33,6 +46,26 @@ impl<'a> EncoderGraph<'a> {
         let name = "embeddings.projection";
         let projected = self.builder.linear(name, &output, &projection)?;
         self.first_stream(projected)
+    }
+
+    /// The word embeddings of an encoder that adds no positions to them: scaled and normalised,
+    /// where the encoder does.
+    fn words_alone(&mut self, words: &Source<'_>) -> Result<Stream, GraphError> {
+        let embedding = self.spec.embedding;
+        let mut value = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
+        if let Some(scale) = embedding.scale {
+            let scale = self.builder.number("embeddings.scale".to_owned(), scale)?;
+            let operator = (ONNX_DOMAIN, "Mul");
+            let inputs = [value.as_str(), &scale];
+            value = self
+                .builder
+                .node(operator, "embeddings.scaled", &inputs, vec![])?;
+        }
+        if let Some(norm) = embedding.norm {
+            let norm = self.norm_weights(norm, embedding.size)?;
+            value = self.norm("embeddings.norm", &value, &norm)?;
+        }
+        self.first_stream(value)
     }
 
     /// The embedding of token type 0, in the first row of the table, if there are token types.

@@ -1,35 +1,106 @@
 //! The feed-forward block of a layer.
 
+use ort::editor::ONNX_DOMAIN;
+use ort::operator::Attribute;
+
 use super::encoder_graph::{BlockOutput, EncoderGraph};
 use super::error::GraphError;
-use crate::family::FeedForward;
+use super::weights::{Linear, Source};
+use crate::family::{FeedForward, GatedInput};
 
 impl<'a> EncoderGraph<'a> {
-    /// Two linear layers with a non-linearity between them.
+    /// Two linear layers with a non-linearity between them, or three where one of them is a gate.
     pub(super) fn feed_forward(
         &mut self,
         layer: usize,
         label: &str,
         block_input: &str,
     ) -> Result<BlockOutput<'a>, GraphError> {
-        let FeedForward::Plain {
-            inner,
-            activation,
-            bias,
-            input,
-            output,
-        } = self.spec.feed_forward;
         let hidden = self.spec.hidden;
         let label = format!("{label}.feed_forward");
-        let input = self.linear(&self.in_layer(layer, input), [hidden, inner], bias)?;
+        let (active, inner, bias, output) = match self.spec.feed_forward {
+            FeedForward::Plain {
+                inner,
+                activation,
+                bias,
+                input,
+                output,
+            } => {
+                let input = self.linear(&self.in_layer(layer, input), [hidden, inner], bias)?;
+                let builder = &mut self.builder;
+                let wide = builder.matmul(&format!("{label}.in"), block_input, &input.matrix)?;
+                let name = format!("{label}.activation");
+                let active = builder.activation(&name, &wide, input.bias.as_ref(), activation)?;
+                (active, inner, bias, output)
+            }
+            FeedForward::Gated {
+                inner,
+                activation,
+                bias,
+                input,
+                output,
+            } => {
+                let input = self.gate_and_other(layer, input, inner, bias)?;
+                let builder = &mut self.builder;
+                let wide = builder.linear(&format!("{label}.in"), block_input, &input)?;
+                let [gate, other] = builder.halves(&label, &wide)?;
+                let name = format!("{label}.activation");
+                let gate = builder.activation(&name, &gate, None, activation)?;
+                let name = format!("{label}.gated");
+                let inputs = [gate.as_str(), &other];
+                let gated = builder.node((ONNX_DOMAIN, "Mul"), &name, &inputs, vec![])?;
+                (gated, inner, bias, output)
+            }
+        };
         let output = self.linear(&self.in_layer(layer, output), [inner, hidden], bias)?;
-        let builder = &mut self.builder;
-        let wide = builder.matmul(&format!("{label}.in"), block_input, &input.matrix)?;
-        let name = format!("{label}.activation");
-        let active = builder.activation(&name, &wide, input.bias.as_ref(), activation)?;
+        let name = format!("{label}.out");
         Ok(BlockOutput {
-            value: builder.matmul(&format!("{label}.out"), &active, &output.matrix)?,
+            value: self.builder.matmul(&name, &active, &output.matrix)?,
             bias: output.bias,
         })
+    }
+
+    /// The gate and the other input layer as one, `[hidden, 2 * inner]`.
+    fn gate_and_other(
+        &self,
+        layer: usize,
+        input: GatedInput,
+        inner: usize,
+        bias: bool,
+    ) -> Result<Linear<'a>, GraphError> {
+        let hidden = self.spec.hidden;
+        match input {
+            GatedInput::Merged(name) => {
+                self.linear(&self.in_layer(layer, name), [hidden, 2 * inner], bias)
+            }
+            GatedInput::Separate(names) => {
+                let (mut matrices, mut biases) = (Vec::new(), Vec::new());
+                for name in names {
+                    let one = self.linear(&self.in_layer(layer, name), [hidden, inner], bias)?;
+                    matrices.push(one.matrix);
+                    biases.extend(one.bias);
+                }
+                Ok(Linear {
+                    matrix: Source::side_by_side(matrices),
+                    bias: bias.then(|| Source::side_by_side(biases)),
+                })
+            }
+        }
+    }
+}
+
+impl super::builder::Builder {
+    /// The two halves of the last dimension.
+    fn halves(&mut self, label: &str, value: &str) -> Result<[String; 2], GraphError> {
+        let halves = ["gate", "other"].map(|half| format!("{label}.{half}"));
+        let outputs = [halves[0].as_str(), &halves[1]];
+        let attributes = vec![
+            Attribute::new("axis", -1_i64)?,
+            Attribute::new("num_outputs", 2_i64)?,
+        ];
+        let name = format!("{label}.halves");
+        let operator = (ONNX_DOMAIN, "Split");
+        self.node_with_outputs(operator, &name, &[value], &outputs, attributes)?;
+        Ok(halves)
     }
 }

@@ -30,9 +30,14 @@ impl<'a> EncoderGraph<'a> {
         name: &str,
         size: usize,
     ) -> Result<NormWeights<'a>, GraphError> {
-        let Norm::Layer { bias, .. } = self.spec.norm;
+        let weight = self.tensor(&format!("{name}.weight"), &[size])?;
+        let (weight, bias) = match self.spec.norm {
+            Norm::Layer { bias, .. } => (weight, bias),
+            Norm::Rms { one_more: true, .. } => (weight.plus_one(), false),
+            Norm::Rms { .. } => (weight, false),
+        };
         Ok(NormWeights {
-            weight: self.tensor(&format!("{name}.weight"), &[size])?,
+            weight,
             bias: self.bias(name, size, bias)?,
         })
     }
@@ -44,7 +49,10 @@ impl<'a> EncoderGraph<'a> {
         input: &str,
         weights: &NormWeights<'_>,
     ) -> Result<String, GraphError> {
-        let Norm::Layer { epsilon, .. } = self.spec.norm;
+        let (epsilon, operator) = match self.spec.norm {
+            Norm::Layer { epsilon, .. } => (epsilon, "LayerNormalization"),
+            Norm::Rms { epsilon, .. } => (epsilon, "SimplifiedLayerNormalization"),
+        };
         let mut inputs = vec![input.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
         let attributes = vec![
@@ -52,7 +60,7 @@ impl<'a> EncoderGraph<'a> {
             Attribute::new("axis", -1_i64)?,
         ];
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let operator = (ONNX_DOMAIN, "LayerNormalization");
+        let operator = (ONNX_DOMAIN, operator);
         self.builder.node(operator, label, &inputs, attributes)
     }
 
@@ -65,12 +73,15 @@ impl<'a> EncoderGraph<'a> {
         weights: &NormWeights<'_>,
         with_sum: bool,
     ) -> Result<SumAndNorm, GraphError> {
-        let Norm::Layer { epsilon, .. } = self.spec.norm;
+        // Only the first has a place for the norm's own bias.
+        let (epsilon, operator, before_bias) = match self.spec.norm {
+            Norm::Layer { epsilon, .. } => (epsilon, "SkipLayerNormalization", 4),
+            Norm::Rms { epsilon, .. } => (epsilon, "SkipSimplifiedLayerNormalization", 3),
+        };
         let mut inputs = vec![input.to_owned(), skip.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
         if let Some(bias) = bias {
-            // The place of the norm's own bias, if it has none.
-            inputs.resize(4, String::new());
+            inputs.resize(before_bias, String::new());
             inputs.push(self.builder.weights(format!("{label}.bias"), bias)?);
         }
         let result = SumAndNorm {
@@ -86,7 +97,7 @@ impl<'a> EncoderGraph<'a> {
         };
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let attributes = vec![Attribute::new("epsilon", epsilon)?];
-        let operator = (MICROSOFT, "SkipLayerNormalization");
+        let operator = (MICROSOFT, operator);
         self.builder
             .node_with_outputs(operator, label, &inputs, outputs, attributes)?;
         Ok(result)

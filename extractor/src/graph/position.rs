@@ -4,17 +4,16 @@ use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::POSITION_IDS;
 use crate::checkpoint::Tensor;
-use crate::family::PositionEncoding;
 
 impl<'a> EncoderGraph<'a> {
     /// What is added to the word embeddings, `[rows, width, embedding size]`: the embedding of each
     /// position, which carries that of the token type, as it is the same for all tokens.
-    /// `token_type` is `[types, embedding size]`.
+    /// The table is `[rows, embedding size]`, `token_type` is `[types, embedding size]`.
     pub(super) fn positions(
         &mut self,
+        (table, rows): (&str, usize),
         token_type: Option<Tensor<'a>>,
     ) -> Result<String, GraphError> {
-        let PositionEncoding::Table { table, rows, .. } = self.spec.position;
         let shape = [rows, self.spec.embedding.size];
         let mut table = self.tensor(&format!("{table}.weight"), &shape)?;
         if let Some(types) = token_type {

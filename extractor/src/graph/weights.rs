@@ -24,6 +24,8 @@ pub(super) struct Source<'checkpoint> {
     transposed: bool,
     /// A matrix whose first row is added to every row.
     added: Option<Tensor<'checkpoint>>,
+    /// Whether every number is one more than stored.
+    one_more: bool,
 }
 
 impl<'checkpoint> Source<'checkpoint> {
@@ -33,6 +35,7 @@ impl<'checkpoint> Source<'checkpoint> {
             parts: vec![tensor],
             transposed: false,
             added: None,
+            one_more: false,
         }
     }
 
@@ -52,6 +55,28 @@ impl<'checkpoint> Source<'checkpoint> {
         }
     }
 
+    /// The same, with 1 added to every number.
+    pub(super) fn plus_one(self) -> Self {
+        Self {
+            one_more: true,
+            ..self
+        }
+    }
+
+    /// Query, key and value of each of `heads` in turn, `rows` of the stored matrix or vector each,
+    /// as all queries, then all keys, then all values.
+    pub(super) fn by_kind(self, heads: usize, rows: usize) -> Self {
+        let blocks = (0..3).flat_map(|kind| (0..heads).map(move |head| 3 * head + kind));
+        let parts = blocks.flat_map(|block| {
+            let range = block * rows..(block + 1) * rows;
+            self.parts.iter().map(move |part| part.rows(range.clone()))
+        });
+        Self {
+            parts: parts.collect(),
+            ..self
+        }
+    }
+
     /// Several of one kind with their last dimensions side by side: transposed matrices, or
     /// vectors.
     pub(super) fn side_by_side(sources: Vec<Self>) -> Self {
@@ -63,6 +88,7 @@ impl<'checkpoint> Source<'checkpoint> {
                 .collect(),
             transposed,
             added: None,
+            one_more: false,
         }
     }
 
@@ -96,6 +122,11 @@ impl<'checkpoint> Source<'checkpoint> {
                 let (own, others) = rest.split_at_mut(part.len());
                 part.copy_to(own);
                 rest = others;
+            }
+        }
+        if self.one_more {
+            for value in tensor.extract_tensor_mut().1 {
+                *value = T::from_f32(value.to_f32() + 1.0);
             }
         }
         if let Some(table) = &self.added {

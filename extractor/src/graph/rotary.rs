@@ -1,0 +1,129 @@
+//! Rotary position encodings: queries and keys are turned by angles that follow from where their
+//! tokens stand. Angles are computed in float32, in the graph, for as many positions as a batch is
+//! wide: a table of all positions of a long-context encoder would take more memory than a layer.
+
+use ort::editor::ONNX_DOMAIN;
+use ort::operator::Attribute;
+
+use super::builder::MICROSOFT;
+use super::dtype::ONNX_FLOAT;
+use super::encoder_graph::EncoderGraph;
+use super::error::GraphError;
+use super::inputs::POSITION_IDS;
+use crate::family::{PositionEncoding, Rotary};
+
+/// `TensorProto.INT64` of the ONNX format.
+const ONNX_INT64: i64 = 7;
+
+impl EncoderGraph<'_> {
+    /// Queries or keys, `[rows, width, heads * head size]`, turned as layer `layer` turns them; as
+    /// they are in an encoder without rotary positions.
+    pub(super) fn rotated(
+        &mut self,
+        layer: usize,
+        label: &str,
+        value: String,
+        heads: usize,
+    ) -> Result<String, GraphError> {
+        let PositionEncoding::Rotary { full, windowed, .. } = &self.spec.position else {
+            return Ok(value);
+        };
+        let has_window = self.has_window(layer);
+        let rotary = if has_window { windowed } else { full };
+        let [cosines, sines] = self.angles(rotary, has_window)?;
+        let positions = self.int64_positions()?;
+        let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+        let mut attributes = vec![Attribute::new("num_heads", size(heads))?];
+        if rotary.dimensions() < self.spec.attention.head_size {
+            let dimensions = size(rotary.dimensions());
+            attributes.push(Attribute::new("rotary_embedding_dim", dimensions)?);
+        }
+        let name = format!("{label}.rotated");
+        let inputs = [value.as_str(), &positions, &cosines, &sines];
+        let operator = (MICROSOFT, "RotaryEmbedding");
+        self.builder.node(operator, &name, &inputs, attributes)
+    }
+
+    /// Cosines and sines, `[width, dimensions / 2]` in the number format of the encoder.
+    fn angles(&mut self, rotary: &Rotary, windowed: bool) -> Result<[String; 2], GraphError> {
+        if let Some(angles) = &self.shared.angles[usize::from(windowed)] {
+            return Ok(angles.clone());
+        }
+        let column = self.counted_column()?;
+        let dtype = self.builder.dtype();
+        let builder = &mut self.builder;
+        let label = if windowed { "rotary.window" } else { "rotary" };
+        let name = format!("{label}.frequencies");
+        let frequencies = &rotary.frequencies;
+        let frequencies = builder.values(&name, &[1, frequencies.len()], frequencies)?;
+        let multiply = (ONNX_DOMAIN, "Mul");
+        let name = format!("{label}.angles");
+        let angles = builder.node(multiply, &name, &[&column, &frequencies], vec![])?;
+        let factor = builder.values(&format!("{label}.factor"), &[1], &[rotary.factor])?;
+        let mut result = [String::new(), String::new()];
+        for (operator, result) in ["Cos", "Sin"].into_iter().zip(&mut result) {
+            let name = format!("{label}.{operator}");
+            let mut value = builder.node((ONNX_DOMAIN, operator), &name, &[&angles], vec![])?;
+            if rotary.factor.to_bits() != 1.0_f32.to_bits() {
+                let name = format!("{name}.scaled");
+                value = builder.node(multiply, &name, &[&value, &factor], vec![])?;
+            }
+            *result = if dtype.onnx() == ONNX_FLOAT {
+                value
+            } else {
+                builder.cast(&format!("{name}.cast"), &value, dtype.onnx())?
+            };
+        }
+        self.shared.angles[usize::from(windowed)] = Some(result.clone());
+        Ok(result)
+    }
+
+    /// [`POSITION_IDS`] as int64.
+    fn int64_positions(&mut self) -> Result<String, GraphError> {
+        if let Some(positions) = &self.shared.positions {
+            return Ok(positions.clone());
+        }
+        let cast = self
+            .builder
+            .cast("positions.int64", POSITION_IDS, ONNX_INT64)?;
+        self.shared.positions = Some(cast.clone());
+        Ok(cast)
+    }
+
+    /// 0, 1, 2 ..., float32 `[1, width]`. Counted, and not taken from [`POSITION_IDS`], which are 0
+    /// at padding; a shape would have to be fetched from a GPU first.
+    pub(super) fn counted(&mut self) -> Result<String, GraphError> {
+        if let Some(counted) = &self.shared.counted {
+            return Ok(counted.clone());
+        }
+        let builder = &mut self.builder;
+        let onnx = |operator| (ONNX_DOMAIN, operator);
+        let first = builder.integers("counted.first", &[0])?;
+        let row = vec![Attribute::new("axis", 0_i64)?];
+        let row = builder.node(onnx("Gather"), "counted.row", &[POSITION_IDS, &first], row)?;
+        let row = builder.cast("counted.float32", &row, ONNX_FLOAT)?;
+        let zero = builder.values("counted.zero", &[1], &[0.0])?;
+        let one = builder.values("counted.one", &[1], &[1.0])?;
+        let zeros = builder.node(onnx("Mul"), "counted.zeros", &[&row, &zero], vec![])?;
+        let ones = builder.node(onnx("Add"), "counted.ones", &[&zeros, &one], vec![])?;
+        let axis = builder.integers("counted.axis", &[1])?;
+        let exclusive = vec![Attribute::new("exclusive", 1_i64)?];
+        let counted = builder.node(onnx("CumSum"), "counted", &[&ones, &axis], exclusive)?;
+        self.shared.counted = Some(counted.clone());
+        Ok(counted)
+    }
+
+    /// 0, 1, 2 ..., float32 `[width, 1]`.
+    pub(super) fn counted_column(&mut self) -> Result<String, GraphError> {
+        if let Some(column) = &self.shared.counted_column {
+            return Ok(column.clone());
+        }
+        let counted = self.counted()?;
+        let operator = (ONNX_DOMAIN, "Transpose");
+        let column = self
+            .builder
+            .node(operator, "counted.column", &[&counted], vec![])?;
+        self.shared.counted_column = Some(column.clone());
+        Ok(column)
+    }
+}
