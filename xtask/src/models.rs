@@ -22,18 +22,24 @@ const HEAD: &str = "# Models
 
 Written by `cargo xtask models`; do not edit.
 
-Families are told by `model_type` in `config.json`, in any size. A setting that changes the result and is not supported is an error
-that names it.
+Families are told by `model_type` in `config.json`, in any size. A setting that changes the result and is not supported is an
+error that names it.
 
-| `model_type` | what there is |
-|---|---|
-| `bert`, `roberta`, `xlm-roberta`, `camembert`, `distilbert`, `electra` | learned (or stored sinusoidal) positions; BERT as a decoder too |
-| `gpt2` | scores scaled by layer or not at all |
-| `modernbert` | local and global attention, each with angles of its own, as `layer_types` and `rope_parameters` or as older configurations say it |
-| `eurobert` | Llama's layers, every token seeing all |
-| `llama` | grouped heads, own head size, biases; rotary positions scaled by `linear`, `dynamic`, `llama3`, `yarn` |
-| `mistral`, `qwen2`, `qwen3`, `phi3` | windows, norms of heads (Qwen3), merged matrices (Phi-3); `longrope` is refused |
-| `gemma` | the first Gemma, scaled embeddings; `gemma2` and `gemma3` are refused |
+| `model_type` | what is read, beside sizes, non-linearity and norm epsilon | refused |
+|---|---|---|
+| `bert`, `roberta`, `xlm-roberta`, `camembert`, `electra` | causal or not, smaller embeddings (ELECTRA) | relative positions, cross-attention |
+| `distilbert`, `gpt2` | GPT-2's two scales of scores | cross-attention |
+| `modernbert` | `layer_types` or `global_attn_every_n_layers`, `local_attention`, bases and scaling of both kinds of layers, biases | |
+| `eurobert`, `llama` | shared keys, `head_dim`, rotary scaling (below), `attention_bias`, `mlp_bias` | `partial_rotary_factor` |
+| `nomic_bert` | as transformers 5 writes it, wide heads, rotary scaling | configurations of the remote code (`n_embd`, ...) |
+| `mistral`, `qwen2`, `qwen3` | the window, norms of queries and keys (Qwen3), biases | as `llama` |
+| `gemma`, `gemma2`, `gemma3_text` | capped scores, windows, `query_pre_attn_scalar`, bases of both kinds of layers | `use_bidirectional_attention` |
+| `gpt_neox` | blocks in parallel or one after the other, `rotary_pct`, `rotary_emb_base` | |
+| `olmo2` | norms of all queries and all keys | as `llama` |
+| `phi3` | the window, `partial_rotary_factor` | `longrope` |
+
+Rotary scaling: `linear`, `dynamic` (which changes nothing up to `max_position_embeddings`, and longer texts are windows), `llama3` and
+`yarn`, as `rope_parameters` or as older configurations write it (`rope_scaling`, `rope_theta`); any other is refused.
 
 Decoders are frozen encoders here: a token sees what is to its left, and the last hidden state is that after the last norm. The vector
 of a word is that of its first sub-word, which in a decoder has not seen the rest of the word.

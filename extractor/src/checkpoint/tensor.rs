@@ -113,6 +113,34 @@ impl<'checkpoint> Tensor<'checkpoint> {
         self.len() == 0
     }
 
+    /// These rows of a matrix, or elements of a vector.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    pub fn rows(&self, range: std::ops::Range<usize>) -> Self {
+        let all = self.shape[0];
+        assert!(range.end <= all, "rows {range:?} of {all}");
+        let mut shape = self.shape.clone();
+        shape[0] = range.len();
+        let numbers = match self.numbers {
+            Numbers::Mapped {
+                file,
+                stored,
+                bytes,
+            } => {
+                let row_bytes = bytes.len() / all.max(1);
+                Numbers::Mapped {
+                    file,
+                    stored,
+                    bytes: &bytes[range.start * row_bytes..range.end * row_bytes],
+                }
+            }
+            Numbers::Blank => Numbers::Blank,
+        };
+        Self { shape, numbers }
+    }
+
     /// Copies all elements to `out`, in order.
     ///
     /// # Panics

@@ -6,8 +6,8 @@ use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
-    Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
+    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, LinearLayout, Norm,
+    PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -64,22 +64,18 @@ pub(super) fn spec(
             bias: true,
         },
         attention: Attention {
-            heads,
-            key_heads: heads,
-            head_size: config.head_size(hidden, heads)?,
             causal: config.switch_or("is_decoder", false)?,
-            scale: AttentionScale::STANDARD,
-            bias: true,
-            output_bias: true,
-            norms: None,
-            input: AttentionInput::Separate([
-                "attention.self.query",
-                "attention.self.key",
-                "attention.self.value",
-            ]),
-            output: "attention.output.dense",
+            ..Attention::plain(
+                heads,
+                config.head_size(hidden, heads)?,
+                AttentionInput::Separate([
+                    "attention.self.query",
+                    "attention.self.key",
+                    "attention.self.value",
+                ]),
+                "attention.output.dense",
+            )
         },
-        local: None,
         residual: ResidualOrder::PostNorm {
             attention: "attention.output.LayerNorm",
             feed_forward: "output.LayerNorm",

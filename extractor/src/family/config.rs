@@ -135,63 +135,65 @@ impl Config {
             .ok_or_else(|| self.wrong(field, "a small positive number", value))
     }
 
-    /// Whether a field is there and not null.
-    pub(super) fn is_set(&self, field: &str) -> bool {
-        self.get(field).is_some()
-    }
-
-    /// Whether a field is there and null.
-    pub(super) fn is_null(&self, field: &str) -> bool {
-        self.fields.get(field).is_some_and(Value::is_null)
-    }
-
-    /// A number, or what transformers takes where there is none.
+    /// A positive number, or what transformers takes where there is none.
     pub(super) fn number_or(&self, field: &str, default: f64) -> Result<f64, FamilyError> {
         let Some(value) = self.get(field) else {
             return Ok(default);
         };
-        let number = value.as_f64().filter(|number| number.is_finite());
-        number.ok_or_else(|| self.wrong(field, "a number", value))
+        let number = value
+            .as_f64()
+            .filter(|number| number.is_finite() && *number > 0.0);
+        number.ok_or_else(|| self.wrong(field, "a positive number", value))
     }
 
-    /// A number of things, which may be none, or what transformers takes where it is missing.
-    pub(super) fn count_or(&self, field: &str, default: usize) -> Result<usize, FamilyError> {
-        let Some(value) = self.get(field) else {
-            return Ok(default);
-        };
-        let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
-        count.ok_or_else(|| self.wrong(field, "a whole number", value))
+    /// A positive number that may be null, which is none; or what transformers takes where there
+    /// is no such field.
+    pub(super) fn nullable(
+        &self,
+        field: &str,
+        default: Option<f64>,
+    ) -> Result<Option<f64>, FamilyError> {
+        match self.fields.get(field) {
+            Some(Value::Null) => Ok(None),
+            None => Ok(default),
+            Some(_) => self.number_or(field, 0.0).map(Some),
+        }
+    }
+
+    /// A size that may be null, which is none; or what transformers takes where there is no such
+    /// field.
+    pub(super) fn nullable_size(
+        &self,
+        field: &str,
+        default: Option<usize>,
+    ) -> Result<Option<usize>, FamilyError> {
+        match self.fields.get(field) {
+            Some(Value::Null) => Ok(None),
+            None => Ok(default),
+            Some(_) => self.size(&[field]).map(Some),
+        }
     }
 
     /// An object, if the field is there.
-    pub(super) fn object(&self, field: &str) -> Result<Option<&Map<String, Value>>, FamilyError> {
+    pub(super) fn object(&self, field: &str) -> Result<Option<Map<String, Value>>, FamilyError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object.clone())),
+            Some(value) => Err(self.wrong(field, "an object", value)),
+        }
+    }
+
+    /// A list of texts, if the field is there.
+    pub(super) fn texts(&self, field: &str) -> Result<Option<Vec<&str>>, FamilyError> {
         let Some(value) = self.get(field) else {
             return Ok(None);
         };
-        let object = value.as_object();
-        object
+        let texts = value
+            .as_array()
+            .and_then(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+        texts
             .map(Some)
-            .ok_or_else(|| self.wrong(field, "an object", value))
-    }
-
-    /// For each layer whether `layer_types` says that it sees only tokens nearby, if it is there.
-    pub(super) fn local_layers(&self, layers: usize) -> Result<Option<Vec<bool>>, FamilyError> {
-        let Some(value) = self.get("layer_types") else {
-            return Ok(None);
-        };
-        let expected = format!("{layers} times full_attention or sliding_attention");
-        let wrong = || self.wrong("layer_types", &expected, value);
-        let types = value.as_array().ok_or_else(wrong)?;
-        let is_local = |name: &Value| match name.as_str() {
-            Some("full_attention") => Some(false),
-            Some("sliding_attention") => Some(true),
-            _ => None,
-        };
-        let local: Option<Vec<bool>> = types.iter().map(is_local).collect();
-        local
-            .filter(|local| local.len() == layers)
-            .map(Some)
-            .ok_or_else(wrong)
+            .ok_or_else(|| self.wrong(field, "a list of texts", value))
     }
 
     /// A switch, or what transformers takes where there is none.

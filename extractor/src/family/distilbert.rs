@@ -6,8 +6,8 @@ use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
-    Norm, PositionEncoding, ResidualOrder, TensorNames,
+    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, LinearLayout, Norm,
+    PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -42,22 +42,12 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             rows,
             ids: PositionIds::FromZero,
         },
-        attention: Attention {
+        attention: Attention::plain(
             heads,
-            key_heads: heads,
-            head_size: config.head_size(hidden, heads)?,
-            causal: false,
-            scale: AttentionScale::STANDARD,
-            bias: true,
-            output_bias: true,
-            norms: None,
-            input: AttentionInput::Separate([
-                "attention.q_lin",
-                "attention.k_lin",
-                "attention.v_lin",
-            ]),
-            output: "attention.out_lin",
-        },
+            config.head_size(hidden, heads)?,
+            AttentionInput::Separate(["attention.q_lin", "attention.k_lin", "attention.v_lin"]),
+            "attention.out_lin",
+        ),
         feed_forward: FeedForward::Plain {
             inner,
             activation: Activation::from_config(config, "activation", "gelu")?,
@@ -69,7 +59,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             epsilon: 1e-12,
             bias: true,
         },
-        local: None,
         residual: ResidualOrder::PostNorm {
             attention: "sa_layer_norm",
             feed_forward: "output_layer_norm",

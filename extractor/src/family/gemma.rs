@@ -1,10 +1,10 @@
-//! Gemma (Gemma Team 2024), a decoder as a frozen encoder: Llama's layers with embeddings that are
-//! scaled and norms whose weights are stored less 1.
+//! Gemma (2024): Llama with wide heads, scaled embeddings, and norms that store what their weights
+//! have more than 1.
 
 use super::activation::Activation;
 use super::config::Config;
 use super::error::FamilyError;
-use super::llama;
+use super::llama::{self, Defaults};
 use super::reader::Family;
 use super::spec::{EncoderSpec, FeedForward, Norm};
 
@@ -14,30 +14,40 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
-    config.require_off("use_bidirectional_attention")?;
-    let mut spec = llama::decoder(
-        config,
-        llama::Variant {
-            positions: 8192,
-            head_size: Some(config.size_or(&["head_dim"], 256)?),
-            key_heads: config.size_or(&["num_key_value_heads"], 16)?,
-            mlp_bias: false,
-            ..llama::Variant::new(config, "gemma")?
-        },
-    )?;
-    spec.embedding.scale = Some(scale(spec.hidden));
-    spec.norm = Norm::Rms {
-        epsilon: config.epsilon_or("rms_norm_eps", 1e-6)?,
-        less_one: true,
-    };
-    if let FeedForward::Gated { activation, .. } = &mut spec.feed_forward {
-        // Old configurations say `gelu` and mean this; transformers takes them by `hidden_act`.
-        *activation = Activation::from_config(config, "hidden_act", "gelu_pytorch_tanh")?;
+    let mut spec = gemma(config, "gemma", ("hidden_act", Some(16)))?;
+    // What configurations call gelu was meant to be its approximation.
+    if let FeedForward::Gated { activation, .. } = &mut spec.feed_forward
+        && *activation == Activation::Gelu
+        && config.text_or("hidden_act", "")? == "gelu"
+    {
+        *activation = Activation::GeluTanh;
     }
     Ok(spec)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "hidden sizes are small numbers")]
-fn scale(hidden: usize) -> f32 {
-    (hidden as f32).sqrt()
+/// What all Gemmas share, with the name of the non-linearity's field and the heads of keys where
+/// the configuration does not say.
+pub(super) fn gemma(
+    config: &Config,
+    family: &'static str,
+    (activation, key_heads): (&'static str, Option<usize>),
+) -> Result<EncoderSpec, FamilyError> {
+    config.require_off("use_bidirectional_attention")?;
+    let defaults = Defaults {
+        key_heads,
+        head_size: Some(256),
+        activation: (activation, "gelu_pytorch_tanh"),
+        ..Defaults::LLAMA
+    };
+    let mut spec = llama::spec(config, family, &defaults)?;
+    spec.attention.bias = config.switch_or("attention_bias", false)?;
+    spec.attention.output_bias = spec.attention.bias;
+    #[expect(clippy::cast_precision_loss, reason = "hidden sizes are small numbers")]
+    let scale = (spec.hidden as f32).sqrt();
+    spec.embedding.scale = Some(scale);
+    spec.norm = Norm::Rms {
+        epsilon: config.epsilon_or("rms_norm_eps", 1e-6)?,
+        one_more: true,
+    };
+    Ok(spec)
 }

@@ -55,26 +55,24 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             bias: true,
         },
         attention: Attention {
-            heads,
-            key_heads: heads,
-            head_size: config.head_size(hidden, heads)?,
             causal: true,
             scale: AttentionScale {
                 by_head_size: config.switch_or("scale_attn_weights", true)?,
+                instead: None,
                 by_layer: config.switch_or("scale_attn_by_inverse_layer_idx", false)?,
             },
-            bias: true,
-            output_bias: true,
-            norms: None,
-            input: AttentionInput::Merged("attn.c_attn"),
-            output: "attn.c_proj",
+            ..Attention::plain(
+                heads,
+                config.head_size(hidden, heads)?,
+                AttentionInput::Merged("attn.c_attn"),
+                "attn.c_proj",
+            )
         },
-        local: None,
         residual: ResidualOrder::PreNorm {
             attention: "ln_1",
-            first: true,
             feed_forward: "ln_2",
             last: "ln_f",
+            in_first_layer: true,
         },
         linear: LinearLayout::InOut,
         names: TensorNames {

@@ -1,120 +1,79 @@
-//! Llama (Touvron et al. 2023) and the decoders that are built like it, as frozen encoders: Mistral,
-//! Qwen2 and Qwen3. RMS norms before blocks, rotary positions, gated feed-forward, and keys and
-//! values that several heads share. A token sees what is to its left.
+//! Llama (Touvron et al. 2023), and what its relatives share with it: rotary positions, RMS norms
+//! before the blocks, a gated feed-forward block, keys that several heads share.
 
 use super::activation::Activation;
 use super::config::Config;
 use super::error::FamilyError;
 use super::reader::Family;
-use super::rotary::Settings;
+use super::rotary::{RotaryDefaults, rotary};
 use super::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LinearLayout, LocalAttention, Norm, PositionEncoding, ResidualOrder, TensorNames,
+    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, GatedInput, LinearLayout, Norm,
+    PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["llama", "mistral", "qwen2", "qwen3"],
-    spec,
+    model_types: &["llama"],
+    spec: |config| {
+        let mut spec = spec(config, "llama", &Defaults::LLAMA)?;
+        spec.attention.bias = config.switch_or("attention_bias", false)?;
+        spec.attention.output_bias = spec.attention.bias;
+        if let FeedForward::Gated { bias, .. } = &mut spec.feed_forward {
+            *bias = config.switch_or("mlp_bias", false)?;
+        }
+        Ok(spec)
+    },
 };
 
-/// What decoders that are built like Llama differ in.
-pub(super) struct Variant {
-    pub(super) family: &'static str,
-    /// Positions where the configuration does not say how many.
-    pub(super) positions: usize,
-    /// Size of a head, if not the hidden size over the heads.
+/// What relatives of Llama take where the configuration says nothing.
+pub(super) struct Defaults {
+    /// Heads of keys; none for as many as there are heads of queries.
+    pub(super) key_heads: Option<usize>,
+    /// Size of a head; none for its share of the hidden size.
     pub(super) head_size: Option<usize>,
-    pub(super) key_heads: usize,
-    /// Whether query, key and value have biases.
-    pub(super) bias: bool,
-    pub(super) output_bias: bool,
-    pub(super) mlp_bias: bool,
-    /// Whether queries and keys are normed.
-    pub(super) norms: bool,
-    /// The epsilon of norms where the configuration does not say it.
+    /// Added to the mean of squares.
     pub(super) epsilon: f32,
-    pub(super) local: Option<LocalAttention>,
+    /// The name of the non-linearity's field and the non-linearity.
+    pub(super) activation: (&'static str, &'static str),
+    /// The rotary encoding.
+    pub(super) rotary: RotaryDefaults<'static>,
 }
 
-impl Variant {
-    /// What Llama has.
-    pub(super) fn new(config: &Config, family: &'static str) -> Result<Self, FamilyError> {
-        let heads = config.size(&["num_attention_heads"])?;
-        let bias = config.switch_or("attention_bias", false)?;
-        let head_size = config
-            .is_set("head_dim")
-            .then(|| config.size(&["head_dim"]));
-        Ok(Self {
-            family,
-            positions: 2048,
-            head_size: head_size.transpose()?,
-            key_heads: config.size_or(&["num_key_value_heads"], heads)?,
-            bias,
-            output_bias: bias,
-            mlp_bias: config.switch_or("mlp_bias", false)?,
-            norms: false,
-            epsilon: 1e-6,
-            local: None,
-        })
-    }
-}
-
-fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
-    let layers = config.size(&["num_hidden_layers"])?;
-    let variant = match config.text("model_type")? {
-        "mistral" => Variant {
-            positions: 4096 * 32,
-            key_heads: config.size_or(&["num_key_value_heads"], 8)?,
-            bias: false,
-            output_bias: false,
-            mlp_bias: false,
-            local: window_everywhere(config, layers, Some(4096))?,
-            ..Variant::new(config, "mistral")?
-        },
-        "qwen2" => Variant {
-            positions: 32_768,
-            head_size: None,
-            key_heads: config.size_or(&["num_key_value_heads"], 32)?,
-            bias: true,
-            output_bias: false,
-            mlp_bias: false,
-            local: qwen_window(config, layers)?,
-            ..Variant::new(config, "qwen2")?
-        },
-        "qwen3" => Variant {
-            positions: 32_768,
-            head_size: Some(config.size_or(&["head_dim"], 128)?),
-            key_heads: config.size_or(&["num_key_value_heads"], 32)?,
-            mlp_bias: false,
-            norms: true,
-            local: qwen_window(config, layers)?,
-            ..Variant::new(config, "qwen3")?
-        },
-        _ => Variant::new(config, "llama")?,
+impl Defaults {
+    pub(super) const LLAMA: Self = Self {
+        key_heads: None,
+        head_size: None,
+        epsilon: 1e-6,
+        activation: ("hidden_act", "silu"),
+        rotary: RotaryDefaults::PLAIN,
     };
-    decoder(config, variant)
 }
 
-/// A decoder that is built like Llama.
-pub(super) fn decoder(config: &Config, variant: Variant) -> Result<EncoderSpec, FamilyError> {
+/// An encoder with Llama's layers, causal and without biases.
+pub(super) fn spec(
+    config: &Config,
+    family: &'static str,
+    defaults: &Defaults,
+) -> Result<EncoderSpec, FamilyError> {
     let hidden = config.size(&["hidden_size"])?;
-    let layers = config.size(&["num_hidden_layers"])?;
     let heads = config.size(&["num_attention_heads"])?;
-    let head_size = match variant.head_size {
+    let key_heads = config.nullable_size("num_key_value_heads", defaults.key_heads)?;
+    let key_heads = key_heads.unwrap_or(heads);
+    if !heads.is_multiple_of(key_heads) {
+        let expected = format!("a divisor of the {heads} heads");
+        return Err(config.wrong("num_key_value_heads", &expected, key_heads));
+    }
+    let head_size = match config.nullable_size("head_dim", defaults.head_size)? {
         Some(size) => size,
         None => config.head_size(hidden, heads)?,
     };
-    let key_heads = variant.key_heads;
-    if !heads.is_multiple_of(key_heads) {
-        let expected = format!("a divisor of the {heads} attention heads");
-        return Err(config.wrong("num_key_value_heads", &expected, key_heads));
-    }
-    let positions = config.size_or(&["max_position_embeddings"], variant.positions)?;
-    let base = config.number_or("rope_theta", 10_000.0)?;
-    let rotation = Settings::new(config, None, base, head_size)?.rotation(positions)?;
+    let longest = config.size(&["max_position_embeddings"])?;
+    let rotary = rotary(config, head_size, longest, defaults.rotary)?;
+    let (field, activation) = defaults.activation;
+    let input =
+        AttentionInput::Separate(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]);
     Ok(EncoderSpec {
-        family: variant.family,
-        layers,
+        family,
+        layers: config.size(&["num_hidden_layers"])?,
         hidden,
         embedding: Embedding {
             words: "embed_tokens",
@@ -126,85 +85,38 @@ pub(super) fn decoder(config: &Config, variant: Variant) -> Result<EncoderSpec, 
             projection: None,
         },
         position: PositionEncoding::Rotary {
-            positions,
-            rotation,
+            full: rotary.clone(),
+            windowed: rotary,
+            longest,
+        },
+        attention: Attention {
+            key_heads,
+            causal: true,
+            bias: false,
+            output_bias: false,
+            ..Attention::plain(heads, head_size, input, "self_attn.o_proj")
         },
         feed_forward: FeedForward::Gated {
             inner: config.size(&["intermediate_size"])?,
-            activation: Activation::from_config(config, "hidden_act", "silu")?,
-            bias: variant.mlp_bias,
+            activation: Activation::from_config(config, field, activation)?,
+            bias: false,
             input: GatedInput::Separate(["mlp.gate_proj", "mlp.up_proj"]),
             output: "mlp.down_proj",
         },
         norm: Norm::Rms {
-            epsilon: config.epsilon_or("rms_norm_eps", variant.epsilon)?,
-            less_one: false,
+            epsilon: config.epsilon_or("rms_norm_eps", defaults.epsilon)?,
+            one_more: false,
         },
-        attention: Attention {
-            heads,
-            key_heads,
-            head_size,
-            causal: true,
-            scale: AttentionScale::STANDARD,
-            bias: variant.bias,
-            output_bias: variant.output_bias,
-            norms: variant
-                .norms
-                .then_some(["self_attn.q_norm", "self_attn.k_norm"]),
-            input: AttentionInput::Separate([
-                "self_attn.q_proj",
-                "self_attn.k_proj",
-                "self_attn.v_proj",
-            ]),
-            output: "self_attn.o_proj",
-        },
-        local: variant.local,
         residual: ResidualOrder::PreNorm {
             attention: "input_layernorm",
-            first: true,
             feed_forward: "post_attention_layernorm",
             last: "norm",
+            in_first_layer: true,
         },
         linear: LinearLayout::OutIn,
         names: TensorNames {
-            prefixes: &["", "model."],
+            prefixes: &["", "model.", "transformer."],
             layer: "layers.",
         },
     })
-}
-
-/// A window in all layers, unless the configuration says null, or says nothing and there is no
-/// usual one.
-pub(super) fn window_everywhere(
-    config: &Config,
-    layers: usize,
-    usual: Option<usize>,
-) -> Result<Option<LocalAttention>, FamilyError> {
-    let window = match usual {
-        _ if config.is_null("sliding_window") => None,
-        Some(usual) => Some(config.size_or(&["sliding_window"], usual)?),
-        None if config.is_set("sliding_window") => Some(config.size(&["sliding_window"])?),
-        None => None,
-    };
-    Ok(window.map(|window| LocalAttention {
-        distance: window - 1,
-        layers: vec![true; layers],
-        rotation: None,
-    }))
-}
-
-/// Qwen's later layers have a window, where it is switched on.
-fn qwen_window(config: &Config, layers: usize) -> Result<Option<LocalAttention>, FamilyError> {
-    if !config.switch_or("use_sliding_window", false)? || config.is_null("sliding_window") {
-        return Ok(None);
-    }
-    let window = config.size_or(&["sliding_window"], 4096)?;
-    let whole = config.count_or("max_window_layers", 28)?;
-    let by_place: Vec<bool> = (0..layers).map(|layer| layer >= whole).collect();
-    let layers = config.local_layers(layers)?.unwrap_or(by_place);
-    Ok(Some(LocalAttention {
-        distance: window - 1,
-        layers,
-        rotation: None,
-    }))
 }

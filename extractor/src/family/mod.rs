@@ -13,37 +13,55 @@ mod electra;
 mod error;
 mod eurobert;
 mod gemma;
+mod gemma2;
+mod gemma3;
 mod gpt2;
+mod gpt_neox;
 mod llama;
+mod mistral;
 mod modernbert;
+mod nomic_bert;
+mod olmo2;
 mod phi3;
 mod position_ids;
+mod qwen2;
+mod qwen3;
 mod reader;
 mod roberta;
 mod rotary;
 mod spec;
+mod window;
 
 pub use self::activation::Activation;
 pub use self::config::Config;
 pub use self::error::FamilyError;
 pub use self::position_ids::PositionIds;
 use self::reader::Family;
-pub use self::rotary::Rotation;
+pub use self::rotary::Rotary;
 pub use self::spec::{
     Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LinearLayout, LocalAttention, Norm, PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
+    LinearLayout, Norm, PositionEncoding, QueryKeyNorms, ResidualOrder, TensorNames, TokenTypes,
 };
+pub use self::window::Window;
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 18] = [
     bert::FAMILY,
     roberta::FAMILY,
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
     modernbert::FAMILY,
-    llama::FAMILY,
     eurobert::FAMILY,
+    nomic_bert::FAMILY,
+    llama::FAMILY,
+    mistral::FAMILY,
+    qwen2::FAMILY,
+    qwen3::FAMILY,
     gemma::FAMILY,
+    gemma2::FAMILY,
+    gemma3::FAMILY,
+    gpt_neox::FAMILY,
+    olmo2::FAMILY,
     phi3::FAMILY,
 ];
 

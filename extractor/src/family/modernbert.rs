@@ -1,15 +1,16 @@
-//! `ModernBERT` (Warner et al. 2024): rotary positions, gated feed-forward, no biases, and layers
-//! that see only tokens nearby, with angles of their own, between layers that see all.
+//! `ModernBERT` (Warner et al. 2024): rotary positions, norms before the blocks and none before the
+//! first, a gated feed-forward block, and a window in most layers, which have angles of their own.
 
 use super::activation::Activation;
 use super::config::Config;
 use super::error::FamilyError;
 use super::reader::Family;
-use super::rotary::Settings;
+use super::rotary::{RotaryDefaults, rotary};
 use super::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LinearLayout, LocalAttention, Norm, PositionEncoding, ResidualOrder, TensorNames,
+    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, GatedInput, LinearLayout, Norm,
+    PositionEncoding, ResidualOrder, TensorNames,
 };
+use super::window::{Window, windowed_layers};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["modernbert"],
@@ -21,16 +22,18 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     let layers = config.size(&["num_hidden_layers"])?;
     let heads = config.size(&["num_attention_heads"])?;
     let head_size = config.head_size(hidden, heads)?;
-    let positions = config.size_or(&["max_position_embeddings"], 8192)?;
-    let bias = config.switch_or("attention_bias", false)?;
-    let rotation = |layer_type, field, base| {
-        let base = config.number_or(field, base)?;
-        Settings::new(config, Some(layer_type), base, head_size)?.rotation(positions)
-    };
+    let longest = config.size(&["max_position_embeddings"])?;
     let every = config.size_or(&["global_attn_every_n_layers"], 3)?;
-    let by_place = (0..layers).map(|layer| layer % every != 0).collect();
-    // The window is counted over both sides.
-    let window = config.size_or(&["local_attention"], 128)?;
+    let windowed = windowed_layers(config, layers, |layer| !layer.is_multiple_of(every))?;
+    let angles = |layers: &'static str, theta: (&'static str, f64)| {
+        let defaults = RotaryDefaults {
+            layers: Some(layers),
+            theta,
+            ..RotaryDefaults::PLAIN
+        };
+        rotary(config, head_size, longest, defaults)
+    };
+    let bias = config.switch_or("attention_bias", false)?;
     Ok(EncoderSpec {
         family: "modernbert",
         layers,
@@ -45,8 +48,21 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             projection: None,
         },
         position: PositionEncoding::Rotary {
-            positions,
-            rotation: rotation("full_attention", "global_rope_theta", 160_000.0)?,
+            full: angles("full_attention", ("global_rope_theta", 160_000.0))?,
+            windowed: angles("sliding_attention", ("local_rope_theta", 10_000.0))?,
+            longest,
+        },
+        attention: Attention {
+            // Half of local_attention to each side.
+            window: Window::in_layers(config.size_or(&["local_attention"], 128)? / 2, windowed),
+            bias,
+            output_bias: bias,
+            ..Attention::plain(
+                heads,
+                head_size,
+                AttentionInput::Merged("attn.Wqkv"),
+                "attn.Wo",
+            )
         },
         feed_forward: FeedForward::Gated {
             inner: config.size(&["intermediate_size"])?,
@@ -59,28 +75,11 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             epsilon: config.epsilon_or("norm_eps", 1e-5)?,
             bias: config.switch_or("norm_bias", false)?,
         },
-        attention: Attention {
-            heads,
-            key_heads: heads,
-            head_size,
-            causal: false,
-            scale: AttentionScale::STANDARD,
-            bias,
-            output_bias: bias,
-            norms: None,
-            input: AttentionInput::Merged("attn.Wqkv"),
-            output: "attn.Wo",
-        },
-        local: Some(LocalAttention {
-            distance: window / 2,
-            layers: config.local_layers(layers)?.unwrap_or(by_place),
-            rotation: Some(rotation("sliding_attention", "local_rope_theta", 10_000.0)?),
-        }),
         residual: ResidualOrder::PreNorm {
             attention: "attn_norm",
-            first: false,
             feed_forward: "mlp_norm",
             last: "final_norm",
+            in_first_layer: false,
         },
         linear: LinearLayout::OutIn,
         names: TensorNames {

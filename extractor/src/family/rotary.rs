@@ -1,250 +1,278 @@
-//! Rotary positions (Su et al. 2021): the angles by which queries and keys are turned, with the
-//! scalings by which encoders are made to read longer texts than they were trained on. Settings are
-//! read as transformers 5 writes them (`rope_parameters`) and as older configurations do
-//! (`rope_theta`, `rope_scaling`).
+//! Rotary position encodings (Su et al. 2021) and the ways to stretch them over longer texts, as
+//! `transformers.modeling_rope_utils` reads them from configurations. What a graph needs to know
+//! in the end is the frequency of each pair of dimensions.
 
 use serde_json::{Map, Value};
 
 use super::config::Config;
 use super::error::FamilyError;
 
-/// What each position turns a head's numbers by: number `i` and number `i + size / 2` together by
-/// the angle `position * frequencies[i]`.
+const SUPPORTED: &str = "default, linear, dynamic, llama3, yarn";
+
+/// The angles by which queries and keys are turned: position times frequency.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rotation {
-    /// Radians for each position, `[turned size / 2]`.
+pub struct Rotary {
+    /// Radians a token, `[turned dimensions / 2]`. Dimension `i` is turned with dimension
+    /// `i + turned / 2`; those of a head that are left stay as they are.
     pub frequencies: Vec<f32>,
     /// What sines and cosines are multiplied with.
-    pub scale: f32,
+    pub factor: f32,
 }
 
-impl Rotation {
-    /// Cosines and sines, `[positions, turned size / 2]` each.
+impl Rotary {
+    /// Dimensions of a head that are turned.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "positions are counted in float32 by transformers too"
-    )]
-    pub fn tables(&self, positions: usize) -> [Vec<f32>; 2] {
-        let angles = |of: fn(f32) -> f32| {
-            let rows = (0..positions).flat_map(|position| {
-                let position = position as f32;
-                let row = self.frequencies.iter();
-                row.map(move |frequency| of(position * frequency) * self.scale)
-            });
-            rows.collect()
-        };
-        [angles(f32::cos), angles(f32::sin)]
+    pub fn dimensions(&self) -> usize {
+        2 * self.frequencies.len()
     }
 }
 
-/// What a configuration says about rotary positions; `layer_type` names the entry where there is
-/// one for each type of layer.
-pub(super) struct Settings<'c> {
-    config: &'c Config,
-    fields: Option<&'c Map<String, Value>>,
-    /// The base of the frequencies where no field says it.
-    base: f64,
-    /// Size of a head.
-    head_size: usize,
+/// What a family says about its rotary encoding where the configuration says nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RotaryDefaults<'a> {
+    /// The kind of layers in `rope_parameters`, where kinds have their own.
+    pub(super) layers: Option<&'a str>,
+    /// The base outside `rope_parameters`, by its name and where there is none.
+    pub(super) theta: (&'a str, f64),
+    /// The share of a head that is turned, by its name outside `rope_parameters` and where there is
+    /// none; families without it turn all of it.
+    pub(super) share: Option<(&'a str, f64)>,
+    /// Whether `rope_scaling`, as older configurations call it, counts.
+    pub(super) scaled: bool,
 }
 
-impl<'c> Settings<'c> {
-    /// # Errors
-    /// When a field is not of the type that it must have.
-    pub(super) fn new(
-        config: &'c Config,
-        layer_type: Option<&str>,
-        base: f64,
-        head_size: usize,
-    ) -> Result<Self, FamilyError> {
-        let mut fields = config.object("rope_parameters")?;
-        if let Some(layer_type) = layer_type {
-            fields = fields.and_then(|fields| fields.get(layer_type)?.as_object());
+impl RotaryDefaults<'_> {
+    /// As in Llama: one base of 10,000 and scaling.
+    pub(super) const PLAIN: Self = Self {
+        layers: None,
+        theta: ("rope_theta", 10_000.0),
+        share: None,
+        scaled: true,
+    };
+}
+
+/// The rotary encoding of heads of `head_size`, for sequences of up to `longest` tokens.
+pub(super) fn rotary(
+    config: &Config,
+    head_size: usize,
+    longest: usize,
+    defaults: RotaryDefaults<'_>,
+) -> Result<Rotary, FamilyError> {
+    let settings = Settings::read(config, defaults)?;
+    let base = settings.number_or(
+        "rope_theta",
+        config.number_or(defaults.theta.0, defaults.theta.1)?,
+    )?;
+    let share = match defaults.share {
+        None => settings.all_is_turned()?,
+        Some((name, otherwise)) => {
+            settings.number_or("partial_rotary_factor", config.number_or(name, otherwise)?)?
         }
-        if fields.is_none() {
-            fields = config.object("rope_scaling")?;
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "transformers truncates too; head sizes are small"
+    )]
+    let dimensions = (head_size as f64 * share) as usize;
+    if dimensions == 0 || dimensions > head_size || !dimensions.is_multiple_of(2) {
+        let expected = format!("an even part of a head's {head_size} dimensions");
+        return Err(config.wrong("the number of rotary dimensions", &expected, dimensions));
+    }
+    let plain = frequencies(base, dimensions);
+    let unscaled = |frequencies| Rotary {
+        frequencies,
+        factor: 1.0,
+    };
+    match settings.kind()? {
+        // Grows with texts that are longer than the encoder was made for, which are refused.
+        "default" | "dynamic" => Ok(unscaled(plain)),
+        "linear" => {
+            let factor = settings.f32("factor")?;
+            Ok(unscaled(plain.into_iter().map(|at| at / factor).collect()))
         }
+        "llama3" => Ok(unscaled(settings.llama3(plain, longest)?)),
+        "yarn" => settings.yarn(base, &plain, longest),
+        other => Err(config.unsupported("rope_type", other, SUPPORTED)),
+    }
+}
+
+/// `1 / base^(2 i / dimensions)`, in float32 as in transformers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "transformers computes in float32 too"
+)]
+fn frequencies(base: f64, dimensions: usize) -> Vec<f32> {
+    (0..dimensions / 2)
+        .map(|pair| 1.0 / (base as f32).powf((2 * pair) as f32 / dimensions as f32))
+        .collect()
+}
+
+/// The settings of one rotary encoding.
+struct Settings<'a> {
+    config: &'a Config,
+    fields: Map<String, Value>,
+    layers: Option<&'a str>,
+}
+
+impl<'a> Settings<'a> {
+    fn read(config: &'a Config, defaults: RotaryDefaults<'a>) -> Result<Self, FamilyError> {
+        let mut fields = config.object("rope_parameters")?.unwrap_or_default();
+        let old = config.object("rope_scaling")?.filter(|_| defaults.scaled);
+        match defaults.layers {
+            None => fields = old.filter(|old| !old.is_empty()).unwrap_or(fields),
+            Some(layers) => {
+                fields = match fields.remove(layers) {
+                    Some(Value::Object(own)) => own,
+                    _ => Map::new(),
+                };
+                fields.extend(old.unwrap_or_default());
+            }
+        }
+        // A field that is null counts as absent.
+        fields.retain(|_, value| !value.is_null());
         Ok(Self {
             config,
             fields,
-            base,
-            head_size,
+            layers: defaults.layers,
         })
     }
 
-    fn number(&self, field: &str) -> Result<Option<f64>, FamilyError> {
-        let Some(value) = self.fields.and_then(|fields| fields.get(field)) else {
-            return Ok(None);
+    /// What an error calls a field.
+    fn path(&self, field: &str) -> String {
+        let layers = self
+            .layers
+            .map_or_else(String::new, |layers| format!("{layers}."));
+        format!("rope_parameters.{layers}{field}")
+    }
+
+    fn kind(&self) -> Result<&str, FamilyError> {
+        let kind = ["rope_type", "type"]
+            .into_iter()
+            .find_map(|name| self.fields.get(name));
+        kind.map_or(Ok("default"), |kind| {
+            kind.as_str()
+                .ok_or_else(|| self.config.wrong(&self.path("rope_type"), "a text", kind))
+        })
+    }
+
+    fn number_or(&self, field: &str, otherwise: f64) -> Result<f64, FamilyError> {
+        let Some(value) = self.fields.get(field) else {
+            return Ok(otherwise);
         };
-        if value.is_null() {
-            return Ok(None);
+        let number = value
+            .as_f64()
+            .filter(|number| number.is_finite() && *number > 0.0);
+        number.ok_or_else(|| {
+            self.config
+                .wrong(&self.path(field), "a positive number", value)
+        })
+    }
+
+    fn number(&self, field: &str) -> Result<f64, FamilyError> {
+        if self.fields.contains_key(field) {
+            self.number_or(field, 0.0)
+        } else {
+            Err(self
+                .config
+                .wrong(&self.path(field), "a positive number", "missing"))
         }
-        let number = value.as_f64().filter(|number| number.is_finite());
-        number.map(Some).ok_or_else(|| {
-            self.config
-                .wrong(&format!("rope {field}"), "a number", value)
-        })
     }
 
-    fn needed(&self, field: &str) -> Result<f64, FamilyError> {
-        let positive = self.number(field)?.filter(|number| *number > 0.0);
-        positive.ok_or_else(|| {
-            let name = format!("rope {field}");
-            self.config
-                .wrong(&name, "a number above 0", "another or none")
-        })
-    }
-
-    /// The angles.
-    ///
-    /// # Errors
-    /// When a setting is missing, or the kind of scaling is not supported.
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "sizes are small, and frequencies are rounded to float32 by transformers too"
+        reason = "transformers computes in float32 too"
     )]
-    pub(super) fn rotation(&self, positions: usize) -> Result<Rotation, FamilyError> {
-        let base = self.number("rope_theta")?.unwrap_or(self.base);
-        let part = match self.number("partial_rotary_factor")? {
-            Some(part) => part,
-            None => self.config.number_or("partial_rotary_factor", 1.0)?,
-        };
-        let size = (self.head_size as f64 * part) as usize;
-        let text = |field| self.fields.and_then(|fields| fields.get(field)?.as_str());
-        let kind = text("rope_type")
-            .or_else(|| text("type"))
-            .unwrap_or("default");
-        if size < 2 || !size.is_multiple_of(2) || base <= 1.0 {
-            let got = format!("{size} numbers of a head with base {base}");
-            return Err(self.config.wrong("rope_parameters", "an even size", got));
-        }
-        let plain: Vec<f32> = (0..size / 2)
-            .map(|place| 1.0 / (base as f32).powf((2 * place) as f32 / size as f32))
-            .collect();
-        let (frequencies, scale) = match kind {
-            "default" => (plain, 1.0),
-            // Beyond the positions that the encoder was made for only, which no text is.
-            "dynamic" => (plain, 1.0),
-            "linear" => {
-                let factor = self.needed("factor")? as f32;
-                let slower = plain.into_iter().map(|frequency| frequency / factor);
-                (slower.collect(), 1.0)
-            }
-            "llama3" => (self.llama3(plain, positions)?, 1.0),
-            "yarn" => self.yarn(&plain, base, size, positions)?,
-            other => {
-                let supported = "default, linear, dynamic, llama3 or yarn";
-                return Err(self.config.unsupported("rope_type", other, supported));
-            }
-        };
-        Ok(Rotation { frequencies, scale })
+    fn f32(&self, field: &str) -> Result<f32, FamilyError> {
+        Ok(self.number(field)? as f32)
     }
 
-    /// Positions that the encoder was trained on before it was made to read more.
+    /// The share of a head that is turned where a family knows no other than all.
+    fn all_is_turned(&self) -> Result<f64, FamilyError> {
+        let field = "partial_rotary_factor";
+        let share = self.number_or(field, self.config.number_or(field, 1.0)?)?;
+        if share < 1.0 {
+            return Err(self.config.unsupported(field, share, "1.0"));
+        }
+        Ok(1.0)
+    }
+
+    /// Positions that the encoder was first trained with.
     #[expect(clippy::cast_precision_loss, reason = "positions are small numbers")]
-    fn original(&self, positions: usize) -> Result<f64, FamilyError> {
-        let own = self.number("original_max_position_embeddings")?;
-        Ok(own.unwrap_or(positions as f64))
+    fn original(&self, longest: usize) -> Result<f64, FamilyError> {
+        let field = "original_max_position_embeddings";
+        self.number_or(field, self.config.number_or(field, longest as f64)?)
     }
 
-    /// Long waves are stretched, short ones are not, and those between in part (Llama 3.1).
+    /// Slow frequencies by `factor`, fast ones as they are, and a passage between.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "frequencies are float32 in transformers too"
+        reason = "transformers computes in float32 too"
     )]
-    fn llama3(&self, plain: Vec<f32>, positions: usize) -> Result<Vec<f32>, FamilyError> {
-        let (factor, low, high) = (
-            self.needed("factor")? as f32,
-            self.needed("low_freq_factor")? as f32,
-            self.needed("high_freq_factor")? as f32,
-        );
-        let original = self.original(positions)? as f32;
+    fn llama3(&self, plain: Vec<f32>, longest: usize) -> Result<Vec<f32>, FamilyError> {
+        let factor = self.f32("factor")?;
+        let (low, high) = (self.f32("low_freq_factor")?, self.f32("high_freq_factor")?);
+        let original = self.original(longest)? as f32;
         let scaled = plain.into_iter().map(|frequency| {
-            let wave = 2.0 * std::f32::consts::PI / frequency;
-            if wave > original / low {
-                frequency / factor
-            } else if wave < original / high {
+            let wavelength = std::f32::consts::TAU / frequency;
+            if wavelength < original / high {
                 frequency
+            } else if wavelength > original / low {
+                frequency / factor
             } else {
-                let smooth = (original / wave - low) / (high - low);
+                let smooth = (original / wavelength - low) / (high - low);
                 (1.0 - smooth) * frequency / factor + smooth * frequency
             }
         });
         Ok(scaled.collect())
     }
 
-    /// Frequencies are stretched along a ramp, and scores sharpened (Peng et al. 2023).
+    /// `YaRN` (Peng et al. 2023): the passage is between numbers of turns over the original length,
+    /// and scores are sharper.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
-        reason = "frequencies are float32 in transformers too"
+        reason = "transformers computes in float32 too"
     )]
-    fn yarn(
-        &self,
-        plain: &[f32],
-        base: f64,
-        size: usize,
-        positions: usize,
-    ) -> Result<(Vec<f32>, f32), FamilyError> {
-        let factor = self.needed("factor")?;
-        let original = self.original(positions)?;
-        let sharpness = |scale: f64| {
+    fn yarn(&self, base: f64, plain: &[f32], longest: usize) -> Result<Rotary, FamilyError> {
+        let factor = self.number("factor")?;
+        let original = self.original(longest)?;
+        let sharper = |by: f64| {
             if factor <= 1.0 {
                 1.0
             } else {
-                0.1 * scale * factor.ln() + 1.0
+                0.1 * by * factor.ln() + 1.0
             }
         };
-        let scale = match (
-            self.number("attention_factor")?,
-            self.number("mscale")?.filter(|scale| *scale != 0.0),
-            self.number("mscale_all_dim")?.filter(|scale| *scale != 0.0),
-        ) {
-            (Some(scale), ..) => scale,
-            (None, Some(scale), Some(all)) => sharpness(scale) / sharpness(all),
-            _ => sharpness(1.0),
+        let sharpness = match (self.fields.get("mscale"), self.fields.get("mscale_all_dim")) {
+            (Some(_), Some(_)) => {
+                sharper(self.number("mscale")?) / sharper(self.number("mscale_all_dim")?)
+            }
+            _ => sharper(1.0),
         };
-        let fast = self.number("beta_fast")?.filter(|beta| *beta != 0.0);
-        let slow = self.number("beta_slow")?.filter(|beta| *beta != 0.0);
-        // The place of the frequency that turns so often within the original positions.
-        let place = |turns: f64| {
-            size as f64 * (original / (turns * 2.0 * std::f64::consts::PI)).ln() / (2.0 * base.ln())
+        let dimensions = (2 * plain.len()) as f64;
+        let dimension = |turns: f64| {
+            dimensions * (original / (turns * std::f64::consts::TAU)).ln() / (2.0 * base.ln())
         };
-        let (mut low, mut high) = (place(fast.unwrap_or(32.0)), place(slow.unwrap_or(1.0)));
-        let truncate = self
-            .fields
-            .and_then(|fields| fields.get("truncate")?.as_bool());
+        let mut low = dimension(self.number_or("beta_fast", 32.0)?);
+        let mut high = dimension(self.number_or("beta_slow", 1.0)?);
+        let truncate = self.fields.get("truncate").and_then(Value::as_bool);
         if truncate.unwrap_or(true) {
             (low, high) = (low.floor(), high.ceil());
         }
-        let (low, mut high) = (low.max(0.0), high.min(size as f64 - 1.0));
-        if (high - low).abs() < f64::EPSILON {
-            high += 0.001;
+        let (low, mut high) = (low.max(0.0) as f32, high.min(dimensions - 1.0) as f32);
+        if low >= high {
+            high = low + 0.001;
         }
-        let stretched = plain.iter().enumerate().map(|(number, frequency)| {
-            let ramp = ((number as f32 - low as f32) / (high - low) as f32).clamp(0.0, 1.0);
+        let frequencies = plain.iter().enumerate().map(|(pair, &frequency)| {
+            let ramp = ((pair as f32 - low) / (high - low)).clamp(0.0, 1.0);
             frequency / factor as f32 * ramp + frequency * (1.0 - ramp)
         });
-        Ok((stretched.collect(), scale as f32))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_hold_the_angles_of_every_position() {
-        let rotation = Rotation {
-            frequencies: vec![1.0, 0.5],
-            scale: 2.0,
-        };
-        let [cosines, sines] = rotation.tables(3);
-        assert_eq!(cosines.len(), 6);
-        assert!((cosines[4] - 2.0 * 2.0_f32.cos()).abs() < 1e-6);
-        assert!((sines[5] - 2.0 * 1.0_f32.sin()).abs() < 1e-6);
+        Ok(Rotary {
+            frequencies: frequencies.collect(),
+            factor: self.number_or("attention_factor", sharpness)? as f32,
+        })
     }
 }

@@ -9,7 +9,8 @@ use super::activation::Activation;
 use super::config::Config;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
-use super::rotary::Rotation;
+use super::rotary::Rotary;
+use super::window::Window;
 
 /// One encoder.
 #[derive(Debug, Clone)]
@@ -26,8 +27,6 @@ pub struct EncoderSpec {
     pub position: PositionEncoding,
     /// Self-attention of each layer.
     pub attention: Attention,
-    /// What differs in layers where a token sees only those near it, if there are such layers.
-    pub local: Option<LocalAttention>,
     /// The feed-forward block of each layer.
     pub feed_forward: FeedForward,
     /// What every norm of the encoder computes.
@@ -50,41 +49,34 @@ impl EncoderSpec {
     /// Longest sequence in tokens, special tokens included.
     #[must_use]
     pub fn max_positions(&self) -> usize {
-        match self.position {
+        match &self.position {
             PositionEncoding::Table { rows, ids, .. } => rows.saturating_sub(ids.first()),
-            PositionEncoding::Rotary { positions, .. } => positions,
+            PositionEncoding::Rotary { longest, .. } => *longest,
         }
     }
 
     /// How the tokens of a sequence are numbered.
     #[must_use]
     pub fn position_ids(&self) -> PositionIds {
-        match self.position {
-            PositionEncoding::Table { ids, .. } => ids,
+        match &self.position {
+            PositionEncoding::Table { ids, .. } => *ids,
             PositionEncoding::Rotary { .. } => PositionIds::FromZero,
         }
     }
 
-    /// Size of the widest value in the feed-forward block.
+    /// Widest result of a linear layer in the feed-forward block.
     #[must_use]
     pub fn intermediate(&self) -> usize {
         match self.feed_forward {
             FeedForward::Plain { inner, .. } => inner,
+            // Both halves of the input, side by side.
             FeedForward::Gated { inner, .. } => 2 * inner,
         }
     }
 
-    /// What a layer, from 0, has in place of attention over the whole sequence, if anything.
-    #[must_use]
-    pub fn local_attention(&self, layer: usize) -> Option<&LocalAttention> {
-        let local = self.local.as_ref()?;
-        let is_local = local.layers.get(layer).copied().unwrap_or(false);
-        is_local.then_some(local)
-    }
-
     /// Checks what the rest of the crate relies on.
     pub(super) fn check(&self, config: &Config) -> Result<(), FamilyError> {
-        match self.position {
+        match &self.position {
             PositionEncoding::Table { rows, ids, .. } if self.max_positions() == 0 => {
                 let expected = format!("at least {}", ids.first() + 1);
                 Err(config.wrong("max_position_embeddings", &expected, rows))
@@ -105,7 +97,7 @@ pub struct Embedding {
     pub size: usize,
     /// The token type table, if there is one.
     pub token_types: Option<TokenTypes>,
-    /// What a word's embedding is multiplied with before anything is added, if it is.
+    /// What embeddings are multiplied with, if with anything.
     pub scale: Option<f32>,
     /// The norm of the sum, if there is one.
     pub norm: Option<&'static str>,
@@ -125,13 +117,6 @@ pub struct TokenTypes {
 /// How an encoder knows the order of its tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PositionEncoding {
-    /// Queries and keys are turned by angles that grow with the position (Su et al. 2021).
-    Rotary {
-        /// Positions that the encoder was made for.
-        positions: usize,
-        /// The angles.
-        rotation: Rotation,
-    },
     /// A row of a learned (or stored sinusoidal) table is added to each word embedding.
     Table {
         /// The table, `[rows, embedding size]`.
@@ -141,14 +126,24 @@ pub enum PositionEncoding {
         /// Which row a token takes.
         ids: PositionIds,
     },
+    /// Queries and keys are turned by an angle that grows with the position (Su et al. 2021).
+    Rotary {
+        /// The angles in layers that see the whole sequence.
+        full: Rotary,
+        /// The angles in layers with a window.
+        windowed: Rotary,
+        /// Longest sequence in tokens.
+        longest: usize,
+    },
 }
 
 /// Multi-head self-attention.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     /// Number of heads.
     pub heads: usize,
-    /// Heads of keys and values, each shared by as many heads of queries.
+    /// Number of heads of keys and values, each of which serves as many heads of queries (Ainslie
+    /// et al. 2023). A divisor of `heads`.
     pub key_heads: usize,
     /// Size of a head's queries, keys and values.
     pub head_size: usize,
@@ -156,47 +151,69 @@ pub struct Attention {
     pub causal: bool,
     /// What scores are multiplied with before the softmax.
     pub scale: AttentionScale,
+    /// Which layers see no farther than so many tokens, if any.
+    pub window: Option<Window>,
+    /// Scores `s` become `cap * tanh(s / cap)`, where there is a cap.
+    pub soft_cap: Option<f32>,
+    /// The norms of queries and keys, if there are any.
+    pub norms: Option<QueryKeyNorms>,
     /// Whether the linear layers of query, key and value have biases.
     pub bias: bool,
     /// Whether the linear layer after the heads has one.
     pub output_bias: bool,
     /// Query, key and value.
     pub input: AttentionInput,
-    /// The norms of the queries and of the keys of each head, if there are any.
-    pub norms: Option<[&'static str; 2]>,
     /// The linear layer after the heads.
     pub output: &'static str,
 }
 
 impl Attention {
+    /// Attention as nearly all encoders have it, with as many heads of keys as of queries.
+    #[must_use]
+    pub const fn plain(
+        heads: usize,
+        head_size: usize,
+        input: AttentionInput,
+        output: &'static str,
+    ) -> Self {
+        Self {
+            heads,
+            key_heads: heads,
+            head_size,
+            causal: false,
+            scale: AttentionScale::STANDARD,
+            window: None,
+            soft_cap: None,
+            norms: None,
+            bias: true,
+            output_bias: true,
+            input,
+            output,
+        }
+    }
+
     /// Size of the queries of all heads together.
     #[must_use]
     pub fn size(&self) -> usize {
         self.heads * self.head_size
     }
 
-    /// Sizes of queries, keys and values.
-    #[must_use]
-    pub fn sizes(&self) -> [usize; 3] {
-        [self.size(), self.key_size(), self.key_size()]
-    }
-
-    /// Size of the keys, or of the values, of all heads together.
+    /// Size of the keys or values of all heads together.
     #[must_use]
     pub fn key_size(&self) -> usize {
         self.key_heads * self.head_size
     }
 }
 
-/// Attention of tokens to those near them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LocalAttention {
-    /// The largest distance between two tokens that see each other.
-    pub distance: usize,
-    /// For each layer, whether it is local.
-    pub layers: Vec<bool>,
-    /// The angles of local layers, where they are others.
-    pub rotation: Option<Rotation>,
+/// Norms of queries and keys, of the kind of all norms of the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryKeyNorms {
+    /// The norm of queries.
+    pub query: &'static str,
+    /// The norm of keys.
+    pub key: &'static str,
+    /// Whether each head is normalised by itself, with the same weights, or all together.
+    pub by_head: bool,
 }
 
 /// How checkpoints store the linear layers of query, key and value.
@@ -206,13 +223,18 @@ pub enum AttentionInput {
     Separate([&'static str; 3]),
     /// One linear layer for all three, side by side.
     Merged(&'static str),
+    /// One linear layer, in which query, key and value of a head stand side by side, then those of
+    /// the next head.
+    MergedByHead(&'static str),
 }
 
 /// What attention scores are multiplied with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionScale {
     /// 1 / sqrt(head size).
     pub by_head_size: bool,
+    /// A number in place of the head size.
+    pub instead: Option<f32>,
     /// 1 / (layer + 1).
     pub by_layer: bool,
 }
@@ -221,6 +243,7 @@ impl AttentionScale {
     /// What nearly all encoders do.
     pub const STANDARD: Self = Self {
         by_head_size: true,
+        instead: None,
         by_layer: false,
     };
 
@@ -232,7 +255,7 @@ impl AttentionScale {
     )]
     pub fn factor(self, head_size: usize, layer: usize) -> f32 {
         let by_head_size = if self.by_head_size {
-            1.0 / (head_size as f32).sqrt()
+            1.0 / self.instead.unwrap_or(head_size as f32).sqrt()
         } else {
             1.0
         };
@@ -261,27 +284,27 @@ pub enum FeedForward {
         /// The linear layer back.
         output: &'static str,
     },
-    /// `output(activation(a) * b)`, where `a` and `b` are linear in the input (Shazeer 2020).
+    /// `output(activation(gate(x)) * up(x))` (Shazeer 2020).
     Gated {
-        /// Size of `a` and of `b`.
+        /// Size between the linear layers.
         inner: usize,
         /// The non-linearity.
         activation: Activation,
         /// Whether the linear layers have biases.
         bias: bool,
-        /// The linear layers from the hidden size to `a` and `b`.
+        /// The linear layers from the hidden size to `inner`.
         input: GatedInput,
         /// The linear layer back.
         output: &'static str,
     },
 }
 
-/// How checkpoints store the two linear layers into a gated feed-forward block.
+/// How checkpoints store the linear layers of a gated feed-forward block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatedInput {
-    /// A linear layer for what the activation is of, and one for what it is multiplied with.
+    /// The gate, whose result goes through the non-linearity, and the other one.
     Separate([&'static str; 2]),
-    /// One linear layer for both, side by side in that order.
+    /// One linear layer for both, side by side.
     Merged(&'static str),
 }
 
@@ -295,12 +318,12 @@ pub enum Norm {
         /// Whether there is a bias.
         bias: bool,
     },
-    /// RMS norm: `x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich 2019).
+    /// RMS norm (Zhang and Sennrich 2019): `x / sqrt(mean(x²) + epsilon) * weight`.
     Rms {
         /// Added to the mean of squares.
         epsilon: f32,
-        /// Whether checkpoints store the weight less 1.
-        less_one: bool,
+        /// Whether the weights are stored as what they have more than 1 (Gemma).
+        one_more: bool,
     },
 }
 
@@ -318,10 +341,30 @@ pub enum ResidualOrder {
     PreNorm {
         /// The norm of the attention block.
         attention: &'static str,
-        /// Whether the attention block of the first layer has one.
-        first: bool,
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
+        /// The norm after the last layer; its output is the last hidden state.
+        last: &'static str,
+        /// Whether the attention block of the first layer has a norm as the others do.
+        in_first_layer: bool,
+    },
+    /// `x = x + attention(norm(x)) + feed_forward(norm(x))`, and one more norm after the last
+    /// layer (GPT-NeoX).
+    Parallel {
+        /// The norm of the attention block.
+        attention: &'static str,
+        /// The norm of the feed-forward block.
+        feed_forward: &'static str,
+        /// The norm after the last layer; its output is the last hidden state.
+        last: &'static str,
+    },
+    /// `x = x + norm(block(norm(x)))` for each block, and one more norm after the last layer
+    /// (Gemma 2), or without the inner norm (`OLMo` 2).
+    BlockNorms {
+        /// The norms before the attention block and the feed-forward block, if there are any.
+        before: Option<[&'static str; 2]>,
+        /// The norms after the two.
+        after: [&'static str; 2],
         /// The norm after the last layer; its output is the last hidden state.
         last: &'static str,
     },
@@ -357,13 +400,20 @@ mod tests {
         );
         let both = AttentionScale {
             by_head_size: true,
+            instead: None,
             by_layer: true,
         };
         assert_eq!(both.factor(16, 1).to_bits(), 0.125_f32.to_bits());
         let neither = AttentionScale {
             by_head_size: false,
+            instead: None,
             by_layer: false,
         };
+        let instead = AttentionScale {
+            instead: Some(4.0),
+            ..AttentionScale::STANDARD
+        };
+        assert_eq!(instead.factor(64, 5).to_bits(), 0.5_f32.to_bits());
         assert_eq!(neither.factor(16, 1).to_bits(), 1.0_f32.to_bits());
     }
 }

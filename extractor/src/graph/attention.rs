@@ -6,7 +6,7 @@ use super::builder::MICROSOFT;
 use super::encoder_graph::{BlockOutput, EncoderGraph};
 use super::error::GraphError;
 use super::inputs::LENGTHS;
-use super::weights::Linear;
+use super::weights::{Linear, Source};
 use crate::family::{AttentionInput, PositionEncoding};
 
 /// What masked attention scores become. ONNX Runtime's own -10000 is not below every score.
@@ -20,14 +20,13 @@ impl<'a> EncoderGraph<'a> {
         label: &str,
         input: &str,
     ) -> Result<BlockOutput<'a>, GraphError> {
-        let attention = self.spec.attention;
+        let attention = &self.spec.attention;
         let projections = self.query_key_value(layer)?;
         let label = format!("{label}.attention");
-        let attended = match self.spec.position {
-            PositionEncoding::Table { .. } => self.heads(layer, &label, input, &projections)?,
-            PositionEncoding::Rotary { .. } => {
-                self.rotary_heads(layer, &label, input, &projections)?
-            }
+        let attended = if self.is_one_operator() {
+            self.heads(layer, &label, input, &projections)?
+        } else {
+            self.heads_in_parts(layer, &label, input, &projections)?
         };
         let output = self.in_layer(layer, attention.output);
         let shape = [attention.size(), self.spec.hidden];
@@ -39,23 +38,47 @@ impl<'a> EncoderGraph<'a> {
         })
     }
 
+    /// Whether all between the projections is what ONNX Runtime's `Attention` does.
+    fn is_one_operator(&self) -> bool {
+        let attention = &self.spec.attention;
+        matches!(self.spec.position, PositionEncoding::Table { .. })
+            && attention.key_heads == attention.heads
+            && attention.window.is_none()
+            && attention.soft_cap.is_none()
+            && attention.norms.is_none()
+    }
+
     /// Query, key and value as one linear layer,
     /// `[hidden, (heads + 2 * key heads) * head size]`.
     fn query_key_value(&self, layer: usize) -> Result<Linear<'a>, GraphError> {
-        let attention = self.spec.attention;
-        let hidden = self.spec.hidden;
-        let sizes = attention.sizes();
+        let attention = &self.spec.attention;
+        let (hidden, size, key_size) = (self.spec.hidden, attention.size(), attention.key_size());
         match attention.input {
             AttentionInput::Merged(name) => {
                 let name = self.in_layer(layer, name);
-                self.linear(&name, [hidden, sizes.iter().sum()], attention.bias)
+                self.linear(&name, [hidden, size + 2 * key_size], attention.bias)
+            }
+            AttentionInput::MergedByHead(name) => {
+                let name = self.in_layer(layer, name);
+                let merged = self.linear(&name, [hidden, 3 * size], attention.bias)?;
+                let (heads, rows) = (attention.heads, attention.head_size);
+                Ok(Linear {
+                    matrix: merged.matrix.by_kind(heads, rows),
+                    bias: merged.bias.map(|bias| bias.by_kind(heads, rows)),
+                })
             }
             AttentionInput::Separate(names) => {
-                let layers = names.iter().zip(sizes).map(|(name, size)| {
+                let (mut matrices, mut biases) = (Vec::new(), Vec::new());
+                for (name, size) in names.into_iter().zip([size, key_size, key_size]) {
                     let name = self.in_layer(layer, name);
-                    self.linear(&name, [hidden, size], attention.bias)
-                });
-                Ok(Linear::side_by_side(layers.collect::<Result<_, _>>()?))
+                    let one = self.linear(&name, [hidden, size], attention.bias)?;
+                    matrices.push(one.matrix);
+                    biases.extend(one.bias);
+                }
+                Ok(Linear {
+                    matrix: Source::side_by_side(matrices),
+                    bias: attention.bias.then(|| Source::side_by_side(biases)),
+                })
             }
         }
     }
@@ -68,7 +91,7 @@ impl<'a> EncoderGraph<'a> {
         input: &str,
         projections: &Linear<'_>,
     ) -> Result<String, GraphError> {
-        let attention = self.spec.attention;
+        let attention = &self.spec.attention;
         let matrix = format!("{name}.matrix");
         let matrix = self.builder.weights(matrix, &projections.matrix)?;
         let bias = format!("{name}.bias");

@@ -108,39 +108,6 @@ impl Builder {
         Ok(name.to_owned())
     }
 
-    /// Adds a tensor in the number format of the encoder and gives back its name.
-    pub(super) fn numbers(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        values: &[f32],
-    ) -> Result<String, GraphError> {
-        match self.dtype {
-            ComputeDtype::F32 => return self.values(name, shape, values),
-            ComputeDtype::F16 => self.converted::<f16>(name, shape, values, f16::from_f32)?,
-            ComputeDtype::Bf16 => self.converted::<bf16>(name, shape, values, bf16::from_f32)?,
-        }
-        Ok(name.to_owned())
-    }
-
-    fn converted<T>(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        values: &[f32],
-        convert: fn(f32) -> T,
-    ) -> Result<(), GraphError>
-    where
-        T: PrimitiveTensorElementType + std::fmt::Debug + 'static,
-    {
-        let mut tensor = Tensor::<T>::new(&Allocator::default(), shape.to_vec())?;
-        let (_, out) = tensor.extract_tensor_mut();
-        for (to, from) in out.iter_mut().zip(values) {
-            *to = convert(*from);
-        }
-        self.add_tensor(name, tensor)
-    }
-
     /// Adds a vector of int64 and gives back its name.
     pub(crate) fn integers(&mut self, name: &str, values: &[i64]) -> Result<String, GraphError> {
         let mut tensor = Tensor::<i64>::new(&Allocator::default(), [values.len()])?;
@@ -209,37 +176,6 @@ impl Builder {
         }
     }
 
-    /// The parts of a value along its last dimension, of these sizes.
-    pub(super) fn split(
-        &mut self,
-        name: &str,
-        value: &str,
-        sizes: &[usize],
-    ) -> Result<Vec<String>, GraphError> {
-        let lengths: Vec<i64> = sizes.iter().map(|&size| long(size)).collect();
-        let lengths = self.integers(&format!("{name}.sizes"), &lengths)?;
-        let parts: Vec<String> = (0..sizes.len())
-            .map(|part| format!("{name}.{part}"))
-            .collect();
-        let outputs: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let axis = vec![Attribute::new("axis", -1_i64)?];
-        let operator = (ONNX_DOMAIN, "Split");
-        self.node_with_outputs(operator, name, &[value, &lengths], &outputs, axis)?;
-        Ok(parts)
-    }
-
-    /// The same numbers in another shape; 0 keeps a dimension.
-    pub(super) fn reshape(
-        &mut self,
-        name: &str,
-        value: &str,
-        shape: &[usize],
-    ) -> Result<String, GraphError> {
-        let shape: Vec<i64> = shape.iter().map(|&size| long(size)).collect();
-        let shape = self.integers(&format!("{name}.shape"), &shape)?;
-        self.node((ONNX_DOMAIN, "Reshape"), name, &[value, &shape], vec![])
-    }
-
     /// `value` as float32.
     pub(crate) fn float32(&mut self, value: &str) -> Result<String, GraphError> {
         match self.dtype {
@@ -290,11 +226,6 @@ pub(crate) fn outlet(name: &str, ty: TensorElementType, shape: &[i64]) -> Outlet
             shape,
         },
     )
-}
-
-/// A size as ONNX has it.
-fn long(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
 }
 
 /// A tensor of one number everywhere.

@@ -1,10 +1,14 @@
 //! The embedding block: from token ids to hidden state 0, `[rows, width, hidden]`.
 
+use ort::editor::ONNX_DOMAIN;
+
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::INPUT_IDS;
 use super::layer::Stream;
+use super::weights::Source;
 use crate::checkpoint::Tensor;
+use crate::family::PositionEncoding;
 
 impl<'a> EncoderGraph<'a> {
     /// Adds words, positions and token types up, normalises the sum and projects it to the hidden
@@ -13,14 +17,18 @@ impl<'a> EncoderGraph<'a> {
         let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
         let shape = [embedding.vocabulary, embedding.size];
         let mut words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
-        if let Some(scale) = embedding.scale {
-            words = words.times(scale);
-        }
         let token_type = self.token_type()?;
-        let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
-        let Some(positions) = self.positions(token_type)? else {
-            return self.embeddings_of_words(words);
+        let table = match &self.spec.position {
+            PositionEncoding::Table { table, rows, .. } => (*table, *rows),
+            PositionEncoding::Rotary { .. } => {
+                if let Some(types) = token_type {
+                    words = words.plus_first_row(types);
+                }
+                return self.words_alone(&words);
+            }
         };
+        let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
+        let positions = self.positions(table, token_type)?;
         let summands = [words.as_str(), &positions];
         let output = match (embedding.norm, embedding.projection) {
             (None, None) => return self.first_stream_of_sum(summands),
@@ -40,17 +48,24 @@ impl<'a> EncoderGraph<'a> {
         self.first_stream(projected)
     }
 
-    /// The same where nothing is added to the words.
-    fn embeddings_of_words(&mut self, words: String) -> Result<Stream, GraphError> {
+    /// The word embeddings of an encoder that adds no positions to them: scaled and normalised,
+    /// where the encoder does.
+    fn words_alone(&mut self, words: &Source<'_>) -> Result<Stream, GraphError> {
         let embedding = self.spec.embedding;
-        let output = match embedding.norm {
-            None => words,
-            Some(norm) => {
-                let norm = self.norm_weights(norm, embedding.size)?;
-                self.norm("embeddings.norm", &words, &norm)?
-            }
-        };
-        self.first_stream(output)
+        let mut value = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
+        if let Some(scale) = embedding.scale {
+            let scale = self.builder.number("embeddings.scale".to_owned(), scale)?;
+            let operator = (ONNX_DOMAIN, "Mul");
+            let inputs = [value.as_str(), &scale];
+            value = self
+                .builder
+                .node(operator, "embeddings.scaled", &inputs, vec![])?;
+        }
+        if let Some(norm) = embedding.norm {
+            let norm = self.norm_weights(norm, embedding.size)?;
+            value = self.norm("embeddings.norm", &value, &norm)?;
+        }
+        self.first_stream(value)
     }
 
     /// The embedding of token type 0, in the first row of the table, if there are token types.

@@ -3,7 +3,6 @@
 
 use super::builder::Builder;
 use super::error::GraphError;
-use super::rotary::Shared;
 use super::weights::{Linear, Source};
 use crate::checkpoint::Checkpoint;
 use crate::family::{EncoderSpec, LinearLayout};
@@ -13,8 +12,25 @@ pub(super) struct EncoderGraph<'a> {
     pub(super) spec: &'a EncoderSpec,
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) builder: Builder,
-    /// What layers with rotary positions share.
+    /// What layers share.
     pub(super) shared: Shared,
+}
+
+/// Values that are computed once and read by several layers, by their names; none until a layer
+/// asks for it.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// 0, 1, 2 ..., float32 `[1, width]`.
+    pub(super) counted: Option<String>,
+    /// The same, float32 `[width, 1]`.
+    pub(super) counted_column: Option<String>,
+    /// Where each token stands, int64 `[rows, width]`.
+    pub(super) positions: Option<String>,
+    /// Cosines and sines of the angles of layers without and with a window, each
+    /// `[width, turned dimensions / 2]`.
+    pub(super) angles: [Option<[String; 2]>; 2],
+    /// What is added to the scores of layers without and with a window, `[1, 1, width, width]`.
+    pub(super) biases: [Option<String>; 2],
 }
 
 /// What a block of a layer computes, without the bias at its end: the residual sum that follows

@@ -1,14 +1,15 @@
 //! The feed-forward block of a layer.
 
 use ort::editor::ONNX_DOMAIN;
+use ort::operator::Attribute;
 
 use super::encoder_graph::{BlockOutput, EncoderGraph};
 use super::error::GraphError;
-use super::weights::Linear;
-use crate::family::{Activation, FeedForward, GatedInput};
+use super::weights::{Linear, Source};
+use crate::family::{FeedForward, GatedInput};
 
 impl<'a> EncoderGraph<'a> {
-    /// The feed-forward block.
+    /// Two linear layers with a non-linearity between them, or three where one of them is a gate.
     pub(super) fn feed_forward(
         &mut self,
         layer: usize,
@@ -39,57 +40,67 @@ impl<'a> EncoderGraph<'a> {
                 input,
                 output,
             } => {
-                let input = self.gated_input(layer, input, [hidden, inner], bias)?;
-                let both = self
-                    .builder
-                    .linear(&format!("{label}.in"), block_input, &input)?;
-                let active = self.gate(&label, &both, inner, activation)?;
-                (active, inner, bias, output)
+                let input = self.gate_and_other(layer, input, inner, bias)?;
+                let builder = &mut self.builder;
+                let wide = builder.linear(&format!("{label}.in"), block_input, &input)?;
+                let [gate, other] = builder.halves(&label, &wide)?;
+                let name = format!("{label}.activation");
+                let gate = builder.activation(&name, &gate, None, activation)?;
+                let name = format!("{label}.gated");
+                let inputs = [gate.as_str(), &other];
+                let gated = builder.node((ONNX_DOMAIN, "Mul"), &name, &inputs, vec![])?;
+                (gated, inner, bias, output)
             }
         };
         let output = self.linear(&self.in_layer(layer, output), [inner, hidden], bias)?;
+        let name = format!("{label}.out");
         Ok(BlockOutput {
-            value: self
-                .builder
-                .matmul(&format!("{label}.out"), &active, &output.matrix)?,
+            value: self.builder.matmul(&name, &active, &output.matrix)?,
             bias: output.bias,
         })
     }
 
-    /// Both linear layers into a gated block as one, `[hidden, 2 * inner]`.
-    fn gated_input(
+    /// The gate and the other input layer as one, `[hidden, 2 * inner]`.
+    fn gate_and_other(
         &self,
         layer: usize,
         input: GatedInput,
-        [hidden, inner]: [usize; 2],
+        inner: usize,
         bias: bool,
     ) -> Result<Linear<'a>, GraphError> {
+        let hidden = self.spec.hidden;
         match input {
             GatedInput::Merged(name) => {
                 self.linear(&self.in_layer(layer, name), [hidden, 2 * inner], bias)
             }
             GatedInput::Separate(names) => {
-                let names = names.map(|name| self.in_layer(layer, name));
-                let [first, second] = names.map(|name| self.linear(&name, [hidden, inner], bias));
-                Ok(Linear::side_by_side(vec![first?, second?]))
+                let (mut matrices, mut biases) = (Vec::new(), Vec::new());
+                for name in names {
+                    let one = self.linear(&self.in_layer(layer, name), [hidden, inner], bias)?;
+                    matrices.push(one.matrix);
+                    biases.extend(one.bias);
+                }
+                Ok(Linear {
+                    matrix: Source::side_by_side(matrices),
+                    bias: bias.then(|| Source::side_by_side(biases)),
+                })
             }
         }
     }
+}
 
-    /// `activation(a) * b` of `a` and `b` side by side.
-    fn gate(
-        &mut self,
-        label: &str,
-        both: &str,
-        inner: usize,
-        activation: Activation,
-    ) -> Result<String, GraphError> {
-        let builder = &mut self.builder;
-        let parts = builder.split(&format!("{label}.parts"), both, &[inner, inner])?;
-        let name = format!("{label}.activation");
-        let active = builder.activation(&name, &parts[0], None, activation)?;
-        let operator = (ONNX_DOMAIN, "Mul");
-        let name = format!("{label}.gated");
-        builder.node(operator, &name, &[&active, &parts[1]], vec![])
+impl super::builder::Builder {
+    /// The two halves of the last dimension.
+    fn halves(&mut self, label: &str, value: &str) -> Result<[String; 2], GraphError> {
+        let halves = ["gate", "other"].map(|half| format!("{label}.{half}"));
+        let outputs = [halves[0].as_str(), &halves[1]];
+        let attributes = vec![
+            Attribute::new("axis", -1_i64)?,
+            Attribute::new("num_outputs", 2_i64)?,
+        ];
+        let name = format!("{label}.halves");
+        let operator = (ONNX_DOMAIN, "Split");
+        self.node_with_outputs(operator, &name, &[value], &outputs, attributes)?;
+        Ok(halves)
     }
 }

@@ -27,23 +27,11 @@ impl Stream {
     }
 }
 
-/// The names of a layer's norms where they stand before its blocks.
-#[derive(Clone, Copy)]
-struct PreNorms {
-    attention: &'static str,
-    feed_forward: &'static str,
-    last: &'static str,
-}
-
 impl EncoderGraph<'_> {
     /// The input of the first layer, from the output of the embedding block.
     pub(super) fn first_stream(&mut self, embeddings: String) -> Result<Stream, GraphError> {
-        let norm = match self.spec.residual {
-            ResidualOrder::PostNorm { .. } => return Ok(Stream::single(embeddings)),
-            ResidualOrder::PreNorm { first: false, .. } => return Ok(Stream::single(embeddings)),
-            ResidualOrder::PreNorm {
-                attention, last, ..
-            } => self.norm_after_state(0, attention, last),
+        let Some(norm) = self.norm_before_layer(0) else {
+            return Ok(Stream::single(embeddings));
         };
         let norm = self.norm_weights(&norm, self.spec.hidden)?;
         let normed = self.norm("layer.0.norm", &embeddings, &norm)?;
@@ -56,19 +44,38 @@ impl EncoderGraph<'_> {
         &mut self,
         summands: [&str; 2],
     ) -> Result<Stream, GraphError> {
-        match self.spec.residual {
-            ResidualOrder::PostNorm { .. } | ResidualOrder::PreNorm { first: false, .. } => {
-                Ok(Stream::single(self.builder.add("embeddings", summands)?))
-            }
+        let Some(norm) = self.norm_before_layer(0) else {
+            return Ok(Stream::single(self.builder.add("embeddings", summands)?));
+        };
+        let norm = self.norm_weights(&norm, self.spec.hidden)?;
+        let both = self.add_and_norm("embeddings", summands, None, &norm, true)?;
+        Ok(self.pre_norm_stream(both.sum, both.norm, 0))
+    }
+
+    /// The norm that follows hidden state `layer` on its way into layer number `layer` or, after
+    /// the last layer, is that hidden state's own.
+    fn norm_before_layer(&self, layer: usize) -> Option<String> {
+        let after_last = layer == self.spec.layers;
+        let (attention, last) = match self.spec.residual {
+            ResidualOrder::PostNorm { .. } => return None,
+            ResidualOrder::PreNorm {
+                in_first_layer: false,
+                ..
+            } if layer == 0 => return None,
             ResidualOrder::PreNorm {
                 attention, last, ..
-            } => {
-                let norm = self.norm_after_state(0, attention, last);
-                let norm = self.norm_weights(&norm, self.spec.hidden)?;
-                let both = self.add_and_norm("embeddings", summands, None, &norm, true)?;
-                Ok(self.pre_norm_stream(both.sum, both.norm, 0))
             }
+            | ResidualOrder::Parallel {
+                attention, last, ..
+            } => (Some(attention), last),
+            ResidualOrder::BlockNorms { before, last, .. } => {
+                (before.map(|[attention, _]| attention), last)
+            }
+        };
+        if after_last {
+            return Some(last.to_owned());
         }
+        attention.map(|norm| self.in_layer(layer, norm))
     }
 
     /// Layer number `layer`, from 0.
@@ -78,18 +85,14 @@ impl EncoderGraph<'_> {
                 attention,
                 feed_forward,
             } => self.post_norm_layer(layer, stream, [attention, feed_forward]),
-            ResidualOrder::PreNorm {
-                attention,
-                feed_forward,
-                last,
-                ..
-            } => {
-                let norms = PreNorms {
-                    attention,
-                    feed_forward,
-                    last,
-                };
-                self.pre_norm_layer(layer, stream, norms)
+            ResidualOrder::PreNorm { feed_forward, .. } => {
+                self.pre_norm_layer(layer, stream, feed_forward)
+            }
+            ResidualOrder::Parallel { feed_forward, .. } => {
+                self.parallel_layer(layer, stream, feed_forward)
+            }
+            ResidualOrder::BlockNorms { before, after, .. } => {
+                self.block_norms_layer(layer, stream, before, after)
             }
         }
     }
@@ -119,19 +122,110 @@ impl EncoderGraph<'_> {
         &mut self,
         layer: usize,
         stream: &Stream,
-        norms: PreNorms,
+        feed_forward_norm: &str,
     ) -> Result<Stream, GraphError> {
         let label = format!("layer.{layer}");
         let attended = self.attention(layer, &label, &stream.input)?;
         let name = format!("{label}.attention.sum");
-        let norm = self.in_layer(layer, norms.feed_forward);
+        let norm = self.in_layer(layer, feed_forward_norm);
         let middle = self.residual_norm(&name, &attended, &stream.residual, &norm, true)?;
         let transformed = self.feed_forward(layer, &label, &middle.norm)?;
+        self.close_layer(layer, &transformed, &middle.sum)
+    }
+
+    /// Attention and feed-forward of the same hidden state, each of its own norm, and the sum of
+    /// all three.
+    fn parallel_layer(
+        &mut self,
+        layer: usize,
+        stream: &Stream,
+        feed_forward_norm: &str,
+    ) -> Result<Stream, GraphError> {
+        let label = format!("layer.{layer}");
+        let attended = self.attention(layer, &label, &stream.input)?;
+        let name = format!("{label}.feed_forward.norm");
+        let norm = self.in_layer(layer, feed_forward_norm);
+        let norm = self.norm_weights(&norm, self.spec.hidden)?;
+        let normed = self.norm(&name, &stream.residual, &norm)?;
+        let transformed = self.feed_forward(layer, &label, &normed)?;
+        let attended = self.with_bias(&format!("{label}.attention"), attended)?;
+        let name = format!("{label}.attention.sum");
+        let middle = self.builder.add(&name, [&attended, &stream.residual])?;
+        self.close_layer(layer, &transformed, &middle)
+    }
+
+    /// Each block between its norms, and the sum after it.
+    fn block_norms_layer(
+        &mut self,
+        layer: usize,
+        stream: &Stream,
+        before: Option<[&str; 2]>,
+        [after_attention, after_feed_forward]: [&str; 2],
+    ) -> Result<Stream, GraphError> {
+        let label = format!("layer.{layer}");
+        let attended = self.attention(layer, &label, &stream.input)?;
+        let block = format!("{label}.attention");
+        let attended = self.normed_block(layer, &block, attended, after_attention)?;
+        let name = format!("{block}.sum");
+        let (middle, input) = if let Some([_, norm]) = before {
+            let norm = self.in_layer(layer, norm);
+            let both = self.residual_norm(&name, &attended, &stream.residual, &norm, true)?;
+            (both.sum, both.norm)
+        } else {
+            let sum = self
+                .builder
+                .add(&name, [&attended.value, &stream.residual])?;
+            (sum.clone(), sum)
+        };
+        let transformed = self.feed_forward(layer, &label, &input)?;
+        let block = format!("{label}.feed_forward");
+        let transformed = self.normed_block(layer, &block, transformed, after_feed_forward)?;
+        self.close_layer(layer, &transformed, &middle)
+    }
+
+    /// The norm of what a block computes.
+    fn normed_block(
+        &mut self,
+        layer: usize,
+        label: &str,
+        block: BlockOutput<'_>,
+        norm: &str,
+    ) -> Result<BlockOutput<'static>, GraphError> {
+        let value = self.with_bias(label, block)?;
+        let norm = self.norm_weights(&self.in_layer(layer, norm), self.spec.hidden)?;
+        Ok(BlockOutput {
+            value: self.norm(&format!("{label}.norm_after"), &value, &norm)?,
+            bias: None,
+        })
+    }
+
+    /// What a block computes, with its bias.
+    fn with_bias(&mut self, label: &str, block: BlockOutput<'_>) -> Result<String, GraphError> {
+        match &block.bias {
+            Some(bias) => {
+                let name = format!("{label}.with_bias");
+                self.builder.add_bias(&name, &block.value, bias)
+            }
+            None => Ok(block.value),
+        }
+    }
+
+    /// The sum at the end of a layer, and the norm that comes before the next one, if there is one.
+    fn close_layer(
+        &mut self,
+        layer: usize,
+        block: &BlockOutput<'_>,
+        residual: &str,
+    ) -> Result<Stream, GraphError> {
         let state = layer + 1;
-        let name = format!("{label}.sum");
-        let norm = self.norm_after_state(state, norms.attention, norms.last);
-        let result = self.residual_norm(&name, &transformed, &middle.sum, &norm, true)?;
-        Ok(self.pre_norm_stream(result.sum, result.norm, state))
+        let name = format!("layer.{layer}.sum");
+        if let Some(norm) = self.norm_before_layer(state) {
+            let both = self.residual_norm(&name, block, residual, &norm, true)?;
+            return Ok(self.pre_norm_stream(both.sum, both.norm, state));
+        }
+        // No norm stands between layers only where blocks end with theirs, which has no bias left.
+        let sum = self.builder.add(&name, [&block.value, residual])?;
+        Ok(Stream::single(sum))
     }
 
     /// The sum of a block's result with the residual, and its norm.
@@ -146,15 +240,6 @@ impl EncoderGraph<'_> {
         let weights = self.norm_weights(norm, self.spec.hidden)?;
         let summands = [block.value.as_str(), residual];
         self.add_and_norm(label, summands, block.bias.as_ref(), &weights, with_sum)
-    }
-
-    /// The name of the norm that follows hidden state `state` where norms stand before blocks.
-    fn norm_after_state(&self, state: usize, attention: &str, last: &str) -> String {
-        if state == self.spec.layers {
-            last.to_owned()
-        } else {
-            self.in_layer(state, attention)
-        }
     }
 
     /// The stream after hidden state `state`, from a sum and its norm.

@@ -12,6 +12,7 @@
 
 mod activation;
 mod attention;
+mod attention_parts;
 mod builder;
 mod dtype;
 mod embedding;
@@ -25,6 +26,7 @@ mod position;
 mod rotary;
 mod rows;
 mod weights;
+mod window;
 
 use cache::StoreDtype;
 use ort::editor::Model;
@@ -33,7 +35,7 @@ use ort::value::TensorElementType;
 pub(crate) use self::builder::{Builder, MICROSOFT, outlet};
 pub use self::dtype::ComputeDtype;
 pub(crate) use self::dtype::ONNX_FLOAT;
-use self::encoder_graph::EncoderGraph;
+use self::encoder_graph::{EncoderGraph, Shared};
 pub use self::error::GraphError;
 pub use self::inputs::{INPUT_IDS, KEPT, LENGTHS, POSITION_IDS};
 pub use self::rows::{ROWS, STATISTICS, can_be_output};
@@ -90,7 +92,7 @@ pub(crate) fn encoder(
         spec,
         checkpoint,
         builder,
-        shared: rotary::Shared::default(),
+        shared: Shared::default(),
     };
     let last = states.last().copied().unwrap_or(0);
     let mut stream = graph.embeddings()?;

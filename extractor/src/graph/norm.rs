@@ -30,14 +30,14 @@ impl<'a> EncoderGraph<'a> {
         name: &str,
         size: usize,
     ) -> Result<NormWeights<'a>, GraphError> {
-        let bias = match self.spec.norm {
-            Norm::Layer { bias, .. } => bias,
-            Norm::Rms { .. } => false,
-        };
         let weight = self.tensor(&format!("{name}.weight"), &[size])?;
-        let less_one = matches!(self.spec.norm, Norm::Rms { less_one: true, .. });
+        let (weight, bias) = match self.spec.norm {
+            Norm::Layer { bias, .. } => (weight, bias),
+            Norm::Rms { one_more: true, .. } => (weight.plus_one(), false),
+            Norm::Rms { .. } => (weight, false),
+        };
         Ok(NormWeights {
-            weight: if less_one { weight.plus(1.0) } else { weight },
+            weight,
             bias: self.bias(name, size, bias)?,
         })
     }
@@ -49,9 +49,9 @@ impl<'a> EncoderGraph<'a> {
         input: &str,
         weights: &NormWeights<'_>,
     ) -> Result<String, GraphError> {
-        let (operator, epsilon) = match self.spec.norm {
-            Norm::Layer { epsilon, .. } => ("LayerNormalization", epsilon),
-            Norm::Rms { epsilon, .. } => ("SimplifiedLayerNormalization", epsilon),
+        let (epsilon, operator) = match self.spec.norm {
+            Norm::Layer { epsilon, .. } => (epsilon, "LayerNormalization"),
+            Norm::Rms { epsilon, .. } => (epsilon, "SimplifiedLayerNormalization"),
         };
         let mut inputs = vec![input.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
@@ -73,15 +73,15 @@ impl<'a> EncoderGraph<'a> {
         weights: &NormWeights<'_>,
         with_sum: bool,
     ) -> Result<SumAndNorm, GraphError> {
-        // The second is the place of the bias, behind that of the norm's own bias, if there can be one.
-        let (operator, place, epsilon) = match self.spec.norm {
-            Norm::Layer { epsilon, .. } => ("SkipLayerNormalization", 4, epsilon),
-            Norm::Rms { epsilon, .. } => ("SkipSimplifiedLayerNormalization", 3, epsilon),
+        // Only the first has a place for the norm's own bias.
+        let (epsilon, operator, before_bias) = match self.spec.norm {
+            Norm::Layer { epsilon, .. } => (epsilon, "SkipLayerNormalization", 4),
+            Norm::Rms { epsilon, .. } => (epsilon, "SkipSimplifiedLayerNormalization", 3),
         };
         let mut inputs = vec![input.to_owned(), skip.to_owned()];
         inputs.extend(self.add_norm_weights(label, weights)?);
         if let Some(bias) = bias {
-            inputs.resize(place, String::new());
+            inputs.resize(before_bias, String::new());
             inputs.push(self.builder.weights(format!("{label}.bias"), bias)?);
         }
         let result = SumAndNorm {

@@ -1,31 +1,25 @@
-//! Learned positions: what is added to word embeddings. Angles of queries and keys are in
-//! `rotary.rs`.
+//! Position encodings: how the graph tells an encoder the order of its tokens.
 
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::POSITION_IDS;
 use crate::checkpoint::Tensor;
-use crate::family::PositionEncoding;
 
 impl<'a> EncoderGraph<'a> {
     /// What is added to the word embeddings, `[rows, width, embedding size]`: the embedding of each
-    /// position, which carries that of the token type, as it is the same for all tokens;
-    /// nothing where positions are told otherwise.
-    /// `token_type` is `[types, embedding size]`.
+    /// position, which carries that of the token type, as it is the same for all tokens.
+    /// The table is `[rows, embedding size]`, `token_type` is `[types, embedding size]`.
     pub(super) fn positions(
         &mut self,
+        (table, rows): (&str, usize),
         token_type: Option<Tensor<'a>>,
-    ) -> Result<Option<String>, GraphError> {
-        let PositionEncoding::Table { table, rows, .. } = &self.spec.position else {
-            return Ok(None);
-        };
-        let shape = [*rows, self.spec.embedding.size];
+    ) -> Result<String, GraphError> {
+        let shape = [rows, self.spec.embedding.size];
         let mut table = self.tensor(&format!("{table}.weight"), &shape)?;
         if let Some(types) = token_type {
             table = table.plus_first_row(types);
         }
         self.builder
             .gather("embeddings.positions", &table, POSITION_IDS)
-            .map(Some)
     }
 }

@@ -16,21 +16,6 @@ pub(super) struct Linear<'checkpoint> {
     pub(super) bias: Option<Source<'checkpoint>>,
 }
 
-impl Linear<'_> {
-    /// Linear layers of one input as one, their results side by side.
-    pub(super) fn side_by_side(layers: Vec<Self>) -> Self {
-        let (mut matrices, mut biases) = (Vec::new(), Vec::new());
-        for layer in layers {
-            matrices.push(layer.matrix);
-            biases.extend(layer.bias);
-        }
-        Self {
-            matrix: Source::side_by_side(matrices),
-            bias: (!biases.is_empty()).then(|| Source::side_by_side(biases)),
-        }
-    }
-}
-
 /// A recipe for one tensor of the graph.
 pub(super) struct Source<'checkpoint> {
     /// Matrices or vectors whose last dimensions stand side by side.
@@ -39,8 +24,8 @@ pub(super) struct Source<'checkpoint> {
     transposed: bool,
     /// A matrix whose first row is added to every row.
     added: Option<Tensor<'checkpoint>>,
-    /// A number that every number is multiplied with, and one that is added then.
-    linear: (f32, f32),
+    /// Whether every number is one more than stored.
+    one_more: bool,
 }
 
 impl<'checkpoint> Source<'checkpoint> {
@@ -50,25 +35,7 @@ impl<'checkpoint> Source<'checkpoint> {
             parts: vec![tensor],
             transposed: false,
             added: None,
-            linear: (1.0, 0.0),
-        }
-    }
-
-    /// The same with a number added to every number.
-    pub(super) fn plus(self, number: f32) -> Self {
-        let (factor, _) = self.linear;
-        Self {
-            linear: (factor, number),
-            ..self
-        }
-    }
-
-    /// The same with every number multiplied.
-    pub(super) fn times(self, factor: f32) -> Self {
-        let (_, added) = self.linear;
-        Self {
-            linear: (factor, added),
-            ..self
+            one_more: false,
         }
     }
 
@@ -88,6 +55,28 @@ impl<'checkpoint> Source<'checkpoint> {
         }
     }
 
+    /// The same, with 1 added to every number.
+    pub(super) fn plus_one(self) -> Self {
+        Self {
+            one_more: true,
+            ..self
+        }
+    }
+
+    /// Query, key and value of each of `heads` in turn, `rows` of the stored matrix or vector each,
+    /// as all queries, then all keys, then all values.
+    pub(super) fn by_kind(self, heads: usize, rows: usize) -> Self {
+        let blocks = (0..3).flat_map(|kind| (0..heads).map(move |head| 3 * head + kind));
+        let parts = blocks.flat_map(|block| {
+            let range = block * rows..(block + 1) * rows;
+            self.parts.iter().map(move |part| part.rows(range.clone()))
+        });
+        Self {
+            parts: parts.collect(),
+            ..self
+        }
+    }
+
     /// Several of one kind with their last dimensions side by side: transposed matrices, or
     /// vectors.
     pub(super) fn side_by_side(sources: Vec<Self>) -> Self {
@@ -99,7 +88,7 @@ impl<'checkpoint> Source<'checkpoint> {
                 .collect(),
             transposed,
             added: None,
-            linear: (1.0, 0.0),
+            one_more: false,
         }
     }
 
@@ -135,10 +124,9 @@ impl<'checkpoint> Source<'checkpoint> {
                 rest = others;
             }
         }
-        if self.linear != (1.0, 0.0) {
-            let (factor, added) = self.linear;
+        if self.one_more {
             for value in tensor.extract_tensor_mut().1 {
-                *value = T::from_f32(value.to_f32() * factor + added);
+                *value = T::from_f32(value.to_f32() + 1.0);
             }
         }
         if let Some(table) = &self.added {

@@ -26,12 +26,13 @@ const SIZES: [&str; 8] = [
     "n_inner",
 ];
 /// What names of word tables have in them.
-const WORDS: [&str; 5] = [
+const WORDS: [&str; 6] = [
     "word_embeddings",
     "wte",
     "embed_tokens",
     "tok_embeddings",
     "lm_head",
+    "embed_in",
 ];
 /// Headers of checkpoints of the tests are no longer.
 const LONGEST: u64 = 1 << 20;
