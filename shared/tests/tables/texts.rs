@@ -1,0 +1,312 @@
+//! Texts and their labels, a row each.
+
+use proptest::prelude::*;
+use shared::datasets::{Column, Format, Source, SplitName};
+use shared::tasks::Task;
+
+use super::{load, load_with, noted, refused, refused_with, texts, told};
+
+#[test]
+fn csv_with_other_separators() {
+    for separator in [",", ";", "|", "\t"] {
+        let rows = format!("id{separator}text{separator}label\n1{separator}TEXT{separator}x\n");
+        let text = rows.replace("TEXT", "\"so, good; yes\"");
+        let data = load("train.csv", text);
+        assert_eq!(told(&data), ["so, good; yes => x"], "{separator}");
+        noted(
+            &data,
+            &["texts are in column `text`, labels in `label` (left out: id; --token-column"],
+        );
+    }
+}
+
+#[test]
+fn csv_with_a_mark_before_its_header_and_columns_called_alike() {
+    assert_eq!(
+        told(&load("train.csv", "\u{feff}text,label\na b,x\n")),
+        ["a b => x"]
+    );
+    refused(
+        "train.csv",
+        "text,text,label\na b,c d,x\n",
+        &["several columns are called `text`", "--token-column"],
+    );
+    let data = load_with("train.csv", "text,text,label\na b,c d,x\n", |source| {
+        source.token_column = Some(Column::Index(1));
+    });
+    assert_eq!(told(&data.unwrap()), ["c d => x"]);
+}
+
+#[test]
+fn csv_without_a_header() {
+    let table = texts(12, |index| {
+        format!("{},\"a text, number {index}\"", index % 2)
+    });
+    let data = load("train.csv", &table);
+    assert_eq!(
+        (data.task, data.classes.len(), told(&data).len()),
+        (Task::Sequence, 2, 12)
+    );
+    noted(&data, &["has no header"]);
+    refused(
+        "train.csv",
+        texts(12, |index| {
+            format!("{},some title {index},some body {index}", index % 2)
+        }),
+        &["header"],
+    );
+}
+
+#[test]
+fn pairs_of_texts_are_refused() {
+    for (one, other) in [
+        ("question", "sentence"),
+        ("sentence1", "sentence2"),
+        ("premise", "hypothesis"),
+        ("text_a", "text_b"),
+        ("query", "passage"),
+        ("question1", "question2"),
+        ("Text A", "Text B"),
+    ] {
+        let said = [
+            "pairs of texts are not supported yet",
+            "--token-column",
+            one,
+            other,
+        ];
+        refused(
+            "train.csv",
+            format!("{one},{other},label\na b,c d,0\n"),
+            &said,
+        );
+        refused(
+            "train.tsv",
+            format!("{one}\t{other}\tscore\na b\tc d\t0.5\n"),
+            &said,
+        );
+        let json =
+            format!("{{\"{one}\": \"a b\", \"{other}\": \"c d\", \"label\": 0, \"idx\": 1}}\n");
+        refused("train.jsonl", &json, &said);
+        let data = load_with("train.jsonl", &json, |source| {
+            source.token_column = Some(Column::Name(other.to_owned()));
+        });
+        assert_eq!(told(&data.unwrap()), ["c d => 0"]);
+    }
+}
+
+#[test]
+fn several_labels_are_refused_and_listed() {
+    let said = [
+        "several columns could hold the labels: sentiment, topic",
+        "--label-column",
+    ];
+    refused("train.csv", "text,sentiment,topic\na b,x,y\n", &said);
+    refused(
+        "train.jsonl",
+        r#"{"text": "a b", "sentiment": "x", "topic": "y"}"#,
+        &said,
+    );
+}
+
+#[test]
+fn lists_of_labels_of_a_text_are_refused() {
+    refused(
+        "train.jsonl",
+        r#"{"text": "a b", "labels": [1, 2], "id": "x"}"#,
+        &["labels", "multi-label", "not supported yet"],
+    );
+}
+
+#[test]
+fn scores_are_refused() {
+    refused(
+        "train.csv",
+        "text,score\na b,0.5\nc d,1.5\n",
+        &["regression", "not supported yet"],
+    );
+    refused(
+        "train.jsonl",
+        "{\"text\": \"a b\", \"label\": 0.5}\n{\"text\": \"a c\", \"label\": 1}",
+        &["regression"],
+    );
+    let whole = load(
+        "train.jsonl",
+        "{\"text\": \"a b\", \"label\": true}\n{\"text\": \"a c\", \"label\": false}",
+    );
+    assert_eq!(whole.classes, ["false", "true"]);
+}
+
+#[test]
+fn as_many_classes_as_texts_are_refused() {
+    let said = ["hardly repeat", "--label-column"];
+    refused(
+        "train.csv",
+        format!(
+            "text,label\n{}",
+            texts(60, |index| format!("a b,{}", index / 2 * 2 + index % 2))
+        ),
+        &said,
+    );
+    let by_id = |source: &mut Source| source.label_column = Some(Column::Name("id".to_owned()));
+    refused_with(
+        "train.csv",
+        format!("text,id\n{}", texts(12, |index| format!("a b,{index}"))),
+        by_id,
+        &said,
+    );
+}
+
+#[test]
+fn tsv_of_texts_without_a_header() {
+    for name in ["train.tsv", "train.txt"] {
+        let data = load(
+            name,
+            texts(30, |index| {
+                format!("the text number {index}\t{}", ["good", "bad"][index % 2])
+            }),
+        );
+        assert_eq!(
+            (data.task, data.classes),
+            (Task::Sequence, vec!["bad".to_owned(), "good".to_owned()])
+        );
+        let data = load(
+            name,
+            texts(30, |index| {
+                format!("{}\tthe text number {index}", ["good", "bad"][index % 2])
+            }),
+        );
+        assert_eq!((data.task, data.classes.len()), (Task::Sequence, 2));
+        refused(
+            name,
+            texts(30, |index| format!("the text number {index}\tid{index}")),
+            &["header", "--token-column"],
+        );
+    }
+}
+
+#[test]
+fn tables_of_texts_by_numbers_of_columns() {
+    // As CoLA is published: source, label, mark, text.
+    let tsv = texts(30, |index| {
+        format!(
+            "gj04\t{}\t{}\tthe text number {index}",
+            index % 2,
+            ["", "*"][index % 2]
+        )
+    });
+    refused("train.tsv", &tsv, &["no header", "--label-column"]);
+    let csv = texts(30, |index| {
+        format!(
+            "{},\"a title {index}\",\"the text number {index}\"",
+            index % 2
+        )
+    });
+    refused("train.csv", &csv, &["no header", "--label-column"]);
+    let beyond = |source: &mut Source| source.token_column = Some(Column::Index(9));
+    refused_with("train.tsv", &tsv, beyond, &["no column 9"]);
+    for (name, text, token, label) in [("train.tsv", tsv, 3, 1), ("train.csv", csv, 2, 0)] {
+        let by_number = |source: &mut Source| {
+            source.token_column = Some(Column::Index(token));
+            source.label_column = Some(Column::Index(label));
+        };
+        let data = load_with(name, text, by_number).unwrap();
+        assert_eq!((data.classes.len(), told(&data).len()), (2, 30), "{name}");
+        assert_eq!(told(&data)[0], "the text number 0 => 0");
+    }
+}
+
+#[test]
+fn labels_before_texts() {
+    let data = load(
+        "train.txt",
+        "DESC:manner How did it end ?\nENTY:cremat What films are there with Ann ?\nDESC:def What is it ?\n",
+    );
+    assert_eq!(told(&data)[0], "How did it end ? => DESC:manner");
+    noted(&data, &["--format columns"]);
+    let data = load(
+        "train.txt",
+        "__label__pos so very good\n__label__neg bad\n__label__pos good\n",
+    );
+    assert_eq!((data.task, data.classes.len()), (Task::Sequence, 2));
+    refused(
+        "train.txt",
+        "__label__a __label__b so good\n__label__a x y\n",
+        &[":1:", "multi-label"],
+    );
+    let data = load_with("train.any", "x a b\ny c\n", |source| {
+        source.format = Some(Format::LabelText);
+    });
+    assert_eq!(told(&data.unwrap()), ["a b => x", "c => y"]);
+}
+
+#[test]
+fn tsv_quoted_as_csv_and_tsv_with_marks_of_its_own() {
+    let quoted = "text\tlabel\n\"say \"\"so\"\"\tnow\"\tx\nplain it is\ty\n";
+    assert_eq!(
+        told(&load("train.tsv", quoted)),
+        ["say \"so\" now => x", "plain it is => y"]
+    );
+    let own = "text\tlabel\n\" he said\tx\n\"well, well\"\ty\n";
+    assert_eq!(
+        told(&load("train.tsv", own)),
+        ["\" he said => x", "\"well, well\" => y"]
+    );
+    let column = "\"\tO\nAnn\tB-PER\n\"\tO\n";
+    assert_eq!(told(&load("train.tsv", column)), ["\"/O Ann/B-PER \"/O"]);
+}
+
+/// Names of columns that no one may learn, or that are of no use.
+fn extra() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "id", "idx", "url", "uuid", "date", "author", "length", "source", "guid", "lang",
+    ])
+}
+
+/// A value of such a column.
+fn value(kind: u8, row: usize) -> String {
+    match kind {
+        0 => row.to_string(),
+        1 => format!("https://example.org/{row}"),
+        2 => format!("{row}.5"),
+        _ => ["x", "y"][row % 2].to_owned(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_column_is_taken_because_it_is_left_over(
+        extras in prop::collection::btree_map(extra(), 0..4_u8, 0..5),
+        at in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        label in prop::sample::select(vec!["label", "Category", "class", "intent", "sentiment", "none"]),
+        rows in 10..40_usize,
+    ) {
+        let mut columns: Vec<(&str, Option<u8>)> = extras.into_iter().map(|(name, kind)| (name, Some(kind))).collect();
+        columns.insert(at.0.index(columns.len() + 1), ("text", None));
+        let named = label != "none";
+        if named {
+            columns.insert(at.1.index(columns.len() + 1), (label, None));
+        }
+        let cell = |(name, kind): &(&str, Option<u8>), row: usize| match kind {
+            Some(kind) => value(*kind, row),
+            None if *name == "text" => format!("some words {row}"),
+            None => ["good", "bad", "so"][row % 3].to_owned(),
+        };
+        let line = |separator: &str, row: usize| columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>().join(separator);
+        let header = |separator: &str| columns.iter().map(|column| column.0).collect::<Vec<_>>().join(separator);
+        let table = |separator: &str| header(separator) + "\n" + &texts(rows, |row| line(separator, row));
+        let json = texts(rows, |row| {
+            let fields = columns.iter().map(|column| (column.0.to_owned(), cell(column, row).into()));
+            serde_json::Value::Object(fields.collect()).to_string()
+        });
+        for (name, text) in [("t.csv", table(",")), ("t.csv", table(";")), ("t.tsv", table("\t")), ("t.jsonl", json)] {
+            match load_with(name, &text, |_| ()) {
+                Ok(data) => {
+                    prop_assert!(named, "{}: {:?}", name, data.notes);
+                    prop_assert_eq!(&data.classes, &["bad", "good", "so"]);
+                    prop_assert_eq!(data.split(SplitName::Train).unwrap().sentences.words(0).len(), 3);
+                }
+                Err(error) => prop_assert!(!named, "{}: {}", name, error),
+            }
+        }
+    }
+}
