@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 
-/// The signals that ask for a stop. Slurm sends TERM, or what `--signal` names, before the job's time is up; a terminal that is
-/// closed sends HUP.
+/// The signals that ask for a stop. Slurm sends TERM, or what `--signal` names, before the job's
+/// time is up; a terminal that is closed sends HUP.
 const STOPPING: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2];
 
 /// Says whether somebody asked the program to stop.
@@ -31,8 +31,8 @@ impl StopFlag {
     }
 }
 
-/// Keeps these signals waiting until [`install`], even over `exec`: a program that takes its time to be loaded is not killed
-/// by one that asks it to stop.
+/// Keeps these signals waiting until [`install`], even over `exec`: a program that takes its time
+/// to be loaded is not killed by one that asks it to stop.
 ///
 /// # Errors
 /// When the system refuses.
@@ -40,8 +40,8 @@ pub fn hold() -> io::Result<()> {
     mask(libc::SIG_BLOCK)
 }
 
-/// Raises the flag at TERM, INT, HUP, USR1 or USR2, also for one that [`hold`] kept; a second signal leaves at once with status
-/// 128 + its number.
+/// Raises the flag at TERM, INT, HUP, USR1 or USR2, also for one that [`hold`] kept; a second signal
+/// leaves at once with status 128 + its number.
 ///
 /// # Errors
 /// When the system refuses a handler.
@@ -49,7 +49,7 @@ pub fn install() -> io::Result<StopFlag> {
     let stop = StopFlag::default();
     for signal in STOPPING {
         // `nohup` has HUP ignored, so that a job outlives its terminal.
-        if signal == SIGHUP && is_ignored(signal)? {
+        if signal == SIGHUP && hang_up_is_ignored()? {
             continue;
         }
         // In this order: the shutdown looks at the flag before this very signal raises it.
@@ -60,13 +60,16 @@ pub fn install() -> io::Result<StopFlag> {
     Ok(stop)
 }
 
-/// Whether whoever started the program has a signal ignored.
+/// Whether whoever started the program has HUP ignored.
+///
+/// # Errors
+/// When the system does not tell.
 #[expect(unsafe_code, reason = "what a signal does has no safe interface")]
-fn is_ignored(signal: i32) -> io::Result<bool> {
+pub fn hang_up_is_ignored() -> io::Result<bool> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: without a new action, sigaction only fills in the present one, which is read where it says that it did.
     unsafe {
-        if libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) != 0 {
+        if libc::sigaction(SIGHUP, ptr::null(), action.as_mut_ptr()) != 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(action.assume_init().sa_sigaction == libc::SIG_IGN)

@@ -82,18 +82,10 @@ impl Running {
     }
 }
 
-/// Whether whoever runs the tests has had HUP ignored, which programs leave as it is.
-fn hang_up_is_ignored() -> bool {
-    let status = fs_err::read_to_string("/proc/self/status").unwrap();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // Bit 0 is signal 1.
-    u64::from_str_radix(ignored.unwrap_or("0").trim(), 16).unwrap() & 1 != 0
-}
-
 #[test]
 fn every_stopping_signal_is_seen() {
     for name in ["TERM", "INT", "HUP", "USR1", "USR2"] {
-        if name == "HUP" && hang_up_is_ignored() {
+        if name == "HUP" && shared::signals::hang_up_is_ignored().unwrap() {
             println!("skipped: HUP, which is ignored here (nohup)");
             continue;
         }

@@ -21,6 +21,7 @@ mod sizes;
 mod slurm;
 mod steps;
 mod structure;
+mod tensors;
 mod test;
 mod unpack;
 mod wheels;

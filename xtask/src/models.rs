@@ -1,5 +1,5 @@
-//! `docs/models.md`, written by a command and never by hand: which encoders are supported, what their hidden states were
-//! compared with, and the largest difference seen.
+//! `docs/models.md`, written by a command and never by hand: which encoders are supported, what
+//! their hidden states were compared with, and the largest difference seen.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

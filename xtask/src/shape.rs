@@ -8,6 +8,8 @@ use anyhow::Result;
 use fs_err as fs;
 use serde_json::{Value, json};
 
+use crate::tensors::Header;
+
 /// What an encoder's weights and its work depend on.
 pub(crate) struct Shape {
     pub(crate) gpt2: bool,
@@ -108,23 +110,14 @@ impl Shape {
     /// Writes a safetensors file in float32; its size in bytes.
     pub(crate) fn write(&self, path: &Path, weights: Weights) -> Result<u64> {
         let tensors = self.tensors();
-        let mut header = serde_json::Map::new();
-        let mut end = 0;
-        for (name, shape) in &tensors {
-            let begin = end;
-            end += 4 * shape.iter().product::<usize>();
-            let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, end]});
-            header.insert(name.clone(), entry);
-        }
-        let mut header = Value::Object(header).to_string();
-        // Tensors begin at multiples of eight.
-        while !header.len().is_multiple_of(8) {
-            header.push(' ');
-        }
+        let entries = tensors.iter().map(|(name, shape)| {
+            let shape = shape.iter().map(|&size| size as u64).collect();
+            (name.clone(), "F32".to_owned(), 4, shape)
+        });
+        let header = Header::new(entries);
         let mut file = BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        let bytes = 8 + header.len() as u64 + end as u64;
+        file.write_all(&header.bytes)?;
+        let bytes = header.file_bytes();
         if weights == Weights::Zeros {
             file.into_inner()?.set_len(bytes)?;
             return Ok(bytes);

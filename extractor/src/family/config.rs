@@ -153,11 +153,7 @@ impl Config {
         field: &str,
         default: Option<f64>,
     ) -> Result<Option<f64>, FamilyError> {
-        match self.fields.get(field) {
-            Some(Value::Null) => Ok(None),
-            None => Ok(default),
-            Some(_) => self.number_or(field, 0.0).map(Some),
-        }
+        self.unless_null(field, default, || self.number_or(field, 0.0))
     }
 
     /// A size that may be null, which is none; or what transformers takes where there is no such
@@ -167,10 +163,20 @@ impl Config {
         field: &str,
         default: Option<usize>,
     ) -> Result<Option<usize>, FamilyError> {
+        self.unless_null(field, default, || self.size(&[field]))
+    }
+
+    /// What `read` finds in a field; none where that is null, `default` where there is none.
+    fn unless_null<T>(
+        &self,
+        field: &str,
+        default: Option<T>,
+        read: impl FnOnce() -> Result<T, FamilyError>,
+    ) -> Result<Option<T>, FamilyError> {
         match self.fields.get(field) {
             Some(Value::Null) => Ok(None),
             None => Ok(default),
-            Some(_) => self.size(&[field]).map(Some),
+            Some(_) => read().map(Some),
         }
     }
 

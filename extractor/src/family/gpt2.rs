@@ -29,15 +29,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         family: "gpt2",
         layers,
         hidden,
-        embedding: Embedding {
-            words: "wte",
-            vocabulary,
-            size: hidden,
-            token_types: None,
-            scale: None,
-            norm: None,
-            projection: None,
-        },
+        embedding: Embedding::words_alone("wte", vocabulary, hidden),
         position: PositionEncoding::Table {
             table: "wpe",
             rows,

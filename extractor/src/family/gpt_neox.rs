@@ -51,20 +51,8 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         family: "gpt_neox",
         layers: config.size(&["num_hidden_layers"])?,
         hidden,
-        embedding: Embedding {
-            words: "embed_in",
-            vocabulary: config.size(&["vocab_size"])?,
-            size: hidden,
-            token_types: None,
-            scale: None,
-            norm: None,
-            projection: None,
-        },
-        position: PositionEncoding::Rotary {
-            full: rotary.clone(),
-            windowed: rotary,
-            longest,
-        },
+        embedding: Embedding::words_alone("embed_in", config.size(&["vocab_size"])?, hidden),
+        position: PositionEncoding::rotary(rotary, longest),
         attention: Attention {
             causal: true,
             bias,

@@ -75,20 +75,8 @@ pub(super) fn spec(
         family,
         layers: config.size(&["num_hidden_layers"])?,
         hidden,
-        embedding: Embedding {
-            words: "embed_tokens",
-            vocabulary: config.size(&["vocab_size"])?,
-            size: hidden,
-            token_types: None,
-            scale: None,
-            norm: None,
-            projection: None,
-        },
-        position: PositionEncoding::Rotary {
-            full: rotary.clone(),
-            windowed: rotary,
-            longest,
-        },
+        embedding: Embedding::words_alone("embed_tokens", config.size(&["vocab_size"])?, hidden),
+        position: PositionEncoding::rotary(rotary, longest),
         attention: Attention {
             key_heads,
             causal: true,

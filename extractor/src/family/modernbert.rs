@@ -39,13 +39,12 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         layers,
         hidden,
         embedding: Embedding {
-            words: "embeddings.tok_embeddings",
-            vocabulary: config.size(&["vocab_size"])?,
-            size: hidden,
-            token_types: None,
-            scale: None,
             norm: Some("embeddings.norm"),
-            projection: None,
+            ..Embedding::words_alone(
+                "embeddings.tok_embeddings",
+                config.size(&["vocab_size"])?,
+                hidden,
+            )
         },
         position: PositionEncoding::Rotary {
             full: angles("full_attention", ("global_rope_theta", 160_000.0))?,

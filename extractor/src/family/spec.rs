@@ -105,6 +105,22 @@ pub struct Embedding {
     pub projection: Option<&'static str>,
 }
 
+impl Embedding {
+    /// Rows of a word table of this name, `[vocabulary, size]`, and nothing besides.
+    #[must_use]
+    pub const fn words_alone(words: &'static str, vocabulary: usize, size: usize) -> Self {
+        Self {
+            words,
+            vocabulary,
+            size,
+            token_types: None,
+            scale: None,
+            norm: None,
+            projection: None,
+        }
+    }
+}
+
 /// A token type table, `[rows, size]`. Every token of a sequence is of type 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenTypes {
@@ -135,6 +151,18 @@ pub enum PositionEncoding {
         /// Longest sequence in tokens.
         longest: usize,
     },
+}
+
+impl PositionEncoding {
+    /// The same angles in all layers, for sequences of up to `longest` tokens.
+    #[must_use]
+    pub fn rotary(angles: Rotary, longest: usize) -> Self {
+        Self::Rotary {
+            full: angles.clone(),
+            windowed: angles,
+            longest,
+        }
+    }
 }
 
 /// Multi-head self-attention.
@@ -196,6 +224,12 @@ impl Attention {
     #[must_use]
     pub fn size(&self) -> usize {
         self.heads * self.head_size
+    }
+
+    /// Sizes of the queries, keys and values of all heads together.
+    #[must_use]
+    pub fn sizes(&self) -> [usize; 3] {
+        [self.size(), self.key_size(), self.key_size()]
     }
 
     /// Size of the keys or values of all heads together.

@@ -2,11 +2,11 @@
 
 use ort::operator::Attribute;
 
-use super::builder::MICROSOFT;
+use super::builder::{MICROSOFT, size};
 use super::encoder_graph::{BlockOutput, EncoderGraph};
 use super::error::GraphError;
 use super::inputs::LENGTHS;
-use super::weights::{Linear, Source};
+use super::weights::Linear;
 use crate::family::{AttentionInput, PositionEncoding};
 
 /// What masked attention scores become. ONNX Runtime's own -10000 is not below every score.
@@ -52,15 +52,19 @@ impl<'a> EncoderGraph<'a> {
     /// `[hidden, (heads + 2 * key heads) * head size]`.
     fn query_key_value(&self, layer: usize) -> Result<Linear<'a>, GraphError> {
         let attention = &self.spec.attention;
-        let (hidden, size, key_size) = (self.spec.hidden, attention.size(), attention.key_size());
+        let hidden = self.spec.hidden;
         match attention.input {
             AttentionInput::Merged(name) => {
                 let name = self.in_layer(layer, name);
-                self.linear(&name, [hidden, size + 2 * key_size], attention.bias)
+                self.linear(
+                    &name,
+                    [hidden, attention.sizes().iter().sum()],
+                    attention.bias,
+                )
             }
             AttentionInput::MergedByHead(name) => {
                 let name = self.in_layer(layer, name);
-                let merged = self.linear(&name, [hidden, 3 * size], attention.bias)?;
+                let merged = self.linear(&name, [hidden, 3 * attention.size()], attention.bias)?;
                 let (heads, rows) = (attention.heads, attention.head_size);
                 Ok(Linear {
                     matrix: merged.matrix.by_kind(heads, rows),
@@ -68,17 +72,14 @@ impl<'a> EncoderGraph<'a> {
                 })
             }
             AttentionInput::Separate(names) => {
-                let (mut matrices, mut biases) = (Vec::new(), Vec::new());
-                for (name, size) in names.into_iter().zip([size, key_size, key_size]) {
-                    let name = self.in_layer(layer, name);
-                    let one = self.linear(&name, [hidden, size], attention.bias)?;
-                    matrices.push(one.matrix);
-                    biases.extend(one.bias);
-                }
-                Ok(Linear {
-                    matrix: Source::side_by_side(matrices),
-                    bias: attention.bias.then(|| Source::side_by_side(biases)),
-                })
+                let layers = names
+                    .into_iter()
+                    .zip(attention.sizes())
+                    .map(|(name, size)| {
+                        let name = self.in_layer(layer, name);
+                        self.linear(&name, [hidden, size], attention.bias)
+                    });
+                Ok(Linear::side_by_side(layers.collect::<Result<_, _>>()?))
             }
         }
     }
@@ -105,10 +106,9 @@ impl<'a> EncoderGraph<'a> {
         if !attention.causal {
             inputs.push(LENGTHS);
         }
-        let heads = i64::try_from(attention.heads).unwrap_or(i64::MAX);
         let scale = attention.scale.factor(attention.head_size, layer);
         let attributes = vec![
-            Attribute::new("num_heads", heads)?,
+            Attribute::new("num_heads", size(attention.heads))?,
             Attribute::new("scale", scale)?,
             Attribute::new("unidirectional", i64::from(attention.causal))?,
             Attribute::new("mask_filter_value", MASKED)?,

@@ -6,7 +6,7 @@ use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
 
 use super::attention::MASKED;
-use super::builder::MICROSOFT;
+use super::builder::{MICROSOFT, size};
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::LENGTHS;
@@ -45,18 +45,11 @@ impl EncoderGraph<'_> {
 
     /// Query, key and value of what the projections give, side by side.
     fn query_key_value_of(&mut self, label: &str, all: &str) -> Result<[String; 3], GraphError> {
-        let attention = &self.spec.attention;
-        let sizes = [attention.size(), attention.key_size(), attention.key_size()];
-        let sizes = sizes.map(|size| i64::try_from(size).unwrap_or(i64::MAX));
-        let sizes = self.builder.integers(&format!("{label}.sizes"), &sizes)?;
-        let parts = ["query", "key", "value"].map(|part| format!("{label}.{part}"));
-        let outputs = parts.each_ref().map(String::as_str);
-        let axis = vec![Attribute::new("axis", -1_i64)?];
-        let name = format!("{label}.split");
-        let operator = (ONNX_DOMAIN, "Split");
-        self.builder
-            .node_with_outputs(operator, &name, &[all, &sizes], &outputs, axis)?;
-        Ok(parts)
+        let names = ["query", "key", "value"].map(|part| format!("{label}.{part}"));
+        let [query, key, value] = names;
+        let [query_size, key_size, value_size] = self.spec.attention.sizes();
+        let parts = [(query, query_size), (key, key_size), (value, value_size)];
+        self.builder.split(&format!("{label}.split"), all, parts)
     }
 
     /// The norm of queries or keys, of all heads together or of each.
@@ -91,7 +84,7 @@ impl EncoderGraph<'_> {
             return Ok(value);
         }
         let apart = self.by_heads(&format!("{label}.shared"), &value, key_heads)?;
-        let number = |head: usize| i64::try_from(head / (heads / key_heads)).unwrap_or(i64::MAX);
+        let number = |head: usize| size(head / (heads / key_heads));
         let which: Vec<i64> = (0..heads).map(number).collect();
         let which = self.builder.integers(&format!("{label}.which"), &which)?;
         let axis = vec![Attribute::new("axis", 2_i64)?];
@@ -121,9 +114,7 @@ impl EncoderGraph<'_> {
     /// The same numbers as `[rows, width, ..last]`.
     fn reshape(&mut self, name: &str, value: &str, last: &[usize]) -> Result<String, GraphError> {
         // 0 is the size that is there.
-        let last = last
-            .iter()
-            .map(|&size| i64::try_from(size).unwrap_or(i64::MAX));
+        let last = last.iter().map(|&last| size(last));
         let shape: Vec<i64> = [0, 0].into_iter().chain(last).collect();
         let shape = self.builder.integers(&format!("{name}.shape"), &shape)?;
         let operator = (ONNX_DOMAIN, "Reshape");
@@ -144,10 +135,9 @@ impl EncoderGraph<'_> {
         } else {
             String::new()
         };
-        let heads = i64::try_from(attention.heads).unwrap_or(i64::MAX);
         let scale = attention.scale.factor(attention.head_size, layer);
         let attributes = vec![
-            Attribute::new("num_heads", heads)?,
+            Attribute::new("num_heads", size(attention.heads))?,
             Attribute::new("scale", scale)?,
             Attribute::new("unidirectional", i64::from(attention.causal && !windowed))?,
             Attribute::new("mask_filter_value", MASKED)?,

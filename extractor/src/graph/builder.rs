@@ -86,7 +86,7 @@ impl Builder {
     /// Adds a vector of zeros, `[size]`, in the number format of the encoder, and gives back its
     /// name.
     pub(super) fn zeros(&mut self, name: String, size: usize) -> Result<String, GraphError> {
-        let length = i64::try_from(size).unwrap_or(i64::MAX);
+        let length = self::size(size);
         match self.dtype {
             ComputeDtype::F32 => self.add_tensor(&name, filled([length], 0.0_f32)?)?,
             ComputeDtype::F16 => self.add_tensor(&name, filled([length], f16::ZERO)?)?,
@@ -176,6 +176,23 @@ impl Builder {
         }
     }
 
+    /// Parts of the last dimension, each with its name and size.
+    pub(super) fn split<const N: usize>(
+        &mut self,
+        name: &str,
+        value: &str,
+        parts: [(String, usize); N],
+    ) -> Result<[String; N], GraphError> {
+        let sizes = parts.each_ref().map(|(_, part)| size(*part));
+        let parts = parts.map(|(part, _)| part);
+        let sizes = self.integers(&format!("{name}.sizes"), &sizes)?;
+        let outputs = parts.each_ref().map(String::as_str);
+        let axis = vec![Attribute::new("axis", -1_i64)?];
+        let operator = (ONNX_DOMAIN, "Split");
+        self.node_with_outputs(operator, name, &[value, &sizes], &outputs, axis)?;
+        Ok(parts)
+    }
+
     /// `value` as float32.
     pub(crate) fn float32(&mut self, value: &str) -> Result<String, GraphError> {
         match self.dtype {
@@ -226,6 +243,11 @@ pub(crate) fn outlet(name: &str, ty: TensorElementType, shape: &[i64]) -> Outlet
             shape,
         },
     )
+}
+
+/// A size as ONNX counts.
+pub(crate) fn size(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// A tensor of one number everywhere.

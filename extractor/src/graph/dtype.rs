@@ -72,6 +72,10 @@ impl fmt::Display for ComputeDtype {
 
 /// `TensorProto.FLOAT` of the ONNX format.
 pub(crate) const ONNX_FLOAT: i64 = 1;
+/// `TensorProto.INT32`.
+pub(crate) const ONNX_INT32: i64 = 6;
+/// `TensorProto.INT64`.
+pub(crate) const ONNX_INT64: i64 = 7;
 /// `TensorProto.FLOAT16`.
 pub(super) const ONNX_FLOAT16: i64 = 10;
 /// `TensorProto.BFLOAT16`.

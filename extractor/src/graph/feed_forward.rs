@@ -1,11 +1,10 @@
 //! The feed-forward block of a layer.
 
 use ort::editor::ONNX_DOMAIN;
-use ort::operator::Attribute;
 
 use super::encoder_graph::{BlockOutput, EncoderGraph};
 use super::error::GraphError;
-use super::weights::{Linear, Source};
+use super::weights::Linear;
 use crate::family::{FeedForward, GatedInput};
 
 impl<'a> EncoderGraph<'a> {
@@ -43,7 +42,8 @@ impl<'a> EncoderGraph<'a> {
                 let input = self.gate_and_other(layer, input, inner, bias)?;
                 let builder = &mut self.builder;
                 let wide = builder.linear(&format!("{label}.in"), block_input, &input)?;
-                let [gate, other] = builder.halves(&label, &wide)?;
+                let halves = ["gate", "other"].map(|half| (format!("{label}.{half}"), inner));
+                let [gate, other] = builder.split(&format!("{label}.halves"), &wide, halves)?;
                 let name = format!("{label}.activation");
                 let gate = builder.activation(&name, &gate, None, activation)?;
                 let name = format!("{label}.gated");
@@ -74,33 +74,11 @@ impl<'a> EncoderGraph<'a> {
                 self.linear(&self.in_layer(layer, name), [hidden, 2 * inner], bias)
             }
             GatedInput::Separate(names) => {
-                let (mut matrices, mut biases) = (Vec::new(), Vec::new());
-                for name in names {
-                    let one = self.linear(&self.in_layer(layer, name), [hidden, inner], bias)?;
-                    matrices.push(one.matrix);
-                    biases.extend(one.bias);
-                }
-                Ok(Linear {
-                    matrix: Source::side_by_side(matrices),
-                    bias: bias.then(|| Source::side_by_side(biases)),
-                })
+                let layers = names
+                    .into_iter()
+                    .map(|name| self.linear(&self.in_layer(layer, name), [hidden, inner], bias));
+                Ok(Linear::side_by_side(layers.collect::<Result<_, _>>()?))
             }
         }
-    }
-}
-
-impl super::builder::Builder {
-    /// The two halves of the last dimension.
-    fn halves(&mut self, label: &str, value: &str) -> Result<[String; 2], GraphError> {
-        let halves = ["gate", "other"].map(|half| format!("{label}.{half}"));
-        let outputs = [halves[0].as_str(), &halves[1]];
-        let attributes = vec![
-            Attribute::new("axis", -1_i64)?,
-            Attribute::new("num_outputs", 2_i64)?,
-        ];
-        let name = format!("{label}.halves");
-        let operator = (ONNX_DOMAIN, "Split");
-        self.node_with_outputs(operator, &name, &[value], &outputs, attributes)?;
-        Ok(halves)
     }
 }

@@ -32,9 +32,9 @@ use cache::StoreDtype;
 use ort::editor::Model;
 use ort::value::TensorElementType;
 
-pub(crate) use self::builder::{Builder, MICROSOFT, outlet};
+pub(crate) use self::builder::{Builder, MICROSOFT, outlet, size};
 pub use self::dtype::ComputeDtype;
-pub(crate) use self::dtype::ONNX_FLOAT;
+pub(crate) use self::dtype::{ONNX_FLOAT, ONNX_INT32, ONNX_INT64};
 use self::encoder_graph::{EncoderGraph, Shared};
 pub use self::error::GraphError;
 pub use self::inputs::{INPUT_IDS, KEPT, LENGTHS, POSITION_IDS};

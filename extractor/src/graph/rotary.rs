@@ -5,15 +5,12 @@
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
 
-use super::builder::MICROSOFT;
-use super::dtype::ONNX_FLOAT;
+use super::builder::{MICROSOFT, size};
+use super::dtype::{ONNX_FLOAT, ONNX_INT64};
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::POSITION_IDS;
 use crate::family::{PositionEncoding, Rotary};
-
-/// `TensorProto.INT64` of the ONNX format.
-const ONNX_INT64: i64 = 7;
 
 impl EncoderGraph<'_> {
     /// Queries or keys, `[rows, width, heads * head size]`, turned as layer `layer` turns them; as
@@ -32,7 +29,6 @@ impl EncoderGraph<'_> {
         let rotary = if has_window { windowed } else { full };
         let [cosines, sines] = self.angles(rotary, has_window)?;
         let positions = self.int64_positions()?;
-        let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
         let mut attributes = vec![Attribute::new("num_heads", size(heads))?];
         if rotary.dimensions() < self.spec.attention.head_size {
             let dimensions = size(rotary.dimensions());

@@ -15,7 +15,7 @@ use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
 use ort::value::{Outlet, TensorElementType};
 
-use super::builder::{Builder, outlet};
+use super::builder::{Builder, outlet, size};
 use super::dtype::{ONNX_BFLOAT16, ONNX_FLOAT, ONNX_FLOAT16};
 use super::error::GraphError;
 use super::inputs::KEPT;
@@ -40,7 +40,6 @@ impl Builder {
         hidden: usize,
         format: StoreDtype,
     ) -> Result<Vec<Outlet>, GraphError> {
-        let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
         let all = self.concat("rows.layers", layers, 2)?;
         let shape = self.integers("rows.positions.shape", &[-1, size(layers.len() * hidden)])?;
         let positions = self.onnx("Reshape", "rows.positions", &[&all, &shape])?;

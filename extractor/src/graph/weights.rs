@@ -16,6 +16,21 @@ pub(super) struct Linear<'checkpoint> {
     pub(super) bias: Option<Source<'checkpoint>>,
 }
 
+impl Linear<'_> {
+    /// Linear layers of one input as one, whose outputs stand side by side: all with a bias, or none.
+    pub(super) fn side_by_side(layers: Vec<Self>) -> Self {
+        let (mut matrices, mut biases) = (Vec::new(), Vec::new());
+        for layer in layers {
+            matrices.push(layer.matrix);
+            biases.extend(layer.bias);
+        }
+        Self {
+            matrix: Source::side_by_side(matrices),
+            bias: (!biases.is_empty()).then(|| Source::side_by_side(biases)),
+        }
+    }
+}
+
 /// A recipe for one tensor of the graph.
 pub(super) struct Source<'checkpoint> {
     /// Matrices or vectors whose last dimensions stand side by side.

@@ -16,18 +16,14 @@ use super::{HeadOptions, Level, Parameters};
 use crate::checkpoint::Checkpoint;
 use crate::family::{EncoderSpec, PositionIds};
 use crate::graph::{
-    Builder, ComputeDtype, GraphError, INPUT_IDS, LENGTHS, ONNX_FLOAT, POSITION_IDS, encoder,
-    outlet,
+    Builder, ComputeDtype, GraphError, INPUT_IDS, LENGTHS, ONNX_FLOAT, ONNX_INT32, ONNX_INT64,
+    POSITION_IDS, encoder, outlet,
 };
 
 /// 1 where there is a token and 0 where there is padding, int64 `[rows, width]`.
 pub const ATTENTION_MASK: &str = "attention_mask";
 /// The result.
 pub const LOGITS: &str = "logits";
-
-/// `TensorProto` types of the ONNX format.
-const ONNX_INT32: i64 = 6;
-const ONNX_INT64: i64 = 7;
 
 /// Builds the graph of an encoder up to the last layer that the head reads, and of the head.
 ///

@@ -6,17 +6,13 @@ use ort::operator::Attribute;
 use shared::heads::parameters::{LayerNorm, Linear, Parameter};
 
 use super::parameters::{Matrix, Parameters};
+pub(super) use crate::graph::size;
 use crate::graph::{Builder, GraphError};
 
 /// Nodes behind an encoder, with the parameters that they take.
 pub(super) struct Nodes<'p> {
     pub(super) builder: Builder,
     pub(super) parameters: &'p Parameters,
-}
-
-/// A number of the head as ONNX counts.
-pub(super) fn size(value: usize) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 impl Nodes<'_> {

@@ -169,6 +169,24 @@ fn twice(name: &str, places: &[usize]) -> String {
     format!("several columns are called `{name}`, those of number {places} (counted from 0)")
 }
 
+/// Several columns where one is wanted: one name twice, or what `told` says of their names.
+fn one_too_many(
+    fields: &[Field],
+    what: &'static str,
+    places: &[usize],
+    told: impl FnOnce(&str) -> String,
+) -> Problem {
+    let names: Vec<&str> = places
+        .iter()
+        .map(|place| fields[*place].name.as_str())
+        .collect();
+    let text = match names.as_slice() {
+        [first, rest @ ..] if rest.iter().all(|name| name == first) => twice(first, places),
+        names => told(&names.join(", ")),
+    };
+    Problem::new(what, text)
+}
+
 /// Whether words in lists have a label each.
 fn has_lists(fields: &[Field], task: Option<Task>, named: Option<usize>) -> bool {
     if let Some(task) = task {
@@ -275,24 +293,16 @@ fn token(fields: &[Field], lists: bool, taken: Option<usize>) -> Result<usize, P
                 ),
             )
         }),
-        several => {
-            let all: Vec<&str> = several
-                .iter()
-                .map(|index| fields[*index].name.as_str())
-                .collect();
-            let text = if all.iter().all(|name| *name == all[0]) {
-                twice(all[0], several)
-            } else if lists {
-                format!("several columns could hold the words: {}", all.join(", "))
+        several => Err(one_too_many(fields, "token", several, |all| {
+            if lists {
+                format!("several columns could hold the words: {all}")
             } else {
                 format!(
-                    "several columns hold texts: {}; pairs of texts are not supported yet, one text alone is read \
-                     if it is named",
-                    all.join(", ")
+                    "several columns hold texts: {all}; pairs of texts are not supported yet, one text alone is read \
+                     if it is named"
                 )
-            };
-            Err(Problem::new("token", text))
-        }
+            }
+        })),
     }
 }
 
@@ -339,17 +349,8 @@ fn label(
                 )
             })
         }
-        several => {
-            let all: Vec<&str> = several
-                .iter()
-                .map(|index| fields[*index].name.as_str())
-                .collect();
-            let text = if all.iter().all(|name| *name == all[0]) {
-                twice(all[0], several)
-            } else {
-                format!("several columns could hold the labels: {}", all.join(", "))
-            };
-            Err(Problem::new("label", text))
-        }
+        several => Err(one_too_many(fields, "label", several, |all| {
+            format!("several columns could hold the labels: {all}")
+        })),
     }
 }

@@ -59,11 +59,11 @@ impl JsonLines {
         if source.task.is_none_or(Task::labels_words) {
             mark_lists_of_labels(&mut fields, &sample);
         }
-        let marked = |field: &Field| field.kind == Kind::Text;
-        let has_text =
-            fields.iter().any(marked) && !fields.iter().any(|field| field.kind.is_list());
+        // Where all is text, a task of words takes its labels from texts that hold lists.
+        let has_text = fields.iter().any(|field| field.kind == Kind::Text);
+        let has_list = fields.iter().any(|field| field.kind.is_list());
         let wishes = Wishes {
-            task: source.task.filter(|_| !has_text),
+            task: source.task.filter(|_| has_list || !has_text),
             token: source.token_column.as_ref(),
             label: source.label_column.as_ref(),
         };

@@ -25,12 +25,8 @@ pub fn armed(child: &Child) {
 /// ignored by whoever runs the tests (`nohup`): programs leave that as it is.
 #[must_use]
 pub fn stop_signals() -> Vec<&'static str> {
-    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
     let mut signals = vec!["TERM", "INT", "HUP", "USR1", "USR2"];
-    // Bit 0 is signal 1.
-    if ignored.unwrap_or(0) & 1 != 0 {
+    if shared::signals::hang_up_is_ignored().unwrap() {
         println!("skipped: HUP, which is ignored here (nohup)");
         signals.retain(|signal| *signal != "HUP");
     }

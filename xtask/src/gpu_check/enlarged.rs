@@ -10,6 +10,8 @@ use fs_err as fs;
 use fs_err::File;
 use serde_json::{Map, Value, json};
 
+use crate::tensors::Header;
+
 /// Heads of 4 numbers get 64.
 const FACTOR: u64 = 16;
 const VOCABULARY: u64 = 300;
@@ -80,25 +82,18 @@ fn tensors(from: &Path, to: &Path) -> Result<()> {
     file.read_exact(&mut header)?;
     let mut tensors: Map<String, Value> = serde_json::from_slice(&header)?;
     tensors.remove("__metadata__");
-    let mut end = 0;
-    for (name, tensor) in &mut tensors {
+    let mut entries = Vec::new();
+    for (name, tensor) in tensors {
         let shape: Vec<u64> = serde_json::from_value(tensor["shape"].clone())?;
-        let shape = enlarged(name, &shape);
-        let bytes = match tensor["dtype"].as_str() {
-            Some("F32") => 4,
-            _ => 2,
-        };
-        let begin = end;
-        end += shape.iter().product::<u64>() * bytes;
-        tensor["shape"] = json!(shape);
-        tensor["data_offsets"] = json!([begin, end]);
+        let dtype = tensor["dtype"].as_str().unwrap_or_default().to_owned();
+        let bytes = if dtype == "F32" { 4 } else { 2 };
+        let shape = enlarged(&name, &shape);
+        entries.push((name, dtype, bytes, shape));
     }
-    let mut header = serde_json::to_vec(&tensors)?;
-    header.resize(header.len().next_multiple_of(8), b' ');
+    let header = Header::new(entries.into_iter());
     let mut file = File::create(to)?;
-    file.write_all(&(header.len() as u64).to_le_bytes())?;
-    file.write_all(&header)?;
-    file.set_len(8 + header.len() as u64 + end)?;
+    file.write_all(&header.bytes)?;
+    file.set_len(header.file_bytes())?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-//! How the sources hang together, as `cargo xtask check` holds it: no files of a crate that import each other in a circle, no
-//! dependency that nothing uses, and no file that belongs to two modules.
+//! How the sources hang together, as `cargo xtask check` holds it: no files of a crate that import
+//! each other in a circle, no dependency that nothing uses, and no file that belongs to two
+//! modules.
 
 mod crate_tree;
 mod dependencies;

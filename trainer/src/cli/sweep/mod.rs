@@ -33,8 +33,6 @@ struct Run {
     config: Config,
     options: TrainArgs,
     finished: bool,
-    /// Held until all runs are done.
-    claim: Option<Claim>,
 }
 
 /// Trains all runs of a sweep, or resumes them.
@@ -51,7 +49,7 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
     let folder = folder(options)?;
     let names = device::names(&devices);
     let mut runs = checked(planned, &folder, &store, &prepared[0].tasks, &names)?;
-    let claim = run::claim(&folder)?;
+    let claims = claim(&folder, &runs)?;
     prepare(&mut runs, options)?;
     let left = runs.iter().filter(|run| !run.finished).count();
     terminal.status(format!(
@@ -74,8 +72,7 @@ pub(super) fn run(options: &SweepArgs, terminal: &Terminal) -> Result<ExitStatus
         return Ok(ExitStatus::Interrupted);
     }
     let status = tell(&folder, &runs, &failures, options.json, terminal)?;
-    let claims = runs.into_iter().filter_map(|run| run.claim);
-    claims.chain([claim]).for_each(Claim::finish);
+    claims.into_iter().for_each(Claim::finish);
     Ok(status)
 }
 
@@ -187,7 +184,6 @@ fn checked(
             config,
             options: planned.options,
             finished: false,
-            claim: None,
         })
     };
     let runs = planned.into_iter().map(|planned| {
@@ -197,6 +193,13 @@ fn checked(
     runs.collect()
 }
 
+/// Claims the sweep and all its runs, before the first is touched; to be held until they are done.
+fn claim(folder: &Path, runs: &[Run]) -> Result<Vec<Claim>, CommandError> {
+    let folders = runs.iter().map(|run| run.folder.as_path());
+    let claims = [folder].into_iter().chain(folders).map(run::claim);
+    Ok(claims.collect::<Result<_, _>>()?)
+}
+
 /// Makes the folders of runs, or prepares those that are there to be resumed.
 fn prepare(runs: &mut [Run], options: &SweepArgs) -> Result<(), CommandError> {
     let existing = if options.overwrite {
@@ -204,10 +207,6 @@ fn prepare(runs: &mut [Run], options: &SweepArgs) -> Result<(), CommandError> {
     } else {
         Existing::Resume
     };
-    // All of them before the first is touched.
-    for run in &mut *runs {
-        run.claim = Some(run::claim(&run.folder)?);
-    }
     for run in runs {
         run::prepare(&run.folder, &run.config, existing)?;
         let state = checkpoint::state(&run.folder)?;
