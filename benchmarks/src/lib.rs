@@ -78,7 +78,8 @@ impl Sample {
         self.tokens() * self.manifest.row_bytes() as u64
     }
 
-    /// Writes the store to `path`, whose folder is there: batches of sentences in random order, as an encoder gives them.
+    /// Writes the store to `path`, whose folder is there: batches of sentences in random order, as
+    /// an encoder gives them.
     ///
     /// # Errors
     /// As writing a store.

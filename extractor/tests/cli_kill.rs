@@ -198,8 +198,9 @@ fn shares_in_any_order_fill_one_store() {
     assert_eq!(differing(&toy, "whole", "at once"), Vec::<String>::new());
 }
 
-/// Extractions of other layers into one place, and some that replace what is there, all at once: whatever is there in the end
-/// is the store of one of them, whole, and those that could not have it were told who had it, or what differs.
+/// Extractions of other layers into one place, and some that replace what is there, all at once:
+/// whatever is there in the end is the store of one of them, whole, and those that could not have
+/// it were told who had it, or what differs.
 #[test]
 fn extractions_of_other_layers_at_once_leave_one_whole_store() {
     let toy = Toy::repeated(20);

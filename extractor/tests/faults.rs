@@ -1,5 +1,6 @@
-//! What goes wrong on a cluster, at any moment: signals, disks that fail in the middle of a file, too little memory, and
-//! encoders that give no numbers. Nothing is lost, and nothing wrong is stored.
+//! What goes wrong on a cluster, at any moment: signals, disks that fail in the middle of a file,
+//! too little memory, and encoders that give no numbers. Nothing is lost, and nothing wrong is
+//! stored.
 //!
 //! A few moments are tried with every `cargo test`; `STORE_KILLS=100` tries a hundred signals, `STORE_FAULTS=all` lets
 //! every call fail that writes the store.

@@ -1,5 +1,5 @@
-//! Where a program is to compute, as a user names it: one parser for both programs. Which of it exists, each program finds
-//! out with the library that it computes with.
+//! Where a program is to compute, as a user names it: one parser for both programs. Which of it
+//! exists, each program finds out with the library that it computes with.
 
 use std::fmt;
 use std::str::FromStr;

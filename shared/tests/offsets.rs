@@ -1,4 +1,5 @@
-//! Texts with spans of characters, as annotation tools export them, become words with IOB2 tags, or an error that names both offsets.
+//! Texts with spans of characters, as annotation tools export them, become words with IOB2 tags, or
+//! an error that names both offsets.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! Learning rate and momentum of every step, as functions of the step: PyTorch's `OneCycleLR` with its defaults, a linear
-//! decay with warm-up, or a constant.
+//! Learning rate and momentum of every step, as functions of the step: PyTorch's `OneCycleLR` with
+//! its defaults, a linear decay with warm-up, or a constant.
 
 pub use trainer_options::ScheduleKind;
 
@@ -32,7 +32,8 @@ const LAST_DIVISOR: f64 = 1e4;
 const BETA1: (f64, f64) = (0.85, 0.95);
 
 impl Schedule {
-    /// A schedule over `steps` steps. `warm_up` is the share of them on the way up; by default 0.3 for one cycle, else 0.
+    /// A schedule over `steps` steps. `warm_up` is the share of them on the way up; by default 0.3
+    /// for one cycle, else 0.
     #[must_use]
     pub fn new(kind: ScheduleKind, peak: f64, steps: u64, warm_up: Option<f64>) -> Self {
         let own = if kind == ScheduleKind::OneCycle {

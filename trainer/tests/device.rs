@@ -1,5 +1,6 @@
-//! Training on activations in a device's memory, here the CPU's: kept there whole or brought there batch by batch, a head alone or
-//! several as one, it is the training that the kernels of the CPU give.
+//! Training on activations in a device's memory, here the CPU's: kept there whole or brought there
+//! batch by batch, a head alone or several as one, it is the training that the kernels of the CPU
+//! give.
 
 #![allow(
     clippy::unwrap_used,
@@ -343,7 +344,8 @@ fn a_head_that_diverges_ends_alone() {
     assert_near("last", &with.join("2"), &without.join("1"));
 }
 
-/// One step an epoch, and weights that are a hundred thousand times as large each time: the validation comes to it first.
+/// One step an epoch, and weights that are a hundred thousand times as large each time: the
+/// validation comes to it first.
 #[test]
 fn a_head_whose_validation_loss_is_nan_ends_alone() {
     let (folder, store) = toy(100, StoreDtype::F16);

@@ -1,8 +1,8 @@
-//! Trainings and sweeps that are killed or told to stop at any moment, and disks that fail under them: what comes out in the
-//! end is, to the bit, what an undisturbed run gives.
+//! Trainings and sweeps that are killed or told to stop at any moment, and disks that fail under
+//! them: what comes out in the end is, to the bit, what an undisturbed run gives.
 //!
-//! A few moments are tried with every `cargo test`; `RUN_KILLS=100` tries a hundred of each kind, `STORE_FAULTS=all` lets
-//! every call fail that writes a run.
+//! A few moments are tried with every `cargo test`; `RUN_KILLS=100` tries a hundred of each kind,
+//! `STORE_FAULTS=all` lets every call fail that writes a run.
 
 #![allow(
     clippy::print_stdout,

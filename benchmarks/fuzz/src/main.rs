@@ -33,8 +33,8 @@ const fn target(name: &'static str, megabytes: usize, feed: fn(&[u8])) -> Target
     }
 }
 
-/// The allowances are buffers and fixed tables of the parsers; that of parquet is the decoded page of a file whose pages are
-/// compressed.
+/// The allowances are buffers and fixed tables of the parsers; that of parquet is the decoded page
+/// of a file whose pages are compressed.
 const TARGETS: [Target; 21] = [
     target("columns", 2, data::columns),
     target("conllu", 2, data::conllu),

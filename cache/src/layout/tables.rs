@@ -116,8 +116,8 @@ pub(crate) struct TokenWords<'a> {
 }
 
 impl TokenWords<'_> {
-    /// `[tokens]`: at the first token of each word the word's id, [`NO_CLASS`] elsewhere. A word that the edge of a window
-    /// cuts is labelled once.
+    /// `[tokens]`: at the first token of each word the word's id, [`NO_CLASS`] elsewhere. A word
+    /// that the edge of a window cuts is labelled once.
     pub(crate) fn first_tokens(&self, words: &[i32]) -> Vec<i32> {
         let mut ids = vec![NO_CLASS; self.word_ids.len()];
         let mut last = None;

@@ -1,5 +1,5 @@
-//! Filling a store: parts are claimed, written, sealed and recorded by any number of processes, any of which may be killed at any
-//! time.
+//! Filling a store: parts are claimed, written, sealed and recorded by any number of processes, any
+//! of which may be killed at any time.
 
 pub(crate) mod column;
 pub(crate) mod labelling;

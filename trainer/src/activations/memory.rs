@@ -33,8 +33,9 @@ pub(crate) fn upload(tensor: &Tensor, device: Device) -> Result<Tensor, TchError
     }
 }
 
-/// A number as a tensor without dimensions, which operations on a device take as a number. The numbers of tch itself panic
-/// when the operation that they are given to fails, as it does when memory is not enough.
+/// A number as a tensor without dimensions, which operations on a device take as a number. The
+/// numbers of tch itself panic when the operation that they are given to fails, as it does when
+/// memory is not enough.
 pub(crate) fn single<T: Element>(number: T) -> Result<Tensor, TchError> {
     Tensor::f_from_slice(&[number])?.f_squeeze()
 }

@@ -42,7 +42,8 @@ pub struct Batch<'s> {
     parts: Vec<Part>,
 }
 
-/// Means over the layers of each token `[tokens, hidden]`, and over the tokens of each sequence `[sequences, layers, hidden]`.
+/// Means over the layers of each token `[tokens, hidden]`, and over the tokens of each sequence
+/// `[sequences, layers, hidden]`.
 pub type Means = (Tensor, Tensor);
 
 /// Why rows do not make a batch.

@@ -25,8 +25,9 @@ pub fn free(device: Device) -> Result<u64, String> {
     let mem_get_info = symbol(c"cudaMemGetInfo")?;
     let (mut before, mut free, mut total) = (0, 0, 0);
     #[expect(unsafe_code, reason = "functions of the CUDA runtime")]
-    // SAFETY: the symbols are functions of these types since the first CUDA releases; the pointers are to variables that
-    // outlive the calls. The device that was current in this thread is made so again.
+    // SAFETY: the symbols are functions of these types since the first CUDA releases; the pointers
+    // are to variables that outlive the calls. The device that was current in this thread is made
+    // so again.
     let results = unsafe {
         let get_device = std::mem::transmute::<*mut c_void, GetDevice>(get_device);
         let set_device = std::mem::transmute::<*mut c_void, SetDevice>(set_device);

@@ -51,8 +51,8 @@ pub struct Losses {
 pub struct Learned {
     /// See [`Losses::loss`].
     pub loss: Tensor,
-    /// Of each parameter the gradients by its rows, from the first on, in pieces; the loss does not depend on rows for which
-    /// there is none.
+    /// Of each parameter the gradients by its rows, from the first on, in pieces; the loss does not
+    /// depend on rows for which there is none.
     pub gradients: Vec<Vec<Tensor>>,
 }
 
@@ -67,8 +67,9 @@ pub struct LossAndGradients {
 
 /// How a head gets from `[tokens, layers, hidden]` to one vector a token.
 pub enum Reading {
-    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the parameters they come from. On a
-    /// device they are those of all tokens, in main memory of those computed on.
+    /// Summed over the layers with weights `[tokens, layers]`, which carry the graph of the
+    /// parameters they come from. On a device they are those of all tokens, in main memory of those
+    /// computed on.
     Weighted(Tensor),
     /// These layers (places in the store) side by side.
     Layers(Vec<usize>),
@@ -97,9 +98,9 @@ pub trait Head: Send {
     /// libtorch failed.
     fn read(&self, tokens: &Tokens<'_>) -> Result<Reading, HeadError>;
 
-    /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read * hidden]`. `dropout` in training.
-    /// On a device, heads that weigh layers have all tokens; those that mix tokens too give features in padded places,
-    /// `[sequences * longest, width]`.
+    /// Features `[tokens, width]` from what was read, `[tokens, hidden]` or `[tokens, layers read *
+    /// hidden]`. `dropout` in training. On a device, heads that weigh layers have all tokens; those
+    /// that mix tokens too give features in padded places, `[sequences * longest, width]`.
     ///
     /// # Errors
     /// libtorch failed.

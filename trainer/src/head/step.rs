@@ -97,7 +97,8 @@ pub(super) fn learn<H: Head + ?Sized>(
     })
 }
 
-/// The gradient of a whole parameter, whose rows are counted by this `dimension`, from its pieces; zeros where there are none.
+/// The gradient of a whole parameter, whose rows are counted by this `dimension`, from its pieces;
+/// zeros where there are none.
 pub(super) fn whole(
     mut pieces: Vec<Tensor>,
     parameter: &Tensor,
@@ -215,8 +216,8 @@ fn learn_part<H: Head + ?Sized>(
     })
 }
 
-/// The cross-entropy of logits `[rows, classes]`, summed up over those of the classes `[rows]` that are labels and divided
-/// by `labels`.
+/// The cross-entropy of logits `[rows, classes]`, summed up over those of the classes `[rows]` that
+/// are labels and divided by `labels`.
 fn cross_entropy(logits: &Tensor, classes: &[i64], labels: i64) -> Result<Tensor, TchError> {
     let classes = Tensor::f_from_slice(classes)?;
     logits
@@ -224,7 +225,8 @@ fn cross_entropy(logits: &Tensor, classes: &[i64], labels: i64) -> Result<Tensor
         .f_div_scalar(labels)
 }
 
-/// The same where the classes are those of the whole batch; that of each head `[heads]` for logits `[heads, rows, classes]`.
+/// The same where the classes are those of the whole batch; that of each head `[heads]` for logits
+/// `[heads, rows, classes]`.
 fn cross_entropy_on_device(
     logits: &Tensor,
     classes: &[i64],

@@ -84,8 +84,9 @@ impl Tailor {
         Ok(attention.mix(&dropped, tokens.offsets())?)
     }
 
-    /// `read [.., tokens, hidden]` with what is added to it, of the same shape; with attention among tokens in the padded
-    /// places of their sequences, `[.., sequences * longest, hidden]`. On a device.
+    /// `read [.., tokens, hidden]` with what is added to it, of the same shape; with attention
+    /// among tokens in the padded places of their sequences, `[.., sequences * longest, hidden]`.
+    /// On a device.
     pub(super) fn forward_on_device(
         &self,
         common: &Common,
@@ -101,8 +102,9 @@ impl Tailor {
         let masks = common.masks(&dense, dropout, places)?;
         let adjusted = match masks.first() {
             Some(mask) => {
-                // The mask where ReLU lets a number pass, else 0: one operation for both, and one for their gradient. It is
-                // the gradient of a ReLU with a slope below 0, if that slope is 0.
+                // The mask where ReLU lets a number pass, else 0: one operation for both, and one
+                // for their gradient. It is the gradient of a ReLU with a slope below 0, if that
+                // slope is 0.
                 let dense_values = dense.f_detach()?;
                 let (gate, _) = dense_values.f_internal_prelu_kernel_backward(mask, &self.slope)?;
                 read.f_addcmul(&dense, &gate)?
@@ -121,8 +123,8 @@ impl Tailor {
 }
 
 impl TokenAttention {
-    /// Each token's mixture of the tokens of its sequence, `[tokens, hidden]`. A product for every sequence: on a CPU a call
-    /// costs nothing, and padding three times the work.
+    /// Each token's mixture of the tokens of its sequence, `[tokens, hidden]`. A product for every
+    /// sequence: on a CPU a call costs nothing, and padding three times the work.
     fn mix(&self, values: &Tensor, offsets: &[usize]) -> Result<Tensor, TchError> {
         let projected = self
             .attention

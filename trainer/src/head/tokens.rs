@@ -167,9 +167,9 @@ impl<'b> Tokens<'b> {
         Ok((over_layers.f_to_device(self.device)?, over_tokens))
     }
 
-    /// Sums over layers `[tokens, hidden]` with `weights [tokens, layers]`. Where the rows are in main memory no gradient
-    /// flows: see [`Self::weight_gradients`]. On a device there may be a dimension of several heads in front, and the sums are
-    /// those of all tokens.
+    /// Sums over layers `[tokens, hidden]` with `weights [tokens, layers]`. Where the rows are in
+    /// main memory no gradient flows: see [`Self::weight_gradients`]. On a device there may be a
+    /// dimension of several heads in front, and the sums are those of all tokens.
     pub(crate) fn weighted_sums(&self, weights: &Tensor) -> Result<Tensor, TchError> {
         if let Source::Device { rows, .. } = &self.source {
             return rows.weighted_sums(weights);

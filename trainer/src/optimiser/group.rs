@@ -166,8 +166,9 @@ impl GroupAdam {
         self.weights.device()
     }
 
-    /// Names and values `[heads, ..]` of the parameters, for [`crate::head::build_group`]; of a single head without that
-    /// dimension, as products of two matrices are fewer operations than those of many.
+    /// Names and values `[heads, ..]` of the parameters, for [`crate::head::build_group`]; of a
+    /// single head without that dimension, as products of two matrices are fewer operations than
+    /// those of many.
     ///
     /// # Errors
     /// libtorch failed.
@@ -190,8 +191,9 @@ impl GroupAdam {
         self.parts.iter().map(parameter).collect()
     }
 
-    /// A step of every head down its gradients, which are in the order of the parameters and are clipped
-    /// first. Returns the norms before that `[heads]`, still on the device. A head whose numbers are NaN changes no other head.
+    /// A step of every head down its gradients, which are in the order of the parameters and are
+    /// clipped first. Returns the norms before that `[heads]`, still on the device. A head whose
+    /// numbers are NaN changes no other head.
     ///
     /// # Errors
     /// libtorch failed.

@@ -125,8 +125,8 @@ impl Adam {
         }
     }
 
-    /// One step down the gradients, which stand in the order of the parameters; without a gradient a parameter stays as it is.
-    /// `beta1` overrides the options' for this step.
+    /// One step down the gradients, which stand in the order of the parameters; without a gradient
+    /// a parameter stays as it is. `beta1` overrides the options' for this step.
     ///
     /// # Errors
     /// libtorch failed.
@@ -180,7 +180,8 @@ impl Adam {
         }
     }
 
-    /// The state by name: `NAME.exp_avg`, `NAME.exp_avg_sq` and `NAME.step` `[1]` for every parameter that had a gradient.
+    /// The state by name: `NAME.exp_avg`, `NAME.exp_avg_sq` and `NAME.step` `[1]` for every
+    /// parameter that had a gradient.
     ///
     /// # Errors
     /// libtorch failed.

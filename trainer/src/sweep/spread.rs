@@ -58,8 +58,8 @@ pub fn spread<G: Send, R: Send>(
     }
 }
 
-/// Cuts the largest groups in two until there are as many as `wanted`, or none has two members; the largest come first. Members
-/// that are `alike` stay together where they can.
+/// Cuts the largest groups in two until there are as many as `wanted`, or none has two members; the
+/// largest come first. Members that are `alike` stay together where they can.
 pub fn divided<T>(
     groups: Vec<Vec<T>>,
     wanted: usize,

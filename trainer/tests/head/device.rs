@@ -1,5 +1,5 @@
-//! Heads on activations in a device's memory, here the CPU's: the numbers are those of the kernels, and those of several heads as
-//! one are those of each alone.
+//! Heads on activations in a device's memory, here the CPU's: the numbers are those of the kernels,
+//! and those of several heads as one are those of each alone.
 
 use std::collections::BTreeMap;
 

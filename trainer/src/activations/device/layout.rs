@@ -9,7 +9,8 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::size;
 use crate::activations::memory::{Shared, upload};
 
-/// Added to the score of a place that is only padding: its weight becomes exactly 0, and a row of nothing else stays finite.
+/// Added to the score of a place that is only padding: its weight becomes exactly 0, and a row of
+/// nothing else stays finite.
 pub(crate) const MASKED: f64 = -1e30;
 
 /// See the module.
@@ -93,8 +94,9 @@ impl Layout {
         self.mask.get()
     }
 
-    /// Two times `[.., tokens, width]` to `[.., sequences * longest, width]`, zeros where there is no token. Both are
-    /// written into one piece of zeros, but are no views of it to autograd: one may be changed while it keeps the other.
+    /// Two times `[.., tokens, width]` to `[.., sequences * longest, width]`, zeros where there is
+    /// no token. Both are written into one piece of zeros, but are no views of it to autograd: one
+    /// may be changed while it keeps the other.
     pub(crate) fn pad_two(&self, one: &Tensor, other: &Tensor) -> Result<[Tensor; 2], TchError> {
         let mut shape = one.size();
         if let [.., rows, _] = shape.as_mut_slice() {
@@ -110,7 +112,8 @@ impl Layout {
         Ok([padded(0, one)?, padded(1, other)?])
     }
 
-    /// `[.., sequences * longest, width]` to `[.., tokens, width]`. Not for what gradients flow through: see the module.
+    /// `[.., sequences * longest, width]` to `[.., tokens, width]`. Not for what gradients flow
+    /// through: see the module.
     pub(crate) fn pack(&self, padded: &Tensor) -> Result<Tensor, TchError> {
         padded.f_index_select(-2, &self.packed.get())
     }
@@ -155,8 +158,9 @@ impl Layout {
         Ok(ones)
     }
 
-    /// Means `[.., sentences, width]` over the tokens of each sentence, which is that of its sequence by `pool`. The rows are
-    /// those of tokens, or padded ones. A product with a matrix of shares: a sum of chosen rows would need atomic additions.
+    /// Means `[.., sentences, width]` over the tokens of each sentence, which is that of its
+    /// sequence by `pool`. The rows are those of tokens, or padded ones. A product with a matrix of
+    /// shares: a sum of chosen rows would need atomic additions.
     #[expect(clippy::cast_precision_loss, reason = "lengths of sentences")]
     pub(crate) fn sentence_means(
         &self,

@@ -30,8 +30,9 @@ pub struct SplitMeans {
 #[derive(Debug)]
 enum Made {
     NotYet,
-    /// Those over layers of every token, then those over tokens of every layer of every sequence, in one table, so that a
-    /// batch has them by one operation: `[tokens + sequences * layers, hidden]`.
+    /// Those over layers of every token, then those over tokens of every layer of every sequence,
+    /// in one table, so that a batch has them by one operation: `[tokens + sequences * layers,
+    /// hidden]`.
     Kept(Tensor),
     /// The device has no room for them.
     NoRoom,

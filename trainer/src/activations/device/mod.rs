@@ -58,7 +58,8 @@ pub(crate) fn widened(
 }
 
 impl DeviceRows {
-    /// Rows `[tokens, layers, hidden]` float32, wherever they are; token `offsets[i]..offsets[i + 1]` are sequence `i`'s.
+    /// Rows `[tokens, layers, hidden]` float32, wherever they are; token `offsets[i]..offsets[i +
+    /// 1]` are sequence `i`'s.
     ///
     /// # Errors
     /// libtorch has no memory.
@@ -103,8 +104,9 @@ impl DeviceRows {
         means::means(&self.rows.get(), &self.layout.offsets())
     }
 
-    /// See [`super::kernels::weighted_sums`]: `weights [.., tokens, layers]` to `[.., tokens, hidden]`, for several heads at once
-    /// where there is a dimension in front. Gradients flow back to the weights.
+    /// See [`super::kernels::weighted_sums`]: `weights [.., tokens, layers]` to `[.., tokens,
+    /// hidden]`, for several heads at once where there is a dimension in front. Gradients flow back
+    /// to the weights.
     pub(crate) fn weighted_sums(&self, weights: &Tensor) -> Result<Tensor, TchError> {
         let rows = self.rows.get();
         if weights.dim() == 2 {

@@ -54,8 +54,8 @@ impl Attention {
         }
     }
 
-    /// What [`Self::over_groups`] gives, of `query [.., tokens, size]` and `key [.., sequences * keys, size]`: `[.., tokens,
-    /// keys]`.
+    /// What [`Self::over_groups`] gives, of `query [.., tokens, size]` and `key [.., sequences *
+    /// keys, size]`: `[.., tokens, keys]`.
     pub(crate) fn over_sequences(
         &self,
         query: &Tensor,
@@ -75,8 +75,9 @@ impl Attention {
             .f_mean_dim([-1].as_slice(), false, Kind::Float)
     }
 
-    /// The weights of the tokens of each sequence over each other, `[.., sequences, longest, longest]`, from their padded values
-    /// `[.., sequences * longest, size]`; 0 where the second place is padding.
+    /// The weights of the tokens of each sequence over each other, `[.., sequences, longest,
+    /// longest]`, from their padded values `[.., sequences * longest, size]`; 0 where the second
+    /// place is padding.
     pub(crate) fn over_padded(&self, values: &Tensor, layout: &Layout) -> Result<Tensor, TchError> {
         let (sequences, longest) = (layout.sequences(), layout.longest());
         let both = self.projected(values, 0, 2)?;

@@ -127,9 +127,10 @@ impl Dropout {
         }
     }
 
-    /// Masks `[rows, columns]` of zeros, a share `dropped` of all, and of `1 / (1 - dropped)`; those of several heads are
-    /// `[heads, rows, columns]`. `places` tells the dropouts of one network apart, which has a mask for each. The share is met
-    /// to 1 in 65,536. On every device the masks are the same.
+    /// Masks `[rows, columns]` of zeros, a share `dropped` of all, and of `1 / (1 - dropped)`;
+    /// those of several heads are `[heads, rows, columns]`. `places` tells the dropouts of one
+    /// network apart, which has a mask for each. The share is met to 1 in 65,536. On every device
+    /// the masks are the same.
     ///
     /// # Errors
     /// libtorch has no memory.
