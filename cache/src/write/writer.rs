@@ -102,13 +102,13 @@ impl StoreWriter {
     ) -> Result<Opened, StoreError> {
         tables::check(manifest, tables)?;
         fs_err::create_dir_all(path).map_err(StoreError::io)?;
-        let is_store = is_store(path)?;
-        if is_store && mode == OpenMode::Resume && is_complete(path, manifest)? {
+        // A complete store may lie where nothing can be written, a claim neither.
+        if holds_store(path)? && mode == OpenMode::Resume && is_complete(path, manifest)? {
             return Ok(Opened::Complete(Summary::new(path, manifest)));
         }
         let opening = Opening::take(path)?;
         // Anew: another writer may have been faster.
-        if self::is_store(path)? {
+        if holds_store(path)? {
             if mode == OpenMode::Overwrite {
                 opening.check_unused(path)?;
                 clear(path)?;
@@ -312,7 +312,7 @@ impl Summary {
 ///
 /// # Errors
 /// [`StoreError::Occupied`] where something else is.
-fn is_store(path: &Path) -> Result<bool, StoreError> {
+fn holds_store(path: &Path) -> Result<bool, StoreError> {
     // In this order: between the two, another writer may put its manifest there.
     let vacant = is_vacant(path)?;
     let is_store = metadata::read_attribute(&path.join("zarr.json"))?.is_some();
