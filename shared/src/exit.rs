@@ -52,3 +52,47 @@ impl From<ExitStatus> for ExitCode {
         Self::from(status as u8)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn what_a_path_cannot_be_is_the_input_and_the_rest_the_machine() {
+        for kind in [
+            ErrorKind::NotFound,
+            ErrorKind::PermissionDenied,
+            ErrorKind::IsADirectory,
+            ErrorKind::NotADirectory,
+            ErrorKind::InvalidInput,
+        ] {
+            assert_eq!(Error::from(kind).exit_status(), ExitStatus::User, "{kind}");
+        }
+        for kind in [
+            ErrorKind::StorageFull,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::ReadOnlyFilesystem,
+            ErrorKind::StaleNetworkFileHandle,
+            ErrorKind::UnexpectedEof,
+            ErrorKind::OutOfMemory,
+            ErrorKind::Other,
+        ] {
+            let status = Error::from(kind).exit_status();
+            assert_eq!(status, ExitStatus::Machine, "{kind}");
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_the_documented_numbers() {
+        for (status, number) in [
+            (ExitStatus::Success, 0),
+            (ExitStatus::User, 1),
+            (ExitStatus::Machine, 2),
+            (ExitStatus::Interrupted, 75),
+        ] {
+            assert_eq!(ExitCode::from(status), ExitCode::from(number));
+        }
+    }
+}

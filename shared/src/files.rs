@@ -40,16 +40,16 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Any I/O error, naming the folder; file systems that cannot sync a folder (some network ones) are no error.
 pub fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
-    match fs_err::File::open(path.as_ref())?.sync_all() {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Ok(())
-        }
-        result => result,
+    fs_err::File::open(path.as_ref())?
+        .sync_all()
+        .or_else(unless_unsupported)
+}
+
+/// The error of a sync, but for that of a file system that cannot sync folders.
+fn unless_unsupported(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Ok(()),
+        _ => Err(error),
     }
 }
 
@@ -137,6 +137,39 @@ mod tests {
         let error = write_atomic(&path, b"x").unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_synced_is_no_error_and_one_that_is_not_there_is() {
+        // The kernel's own file systems have nothing to sync and say "invalid argument".
+        if cfg!(target_os = "linux") {
+            sync_dir("/proc").unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        sync_dir(folder.path()).unwrap();
+        let error = sync_dir(folder.path().join("gone")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("gone"), "{error}");
+        let kind = |kind: io::ErrorKind| unless_unsupported(kind.into()).map_err(|e| e.kind());
+        assert_eq!(kind(io::ErrorKind::Unsupported), Ok(()));
+        assert_eq!(
+            kind(io::ErrorKind::StorageFull),
+            Err(io::ErrorKind::StorageFull)
+        );
+    }
+
+    #[test]
+    fn a_temporary_file_is_beside_its_target_and_hidden() {
+        let beside = |path: &str| temporary_beside(Path::new(path)).unwrap();
+        let (inside, bare) = (beside("store/part"), beside("part"));
+        assert_eq!(inside.parent(), Some(Path::new("store")));
+        assert_eq!(bare.parent(), Some(Path::new(".")));
+        for path in [inside, bare] {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(name.starts_with(".part."), "{name}");
+            assert_eq!(Path::new(&name).extension(), Some("tmp".as_ref()));
+        }
+        assert!(temporary_beside(Path::new("..")).is_err());
     }
 
     #[test]

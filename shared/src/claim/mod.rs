@@ -184,17 +184,20 @@ fn take_with(
         let Some((owner, touched)) = read(&path) else {
             continue;
         };
-        let silent_for = silence(now, touched);
-        // A claim without text was killed, or is slow, while it was made.
-        let dead = owner.as_ref().map_or(silent_for > HEARTBEAT, |owner| {
-            owner.is_dead(own, silent_for)
-        });
-        if !dead {
+        if !is_dead(owner.as_ref(), own, silence(now, touched)) {
             let owner = Box::new(owner.unwrap_or_else(|| Owner::unknown(&path)));
             return Err(ClaimError::Held(owner));
         }
         number += 1;
     }
+}
+
+/// Whether nobody holds a claim any more that has not been touched for `silent_for`. One without text was
+/// made by a process that was killed meanwhile, or is slow.
+fn is_dead(owner: Option<&Owner>, observer: &Owner, silent_for: Duration) -> bool {
+    owner.map_or(silent_for > HEARTBEAT, |owner| {
+        owner.is_dead(observer, silent_for)
+    })
 }
 
 /// Creates the claim in one step, text and all; without hard links, in two.
@@ -317,6 +320,42 @@ mod tests {
         assert!(!claim.is_held());
         fs_err::remove_dir_all(folder.path()).unwrap();
         assert!(!claim.is_held());
+    }
+
+    #[test]
+    fn a_claim_without_text_is_left_to_its_maker_for_a_heartbeat() {
+        let observer = Owner::of_this_process();
+        assert!(!is_dead(None, &observer, HEARTBEAT));
+        let over = HEARTBEAT + Duration::from_millis(1);
+        assert!(is_dead(None, &observer, over));
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(path_of(folder.path(), "train-0", 0), b"").unwrap();
+        assert!(matches!(take(&folder), Err(ClaimError::Held(_))));
+    }
+
+    #[test]
+    fn a_file_system_without_hard_links_takes_claims_in_two_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        // A link to a file that is not there fails as one fails where there are no links.
+        let (draft, path) = (folder.path().join("none"), folder.path().join("claim"));
+        create(&draft, &path, b"text").unwrap();
+        assert_eq!(fs_err::read(&path).unwrap(), b"text");
+        let error = create(&draft, &path, b"other").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs_err::read(&path).unwrap(), b"text");
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = folder.path().join("draft");
+        fs_err::write(&draft, b"text").unwrap();
+        let gone = folder.path().join("gone");
+        let taken = take_with(&gone, "train-0", &Owner::of_this_process(), &draft, b"text");
+        let Err(ClaimError::Io(error)) = taken else {
+            panic!("{taken:?}");
+        };
+        assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 
     #[test]
