@@ -5,7 +5,6 @@
 //! Sources: Basirat (2024), NEJLT 10(1) (`adapter`); Cao et al. (2022) (`attention-fusion`); Peters
 //! et al. (2018) (`scalar-mix`).
 
-mod adapter;
 mod graph;
 mod layers;
 mod nodes;

@@ -3,27 +3,18 @@
 //! computations of a head (packed, in libtorch; and padded, as nodes of an ONNX graph) take names
 //! and shapes from here, and so cannot drift apart.
 //!
-//! A new kind is a file here with its [`Form`], a variant of [`HeadKind`] and its arms in
-//! `kind.rs`, and the two computations.
+//! A new kind is a file in `kind/`, listed in `kind/mod.rs`, and the two computations.
 
-pub mod adapter;
-pub mod attention_fusion;
 pub mod classifier;
-mod concat;
 mod error;
-mod form;
-mod kind;
-mod layer;
+pub mod kind;
 pub mod level;
 mod options;
 pub mod parameters;
 pub mod run;
-pub mod scalar_mix;
 
-pub use adapter::AdapterOptions;
 pub use error::HeadOptionsError;
-pub use form::Form;
-pub use kind::{HeadKind, forms, usages};
+pub use kind::{AdapterOptions, Form, HeadKind, forms, usages};
 pub use options::HeadOptions;
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::adapter::AdapterOptions;
 use super::classifier;
 use super::error::HeadOptionsError;
-use super::kind::HeadKind;
+use super::kind::{AdapterOptions, HeadKind, Sizes};
 use super::parameters::Parameter;
 use crate::tasks::Level;
 
@@ -130,8 +129,11 @@ impl HeadOptions {
     /// All parameters, in the order in which they are stored.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
-        let (layers, hidden) = (self.layers.len(), self.hidden);
-        let mut list = self.kind.parameters(layers, hidden, &self.adapter);
+        let mut list = self.kind.parameters(&Sizes {
+            layers: self.layers.len(),
+            hidden: self.hidden,
+            adapter: &self.adapter,
+        });
         list.extend(self.classifier().list());
         list
     }

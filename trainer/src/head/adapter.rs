@@ -2,7 +2,7 @@
 //! NEJLT 10(1): each token attends over the layers of its sentence, and a tailor adjusts what it
 //! found to the task.
 
-use shared::heads::adapter::Parameters;
+use shared::heads::kind::adapter::Parameters;
 use tch::{Device, Tensor};
 
 use super::attention::Attention;

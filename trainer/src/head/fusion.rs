@@ -1,7 +1,7 @@
 //! Attention fusion (Cao et al. 2022, *Attention Fusion: a light yet efficient late fusion
 //! mechanism for task adaptation in NLU*): one learned query attends over the layers of each token.
 
-use shared::heads::attention_fusion::{EPSILON, Parameters};
+use shared::heads::kind::attention_fusion::{EPSILON, Parameters};
 use tch::{Device, Kind, Tensor};
 
 use super::parameters::{Builder, normalised};

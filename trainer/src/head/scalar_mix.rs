@@ -1,7 +1,7 @@
 //! One weight a layer, the same for every token, and a scale (Peters et al. 2018, *Deep
 //! contextualized word representations*).
 
-use shared::heads::scalar_mix::Parameters;
+use shared::heads::kind::scalar_mix::Parameters;
 use tch::{Device, Kind, Tensor};
 
 use super::parameters::Builder;

@@ -1,7 +1,7 @@
 //! The tailor of the adapter: a residual feed-forward layer and attention among the tokens of a
 //! sentence.
 
-use shared::heads::adapter::{self, EPSILON};
+use shared::heads::kind::adapter::{self, EPSILON};
 use tch::{Kind, TchError, Tensor};
 
 use super::attention::{Attention, Padding};

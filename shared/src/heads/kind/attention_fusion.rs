@@ -1,8 +1,8 @@
 //! Attention fusion (Cao et al. 2022): layer norm over layers and hidden size together, one learned
 //! query that attends over the layers of each token, GELU of the sum.
 
-use super::form::Form;
-use super::parameters::{LayerNorm, Parameter, Start};
+use super::form::{Form, Reads};
+use crate::heads::parameters::{LayerNorm, Parameter, Start};
 
 pub(super) static FORM: Form = Form {
     name: "attention-fusion",
@@ -11,6 +11,8 @@ pub(super) static FORM: Form = Form {
     dropout: 0.15,
     // All activations are normalised anew for each head, which takes the memory of so many batches.
     most_as_one: 1,
+    reads: Reads::All,
+    parameters: |sizes| Parameters::new(sizes.layers, sizes.hidden).list(),
 };
 
 /// The epsilon of the layer norm: PyTorch's default.
@@ -35,7 +37,7 @@ impl Parameters {
         }
     }
 
-    pub(super) fn list(self) -> Vec<Parameter> {
+    fn list(self) -> Vec<Parameter> {
         let mut list = self.norm.list();
         list.push(self.query);
         list

@@ -2,11 +2,9 @@
 //! and a tailor adjusts what it found. Its parameters are called as in the published PyTorch
 //! adapter, so that weights move both ways.
 
-use serde::{Deserialize, Serialize};
-
-use super::error::HeadOptionsError;
-use super::form::Form;
-use super::parameters::{Attention, LayerNorm, Linear, Parameter, Start};
+use super::adapter_options::AdapterOptions;
+use super::form::{Form, Reads};
+use crate::heads::parameters::{Attention, LayerNorm, Linear, Parameter, Start};
 
 pub(super) static FORM: Form = Form {
     name: "adapter",
@@ -19,72 +17,12 @@ pub(super) static FORM: Form = Form {
     ],
     dropout: 0.1,
     most_as_one: 16,
+    reads: Reads::All,
+    parameters: |sizes| Parameters::new(sizes.hidden, sizes.adapter).list(),
 };
 
 /// The epsilon of the tailor's layer norm.
 pub const EPSILON: f64 = 1e-12;
-
-/// Options that the adapter alone has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdapterOptions {
-    /// With the tailor.
-    pub tailor: bool,
-    /// With attention over tokens in the tailor.
-    pub tailor_attention: bool,
-    /// Width of queries and keys, over all heads together.
-    pub attention_size: usize,
-    /// Attention heads.
-    pub heads: usize,
-}
-
-impl Default for AdapterOptions {
-    /// The paper's settings.
-    fn default() -> Self {
-        Self {
-            tailor: true,
-            tailor_attention: true,
-            attention_size: 16,
-            heads: 2,
-        }
-    }
-}
-
-impl AdapterOptions {
-    /// Says what cannot be built.
-    pub(super) fn check(&self) -> Result<(), HeadOptionsError> {
-        let (size, heads) = (self.attention_size, self.heads);
-        if heads == 0 || size == 0 || !size.is_multiple_of(heads) {
-            return Err(HeadOptionsError::Size(format!(
-                "--heads must divide --attention-size: got {heads} heads of {size} together"
-            )));
-        }
-        Ok(())
-    }
-
-    /// What was left out of the adapter, as a run's name tells it; empty where nothing was.
-    #[must_use]
-    pub fn left_out(&self) -> &'static str {
-        match (self.tailor, self.tailor_attention) {
-            (false, _) => "-no-tailor",
-            (true, false) => "-no-tailor-attention",
-            (true, true) => "",
-        }
-    }
-
-    /// The sizes that differ from the paper's, by the names of the options that set them.
-    #[must_use]
-    pub fn unusual(&self) -> Vec<(&'static str, usize)> {
-        let usual = Self::default();
-        [
-            ("attention-size", self.attention_size, usual.attention_size),
-            ("heads", self.heads, usual.heads),
-        ]
-        .into_iter()
-        .filter(|(_, own, usual)| own != usual)
-        .map(|(name, own, _)| (name, own))
-        .collect()
-    }
-}
 
 /// The adapter's parameters; D is the hidden size, A the attention size.
 #[derive(Debug)]
@@ -132,7 +70,7 @@ impl Parameters {
         }
     }
 
-    pub(super) fn list(&self) -> Vec<Parameter> {
+    fn list(&self) -> Vec<Parameter> {
         let mut list = self.key_projector.list();
         list.extend(self.query_projector.list());
         list.extend(self.token_layer_attention.list());

@@ -1,7 +1,7 @@
 //! Scalar mix (Peters et al. 2018): one weight a layer, the same for every token, and a scale.
 
-use super::form::Form;
-use super::parameters::{Parameter, Start};
+use super::form::{Form, Reads};
+use crate::heads::parameters::{Parameter, Start};
 
 pub(super) static FORM: Form = Form {
     name: "scalar-mix",
@@ -9,6 +9,8 @@ pub(super) static FORM: Form = Form {
     examples: &["--head scalar-mix"],
     dropout: 0.1,
     most_as_one: 16,
+    reads: Reads::All,
+    parameters: |sizes| Parameters::new(sizes.layers).list(),
 };
 
 /// The parameters of a scalar mix.
@@ -30,7 +32,7 @@ impl Parameters {
         }
     }
 
-    pub(super) fn list(self) -> Vec<Parameter> {
+    fn list(self) -> Vec<Parameter> {
         vec![self.weights, self.scale]
     }
 }

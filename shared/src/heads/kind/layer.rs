@@ -1,6 +1,6 @@
 //! Linear probes of one layer, the last or one that is named: nothing stands before the classifier.
 
-use super::form::Form;
+use super::form::{Form, Reads, no_parameters};
 
 pub(super) static LAST: Form = Form {
     name: "last",
@@ -8,6 +8,8 @@ pub(super) static LAST: Form = Form {
     examples: &["--head last"],
     dropout: 0.1,
     most_as_one: 16,
+    reads: Reads::Last,
+    parameters: no_parameters,
 };
 
 pub(super) static LAYER: Form = Form {
@@ -16,6 +18,8 @@ pub(super) static LAYER: Form = Form {
     examples: &["--head layer:1"],
     dropout: 0.1,
     most_as_one: 16,
+    reads: Reads::Named,
+    parameters: no_parameters,
 };
 
 /// The number of a layer.

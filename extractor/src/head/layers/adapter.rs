@@ -1,12 +1,12 @@
 //! The adapter: every token attends over the layers of its row, and a tailor adjusts what it found.
 
 use ort::operator::Attribute;
-use shared::heads::adapter::{EPSILON, Parameters, Tailor};
+use shared::heads::kind::adapter::{EPSILON, Parameters, Tailor};
 use shared::heads::parameters::Attention;
 
-use super::HeadOptions;
-use super::nodes::{Nodes, Rows, size, weighted_sum};
 use crate::graph::GraphError;
+use crate::head::HeadOptions;
+use crate::head::nodes::{Nodes, Rows, size, weighted_sum};
 
 /// Added to the score of padding: its weight becomes exactly 0.
 const MASKED: f32 = -1e30;

@@ -1,16 +1,27 @@
-//! The kinds of heads, by their names. What differs between kinds stands in a file a kind; this one
-//! leads to it.
+//! The kinds of heads, by their names: one file a kind, with its [`Form`] and the names of its
+//! parameters. A new kind is a file here, and its variant of [`HeadKind`], its entry in the list and
+//! its form in this file.
+
+pub mod adapter;
+mod adapter_options;
+pub mod attention_fusion;
+mod concat;
+mod form;
+mod layer;
+pub mod scalar_mix;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{self, AdapterOptions};
+pub use adapter_options::AdapterOptions;
+pub use form::Form;
+use form::Reads;
+pub(super) use form::Sizes;
+
 use super::error::HeadOptionsError;
-use super::form::Form;
 use super::parameters::Parameter;
-use super::{attention_fusion, concat, layer, scalar_mix};
 
 /// The heads there are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,46 +88,33 @@ impl HeadKind {
         }
     }
 
-    /// The layers that it names, by the encoder's numbers.
-    fn arguments(&self) -> &[usize] {
+    /// The layers in its name, by the encoder's numbers.
+    fn named(&self) -> &[usize] {
         match self {
-            Self::Adapter | Self::AttentionFusion | Self::ScalarMix | Self::Last => &[],
             Self::Layer(layer) => std::slice::from_ref(layer),
             Self::Concat(layers) => layers,
+            Self::Adapter | Self::AttentionFusion | Self::ScalarMix | Self::Last => &[],
         }
     }
 
     /// The layers that it reads where the store holds these, in the order in which it reads them.
     pub(super) fn layers(&self, stored: &[usize]) -> Vec<usize> {
-        match self {
-            Self::Adapter | Self::AttentionFusion | Self::ScalarMix => stored.to_vec(),
-            Self::Last => stored.last().copied().into_iter().collect(),
-            Self::Layer(_) | Self::Concat(_) => self.arguments().to_vec(),
+        match self.form().reads {
+            Reads::All => stored.to_vec(),
+            Reads::Last => stored.last().copied().into_iter().collect(),
+            Reads::Named => self.named().to_vec(),
         }
     }
 
     /// Whether the layers that it reads stand side by side in its features; else they are summed
     /// up.
     pub(super) fn is_beside(&self) -> bool {
-        match self {
-            Self::Adapter | Self::AttentionFusion | Self::ScalarMix => false,
-            Self::Last | Self::Layer(_) | Self::Concat(_) => true,
-        }
+        self.form().reads != Reads::All
     }
 
-    /// Its own parameters, without the classifier's, for so many layers of this hidden size.
-    pub(super) fn parameters(
-        &self,
-        layers: usize,
-        hidden: usize,
-        adapter: &AdapterOptions,
-    ) -> Vec<Parameter> {
-        match self {
-            Self::Adapter => adapter::Parameters::new(hidden, adapter).list(),
-            Self::AttentionFusion => attention_fusion::Parameters::new(layers, hidden).list(),
-            Self::ScalarMix => scalar_mix::Parameters::new(layers).list(),
-            Self::Last | Self::Layer(_) | Self::Concat(_) => Vec::new(),
-        }
+    /// Its own parameters, without the classifier's.
+    pub(super) fn parameters(&self, sizes: &Sizes<'_>) -> Vec<Parameter> {
+        (self.form().parameters)(sizes)
     }
 }
 
@@ -150,7 +148,7 @@ pub fn usages() -> String {
 impl fmt::Display for HeadKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.form().name)?;
-        for (place, layer) in self.arguments().iter().enumerate() {
+        for (place, layer) in self.named().iter().enumerate() {
             write!(formatter, "{}{layer}", if place == 0 { ':' } else { ',' })?;
         }
         Ok(())
