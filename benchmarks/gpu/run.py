@@ -29,10 +29,10 @@ SIZES = {
 
 # Ways to the same store, docs/gpu.md.
 WAYS = {
-    "one encoder": ["--lanes", 1],
-    "two encoders in turn": ["--lanes", 2],
-    "rows by the CPU": ["--lanes", 1, "--rows", "host"],
-    "rows by the graph": ["--lanes", 1, "--rows", "device"],
+    "one encoder": ["--encoders", 1],
+    "two encoders in turn": ["--encoders", 2],
+    "rows by the CPU": ["--encoders", 1, "--rows", "host"],
+    "rows by the graph": ["--encoders", 1, "--rows", "device"],
 }
 # The same on all GPUs, where there are several.
 ALL_GPUS = {"all GPUs": ["--device", "cuda:all"]}

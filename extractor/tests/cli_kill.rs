@@ -133,13 +133,13 @@ fn killed_shares_end_with_the_same_bytes() {
 #[test]
 fn encoders_in_turn_that_are_killed_end_with_the_same_bytes() {
     // Two parts are in work when the border between them is passed.
-    println!("{}", kill_shares(2, &["--lanes", "2", "--rows", "device"]));
+    println!("{}", kill_shares(2, &["--encoders", "2", "--rows", "device"]));
 }
 
 #[test]
 fn a_signal_stops_between_batches_and_says_so() {
     stopped(&[]);
-    stopped(&["--lanes", "2"]);
+    stopped(&["--encoders", "2"]);
 }
 
 /// Stops an extraction by a signal and goes on with it.

@@ -220,11 +220,13 @@ pub(super) struct ExtractOptions {
     /// with room for the weights twice by default, else 1. No difference to what is stored.
     #[arg(
         long,
+        // Its name up to version 0.1.
+        alias = "lanes",
         value_name = "N",
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=8),
         help_heading = "Encoding"
     )]
-    pub(super) lanes: Option<usize>,
+    pub(super) encoders: Option<usize>,
     /// Sequences to encode alone afterwards and to compare with the store; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Encoding")]
     pub(super) self_check: usize,

@@ -86,7 +86,6 @@ pub struct Setup {
     /// Most tokens of a batch, padding included.
     pub max_batch_tokens: usize,
     /// Encoders that took turns.
-    #[serde(rename = "lanes")]
     pub encoders: usize,
     /// The GPUs that they were on; empty on a CPU.
     pub devices: Vec<String>,

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::choice::{self, Field, Kind, Wishes};
 use super::delimited::add_text;
+use super::json_records::JsonRecords;
 use super::labelled_file::LabelledFile;
-use super::objects::Objects;
 use super::{DatasetError, LineError, Sentences, Source, lists, names};
 use crate::tasks::{Level, Task};
 
@@ -33,13 +33,13 @@ pub(super) struct JsonLines {
 impl JsonLines {
     /// Finds the fields by the first objects.
     pub(super) fn open(path: &Path, source: &Source) -> Result<Self, DatasetError> {
-        let mut objects = Objects::open(path)?;
+        let mut records = JsonRecords::open(path)?;
         let mut fields: Vec<Field> = Vec::new();
         let mut first = None;
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
             // What is wrong with later ones is told when they are read.
-            let object = match (objects.next(), &first) {
+            let object = match (records.next_object(), &first) {
                 (Ok(Some(object)), _) => object,
                 (Err(error), None) => return Err(error),
                 _ => break,
@@ -52,7 +52,7 @@ impl JsonLines {
             sample.push(object.1);
         }
         let Some(line) = first else {
-            objects.lines.filled(Sentences::default())?;
+            records.filled(Sentences::default())?;
             return Err(DatasetError::NotFound(path.to_path_buf()));
         };
         // A list with a label for every word of the text beside it is chosen as a label of the text.
@@ -72,9 +72,7 @@ impl JsonLines {
             if problem.is_nothing {
                 let expected = "tokens with tags, or a text with a label".to_owned();
                 let got = listed;
-                return objects
-                    .lines
-                    .error_at(line, LineError::Fields { expected, got });
+                return records.error_at(line, LineError::Fields { expected, got });
             }
             DatasetError::Choice {
                 path: path.to_path_buf(),
@@ -298,13 +296,13 @@ impl LabelledFile for JsonLines {
     }
 
     fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
-        let mut objects = Objects::open(&self.path)?;
+        let mut records = JsonRecords::open(&self.path)?;
         let mut sentences = Sentences::default();
-        while let Some((line, object)) = objects.next()? {
+        while let Some((line, object)) = records.next_object()? {
             self.add(&mut sentences, line, &object)
-                .map_err(|cause| objects.lines.error_at(line, cause))?;
+                .map_err(|cause| records.error_at(line, cause))?;
         }
         notes.push(self.note.clone());
-        objects.lines.filled(sentences)
+        records.filled(sentences)
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use shared::datasets::{Column, Format, Source, SplitName};
 use shared::tasks::Task;
 
+use super::parquet::Values;
 use super::{load, load_with, noted, refused, refused_with, texts, told};
 
 #[test]
@@ -268,14 +269,38 @@ fn value(kind: u8, row: usize) -> String {
         0 => row.to_string(),
         1 => format!("https://example.org/{row}"),
         2 => format!("{row}.5"),
+        3 => row.is_multiple_of(2).to_string(),
         _ => ["x", "y"][row % 2].to_owned(),
+    }
+}
+
+/// A column of a parquet file, with values of their own type.
+fn typed(kind: Option<u8>, cells: &[String]) -> Values {
+    let texts = || Values::Texts(cells.to_vec());
+    match kind {
+        Some(0) => cells
+            .iter()
+            .map(|cell| cell.parse())
+            .collect::<Result<_, _>>()
+            .map_or_else(|_| texts(), Values::Integers),
+        Some(2) => cells
+            .iter()
+            .map(|cell| cell.parse())
+            .collect::<Result<_, _>>()
+            .map_or_else(|_| texts(), Values::Numbers),
+        Some(3) => cells
+            .iter()
+            .map(|cell| cell.parse())
+            .collect::<Result<_, _>>()
+            .map_or_else(|_| texts(), Values::Truths),
+        _ => texts(),
     }
 }
 
 proptest! {
     #[test]
     fn no_column_is_taken_because_it_is_left_over(
-        extras in prop::collection::btree_map(extra(), 0..4_u8, 0..5),
+        extras in prop::collection::btree_map(extra(), 0..5_u8, 0..5),
         at in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
         label in prop::sample::select(vec!["label", "Category", "class", "intent", "sentiment", "none"]),
         rows in 10..40_usize,
@@ -298,8 +323,19 @@ proptest! {
             let fields = columns.iter().map(|column| (column.0.to_owned(), cell(column, row).into()));
             serde_json::Value::Object(fields.collect()).to_string()
         });
-        for (name, text) in [("t.csv", table(",")), ("t.csv", table(";")), ("t.tsv", table("\t")), ("t.jsonl", json)] {
-            match load_with(name, &text, |_| ()) {
+        let packed: Vec<(&str, Values)> = columns.iter().map(|column| {
+            let cells: Vec<String> = (0..rows).map(|row| cell(column, row)).collect();
+            (column.0, typed(column.1, &cells))
+        }).collect();
+        let files = [
+            ("t.csv", table(",").into_bytes()),
+            ("t.csv", table(";").into_bytes()),
+            ("t.tsv", table("\t").into_bytes()),
+            ("t.jsonl", json.into_bytes()),
+            ("t.parquet", super::parquet::file(&packed)),
+        ];
+        for (name, bytes) in files {
+            match load_with(name, &bytes, |_| ()) {
                 Ok(data) => {
                     prop_assert!(named, "{}: {:?}", name, data.notes);
                     prop_assert_eq!(&data.classes, &["bad", "good", "so"]);

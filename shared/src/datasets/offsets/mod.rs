@@ -4,18 +4,17 @@
 
 mod align;
 mod annotation;
-mod records;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::json_records::JsonRecords;
 use super::labelled_file::LabelledFile;
 use super::{DatasetError, LineError, Sentences, Source};
 use crate::tasks::Level;
 use align::Counting;
 use annotation::{Fields, Reading, Shape};
-use records::Records;
 
 /// So many records tell what a file holds.
 const SAMPLE: usize = 1_000;
@@ -31,14 +30,14 @@ impl SpanFile {
     /// The file, if its first records are texts with spans.
     pub(super) fn recognise(path: &Path, source: &Source) -> Result<Option<Self>, DatasetError> {
         let fields = Fields::new(source);
-        let mut records = Records::open(path)?;
+        let mut records = JsonRecords::open(path)?;
         let mut seen = false;
         for _ in 0..SAMPLE {
             // What is no JSON is an error of the reader that comes next.
             let Ok(Some((_, text))) = records.next() else {
                 break;
             };
-            let Ok(value) = serde_json::from_str::<Value>(&text) else {
+            let Ok(value) = serde_json::from_str::<Value>(text) else {
                 return Ok(None);
             };
             match fields.shape(&value) {
@@ -56,10 +55,10 @@ impl SpanFile {
 
     /// What the offsets of the file count.
     fn counting(&self) -> Result<Counting, DatasetError> {
-        let mut records = Records::open(&self.path)?;
+        let mut records = JsonRecords::open(&self.path)?;
         while let Some((_, text)) = records.next()? {
             // What is wrong with a record is said when it is read.
-            let value = serde_json::from_str(&text).unwrap_or_default();
+            let value = serde_json::from_str(text).unwrap_or_default();
             if let Ok(Reading::Text(text)) = self.fields.read(&value)
                 && align::counts_units(&text)
             {
@@ -84,7 +83,7 @@ impl LabelledFile for SpanFile {
         if counting == Counting::Units {
             notes.push("offsets of spans are read as UTF-16 units".to_owned());
         }
-        let mut records = Records::open(&self.path)?;
+        let mut records = JsonRecords::open(&self.path)?;
         let mut sentences = Sentences::default();
         let (mut unlabelled, mut cuts) = (0_usize, 0_usize);
         while let Some((line, text)) = records.next()? {
@@ -93,7 +92,7 @@ impl LabelledFile for SpanFile {
                 line,
                 cause,
             };
-            let value = serde_json::from_str(&text)
+            let value = serde_json::from_str(text)
                 .map_err(|cause| error(LineError::Json(cause.to_string())))?;
             match self.fields.read(&value).map_err(error)? {
                 Reading::Unlabelled => unlabelled += 1,

@@ -36,16 +36,16 @@ fn extracted(toy: &Toy, root: &str, options: &[&str]) -> (Value, BTreeMap<String
 fn a_store_does_not_depend_on_how_many_encoders_take_turns() {
     let toy = Toy::repeated(3);
     let (summary, one) = extracted(&toy, "one", &[]);
-    assert_eq!(summary["setup"]["lanes"], 1);
+    assert_eq!(summary["setup"]["encoders"], 1);
     assert_eq!(summary["setup"]["max_batch_tokens"], 64);
     assert_eq!(summary["setup"]["rows_by_graph"], false);
     assert!(summary["setup"]["nodes_on_cpu"].is_null());
-    for lanes in ["2", "3"] {
-        let (other, files) = extracted(&toy, lanes, &["--lanes", lanes]);
-        assert_eq!(other["setup"]["lanes"].to_string(), lanes);
+    for encoders in ["2", "3"] {
+        let (other, files) = extracted(&toy, encoders, &["--encoders", encoders]);
+        assert_eq!(other["setup"]["encoders"].to_string(), encoders);
         assert_eq!(other["padding_share"], summary["padding_share"]);
         assert_eq!(other["tokens_encoded"], summary["tokens_encoded"]);
-        assert_eq!(files, one, "{lanes} lanes");
+        assert_eq!(files, one, "{encoders} encoders");
     }
 }
 
@@ -79,7 +79,7 @@ fn a_store_does_not_depend_on_where_rows_are_made() {
     for format in ["f16", "bf16", "f32", "i8"] {
         let own = ["--store-dtype", format];
         let (summary, expected) = extracted(&toy, &format!("{format}-host"), &own);
-        let graph = ["--store-dtype", format, "--rows", "device", "--lanes", "2"];
+        let graph = ["--store-dtype", format, "--rows", "device", "--encoders", "2"];
         let (other, files) = extracted(&toy, &format!("{format}-device"), &graph);
         assert_eq!(other["setup"]["rows_by_graph"], format != "i8");
         assert_eq!(other["setup"]["rows_pinned"], false);
@@ -118,7 +118,7 @@ fn a_value_too_large_for_the_store_is_named_wherever_rows_are_made() {
     assert!(by_host.contains("is too large for float16"), "{by_host}");
     assert_eq!(said(&["--rows", "device"]), by_host);
     // Another batch may be first with two, but not another error.
-    let by_two = said(&["--rows", "device", "--lanes", "2"]);
+    let by_two = said(&["--rows", "device", "--encoders", "2"]);
     assert_eq!(by_two, by_host);
     toy.extract()
         .args(["--rows", "device", "--store-dtype", "bf16"])
@@ -149,7 +149,7 @@ fn a_store_is_finished_with_the_batches_it_was_begun_with() {
         .assert()
         .success()
         .stdout(contains("\"max_batch_tokens\":2048"));
-    for wrong in [["--lanes", "0"], ["--lanes", "9"], ["--rows", "gpu"]] {
+    for wrong in [["--encoders", "0"], ["--encoders", "9"], ["--rows", "gpu"]] {
         toy.extract()
             .args(wrong)
             .assert()
