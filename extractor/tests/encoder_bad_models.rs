@@ -181,6 +181,35 @@ fn settings_that_would_change_the_result() {
 }
 
 #[test]
+fn settings_of_a_family_that_would_change_the_result() {
+    let cases: [(&str, &str, Value, &[&str]); 3] = [
+        (
+            "albert-plain",
+            "num_hidden_groups",
+            4.into(),
+            &["num_hidden_groups is 4, expected at most 3, the number of layers"],
+        ),
+        (
+            "albert-plain",
+            "position_embedding_type",
+            "relative_key".into(),
+            &["position_embedding_type = relative_key is not supported"],
+        ),
+        (
+            "xlm-roberta-xl-plain",
+            "add_cross_attention",
+            true.into(),
+            &["add_cross_attention = true is not supported"],
+        ),
+    ];
+    for (model, field, value, parts) in cases {
+        Model::copy_of(&format!("checkpoints/{model}"))
+            .set(field, value)
+            .fails_with(parts);
+    }
+}
+
+#[test]
 fn weights_that_do_not_belong_to_the_configuration() {
     Model::plain()
         .set("num_hidden_layers", 3.into())

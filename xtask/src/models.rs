@@ -28,6 +28,8 @@ error that names it.
 | `model_type` | what is read, beside sizes, non-linearity and norm epsilon | refused |
 |---|---|---|
 | `bert`, `roberta`, `xlm-roberta`, `camembert`, `electra` | causal or not, smaller embeddings (ELECTRA) | relative positions, cross-attention |
+| `roberta-prelayernorm`, `xlm-roberta-xl` | causal or not | as `bert` |
+| `albert` | groups of layers that share their weights (`num_hidden_groups`, `inner_group_num`), smaller embeddings | as `bert` |
 | `distilbert`, `gpt2` | GPT-2's two scales of scores | cross-attention |
 | `modernbert` | `layer_types` or `global_attn_every_n_layers`, `local_attention`, bases and scaling of both kinds of layers, biases | |
 | `eurobert`, `llama` | shared keys, `head_dim`, rotary scaling (below), `attention_bias`, `mlp_bias` | `partial_rotary_factor` |

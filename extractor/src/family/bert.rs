@@ -84,6 +84,7 @@ pub(super) fn spec(
         names: TensorNames {
             prefixes,
             layer: "encoder.layer.",
+            groups: None,
         },
     })
 }

@@ -67,6 +67,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         names: TensorNames {
             prefixes: &["", "distilbert."],
             layer: "transformer.layer.",
+            groups: None,
         },
     })
 }

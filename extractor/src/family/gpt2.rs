@@ -70,6 +70,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         names: TensorNames {
             prefixes: &["", "transformer."],
             layer: "h.",
+            groups: None,
         },
     })
 }

@@ -80,6 +80,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         names: TensorNames {
             prefixes: &["", "gpt_neox."],
             layer: "layers.",
+            groups: None,
         },
     })
 }

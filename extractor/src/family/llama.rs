@@ -105,6 +105,7 @@ pub(super) fn spec(
         names: TensorNames {
             prefixes: &["", "model.", "transformer."],
             layer: "layers.",
+            groups: None,
         },
     })
 }

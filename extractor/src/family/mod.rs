@@ -6,6 +6,7 @@
 //! To add a family, write such a file and list it in `FAMILIES`.
 
 mod activation;
+mod albert;
 mod bert;
 mod config;
 mod distilbert;
@@ -28,6 +29,7 @@ mod qwen2;
 mod qwen3;
 mod reader;
 mod roberta;
+mod roberta_prelayernorm;
 mod rotary;
 mod spec;
 mod window;
@@ -40,13 +42,17 @@ use self::reader::Family;
 pub use self::rotary::Rotary;
 pub use self::spec::{
     Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LinearLayout, Norm, PositionEncoding, QueryKeyNorms, ResidualOrder, TensorNames, TokenTypes,
+    LayerGroups, LinearLayout, Norm, PositionEncoding, QueryKeyNorms, ResidualOrder, TensorNames,
+    TokenTypes,
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 18] = [
+const FAMILIES: [Family; 21] = [
     bert::FAMILY,
     roberta::FAMILY,
+    roberta_prelayernorm::FAMILY,
+    roberta_prelayernorm::XL,
+    albert::FAMILY,
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,

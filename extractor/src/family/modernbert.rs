@@ -84,6 +84,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         names: TensorNames {
             prefixes: &["", "model."],
             layer: "layers.",
+            groups: None,
         },
     })
 }

@@ -418,8 +418,63 @@ pub enum LinearLayout {
 pub struct TensorNames {
     /// What may stand before every name: nothing, or the base model's name in a task model.
     pub prefixes: &'static [&'static str],
-    /// What stands before the number of a layer.
+    /// What stands before the number of a layer, or of a group of layers.
     pub layer: &'static str,
+    /// The groups, where layers are stored in groups that are passed more than once.
+    pub groups: Option<LayerGroups>,
+}
+
+impl TensorNames {
+    /// The name of a tensor of layer `layer`, from 0.
+    #[must_use]
+    pub fn in_layer(&self, layer: usize, name: &str) -> String {
+        let begin = self.layer;
+        match self.groups {
+            None => format!("{begin}{layer}.{name}"),
+            Some(groups) => {
+                let (group, inner) = groups.place(layer);
+                format!("{begin}{group}.{}{inner}.{name}", groups.name)
+            }
+        }
+    }
+}
+
+/// Groups of layers that an encoder passes several times, each time with the same weights
+/// (ALBERT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerGroups {
+    /// What stands between the number of a group and that of a layer in it.
+    pub name: &'static str,
+    /// Number of groups.
+    pub groups: usize,
+    /// How often a group is passed, all groups together: the layers of the encoder are
+    /// `passes * layers`.
+    pub passes: usize,
+    /// Layers of a group.
+    pub layers: usize,
+}
+
+impl LayerGroups {
+    /// Group, and layer in the group, of layer `layer` of the encoder.
+    #[must_use]
+    pub fn place(self, layer: usize) -> (usize, usize) {
+        let pass = layer / self.layers;
+        // transformers divides in float64, and where the passes are no multiple of the groups a
+        // quotient may come out just below a whole number.
+        let group = f64_of(pass) / (f64_of(self.passes) / f64_of(self.groups));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a quotient of small positive numbers, rounded down on purpose"
+        )]
+        let group = group as usize;
+        (group, layer % self.layers)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of layers are small")]
+const fn f64_of(number: usize) -> f64 {
+    number as f64
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(super) struct BlockOutput<'a> {
 impl<'a> EncoderGraph<'a> {
     /// The name of a tensor of a transformer layer.
     pub(super) fn in_layer(&self, layer: usize, name: &str) -> String {
-        format!("{}{layer}.{name}", self.spec.names.layer)
+        self.spec.names.in_layer(layer, name)
     }
 
     /// A tensor as it is stored.

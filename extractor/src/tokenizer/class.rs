@@ -159,7 +159,7 @@ const SLOW: [&str; 37] = [
 fn registered(model_type: &str) -> Option<&'static str> {
     Some(match model_type {
         "bert" | "distilbert" | "electra" => "BertTokenizer",
-        "roberta" => "RobertaTokenizer",
+        "roberta" | "roberta-prelayernorm" => "RobertaTokenizer",
         "xlm-roberta" => "XLMRobertaTokenizer",
         "camembert" => "CamembertTokenizer",
         "gpt2" => "GPT2Tokenizer",
