@@ -182,7 +182,19 @@ fn settings_that_would_change_the_result() {
 
 #[test]
 fn settings_of_a_family_that_would_change_the_result() {
-    let cases: [(&str, &str, Value, &[&str]); 3] = [
+    let cases: [(&str, &str, Value, &[&str]); 5] = [
+        (
+            "opt-plain",
+            "num_attention_heads",
+            3.into(),
+            &["num_attention_heads is 3, expected a divisor of the hidden size 16"],
+        ),
+        (
+            "opt-plain",
+            "enable_bias",
+            "no".into(),
+            &["enable_bias is \"no\", expected true or false"],
+        ),
         (
             "albert-plain",
             "num_hidden_groups",

@@ -36,6 +36,7 @@ error that names it.
 | `nomic_bert` | as transformers 5 writes it, wide heads, rotary scaling | configurations of the remote code (`n_embd`, ...) |
 | `mistral`, `qwen2`, `qwen3` | the window, norms of queries and keys (Qwen3), biases | as `llama` |
 | `gemma`, `gemma2`, `gemma3_text` | capped scores, windows, `query_pre_attn_scalar`, bases of both kinds of layers | `use_bidirectional_attention` |
+| `opt` | norms before or behind blocks, `word_embed_proj_dim`, `enable_bias`, `layer_norm_elementwise_affine` (Galactica), `_remove_final_layer_norm`; the last hidden state is that before `project_out`, and of the hidden size | |
 | `gpt_neox` | blocks in parallel or one after the other, `rotary_pct`, `rotary_emb_base` | |
 | `olmo2` | norms of all queries and all keys | as `llama` |
 | `phi3` | the window, `partial_rotary_factor` | `longrope` |

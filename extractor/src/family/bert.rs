@@ -46,6 +46,7 @@ pub(super) fn spec(
             scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
+            word_projection: None,
         },
         position: PositionEncoding::Table {
             table: "embeddings.position_embeddings",

@@ -23,6 +23,7 @@ mod mistral;
 mod modernbert;
 mod nomic_bert;
 mod olmo2;
+mod opt;
 mod phi3;
 mod position_ids;
 mod qwen2;
@@ -47,7 +48,7 @@ pub use self::spec::{
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 21] = [
+const FAMILIES: [Family; 22] = [
     bert::FAMILY,
     roberta::FAMILY,
     roberta_prelayernorm::FAMILY,
@@ -69,6 +70,7 @@ const FAMILIES: [Family; 21] = [
     gpt_neox::FAMILY,
     olmo2::FAMILY,
     phi3::FAMILY,
+    opt::FAMILY,
 ];
 
 impl EncoderSpec {

@@ -28,7 +28,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     spec.residual = ResidualOrder::PreNorm {
         attention: "attention.LayerNorm",
         feed_forward: "intermediate.LayerNorm",
-        last: "LayerNorm",
+        last: Some("LayerNorm"),
         in_first_layer: true,
     };
     Ok(spec)
@@ -50,7 +50,7 @@ fn xl_spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     spec.residual = ResidualOrder::PreNorm {
         attention: "attention.self_attn_layer_norm",
         feed_forward: "LayerNorm",
-        last: "encoder.LayerNorm",
+        last: Some("encoder.LayerNorm"),
         in_first_layer: true,
     };
     Ok(spec)

@@ -103,6 +103,9 @@ pub struct Embedding {
     pub norm: Option<&'static str>,
     /// The linear layer from `size` to the hidden size, if they differ.
     pub projection: Option<&'static str>,
+    /// The linear layer without a bias from `size` to the hidden size, if words alone have one:
+    /// positions are added behind it (OPT).
+    pub word_projection: Option<&'static str>,
 }
 
 impl Embedding {
@@ -117,6 +120,7 @@ impl Embedding {
             scale: None,
             norm: None,
             projection: None,
+            word_projection: None,
         }
     }
 }
@@ -352,6 +356,11 @@ pub enum Norm {
         /// Whether there is a bias.
         bias: bool,
     },
+    /// Layer norm without weights: `(x - mean) / sqrt(variance + epsilon)`.
+    Plain {
+        /// Added to the variance.
+        epsilon: f32,
+    },
     /// RMS norm (Zhang and Sennrich 2019): `x / sqrt(mean(x²) + epsilon) * weight`.
     Rms {
         /// Added to the mean of squares.
@@ -371,14 +380,15 @@ pub enum ResidualOrder {
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
     },
-    /// `x = x + block(norm(x))` for each block, and one more norm after the last layer (GPT-2).
+    /// `x = x + block(norm(x))` for each block, and most often one more norm after the last layer
+    /// (GPT-2).
     PreNorm {
         /// The norm of the attention block.
         attention: &'static str,
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
-        /// The norm after the last layer; its output is the last hidden state.
-        last: &'static str,
+        /// The norm after the last layer, if there is one; its output is the last hidden state.
+        last: Option<&'static str>,
         /// Whether the attention block of the first layer has a norm as the others do.
         in_first_layer: bool,
     },

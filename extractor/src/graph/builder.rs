@@ -94,14 +94,18 @@ impl Builder {
         Ok(name)
     }
 
-    /// Adds a vector of zeros, `[size]`, in the number format of the encoder, and gives back its
-    /// name.
-    pub(super) fn zeros(&mut self, name: String, size: usize) -> Result<String, GraphError> {
-        let length = self::size(size);
+    /// Adds a vector of one number everywhere, `[size]`, and gives back its name.
+    pub(super) fn repeated(
+        &mut self,
+        name: String,
+        value: f32,
+        size: usize,
+    ) -> Result<String, GraphError> {
+        let shape = [self::size(size)];
         match self.dtype {
-            ComputeDtype::F32 => self.add_tensor(&name, filled([length], 0.0_f32)?)?,
-            ComputeDtype::F16 => self.add_tensor(&name, filled([length], f16::ZERO)?)?,
-            ComputeDtype::Bf16 => self.add_tensor(&name, filled([length], bf16::ZERO)?)?,
+            ComputeDtype::F32 => self.add_tensor(&name, filled(shape, value)?)?,
+            ComputeDtype::F16 => self.add_tensor(&name, filled(shape, f16::from_f32(value))?)?,
+            ComputeDtype::Bf16 => self.add_tensor(&name, filled(shape, bf16::from_f32(value))?)?,
         }
         Ok(name)
     }

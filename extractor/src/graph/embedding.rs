@@ -27,7 +27,12 @@ impl<'a> EncoderGraph<'a> {
                 return self.words_alone(&words);
             }
         };
-        let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
+        let mut words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
+        if let Some(projection) = embedding.word_projection {
+            let projection = self.linear(projection, [embedding.size, hidden], false)?;
+            let name = "embeddings.words.projection";
+            words = self.builder.linear(name, &words, &projection)?;
+        }
         let positions = self.positions(table, token_type)?;
         let summands = [words.as_str(), &positions];
         let output = match (embedding.norm, embedding.projection) {

@@ -80,6 +80,10 @@ fn positions_and_lengths_are_those_of_every_family() {
         "distilbert-plain",
         "electra-projected",
         "gpt2-plain",
+        "albert-inner-groups",
+        "roberta-prelayernorm-plain",
+        "opt-plain",
+        "opt-no-last-norm-bf16",
     ] {
         let files = ModelFiles::in_folder(&checkpoint(name)).unwrap();
         let options = EncoderOptions {

@@ -162,7 +162,7 @@ fn registered(model_type: &str) -> Option<&'static str> {
         "roberta" | "roberta-prelayernorm" => "RobertaTokenizer",
         "xlm-roberta" => "XLMRobertaTokenizer",
         "camembert" => "CamembertTokenizer",
-        "gpt2" => "GPT2Tokenizer",
+        "gpt2" | "opt" => "GPT2Tokenizer",
         "modernbert" | "xlm-roberta-xl" => "TokenizersBackend",
         _ => return None,
     })
