@@ -37,6 +37,7 @@ pub(super) fn spec(
         hidden,
         embedding: Embedding {
             words: "embeddings.word_embeddings",
+            words_also: None,
             vocabulary,
             size: hidden,
             token_types: Some(TokenTypes {

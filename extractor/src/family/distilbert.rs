@@ -30,6 +30,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         hidden,
         embedding: Embedding {
             words: "embeddings.word_embeddings",
+            words_also: None,
             vocabulary,
             size: hidden,
             token_types: None,

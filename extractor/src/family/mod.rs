@@ -21,6 +21,7 @@ mod gpt_neox;
 mod llama;
 mod mistral;
 mod modernbert;
+mod mpnet;
 mod nomic_bert;
 mod olmo2;
 mod opt;
@@ -29,10 +30,12 @@ mod position_ids;
 mod qwen2;
 mod qwen3;
 mod reader;
+mod relative_bias;
 mod roberta;
 mod roberta_prelayernorm;
 mod rotary;
 mod spec;
+mod t5;
 mod window;
 
 pub use self::activation::Activation;
@@ -40,6 +43,7 @@ pub use self::config::Config;
 pub use self::error::FamilyError;
 pub use self::position_ids::PositionIds;
 use self::reader::Family;
+pub use self::relative_bias::{BiasTable, RelativeBias};
 pub use self::rotary::Rotary;
 pub use self::spec::{
     Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
@@ -48,7 +52,7 @@ pub use self::spec::{
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 22] = [
+const FAMILIES: [Family; 24] = [
     bert::FAMILY,
     roberta::FAMILY,
     roberta_prelayernorm::FAMILY,
@@ -71,6 +75,8 @@ const FAMILIES: [Family; 22] = [
     olmo2::FAMILY,
     phi3::FAMILY,
     opt::FAMILY,
+    mpnet::FAMILY,
+    t5::FAMILY,
 ];
 
 impl EncoderSpec {

@@ -9,6 +9,7 @@ use super::activation::Activation;
 use super::config::Config;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
+use super::relative_bias::RelativeBias;
 use super::rotary::Rotary;
 use super::window::Window;
 
@@ -51,7 +52,9 @@ impl EncoderSpec {
     pub fn max_positions(&self) -> usize {
         match &self.position {
             PositionEncoding::Table { rows, ids, .. } => rows.saturating_sub(ids.first()),
-            PositionEncoding::Rotary { longest, .. } => *longest,
+            PositionEncoding::Rotary { longest, .. } | PositionEncoding::None { longest } => {
+                *longest
+            }
         }
     }
 
@@ -60,8 +63,18 @@ impl EncoderSpec {
     pub fn position_ids(&self) -> PositionIds {
         match &self.position {
             PositionEncoding::Table { ids, .. } => *ids,
-            PositionEncoding::Rotary { .. } => PositionIds::FromZero,
+            PositionEncoding::Rotary { .. } | PositionEncoding::None { .. } => {
+                PositionIds::FromZero
+            }
         }
+    }
+
+    /// Heads whose scores have biases by distance: all of them or none.
+    #[must_use]
+    pub fn biased_heads(&self) -> usize {
+        self.attention
+            .relative_bias
+            .map_or(0, |_| self.attention.heads)
     }
 
     /// Widest result of a linear layer in the feed-forward block.
@@ -81,7 +94,9 @@ impl EncoderSpec {
                 let expected = format!("at least {}", ids.first() + 1);
                 Err(config.wrong("max_position_embeddings", &expected, rows))
             }
-            PositionEncoding::Table { .. } | PositionEncoding::Rotary { .. } => Ok(()),
+            PositionEncoding::Table { .. }
+            | PositionEncoding::Rotary { .. }
+            | PositionEncoding::None { .. } => Ok(()),
         }
     }
 }
@@ -91,6 +106,8 @@ impl EncoderSpec {
 pub struct Embedding {
     /// The word table, `[vocabulary, size]`.
     pub words: &'static str,
+    /// Another name that checkpoints may have for it.
+    pub words_also: Option<&'static str>,
     /// Rows of the word table: every token id is below it.
     pub vocabulary: usize,
     /// Size of an embedding.
@@ -114,6 +131,7 @@ impl Embedding {
     pub const fn words_alone(words: &'static str, vocabulary: usize, size: usize) -> Self {
         Self {
             words,
+            words_also: None,
             vocabulary,
             size,
             token_types: None,
@@ -155,6 +173,12 @@ pub enum PositionEncoding {
         /// Longest sequence in tokens.
         longest: usize,
     },
+    /// Nothing of its own: attention scores depend on distances, or the encoder does not know the
+    /// order.
+    None {
+        /// Longest sequence in tokens.
+        longest: usize,
+    },
 }
 
 impl PositionEncoding {
@@ -189,6 +213,8 @@ pub struct Attention {
     pub soft_cap: Option<f32>,
     /// The norms of queries and keys, if there are any.
     pub norms: Option<QueryKeyNorms>,
+    /// What is added to scores by the distance of two tokens, if anything is.
+    pub relative_bias: Option<RelativeBias>,
     /// Whether the linear layers of query, key and value have biases.
     pub bias: bool,
     /// Whether the linear layer after the heads has one.
@@ -217,6 +243,7 @@ impl Attention {
             window: None,
             soft_cap: None,
             norms: None,
+            relative_bias: None,
             bias: true,
             output_bias: true,
             input,

@@ -46,6 +46,7 @@ impl<'a> EncoderGraph<'a> {
             && attention.window.is_none()
             && attention.soft_cap.is_none()
             && attention.norms.is_none()
+            && attention.relative_bias.is_none()
     }
 
     /// Query, key and value as one linear layer,

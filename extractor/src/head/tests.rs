@@ -84,6 +84,9 @@ fn positions_and_lengths_are_those_of_every_family() {
         "roberta-prelayernorm-plain",
         "opt-plain",
         "opt-no-last-norm-bf16",
+        "mpnet-plain",
+        "t5-whole",
+        "umt5-whole",
     ] {
         let files = ModelFiles::in_folder(&checkpoint(name)).unwrap();
         let options = EncoderOptions {

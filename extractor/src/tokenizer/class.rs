@@ -163,7 +163,7 @@ fn registered(model_type: &str) -> Option<&'static str> {
         "xlm-roberta" => "XLMRobertaTokenizer",
         "camembert" => "CamembertTokenizer",
         "gpt2" | "opt" => "GPT2Tokenizer",
-        "modernbert" | "xlm-roberta-xl" => "TokenizersBackend",
+        "modernbert" | "xlm-roberta-xl" | "umt5" => "TokenizersBackend",
         _ => return None,
     })
 }
