@@ -125,11 +125,9 @@ fn broken_configurations() {
     Model::plain()
         .set("model_type", Value::Null)
         .fails_with(&["model_type is missing"]);
-    Model::plain().set("model_type", "t5".into()).fails_with(&[
-        "model type t5 is not supported",
-        "bert, roberta",
-        "gpt2",
-    ]);
+    Model::plain()
+        .set("model_type", "bart".into())
+        .fails_with(&["model type bart is not supported", "bert, roberta", "gpt2"]);
     Model::plain()
         .set("hidden_size", Value::Null)
         .fails_with(&["hidden_size is missing, expected a whole number"]);
@@ -178,6 +176,77 @@ fn settings_that_would_change_the_result() {
             .load()
             .is_ok()
     );
+}
+
+#[test]
+fn settings_of_a_family_that_would_change_the_result() {
+    let cases: [(&str, &str, Value, &[&str]); 10] = [
+        (
+            "mpnet-plain",
+            "relative_attention_num_buckets",
+            31.into(),
+            &["relative_attention_num_buckets is 31, expected at least 32"],
+        ),
+        (
+            "t5-whole",
+            "relative_attention_num_buckets",
+            3.into(),
+            &["relative_attention_num_buckets is 3, expected at least 4"],
+        ),
+        (
+            "umt5-whole",
+            "relative_attention_max_distance",
+            8.into(),
+            &["relative_attention_max_distance is 8, expected more than 8"],
+        ),
+        (
+            "mt5-whole",
+            "feed_forward_proj",
+            "gated-gelu-new".into(),
+            &["feed_forward_proj is \"gated-gelu-new\", expected a non-linearity"],
+        ),
+        (
+            "t5-head-old-config-f16",
+            "feed_forward_proj",
+            "gated-xielu".into(),
+            &["= xielu is not supported", "gelu_new"],
+        ),
+        (
+            "opt-plain",
+            "num_attention_heads",
+            3.into(),
+            &["num_attention_heads is 3, expected a divisor of the hidden size 16"],
+        ),
+        (
+            "opt-plain",
+            "enable_bias",
+            "no".into(),
+            &["enable_bias is \"no\", expected true or false"],
+        ),
+        (
+            "albert-plain",
+            "num_hidden_groups",
+            4.into(),
+            &["num_hidden_groups is 4, expected at most 3, the number of layers"],
+        ),
+        (
+            "albert-plain",
+            "position_embedding_type",
+            "relative_key".into(),
+            &["position_embedding_type = relative_key is not supported"],
+        ),
+        (
+            "xlm-roberta-xl-plain",
+            "add_cross_attention",
+            true.into(),
+            &["add_cross_attention = true is not supported"],
+        ),
+    ];
+    for (model, field, value, parts) in cases {
+        Model::copy_of(&format!("checkpoints/{model}"))
+            .set(field, value)
+            .fails_with(parts);
+    }
 }
 
 #[test]

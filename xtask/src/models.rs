@@ -28,12 +28,17 @@ error that names it.
 | `model_type` | what is read, beside sizes, non-linearity and norm epsilon | refused |
 |---|---|---|
 | `bert`, `roberta`, `xlm-roberta`, `camembert`, `electra` | causal or not, smaller embeddings (ELECTRA) | relative positions, cross-attention |
+| `roberta-prelayernorm`, `xlm-roberta-xl` | causal or not | as `bert` |
+| `albert` | groups of layers that share their weights (`num_hidden_groups`, `inner_group_num`), smaller embeddings | as `bert` |
 | `distilbert`, `gpt2` | GPT-2's two scales of scores | cross-attention |
+| `mpnet` | biases of scores by distance | fewer than 32 buckets |
+| `t5`, `mt5`, `umt5` | the encoder, of a whole checkpoint too; `d_kv`, `feed_forward_proj` with a gate or without, `relative_attention_num_buckets`, `relative_attention_max_distance`; texts of up to `n_positions` tokens, or 512 where it is missing: a larger number there is obeyed | fewer than 4 buckets |
 | `modernbert` | `layer_types` or `global_attn_every_n_layers`, `local_attention`, bases and scaling of both kinds of layers, biases | |
 | `eurobert`, `llama` | shared keys, `head_dim`, rotary scaling (below), `attention_bias`, `mlp_bias` | `partial_rotary_factor` |
 | `nomic_bert` | as transformers 5 writes it, wide heads, rotary scaling | configurations of the remote code (`n_embd`, ...) |
 | `mistral`, `qwen2`, `qwen3` | the window, norms of queries and keys (Qwen3), biases | as `llama` |
 | `gemma`, `gemma2`, `gemma3_text` | capped scores, windows, `query_pre_attn_scalar`, bases of both kinds of layers | `use_bidirectional_attention` |
+| `opt` | norms before or behind blocks, `word_embed_proj_dim`, `enable_bias`, `layer_norm_elementwise_affine` (Galactica), `_remove_final_layer_norm`; the last hidden state is that before `project_out`, and of the hidden size | |
 | `gpt_neox` | blocks in parallel or one after the other, `rotary_pct`, `rotary_emb_base` | |
 | `olmo2` | norms of all queries and all keys | as `llama` |
 | `phi3` | the window, `partial_rotary_factor` | `longrope` |
@@ -206,14 +211,15 @@ fn row(folder: &Path, name: &str, difference: f64) -> Result<String> {
     Ok(format!(
         "| {name} | {} | {} | {} | {} | {} | {} | {}, {files} | {difference:.1e} |\n",
         field(&["model_type"]),
-        field(&["num_hidden_layers", "n_layers", "n_layer"]),
-        field(&["num_attention_heads", "n_heads", "n_head"]),
-        field(&["hidden_size", "dim", "n_embd"]),
+        field(&["num_hidden_layers", "n_layers", "n_layer", "num_layers"]),
+        field(&["num_attention_heads", "n_heads", "n_head", "num_heads"]),
+        field(&["hidden_size", "dim", "n_embd", "d_model"]),
         field(&[
             "hidden_act",
             "hidden_activation",
             "activation",
             "activation_function",
+            "feed_forward_proj",
         ]),
         field(&[
             "layer_norm_eps",

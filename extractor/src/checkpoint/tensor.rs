@@ -101,6 +101,16 @@ impl<'checkpoint> Tensor<'checkpoint> {
         &self.shape
     }
 
+    /// Where its numbers begin in memory, if they are in a file: what two tensors have in common
+    /// that are the same one.
+    #[must_use]
+    pub fn address(&self) -> Option<usize> {
+        match self.numbers {
+            Numbers::Mapped { bytes, .. } => Some(bytes.as_ptr().addr()),
+            Numbers::Blank => None,
+        }
+    }
+
     /// Number of elements.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -15,6 +15,12 @@ const VECTORS: u64 = 10;
 /// The score of each pair of tokens before and after softmax, where attention is not computed in
 /// one piece.
 const SCORES: u64 = 2;
+/// Biases of scores by distance that are there at once, for each pair of tokens and each head: those
+/// of a layer, and those of the next one where layers have their own.
+const BIASES: u64 = 2;
+/// Numbers of four bytes for each pair of tokens beside them: its distance, on the way to a whole
+/// number.
+const DISTANCES: u64 = 4;
 
 /// The sizes that a batch's memory depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub struct Footprint {
     pub intermediate: usize,
     /// Attention heads.
     pub heads: usize,
+    /// Attention heads whose scores have biases by distance.
+    pub biased_heads: usize,
     /// What the encoder computes in.
     pub compute: ComputeDtype,
     /// Format of the rows that the graph makes, if it makes any.
@@ -52,6 +60,17 @@ impl Footprint {
         kept + (working + scores) * compute
     }
 
+    /// Bytes for a batch of rows of `width` positions, however many rows it has: the biases of scores
+    /// by distance.
+    #[must_use]
+    pub fn batch_bytes(&self, width: usize) -> u64 {
+        if self.biased_heads == 0 {
+            return 0;
+        }
+        let biases = BIASES * self.biased_heads as u64 * self.compute.bytes() as u64;
+        (width as u64).pow(2) * (biases + DISTANCES * WIDE)
+    }
+
     /// Positions of the largest batch in rows of `width` whose tensors a GPU can count: ONNX
     /// Runtime's CUDA kernels (`Concat` and `Gather` among them) number the elements of a tensor in
     /// 32 bits with a sign.
@@ -70,6 +89,7 @@ impl Footprint {
     /// Positions of the largest batch that `memory` bytes hold, in rows of `width`.
     #[must_use]
     pub fn positions(&self, memory: u64, width: usize) -> usize {
+        let memory = memory.saturating_sub(self.batch_bytes(width));
         let fitting = memory / self.position_bytes(width).max(1);
         usize::try_from(fitting).unwrap_or(usize::MAX)
     }
@@ -85,6 +105,7 @@ mod tests {
         hidden: 1024,
         intermediate: 4096,
         heads: 16,
+        biased_heads: 0,
         compute: ComputeDtype::F16,
         rows: Some(StoreDtype::F16),
     };
@@ -121,6 +142,21 @@ mod tests {
             (1 << 31) / (16 * 512) - 1
         );
         assert_eq!(on_the_cpu.countable_positions(8), (1 << 31) / 4096 - 1);
+    }
+
+    #[test]
+    fn biases_of_scores_take_memory_once_a_batch() {
+        let biased = Footprint {
+            biased_heads: 16,
+            ..LARGE
+        };
+        let once = 512 * 512 * (2 * 16 * 2 + 4 * 4);
+        assert_eq!((LARGE.batch_bytes(512), biased.batch_bytes(512)), (0, once));
+        let position = biased.position_bytes(512);
+        assert_eq!(position, LARGE.position_bytes(512));
+        assert_eq!(biased.positions(10 * position + once, 512), 10);
+        assert_eq!(biased.positions(10 * position + once - 1, 512), 9);
+        assert_eq!(biased.positions(once / 2, 512), 0);
     }
 
     #[test]

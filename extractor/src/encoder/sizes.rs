@@ -9,6 +9,8 @@ pub(super) struct Sizes {
     pub(super) states: usize,
     pub(super) hidden: usize,
     pub(super) heads: usize,
+    /// Heads whose scores have biases by distance: all or none.
+    pub(super) biased_heads: usize,
     pub(super) intermediate: usize,
     /// Number of token ids.
     pub(super) vocabulary: usize,
@@ -23,6 +25,7 @@ impl Sizes {
             states: spec.states(),
             hidden: spec.hidden,
             heads: spec.attention.heads,
+            biased_heads: spec.biased_heads(),
             intermediate: spec.intermediate(),
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),

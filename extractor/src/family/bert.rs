@@ -37,6 +37,7 @@ pub(super) fn spec(
         hidden,
         embedding: Embedding {
             words: "embeddings.word_embeddings",
+            words_also: None,
             vocabulary,
             size: hidden,
             token_types: Some(TokenTypes {
@@ -46,6 +47,7 @@ pub(super) fn spec(
             scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
+            word_projection: None,
         },
         position: PositionEncoding::Table {
             table: "embeddings.position_embeddings",
@@ -84,6 +86,7 @@ pub(super) fn spec(
         names: TensorNames {
             prefixes,
             layer: "encoder.layer.",
+            groups: None,
         },
     })
 }

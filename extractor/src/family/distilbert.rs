@@ -30,12 +30,14 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         hidden,
         embedding: Embedding {
             words: "embeddings.word_embeddings",
+            words_also: None,
             vocabulary,
             size: hidden,
             token_types: None,
             scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
+            word_projection: None,
         },
         position: PositionEncoding::Table {
             table: "embeddings.position_embeddings",
@@ -67,6 +69,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         names: TensorNames {
             prefixes: &["", "distilbert."],
             layer: "transformer.layer.",
+            groups: None,
         },
     })
 }

@@ -63,13 +63,14 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         residual: ResidualOrder::PreNorm {
             attention: "ln_1",
             feed_forward: "ln_2",
-            last: "ln_f",
+            last: Some("ln_f"),
             in_first_layer: true,
         },
         linear: LinearLayout::InOut,
         names: TensorNames {
             prefixes: &["", "transformer."],
             layer: "h.",
+            groups: None,
         },
     })
 }

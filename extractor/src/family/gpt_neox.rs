@@ -43,7 +43,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         ResidualOrder::PreNorm {
             attention,
             feed_forward,
-            last,
+            last: Some(last),
             in_first_layer: true,
         }
     };
@@ -80,6 +80,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         names: TensorNames {
             prefixes: &["", "gpt_neox."],
             layer: "layers.",
+            groups: None,
         },
     })
 }

@@ -98,13 +98,14 @@ pub(super) fn spec(
         residual: ResidualOrder::PreNorm {
             attention: "input_layernorm",
             feed_forward: "post_attention_layernorm",
-            last: "norm",
+            last: Some("norm"),
             in_first_layer: true,
         },
         linear: LinearLayout::OutIn,
         names: TensorNames {
             prefixes: &["", "model.", "transformer."],
             layer: "layers.",
+            groups: None,
         },
     })
 }

@@ -6,6 +6,7 @@
 //! To add a family, write such a file and list it in `FAMILIES`.
 
 mod activation;
+mod albert;
 mod bert;
 mod config;
 mod distilbert;
@@ -20,16 +21,21 @@ mod gpt_neox;
 mod llama;
 mod mistral;
 mod modernbert;
+mod mpnet;
 mod nomic_bert;
 mod olmo2;
+mod opt;
 mod phi3;
 mod position_ids;
 mod qwen2;
 mod qwen3;
 mod reader;
+mod relative_bias;
 mod roberta;
+mod roberta_prelayernorm;
 mod rotary;
 mod spec;
+mod t5;
 mod window;
 
 pub use self::activation::Activation;
@@ -37,16 +43,21 @@ pub use self::config::Config;
 pub use self::error::FamilyError;
 pub use self::position_ids::PositionIds;
 use self::reader::Family;
+pub use self::relative_bias::{BiasTable, RelativeBias};
 pub use self::rotary::Rotary;
 pub use self::spec::{
     Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LinearLayout, Norm, PositionEncoding, QueryKeyNorms, ResidualOrder, TensorNames, TokenTypes,
+    LayerGroups, LinearLayout, Norm, PositionEncoding, QueryKeyNorms, ResidualOrder, TensorNames,
+    TokenTypes,
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 18] = [
+const FAMILIES: [Family; 24] = [
     bert::FAMILY,
     roberta::FAMILY,
+    roberta_prelayernorm::FAMILY,
+    roberta_prelayernorm::XL,
+    albert::FAMILY,
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
@@ -63,6 +74,9 @@ const FAMILIES: [Family; 18] = [
     gpt_neox::FAMILY,
     olmo2::FAMILY,
     phi3::FAMILY,
+    opt::FAMILY,
+    mpnet::FAMILY,
+    t5::FAMILY,
 ];
 
 impl EncoderSpec {

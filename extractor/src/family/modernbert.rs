@@ -77,13 +77,14 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         residual: ResidualOrder::PreNorm {
             attention: "attn_norm",
             feed_forward: "mlp_norm",
-            last: "final_norm",
+            last: Some("final_norm"),
             in_first_layer: false,
         },
         linear: LinearLayout::OutIn,
         names: TensorNames {
             prefixes: &["", "model."],
             layer: "layers.",
+            groups: None,
         },
     })
 }

@@ -50,6 +50,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     spec.names = TensorNames {
         prefixes: &["", "nomic_bert."],
         layer: "encoder.layers.",
+        groups: None,
     };
     Ok(spec)
 }

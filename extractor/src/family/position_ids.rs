@@ -5,6 +5,11 @@
 pub enum PositionIds {
     /// 0, 1, 2, ...
     FromZero,
+    /// From this number on: the rows before it stand for no position (OPT).
+    From {
+        /// The number of the first token.
+        first: i32,
+    },
     /// From one above the padding token's id on; padding tokens within a sequence share its id and
     /// are not counted (`RoBERTa`).
     AfterPadding {
@@ -19,6 +24,7 @@ impl PositionIds {
     pub fn first(self) -> usize {
         match self {
             Self::FromZero => 0,
+            Self::From { first } => usize::try_from(first).unwrap_or(0),
             Self::AfterPadding { padding } => usize::try_from(padding).unwrap_or(0) + 1,
         }
     }
@@ -27,7 +33,11 @@ impl PositionIds {
     #[must_use]
     pub fn number(self, sequence: &[i32]) -> Vec<i32> {
         match self {
-            Self::FromZero => (0..).zip(sequence).map(|(position, _)| position).collect(),
+            Self::FromZero => Self::From { first: 0 }.number(sequence),
+            Self::From { first } => (first..)
+                .zip(sequence)
+                .map(|(position, _)| position)
+                .collect(),
             Self::AfterPadding { padding } => sequence
                 .iter()
                 .scan(padding, |last, &id| {
@@ -48,5 +58,6 @@ mod tests {
         let ids = PositionIds::AfterPadding { padding: 1 };
         assert_eq!(ids.number(&[0, 7, 1, 9, 2]), [2, 3, 1, 4, 5]);
         assert_eq!(PositionIds::FromZero.number(&[0, 7, 1]), [0, 1, 2]);
+        assert_eq!(PositionIds::From { first: 2 }.number(&[0, 7, 1]), [2, 3, 4]);
     }
 }

@@ -9,6 +9,7 @@ use super::activation::Activation;
 use super::config::Config;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
+use super::relative_bias::RelativeBias;
 use super::rotary::Rotary;
 use super::window::Window;
 
@@ -51,7 +52,9 @@ impl EncoderSpec {
     pub fn max_positions(&self) -> usize {
         match &self.position {
             PositionEncoding::Table { rows, ids, .. } => rows.saturating_sub(ids.first()),
-            PositionEncoding::Rotary { longest, .. } => *longest,
+            PositionEncoding::Rotary { longest, .. } | PositionEncoding::None { longest } => {
+                *longest
+            }
         }
     }
 
@@ -60,8 +63,18 @@ impl EncoderSpec {
     pub fn position_ids(&self) -> PositionIds {
         match &self.position {
             PositionEncoding::Table { ids, .. } => *ids,
-            PositionEncoding::Rotary { .. } => PositionIds::FromZero,
+            PositionEncoding::Rotary { .. } | PositionEncoding::None { .. } => {
+                PositionIds::FromZero
+            }
         }
+    }
+
+    /// Heads whose scores have biases by distance: all of them or none.
+    #[must_use]
+    pub fn biased_heads(&self) -> usize {
+        self.attention
+            .relative_bias
+            .map_or(0, |_| self.attention.heads)
     }
 
     /// Widest result of a linear layer in the feed-forward block.
@@ -81,7 +94,9 @@ impl EncoderSpec {
                 let expected = format!("at least {}", ids.first() + 1);
                 Err(config.wrong("max_position_embeddings", &expected, rows))
             }
-            PositionEncoding::Table { .. } | PositionEncoding::Rotary { .. } => Ok(()),
+            PositionEncoding::Table { .. }
+            | PositionEncoding::Rotary { .. }
+            | PositionEncoding::None { .. } => Ok(()),
         }
     }
 }
@@ -91,6 +106,8 @@ impl EncoderSpec {
 pub struct Embedding {
     /// The word table, `[vocabulary, size]`.
     pub words: &'static str,
+    /// Another name that checkpoints may have for it.
+    pub words_also: Option<&'static str>,
     /// Rows of the word table: every token id is below it.
     pub vocabulary: usize,
     /// Size of an embedding.
@@ -103,6 +120,9 @@ pub struct Embedding {
     pub norm: Option<&'static str>,
     /// The linear layer from `size` to the hidden size, if they differ.
     pub projection: Option<&'static str>,
+    /// The linear layer without a bias from `size` to the hidden size, if words alone have one:
+    /// positions are added behind it (OPT).
+    pub word_projection: Option<&'static str>,
 }
 
 impl Embedding {
@@ -111,12 +131,14 @@ impl Embedding {
     pub const fn words_alone(words: &'static str, vocabulary: usize, size: usize) -> Self {
         Self {
             words,
+            words_also: None,
             vocabulary,
             size,
             token_types: None,
             scale: None,
             norm: None,
             projection: None,
+            word_projection: None,
         }
     }
 }
@@ -148,6 +170,12 @@ pub enum PositionEncoding {
         full: Rotary,
         /// The angles in layers with a window.
         windowed: Rotary,
+        /// Longest sequence in tokens.
+        longest: usize,
+    },
+    /// Nothing of its own: attention scores depend on distances, or the encoder does not know the
+    /// order.
+    None {
         /// Longest sequence in tokens.
         longest: usize,
     },
@@ -185,6 +213,8 @@ pub struct Attention {
     pub soft_cap: Option<f32>,
     /// The norms of queries and keys, if there are any.
     pub norms: Option<QueryKeyNorms>,
+    /// What is added to scores by the distance of two tokens, if anything is.
+    pub relative_bias: Option<RelativeBias>,
     /// Whether the linear layers of query, key and value have biases.
     pub bias: bool,
     /// Whether the linear layer after the heads has one.
@@ -213,6 +243,7 @@ impl Attention {
             window: None,
             soft_cap: None,
             norms: None,
+            relative_bias: None,
             bias: true,
             output_bias: true,
             input,
@@ -352,6 +383,11 @@ pub enum Norm {
         /// Whether there is a bias.
         bias: bool,
     },
+    /// Layer norm without weights: `(x - mean) / sqrt(variance + epsilon)`.
+    Plain {
+        /// Added to the variance.
+        epsilon: f32,
+    },
     /// RMS norm (Zhang and Sennrich 2019): `x / sqrt(mean(x²) + epsilon) * weight`.
     Rms {
         /// Added to the mean of squares.
@@ -371,14 +407,15 @@ pub enum ResidualOrder {
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
     },
-    /// `x = x + block(norm(x))` for each block, and one more norm after the last layer (GPT-2).
+    /// `x = x + block(norm(x))` for each block, and most often one more norm after the last layer
+    /// (GPT-2).
     PreNorm {
         /// The norm of the attention block.
         attention: &'static str,
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
-        /// The norm after the last layer; its output is the last hidden state.
-        last: &'static str,
+        /// The norm after the last layer, if there is one; its output is the last hidden state.
+        last: Option<&'static str>,
         /// Whether the attention block of the first layer has a norm as the others do.
         in_first_layer: bool,
     },
@@ -418,8 +455,63 @@ pub enum LinearLayout {
 pub struct TensorNames {
     /// What may stand before every name: nothing, or the base model's name in a task model.
     pub prefixes: &'static [&'static str],
-    /// What stands before the number of a layer.
+    /// What stands before the number of a layer, or of a group of layers.
     pub layer: &'static str,
+    /// The groups, where layers are stored in groups that are passed more than once.
+    pub groups: Option<LayerGroups>,
+}
+
+impl TensorNames {
+    /// The name of a tensor of layer `layer`, from 0.
+    #[must_use]
+    pub fn in_layer(&self, layer: usize, name: &str) -> String {
+        let begin = self.layer;
+        match self.groups {
+            None => format!("{begin}{layer}.{name}"),
+            Some(groups) => {
+                let (group, inner) = groups.place(layer);
+                format!("{begin}{group}.{}{inner}.{name}", groups.name)
+            }
+        }
+    }
+}
+
+/// Groups of layers that an encoder passes several times, each time with the same weights
+/// (ALBERT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerGroups {
+    /// What stands between the number of a group and that of a layer in it.
+    pub name: &'static str,
+    /// Number of groups.
+    pub groups: usize,
+    /// How often a group is passed, all groups together: the layers of the encoder are
+    /// `passes * layers`.
+    pub passes: usize,
+    /// Layers of a group.
+    pub layers: usize,
+}
+
+impl LayerGroups {
+    /// Group, and layer in the group, of layer `layer` of the encoder.
+    #[must_use]
+    pub fn place(self, layer: usize) -> (usize, usize) {
+        let pass = layer / self.layers;
+        // transformers divides in float64, and where the passes are no multiple of the groups a
+        // quotient may come out just below a whole number.
+        let group = f64_of(pass) / (f64_of(self.passes) / f64_of(self.groups));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a quotient of small positive numbers, rounded down on purpose"
+        )]
+        let group = group as usize;
+        (group, layer % self.layers)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of layers are small")]
+const fn f64_of(number: usize) -> f64 {
+    number as f64
 }
 
 #[cfg(test)]

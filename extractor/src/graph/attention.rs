@@ -46,6 +46,7 @@ impl<'a> EncoderGraph<'a> {
             && attention.window.is_none()
             && attention.soft_cap.is_none()
             && attention.norms.is_none()
+            && attention.relative_bias.is_none()
     }
 
     /// Query, key and value as one linear layer,
@@ -99,7 +100,7 @@ impl<'a> EncoderGraph<'a> {
         let bias = match &projections.bias {
             Some(values) => self.builder.weights(bias, values)?,
             // The operator does without one on some devices only.
-            None => self.builder.zeros(bias, 3 * attention.size())?,
+            None => self.builder.repeated(bias, 0.0, 3 * attention.size())?,
         };
         let mut inputs = vec![input, &matrix, &bias];
         // Padding stands on the right, where a causal encoder never looks.

@@ -1,6 +1,6 @@
 //! Self-attention in parts, for encoders that do more to queries and keys than ONNX Runtime's
-//! `Attention` does: norms, rotary positions, keys that several heads share, windows, capped
-//! scores.
+//! `Attention` does: norms, rotary positions, keys that several heads share, windows, biases by
+//! distance, capped scores.
 
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
@@ -130,10 +130,11 @@ impl EncoderGraph<'_> {
     ) -> Result<String, GraphError> {
         let attention = &self.spec.attention;
         let windowed = self.has_window(layer);
-        let bias = if windowed {
-            self.visibility(layer)?
-        } else {
-            String::new()
+        // No encoder has both.
+        let bias = match self.relative_bias(layer)? {
+            Some(bias) => bias,
+            None if windowed => self.visibility(layer)?,
+            None => String::new(),
         };
         let scale = attention.scale.factor(attention.head_size, layer);
         let attributes = vec![

@@ -1,6 +1,8 @@
 //! A graph under construction: nodes, weights and constants, each method giving back the name of
 //! what it added.
 
+use std::collections::HashMap;
+
 use half::{bf16, f16};
 use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
 use ort::memory::Allocator;
@@ -12,7 +14,7 @@ use ort::value::{
 
 use super::dtype::{ComputeDtype, ONNX_FLOAT};
 use super::error::GraphError;
-use super::weights::{Linear, Source};
+use super::weights::{Identity, Linear, Source};
 
 /// ONNX Runtime's own operators.
 pub(crate) const MICROSOFT: &str = "com.microsoft";
@@ -24,6 +26,8 @@ const EXTERNAL_FROM: usize = 128;
 pub(crate) struct Builder {
     graph: Graph,
     dtype: ComputeDtype,
+    /// Names of the weights so far.
+    weights: HashMap<Identity, String>,
 }
 
 impl Builder {
@@ -31,6 +35,7 @@ impl Builder {
         Ok(Self {
             graph: Graph::new()?,
             dtype,
+            weights: HashMap::new(),
         })
     }
 
@@ -59,12 +64,18 @@ impl Builder {
         Ok(self.graph.add_node(node)?)
     }
 
-    /// Adds weights and gives back their name.
+    /// Adds weights and gives back their name; weights that layers share are added once.
     pub(super) fn weights(
         &mut self,
         name: String,
         source: &Source<'_>,
     ) -> Result<String, GraphError> {
+        if let Some(identity) = source.identity() {
+            if let Some(same) = self.weights.get(&identity) {
+                return Ok(same.clone());
+            }
+            self.weights.insert(identity, name.clone());
+        }
         match self.dtype {
             ComputeDtype::F32 => self.add_tensor(&name, source.to_ort::<f32>()?)?,
             ComputeDtype::F16 => self.add_tensor(&name, source.to_ort::<f16>()?)?,
@@ -83,14 +94,18 @@ impl Builder {
         Ok(name)
     }
 
-    /// Adds a vector of zeros, `[size]`, in the number format of the encoder, and gives back its
-    /// name.
-    pub(super) fn zeros(&mut self, name: String, size: usize) -> Result<String, GraphError> {
-        let length = self::size(size);
+    /// Adds a vector of one number everywhere, `[size]`, and gives back its name.
+    pub(super) fn repeated(
+        &mut self,
+        name: String,
+        value: f32,
+        size: usize,
+    ) -> Result<String, GraphError> {
+        let shape = [self::size(size)];
         match self.dtype {
-            ComputeDtype::F32 => self.add_tensor(&name, filled([length], 0.0_f32)?)?,
-            ComputeDtype::F16 => self.add_tensor(&name, filled([length], f16::ZERO)?)?,
-            ComputeDtype::Bf16 => self.add_tensor(&name, filled([length], bf16::ZERO)?)?,
+            ComputeDtype::F32 => self.add_tensor(&name, filled(shape, value)?)?,
+            ComputeDtype::F16 => self.add_tensor(&name, filled(shape, f16::from_f32(value))?)?,
+            ComputeDtype::Bf16 => self.add_tensor(&name, filled(shape, bf16::from_f32(value))?)?,
         }
         Ok(name)
     }

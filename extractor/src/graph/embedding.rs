@@ -7,7 +7,7 @@ use super::error::GraphError;
 use super::inputs::INPUT_IDS;
 use super::layer::Stream;
 use super::weights::Source;
-use crate::checkpoint::Tensor;
+use crate::checkpoint::{CheckpointError, Tensor};
 use crate::family::PositionEncoding;
 
 impl<'a> EncoderGraph<'a> {
@@ -16,18 +16,23 @@ impl<'a> EncoderGraph<'a> {
     pub(super) fn embeddings(&mut self) -> Result<Stream, GraphError> {
         let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
         let shape = [embedding.vocabulary, embedding.size];
-        let mut words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
+        let mut words = self.word_table(&shape)?;
         let token_type = self.token_type()?;
         let table = match &self.spec.position {
             PositionEncoding::Table { table, rows, .. } => (*table, *rows),
-            PositionEncoding::Rotary { .. } => {
+            PositionEncoding::Rotary { .. } | PositionEncoding::None { .. } => {
                 if let Some(types) = token_type {
                     words = words.plus_first_row(types);
                 }
                 return self.words_alone(&words);
             }
         };
-        let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
+        let mut words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
+        if let Some(projection) = embedding.word_projection {
+            let projection = self.linear(projection, [embedding.size, hidden], false)?;
+            let name = "embeddings.words.projection";
+            words = self.builder.linear(name, &words, &projection)?;
+        }
         let positions = self.positions(table, token_type)?;
         let summands = [words.as_str(), &positions];
         let output = match (embedding.norm, embedding.projection) {
@@ -46,6 +51,18 @@ impl<'a> EncoderGraph<'a> {
         let name = "embeddings.projection";
         let projected = self.builder.linear(name, &output, &projection)?;
         self.first_stream(projected)
+    }
+
+    /// The word table, under the first of its names that the checkpoint has.
+    fn word_table(&self, shape: &[usize]) -> Result<Source<'a>, GraphError> {
+        let embedding = self.spec.embedding;
+        let found = self.tensor(&format!("{}.weight", embedding.words), shape);
+        match (found, embedding.words_also) {
+            (Err(GraphError::Checkpoint(CheckpointError::Missing { .. })), Some(name)) => {
+                self.tensor(&format!("{name}.weight"), shape)
+            }
+            (found, _) => found,
+        }
     }
 
     /// The word embeddings of an encoder that adds no positions to them: scaled and normalised,

@@ -31,6 +31,11 @@ pub(super) struct Shared {
     pub(super) angles: [Option<[String; 2]>; 2],
     /// What is added to the scores of layers without and with a window, `[1, 1, width, width]`.
     pub(super) biases: [Option<String>; 2],
+    /// What is added to the scores of all layers by distance, `[1, heads, width, width]`.
+    pub(super) relative_bias: Option<String>,
+    /// Rows of tables by distance, int64, and the distances of pairs of tokens among them, int32
+    /// `[width, width]`.
+    pub(super) distances: Option<[String; 2]>,
 }
 
 /// What a block of a layer computes, without the bias at its end: the residual sum that follows
@@ -45,7 +50,7 @@ pub(super) struct BlockOutput<'a> {
 impl<'a> EncoderGraph<'a> {
     /// The name of a tensor of a transformer layer.
     pub(super) fn in_layer(&self, layer: usize, name: &str) -> String {
-        format!("{}{layer}.{name}", self.spec.names.layer)
+        self.spec.names.in_layer(layer, name)
     }
 
     /// A tensor as it is stored.

@@ -64,16 +64,16 @@ impl EncoderGraph<'_> {
             } if layer == 0 => return None,
             ResidualOrder::PreNorm {
                 attention, last, ..
-            }
-            | ResidualOrder::Parallel {
-                attention, last, ..
             } => (Some(attention), last),
+            ResidualOrder::Parallel {
+                attention, last, ..
+            } => (Some(attention), Some(last)),
             ResidualOrder::BlockNorms { before, last, .. } => {
-                (before.map(|[attention, _]| attention), last)
+                (before.map(|[attention, _]| attention), Some(last))
             }
         };
         if after_last {
-            return Some(last.to_owned());
+            return last.map(str::to_owned);
         }
         attention.map(|norm| self.in_layer(layer, norm))
     }
@@ -130,7 +130,7 @@ impl EncoderGraph<'_> {
         let norm = self.in_layer(layer, feed_forward_norm);
         let middle = self.residual_norm(&name, &attended, &stream.residual, &norm, true)?;
         let transformed = self.feed_forward(layer, &label, &middle.norm)?;
-        self.close_layer(layer, &transformed, &middle.sum)
+        self.close_layer(layer, transformed, &middle.sum)
     }
 
     /// Attention and feed-forward of the same hidden state, each of its own norm, and the sum of
@@ -151,7 +151,7 @@ impl EncoderGraph<'_> {
         let attended = self.with_bias(&format!("{label}.attention"), attended)?;
         let name = format!("{label}.attention.sum");
         let middle = self.builder.add(&name, [&attended, &stream.residual])?;
-        self.close_layer(layer, &transformed, &middle)
+        self.close_layer(layer, transformed, &middle)
     }
 
     /// Each block between its norms, and the sum after it.
@@ -180,7 +180,7 @@ impl EncoderGraph<'_> {
         let transformed = self.feed_forward(layer, &label, &input)?;
         let block = format!("{label}.feed_forward");
         let transformed = self.normed_block(layer, &block, transformed, after_feed_forward)?;
-        self.close_layer(layer, &transformed, &middle)
+        self.close_layer(layer, transformed, &middle)
     }
 
     /// The norm of what a block computes.
@@ -214,17 +214,17 @@ impl EncoderGraph<'_> {
     fn close_layer(
         &mut self,
         layer: usize,
-        block: &BlockOutput<'_>,
+        block: BlockOutput<'_>,
         residual: &str,
     ) -> Result<Stream, GraphError> {
         let state = layer + 1;
         let name = format!("layer.{layer}.sum");
         if let Some(norm) = self.norm_before_layer(state) {
-            let both = self.residual_norm(&name, block, residual, &norm, true)?;
+            let both = self.residual_norm(&name, &block, residual, &norm, true)?;
             return Ok(self.pre_norm_stream(both.sum, both.norm, state));
         }
-        // No norm stands between layers only where blocks end with theirs, which has no bias left.
-        let sum = self.builder.add(&name, [&block.value, residual])?;
+        let value = self.with_bias(&format!("layer.{layer}.feed_forward"), block)?;
+        let sum = self.builder.add(&name, [&value, residual])?;
         Ok(Stream::single(sum))
     }
 

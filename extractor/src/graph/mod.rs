@@ -23,6 +23,7 @@ mod inputs;
 mod layer;
 mod norm;
 mod position;
+mod relative_bias;
 mod rotary;
 mod rows;
 mod weights;

@@ -11,7 +11,9 @@ use crate::family::Norm;
 
 /// The weights of a norm, `[size]` each.
 pub(super) struct NormWeights<'a> {
-    weight: Source<'a>,
+    size: usize,
+    /// None where the norm has no weights, which is as if all were 1.
+    weight: Option<Source<'a>>,
     bias: Option<Source<'a>>,
 }
 
@@ -30,13 +32,15 @@ impl<'a> EncoderGraph<'a> {
         name: &str,
         size: usize,
     ) -> Result<NormWeights<'a>, GraphError> {
-        let weight = self.tensor(&format!("{name}.weight"), &[size])?;
+        let weight = || self.tensor(&format!("{name}.weight"), &[size]);
         let (weight, bias) = match self.spec.norm {
-            Norm::Layer { bias, .. } => (weight, bias),
-            Norm::Rms { one_more: true, .. } => (weight.plus_one(), false),
-            Norm::Rms { .. } => (weight, false),
+            Norm::Layer { bias, .. } => (Some(weight()?), bias),
+            Norm::Plain { .. } => (None, false),
+            Norm::Rms { one_more: true, .. } => (Some(weight()?.plus_one()), false),
+            Norm::Rms { .. } => (Some(weight()?), false),
         };
         Ok(NormWeights {
+            size,
             weight,
             bias: self.bias(name, size, bias)?,
         })
@@ -50,7 +54,9 @@ impl<'a> EncoderGraph<'a> {
         weights: &NormWeights<'_>,
     ) -> Result<String, GraphError> {
         let (epsilon, operator) = match self.spec.norm {
-            Norm::Layer { epsilon, .. } => (epsilon, "LayerNormalization"),
+            Norm::Layer { epsilon, .. } | Norm::Plain { epsilon } => {
+                (epsilon, "LayerNormalization")
+            }
             Norm::Rms { epsilon, .. } => (epsilon, "SimplifiedLayerNormalization"),
         };
         let mut inputs = vec![input.to_owned()];
@@ -75,7 +81,9 @@ impl<'a> EncoderGraph<'a> {
     ) -> Result<SumAndNorm, GraphError> {
         // Only the first has a place for the norm's own bias.
         let (epsilon, operator, before_bias) = match self.spec.norm {
-            Norm::Layer { epsilon, .. } => (epsilon, "SkipLayerNormalization", 4),
+            Norm::Layer { epsilon, .. } | Norm::Plain { epsilon } => {
+                (epsilon, "SkipLayerNormalization", 4)
+            }
             Norm::Rms { epsilon, .. } => (epsilon, "SkipSimplifiedLayerNormalization", 3),
         };
         let mut inputs = vec![input.to_owned(), skip.to_owned()];
@@ -108,9 +116,11 @@ impl<'a> EncoderGraph<'a> {
         label: &str,
         weights: &NormWeights<'_>,
     ) -> Result<Vec<String>, GraphError> {
-        let weight = self
-            .builder
-            .weights(format!("{label}.gamma"), &weights.weight)?;
+        let name = format!("{label}.gamma");
+        let weight = match &weights.weight {
+            Some(weight) => self.builder.weights(name, weight)?,
+            None => self.builder.repeated(name, 1.0, weights.size)?,
+        };
         let bias = weights
             .bias
             .as_ref()

@@ -8,13 +8,19 @@ use crate::checkpoint::Tensor;
 impl<'a> EncoderGraph<'a> {
     /// What is added to the word embeddings, `[rows, width, embedding size]`: the embedding of each
     /// position, which carries that of the token type, as it is the same for all tokens.
-    /// The table is `[rows, embedding size]`, `token_type` is `[types, embedding size]`.
+    /// The table is `[rows, embedding size]`, or `[rows, hidden]` where words are projected to that
+    /// first; `token_type` is `[types, embedding size]`.
     pub(super) fn positions(
         &mut self,
         (table, rows): (&str, usize),
         token_type: Option<Tensor<'a>>,
     ) -> Result<String, GraphError> {
-        let shape = [rows, self.spec.embedding.size];
+        let embedding = &self.spec.embedding;
+        let size = match embedding.word_projection {
+            Some(_) => self.spec.hidden,
+            None => embedding.size,
+        };
+        let shape = [rows, size];
         let mut table = self.tensor(&format!("{table}.weight"), &shape)?;
         if let Some(types) = token_type {
             table = table.plus_first_row(types);

@@ -43,6 +43,15 @@ pub(super) struct Source<'checkpoint> {
     one_more: bool,
 }
 
+/// What tells one recipe from another: where in memory the numbers are, and what is done with them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    parts: Vec<(usize, Vec<usize>)>,
+    transposed: bool,
+    added: Option<(usize, Vec<usize>)>,
+    one_more: bool,
+}
+
 impl<'checkpoint> Source<'checkpoint> {
     /// A tensor as it is stored.
     pub(super) fn stored(tensor: Tensor<'checkpoint>) -> Self {
@@ -105,6 +114,20 @@ impl<'checkpoint> Source<'checkpoint> {
             added: None,
             one_more: false,
         }
+    }
+
+    /// What the same recipe for the same numbers has in common, if they are in a file.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        let address = |tensor: &Tensor<'_>| Some((tensor.address()?, tensor.shape().to_vec()));
+        Some(Identity {
+            parts: self.parts.iter().map(address).collect::<Option<_>>()?,
+            transposed: self.transposed,
+            added: match &self.added {
+                Some(table) => Some(address(table)?),
+                None => None,
+            },
+            one_more: self.one_more,
+        })
     }
 
     /// The shape of the whole.

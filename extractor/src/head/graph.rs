@@ -69,10 +69,11 @@ pub fn build(
 fn encoder_inputs(nodes: &mut Nodes<'_>, spec: &EncoderSpec) -> Result<(), GraphError> {
     let axis = nodes.builder.integers("tokens.axis", &[1])?;
     match spec.position_ids() {
-        PositionIds::FromZero => {
+        ids @ (PositionIds::FromZero | PositionIds::From { .. }) => {
             let counted = nodes.apply("CumSum", "tokens.counted", &[ATTENTION_MASK, &axis])?;
-            let one = nodes.builder.integers("tokens.one", &[1])?;
-            nodes.apply("Sub", POSITION_IDS, &[&counted, &one])?;
+            let before = size(ids.first()) - 1;
+            let before = nodes.builder.integers("tokens.before", &[before])?;
+            nodes.apply("Add", POSITION_IDS, &[&counted, &before])?;
         }
         PositionIds::AfterPadding { padding } => {
             let padding = nodes

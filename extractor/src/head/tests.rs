@@ -80,6 +80,13 @@ fn positions_and_lengths_are_those_of_every_family() {
         "distilbert-plain",
         "electra-projected",
         "gpt2-plain",
+        "albert-inner-groups",
+        "roberta-prelayernorm-plain",
+        "opt-plain",
+        "opt-no-last-norm-bf16",
+        "mpnet-plain",
+        "t5-whole",
+        "umt5-whole",
     ] {
         let files = ModelFiles::in_folder(&checkpoint(name)).unwrap();
         let options = EncoderOptions {

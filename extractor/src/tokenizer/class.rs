@@ -159,11 +159,11 @@ const SLOW: [&str; 37] = [
 fn registered(model_type: &str) -> Option<&'static str> {
     Some(match model_type {
         "bert" | "distilbert" | "electra" => "BertTokenizer",
-        "roberta" => "RobertaTokenizer",
+        "roberta" | "roberta-prelayernorm" => "RobertaTokenizer",
         "xlm-roberta" => "XLMRobertaTokenizer",
         "camembert" => "CamembertTokenizer",
-        "gpt2" => "GPT2Tokenizer",
-        "modernbert" | "xlm-roberta-xl" => "TokenizersBackend",
+        "gpt2" | "opt" => "GPT2Tokenizer",
+        "modernbert" | "xlm-roberta-xl" | "umt5" => "TokenizersBackend",
         _ => return None,
     })
 }

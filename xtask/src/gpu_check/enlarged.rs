@@ -16,8 +16,10 @@ use crate::tensors::Header;
 const FACTOR: u64 = 16;
 const VOCABULARY: u64 = 300;
 const POSITIONS: u64 = 64;
+/// Rows of OPT's position table that stand for no position.
+const OPT_UNUSED: u64 = 2;
 /// Sizes in configurations that grow.
-const SIZES: [&str; 8] = [
+const SIZES: [&str; 13] = [
     "hidden_size",
     "intermediate_size",
     "embedding_size",
@@ -26,15 +28,21 @@ const SIZES: [&str; 8] = [
     "hidden_dim",
     "n_embd",
     "n_inner",
+    "ffn_dim",
+    "word_embed_proj_dim",
+    "d_model",
+    "d_kv",
+    "d_ff",
 ];
 /// What names of word tables have in them.
-const WORDS: [&str; 6] = [
+const WORDS: [&str; 7] = [
     "word_embeddings",
     "wte",
     "embed_tokens",
     "tok_embeddings",
     "lm_head",
     "embed_in",
+    "shared.weight",
 ];
 /// Headers of checkpoints of the tests are no longer.
 const LONGEST: u64 = 1 << 20;
@@ -98,6 +106,10 @@ fn tensors(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn enlarged(name: &str, shape: &[u64]) -> Vec<u64> {
+    // Buckets of distances by heads.
+    if name.contains("relative_attention_bias") {
+        return shape.to_vec();
+    }
     let mut larger: Vec<u64> = shape.iter().map(|size| size * FACTOR).collect();
     let has = |part: &&str| name.contains(part);
     if let (Some(rows), Some(before)) = (larger.first_mut(), shape.first()) {
@@ -105,6 +117,8 @@ fn enlarged(name: &str, shape: &[u64]) -> Vec<u64> {
             *rows = *before;
         } else if ["position_embeddings", "wpe"].iter().any(has) {
             *rows = POSITIONS;
+        } else if name.contains("embed_positions") {
+            *rows = POSITIONS + OPT_UNUSED;
         } else if WORDS.iter().any(has) {
             *rows = VOCABULARY;
         }
@@ -118,7 +132,9 @@ mod tests {
 
     #[test]
     fn tables_have_the_rows_that_their_tokens_and_positions_need() {
-        let cases: [(&str, &[u64], &[u64]); 5] = [
+        let cases: [(&str, &[u64], &[u64]); 8] = [
+            ("transformer.shared.weight", &[40, 12], &[300, 192]),
+            ("encoder.relative_attention_bias.weight", &[32, 3], &[32, 3]),
             (
                 "bert.embeddings.word_embeddings.weight",
                 &[40, 12],
@@ -126,6 +142,7 @@ mod tests {
             ),
             ("model.embed_tokens.weight", &[40, 12], &[300, 192]),
             ("wpe.weight", &[16, 12], &[64, 192]),
+            ("decoder.embed_positions.weight", &[18, 12], &[66, 192]),
             (
                 "embeddings.token_type_embeddings.weight",
                 &[2, 12],

@@ -329,6 +329,7 @@ impl Encoder {
             hidden: self.sizes.hidden,
             intermediate: self.sizes.intermediate,
             heads: self.sizes.heads,
+            biased_heads: self.sizes.biased_heads,
             compute,
             rows: self.row_format(),
         }
