@@ -15,6 +15,9 @@ const VECTORS: u64 = 10;
 /// The score of each pair of tokens before and after softmax, where attention is not computed in
 /// one piece.
 const SCORES: u64 = 2;
+/// The same in an encoder with scores for distances: products with all distances, which are twice as
+/// many as tokens, both terms by pairs of tokens, and their sum.
+const SCORES_WITH_DISTANCES: u64 = 5;
 
 /// The sizes that a batch's memory depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Footprint {
     pub intermediate: usize,
     /// Attention heads.
     pub heads: usize,
+    /// Whether scores have terms for distances.
+    pub distances: bool,
     /// What the encoder computes in.
     pub compute: ComputeDtype,
     /// Format of the rows that the graph makes, if it makes any.
@@ -48,7 +53,12 @@ impl Footprint {
         });
         let kept = layers * hidden * (compute + rows);
         let working = VECTORS * hidden + 2 * self.intermediate as u64;
-        let scores = SCORES * self.heads as u64 * width as u64;
+        let matrices = if self.distances {
+            SCORES_WITH_DISTANCES
+        } else {
+            SCORES
+        };
+        let scores = matrices * self.heads as u64 * width as u64;
         kept + (working + scores) * compute
     }
 
@@ -58,11 +68,12 @@ impl Footprint {
     #[must_use]
     pub fn countable_positions(&self, width: usize) -> usize {
         let layers = if self.rows.is_some() { self.layers } else { 1 };
+        let columns = if self.distances { 2 * width + 1 } else { width };
         let sizes = [
             layers * self.hidden,
             3 * self.hidden,
             self.intermediate,
-            self.heads * width,
+            self.heads * columns,
         ];
         ELEMENTS / sizes.into_iter().max().unwrap_or(1).max(1)
     }
@@ -85,6 +96,7 @@ mod tests {
         hidden: 1024,
         intermediate: 4096,
         heads: 16,
+        distances: false,
         compute: ComputeDtype::F16,
         rows: Some(StoreDtype::F16),
     };
@@ -121,6 +133,25 @@ mod tests {
             (1 << 31) / (16 * 512) - 1
         );
         assert_eq!(on_the_cpu.countable_positions(8), (1 << 31) / 4096 - 1);
+    }
+
+    #[test]
+    fn scores_for_distances_take_memory_and_are_counted() {
+        let distances = Footprint {
+            distances: true,
+            rows: None,
+            ..LARGE
+        };
+        let without = Footprint {
+            distances: false,
+            ..distances
+        };
+        let more = distances.position_bytes(512) - without.position_bytes(512);
+        assert_eq!(more, 3 * 16 * 512 * 2);
+        assert_eq!(
+            distances.countable_positions(512),
+            ((1 << 31) - 1) / (16 * 1025)
+        );
     }
 
     #[test]

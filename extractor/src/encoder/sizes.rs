@@ -9,6 +9,8 @@ pub(super) struct Sizes {
     pub(super) states: usize,
     pub(super) hidden: usize,
     pub(super) heads: usize,
+    /// Whether attention scores have terms for distances.
+    pub(super) distances: bool,
     pub(super) intermediate: usize,
     /// Number of token ids.
     pub(super) vocabulary: usize,
@@ -23,6 +25,7 @@ impl Sizes {
             states: spec.states(),
             hidden: spec.hidden,
             heads: spec.attention.heads,
+            distances: spec.attention.disentangled.is_some(),
             intermediate: spec.intermediate(),
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),

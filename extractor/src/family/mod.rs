@@ -8,6 +8,8 @@
 mod activation;
 mod bert;
 mod config;
+mod deberta_v2;
+mod disentangled;
 mod distilbert;
 mod electra;
 mod error;
@@ -34,22 +36,25 @@ mod window;
 
 pub use self::activation::Activation;
 pub use self::config::Config;
+pub use self::disentangled::{Disentangled, DistanceLayer, Distances};
 pub use self::error::FamilyError;
 pub use self::position_ids::PositionIds;
 use self::reader::Family;
 pub use self::rotary::Rotary;
 pub use self::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LinearLayout, Norm, PositionEncoding, QueryKeyNorms, ResidualOrder, TensorNames, TokenTypes,
+    Attention, AttentionInput, AttentionScale, Convolution, Embedding, EncoderSpec, FeedForward,
+    GatedInput, LinearLayout, Norm, PositionEncoding, Projection, QueryKeyNorms, ResidualOrder,
+    TensorNames, TokenTypes,
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 18] = [
+const FAMILIES: [Family; 19] = [
     bert::FAMILY,
     roberta::FAMILY,
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    deberta_v2::FAMILY,
     modernbert::FAMILY,
     eurobert::FAMILY,
     nomic_bert::FAMILY,

@@ -7,6 +7,7 @@
 
 use super::activation::Activation;
 use super::config::Config;
+use super::disentangled::Disentangled;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::rotary::Rotary;
@@ -51,7 +52,9 @@ impl EncoderSpec {
     pub fn max_positions(&self) -> usize {
         match &self.position {
             PositionEncoding::Table { rows, ids, .. } => rows.saturating_sub(ids.first()),
-            PositionEncoding::Rotary { longest, .. } => *longest,
+            PositionEncoding::Rotary { longest, .. } | PositionEncoding::None { longest } => {
+                *longest
+            }
         }
     }
 
@@ -60,7 +63,9 @@ impl EncoderSpec {
     pub fn position_ids(&self) -> PositionIds {
         match &self.position {
             PositionEncoding::Table { ids, .. } => *ids,
-            PositionEncoding::Rotary { .. } => PositionIds::FromZero,
+            PositionEncoding::Rotary { .. } | PositionEncoding::None { .. } => {
+                PositionIds::FromZero
+            }
         }
     }
 
@@ -81,7 +86,9 @@ impl EncoderSpec {
                 let expected = format!("at least {}", ids.first() + 1);
                 Err(config.wrong("max_position_embeddings", &expected, rows))
             }
-            PositionEncoding::Table { .. } | PositionEncoding::Rotary { .. } => Ok(()),
+            PositionEncoding::Table { .. }
+            | PositionEncoding::Rotary { .. }
+            | PositionEncoding::None { .. } => Ok(()),
         }
     }
 }
@@ -102,7 +109,18 @@ pub struct Embedding {
     /// The norm of the sum, if there is one.
     pub norm: Option<&'static str>,
     /// The linear layer from `size` to the hidden size, if they differ.
-    pub projection: Option<&'static str>,
+    pub projection: Option<Projection>,
+}
+
+/// The linear layer from embeddings to the hidden size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Projection {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it has a bias.
+    pub bias: bool,
+    /// Whether the norm of the embedding block comes after it (`DeBERTa`) or before (ELECTRA).
+    pub before_norm: bool,
 }
 
 impl Embedding {
@@ -151,6 +169,12 @@ pub enum PositionEncoding {
         /// Longest sequence in tokens.
         longest: usize,
     },
+    /// Nothing of its own: attention scores depend on distances ([`Attention::disentangled`]), or
+    /// the encoder does not know the order.
+    None {
+        /// Longest sequence in tokens.
+        longest: usize,
+    },
 }
 
 impl PositionEncoding {
@@ -185,6 +209,8 @@ pub struct Attention {
     pub soft_cap: Option<f32>,
     /// The norms of queries and keys, if there are any.
     pub norms: Option<QueryKeyNorms>,
+    /// The terms of scores for distances, if there are any (`DeBERTa`).
+    pub disentangled: Option<Disentangled>,
     /// Whether the linear layers of query, key and value have biases.
     pub bias: bool,
     /// Whether the linear layer after the heads has one.
@@ -213,6 +239,7 @@ impl Attention {
             window: None,
             soft_cap: None,
             norms: None,
+            disentangled: None,
             bias: true,
             output_bias: true,
             input,
@@ -371,6 +398,15 @@ pub enum ResidualOrder {
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
     },
+    /// The same with a convolution beside the first layer (DeBERTa-v2 XL).
+    PostNormConvolution {
+        /// The norm of the attention block.
+        attention: &'static str,
+        /// The norm of the feed-forward block.
+        feed_forward: &'static str,
+        /// The convolution.
+        convolution: Convolution,
+    },
     /// `x = x + block(norm(x))` for each block, and one more norm after the last layer (GPT-2).
     PreNorm {
         /// The norm of the attention block.
@@ -402,6 +438,22 @@ pub enum ResidualOrder {
         /// The norm after the last layer; its output is the last hidden state.
         last: &'static str,
     },
+}
+
+/// A convolution of hidden state 0 beside the first layer, whose output becomes
+/// `norm(layer(x) + activation(convolution(x)))`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Its weights, `[hidden, hidden / groups, kernel]`, and a bias.
+    pub name: &'static str,
+    /// The norm of the sum.
+    pub norm: &'static str,
+    /// Tokens that it sees at a time, an odd number: half of them to each side.
+    pub kernel: usize,
+    /// Parts of the hidden size that do not meet.
+    pub groups: usize,
+    /// The non-linearity.
+    pub activation: Activation,
 }
 
 /// How checkpoints store the matrix of a linear layer.

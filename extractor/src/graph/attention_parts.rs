@@ -1,6 +1,6 @@
 //! Self-attention in parts, for encoders that do more to queries and keys than ONNX Runtime's
 //! `Attention` does: norms, rotary positions, keys that several heads share, windows, capped
-//! scores.
+//! scores, scores for distances.
 
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
@@ -97,7 +97,12 @@ impl EncoderGraph<'_> {
     }
 
     /// `[rows, width, heads * head size]` as `[rows, width, heads, head size]`.
-    fn by_heads(&mut self, name: &str, value: &str, heads: usize) -> Result<String, GraphError> {
+    pub(super) fn by_heads(
+        &mut self,
+        name: &str,
+        value: &str,
+        heads: usize,
+    ) -> Result<String, GraphError> {
         self.reshape(name, value, &[heads, self.spec.attention.head_size])
     }
 
@@ -132,6 +137,8 @@ impl EncoderGraph<'_> {
         let windowed = self.has_window(layer);
         let bias = if windowed {
             self.visibility(layer)?
+        } else if let Some(disentangled) = attention.disentangled {
+            self.distance_scores(layer, label, [query, key], disentangled)?
         } else {
             String::new()
         };

@@ -11,61 +11,87 @@ use crate::checkpoint::Tensor;
 use crate::family::PositionEncoding;
 
 impl<'a> EncoderGraph<'a> {
-    /// Adds words, positions and token types up, normalises the sum and projects it to the hidden
-    /// size, where the encoder does.
+    /// Adds words, positions and token types up, and normalises the sum and projects it to the
+    /// hidden size in the order of the encoder, where it does.
     pub(super) fn embeddings(&mut self) -> Result<Stream, GraphError> {
-        let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
+        let embedding = self.spec.embedding;
         let shape = [embedding.vocabulary, embedding.size];
         let mut words = self.tensor(&format!("{}.weight", embedding.words), &shape)?;
         let token_type = self.token_type()?;
         let table = match &self.spec.position {
-            PositionEncoding::Table { table, rows, .. } => (*table, *rows),
-            PositionEncoding::Rotary { .. } => {
-                if let Some(types) = token_type {
-                    words = words.plus_first_row(types);
-                }
-                return self.words_alone(&words);
-            }
+            PositionEncoding::Table { table, rows, .. } => Some((*table, *rows)),
+            PositionEncoding::Rotary { .. } | PositionEncoding::None { .. } => None,
         };
-        let words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
+        let Some(table) = table else {
+            if let Some(types) = token_type {
+                words = words.plus_first_row(types);
+            }
+            let words = self.scaled_words(&words)?;
+            return self.normed_and_projected(words);
+        };
+        let words = self.scaled_words(&words)?;
         let positions = self.positions(table, token_type)?;
         let summands = [words.as_str(), &positions];
-        let output = match (embedding.norm, embedding.projection) {
-            (None, None) => return self.first_stream_of_sum(summands),
-            (None, Some(_)) => self.builder.add("embeddings", summands)?,
-            (Some(norm), _) => {
+        let projected_first = embedding.projection.is_some_and(|layer| layer.before_norm);
+        match (embedding.norm, embedding.projection) {
+            (None, None) => self.first_stream_of_sum(summands),
+            (Some(norm), _) if !projected_first => {
                 let norm = self.norm_weights(norm, embedding.size)?;
-                self.add_and_norm("embeddings.norm", summands, None, &norm, false)?
-                    .norm
+                let both = self.add_and_norm("embeddings.norm", summands, None, &norm, false)?;
+                let output = self.projected(both.norm)?;
+                self.first_stream(output)
             }
-        };
-        let Some(projection) = embedding.projection else {
-            return self.first_stream(output);
-        };
-        let projection = self.linear(projection, [embedding.size, hidden], true)?;
-        let name = "embeddings.projection";
-        let projected = self.builder.linear(name, &output, &projection)?;
-        self.first_stream(projected)
+            _ => {
+                let sum = self.builder.add("embeddings", summands)?;
+                self.normed_and_projected(sum)
+            }
+        }
     }
 
-    /// The word embeddings of an encoder that adds no positions to them: scaled and normalised,
-    /// where the encoder does.
-    fn words_alone(&mut self, words: &Source<'_>) -> Result<Stream, GraphError> {
-        let embedding = self.spec.embedding;
-        let mut value = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
-        if let Some(scale) = embedding.scale {
-            let scale = self.builder.number("embeddings.scale".to_owned(), scale)?;
-            let operator = (ONNX_DOMAIN, "Mul");
-            let inputs = [value.as_str(), &scale];
-            value = self
-                .builder
-                .node(operator, "embeddings.scaled", &inputs, vec![])?;
+    /// The word embeddings, `[rows, width, size]`, multiplied where the encoder does that.
+    fn scaled_words(&mut self, words: &Source<'_>) -> Result<String, GraphError> {
+        let words = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
+        let Some(scale) = self.spec.embedding.scale else {
+            return Ok(words);
+        };
+        let scale = self.builder.number("embeddings.scale".to_owned(), scale)?;
+        let operator = (ONNX_DOMAIN, "Mul");
+        let inputs = [words.as_str(), &scale];
+        self.builder
+            .node(operator, "embeddings.scaled", &inputs, vec![])
+    }
+
+    /// Norm and projection of embeddings, `[rows, width, size]`, in the order of the encoder.
+    fn normed_and_projected(&mut self, mut value: String) -> Result<Stream, GraphError> {
+        let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
+        let projected_first = embedding.projection.is_some_and(|layer| layer.before_norm);
+        if projected_first {
+            value = self.projected(value)?;
         }
         if let Some(norm) = embedding.norm {
-            let norm = self.norm_weights(norm, embedding.size)?;
+            let size = if projected_first {
+                hidden
+            } else {
+                embedding.size
+            };
+            let norm = self.norm_weights(norm, size)?;
             value = self.norm("embeddings.norm", &value, &norm)?;
         }
+        if !projected_first {
+            value = self.projected(value)?;
+        }
         self.first_stream(value)
+    }
+
+    /// Embeddings of the hidden size, by a linear layer where theirs is another.
+    fn projected(&mut self, value: String) -> Result<String, GraphError> {
+        let Some(layer) = self.spec.embedding.projection else {
+            return Ok(value);
+        };
+        let sizes = [self.spec.embedding.size, self.spec.hidden];
+        let linear = self.linear(layer.name, sizes, layer.bias)?;
+        self.builder
+            .linear("embeddings.projection", &value, &linear)
     }
 
     /// The embedding of token type 0, in the first row of the table, if there are token types.

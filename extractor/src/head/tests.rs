@@ -80,6 +80,8 @@ fn positions_and_lengths_are_those_of_every_family() {
         "distilbert-plain",
         "electra-projected",
         "gpt2-plain",
+        "deberta-v2-plain",
+        "deberta-v2-to-content-bf16",
     ] {
         let files = ModelFiles::in_folder(&checkpoint(name)).unwrap();
         let options = EncoderOptions {

@@ -424,6 +424,7 @@ fn gpu_tokens(
         hidden: spec.hidden,
         intermediate: spec.intermediate(),
         heads: spec.attention.heads,
+        distances: spec.attention.disentangled.is_some(),
         compute: options.dtype,
         rows: None,
     };
@@ -517,6 +518,7 @@ mod tests {
             hidden: 1024,
             intermediate: 4096,
             heads: 16,
+            distances: false,
             compute: crate::graph::ComputeDtype::F16,
             rows: None,
         };

@@ -17,7 +17,7 @@ const FACTOR: u64 = 16;
 const VOCABULARY: u64 = 300;
 const POSITIONS: u64 = 64;
 /// Sizes in configurations that grow.
-const SIZES: [&str; 8] = [
+const SIZES: [&str; 9] = [
     "hidden_size",
     "intermediate_size",
     "embedding_size",
@@ -26,6 +26,7 @@ const SIZES: [&str; 8] = [
     "hidden_dim",
     "n_embd",
     "n_inner",
+    "attention_head_size",
 ];
 /// What names of word tables have in them.
 const WORDS: [&str; 6] = [
@@ -107,7 +108,13 @@ fn enlarged(name: &str, shape: &[u64]) -> Vec<u64> {
             *rows = POSITIONS;
         } else if WORDS.iter().any(has) {
             *rows = VOCABULARY;
+        } else if name.contains("rel_embeddings") {
+            *rows = *before;
         }
+    }
+    // A convolution sees as many tokens at a time as before.
+    if let ([_, _, kernel], [_, _, before]) = (larger.as_mut_slice(), shape) {
+        *kernel = *before;
     }
     larger
 }
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn tables_have_the_rows_that_their_tokens_and_positions_need() {
-        let cases: [(&str, &[u64], &[u64]); 5] = [
+        let cases: [(&str, &[u64], &[u64]); 7] = [
             (
                 "bert.embeddings.word_embeddings.weight",
                 &[40, 12],
@@ -130,6 +137,12 @@ mod tests {
                 "embeddings.token_type_embeddings.weight",
                 &[2, 12],
                 &[2, 192],
+            ),
+            ("encoder.rel_embeddings.weight", &[16, 12], &[16, 192]),
+            (
+                "deberta.encoder.conv.conv.weight",
+                &[12, 4, 5],
+                &[192, 64, 5],
             ),
             ("layers.0.mlp.gate_up_proj.weight", &[40, 12], &[640, 192]),
         ];

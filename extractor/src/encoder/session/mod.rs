@@ -329,6 +329,7 @@ impl Encoder {
             hidden: self.sizes.hidden,
             intermediate: self.sizes.intermediate,
             heads: self.sizes.heads,
+            distances: self.sizes.distances,
             compute,
             rows: self.row_format(),
         }

@@ -28,6 +28,7 @@ fn memory(free: u64) -> GpuMemory {
             hidden: 1024,
             intermediate: 4096,
             heads: 16,
+            distances: false,
             compute: ComputeDtype::F16,
             rows: Some(StoreDtype::F16),
         },
