@@ -79,7 +79,14 @@ fn a_store_does_not_depend_on_where_rows_are_made() {
     for format in ["f16", "bf16", "f32", "i8"] {
         let own = ["--store-dtype", format];
         let (summary, expected) = extracted(&toy, &format!("{format}-host"), &own);
-        let graph = ["--store-dtype", format, "--rows", "device", "--encoders", "2"];
+        let graph = [
+            "--store-dtype",
+            format,
+            "--rows",
+            "device",
+            "--encoders",
+            "2",
+        ];
         let (other, files) = extracted(&toy, &format!("{format}-device"), &graph);
         assert_eq!(other["setup"]["rows_by_graph"], format != "i8");
         assert_eq!(other["setup"]["rows_pinned"], false);

@@ -133,7 +133,10 @@ fn killed_shares_end_with_the_same_bytes() {
 #[test]
 fn encoders_in_turn_that_are_killed_end_with_the_same_bytes() {
     // Two parts are in work when the border between them is passed.
-    println!("{}", kill_shares(2, &["--encoders", "2", "--rows", "device"]));
+    println!(
+        "{}",
+        kill_shares(2, &["--encoders", "2", "--rows", "device"])
+    );
 }
 
 #[test]

@@ -250,6 +250,50 @@ fn settings_of_a_family_that_would_change_the_result() {
 }
 
 #[test]
+fn settings_of_disentangled_attention() {
+    let deberta = || Model::copy_of("checkpoints/deberta-v2-plain");
+    for terms in ["c2p|p2p", "c2p|c2p", "none", ""] {
+        deberta()
+            .set("pos_att_type", terms.into())
+            .fails_with(&[&format!("pos_att_type = {terms} is not"), "c2p and p2c"]);
+    }
+    deberta()
+        .set("pos_att_type", serde_json::json!(["P2C"]))
+        .fails_with(&["pos_att_type = P2C is not supported"]);
+    deberta()
+        .set("pos_att_type", serde_json::json!([7]))
+        .fails_with(&["pos_att_type is [7], expected a list of texts"]);
+    deberta()
+        .set("attention_head_size", 5.into())
+        .fails_with(&["attention_head_size is 5, expected the hidden size by 3 heads, 4"]);
+    deberta()
+        .set("position_buckets", 1.into())
+        .fails_with(&["position_buckets is 1, expected 2 to 77"]);
+    // The logarithm of 1 is divided by.
+    let farthest = |farthest: u64| deberta().set("max_relative_positions", farthest.into());
+    farthest(5).fails_with(&["position_buckets is 8, expected 2 to 7"]);
+    assert!(farthest(6).load().is_ok());
+    deberta()
+        .set("position_buckets", 16.into())
+        .fails_with(&["has shape [16, 12], expected [32, 12]"]);
+    deberta()
+        .set("max_position_embeddings", (1 << 21).into())
+        .fails_with(&["max_position_embeddings is 2097152, expected at most 1048576"]);
+    deberta()
+        .set("conv_kernel_size", 4.into())
+        .fails_with(&["conv_kernel_size is 4, expected an odd number"]);
+    let convolution = deberta().set("conv_kernel_size", 3.into());
+    convolution.fails_with(&["no tensor encoder.conv.conv.weight"]);
+    let convolution = || Model::copy_of("checkpoints/deberta-v2-to-content-bf16");
+    convolution()
+        .set("conv_groups", 5.into())
+        .fails_with(&["conv_groups is 5, expected a divisor of the hidden size 12"]);
+    convolution()
+        .set("conv_act", "xielu".into())
+        .fails_with(&["conv_act = xielu is not supported"]);
+}
+
+#[test]
 fn weights_that_do_not_belong_to_the_configuration() {
     Model::plain()
         .set("num_hidden_layers", 3.into())

@@ -75,7 +75,13 @@ fn conll_2003_files_in_iob1() {
         "{:?}",
         data.notes
     );
-    assert_eq!(data.notes[1..], ["there is no test split"]);
+    assert_eq!(
+        data.notes[1..],
+        [
+            "there is no test split",
+            "the labels are taken for those of task `ner` (--task for another)"
+        ]
+    );
 
     let pos = load_with(&[("train.txt", text)], |source| {
         source.task = Some(Task::Pos);
@@ -87,6 +93,7 @@ fn conll_2003_files_in_iob1() {
     })
     .unwrap();
     assert_eq!(chunk.classes, ["B-NP", "B-VP"]);
+    assert!(!chunk.notes.iter().any(|note| note.contains("--task")));
     let column = load_with(&[("train.txt", text)], |source| {
         source.label_column = Some(Column::Index(2));
     })
@@ -107,7 +114,10 @@ fn separators_comments_marks_and_carriage_returns() {
         owned(&[(2, "New York/B-LOC #photo/O"), (7, "#/O")])
     );
     assert_eq!(told(&data, SplitName::Test), owned(&[(3, "b/O")]));
-    assert!(data.notes.is_empty(), "{:?}", data.notes);
+    assert_eq!(
+        data.notes,
+        ["the labels are taken for those of task `ner` (--task for another)"]
+    );
 }
 
 #[test]

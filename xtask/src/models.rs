@@ -33,6 +33,7 @@ error that names it.
 | `distilbert`, `gpt2` | GPT-2's two scales of scores | cross-attention |
 | `mpnet` | biases of scores by distance | fewer than 32 buckets |
 | `t5`, `mt5`, `umt5` | the encoder, of a whole checkpoint too; `d_kv`, `feed_forward_proj` with a gate or without, `relative_attention_num_buckets`, `relative_attention_max_distance`; texts of up to `n_positions` tokens, or 512 where it is missing: a larger number there is obeyed | fewer than 4 buckets |
+| `deberta-v2` (v3, mDeBERTa) | `pos_att_type`, as a list or `c2p\\|p2c`; buckets or none; shared keys, `norm_rel_ebd`, the convolution; `position_biased_input`, token types, `embedding_size` | an even `conv_kernel_size` |
 | `modernbert` | `layer_types` or `global_attn_every_n_layers`, `local_attention`, bases and scaling of both kinds of layers, biases | |
 | `eurobert`, `llama` | shared keys, `head_dim`, rotary scaling (below), `attention_bias`, `mlp_bias` | `partial_rotary_factor` |
 | `nomic_bert` | as transformers 5 writes it, wide heads, rotary scaling | configurations of the remote code (`n_embd`, ...) |
@@ -45,6 +46,9 @@ error that names it.
 
 Rotary scaling: `linear`, `dynamic` (which changes nothing up to `max_position_embeddings`, and longer texts are windows), `llama3` and
 `yarn`, as `rope_parameters` or as older configurations write it (`rope_scaling`, `rope_theta`); any other is refused.
+
+Without `position_biased_input` transformers lets DeBERTa read texts of any length; here `max_position_embeddings` is the limit, as in its
+training, and longer texts are windows.
 
 Decoders are frozen encoders here: a token sees what is to its left, and the last hidden state is that after the last norm. The vector
 of a word is that of its first sub-word, which in a decoder has not seen the rest of the word.

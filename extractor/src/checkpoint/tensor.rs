@@ -65,6 +65,8 @@ enum Numbers<'checkpoint> {
         stored: Stored,
         bytes: &'checkpoint [u8],
     },
+    /// In memory.
+    Computed(Vec<f32>),
     /// Nowhere: every element is [`BLANK`].
     Blank,
 }
@@ -95,6 +97,19 @@ impl<'checkpoint> Tensor<'checkpoint> {
         }
     }
 
+    /// A tensor of numbers that were computed, from other tensors or from nothing.
+    ///
+    /// # Panics
+    /// When these are not as many as its shape has.
+    #[must_use]
+    pub fn computed(shape: &[usize], values: Vec<f32>) -> Self {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "{shape:?}");
+        Self {
+            shape: shape.to_vec(),
+            numbers: Numbers::Computed(values),
+        }
+    }
+
     /// The shape, row-major.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
@@ -107,7 +122,7 @@ impl<'checkpoint> Tensor<'checkpoint> {
     pub fn address(&self) -> Option<usize> {
         match self.numbers {
             Numbers::Mapped { bytes, .. } => Some(bytes.as_ptr().addr()),
-            Numbers::Blank => None,
+            Numbers::Computed(_) | Numbers::Blank => None,
         }
     }
 
@@ -133,8 +148,8 @@ impl<'checkpoint> Tensor<'checkpoint> {
         assert!(range.end <= all, "rows {range:?} of {all}");
         let mut shape = self.shape.clone();
         shape[0] = range.len();
-        let numbers = match self.numbers {
-            Numbers::Mapped {
+        let numbers = match &self.numbers {
+            &Numbers::Mapped {
                 file,
                 stored,
                 bytes,
@@ -145,6 +160,10 @@ impl<'checkpoint> Tensor<'checkpoint> {
                     stored,
                     bytes: &bytes[range.start * row_bytes..range.end * row_bytes],
                 }
+            }
+            Numbers::Computed(values) => {
+                let row = values.len() / all.max(1);
+                Numbers::Computed(values[range.start * row..range.end * row].to_vec())
             }
             Numbers::Blank => Numbers::Blank,
         };
@@ -157,8 +176,13 @@ impl<'checkpoint> Tensor<'checkpoint> {
     /// When `out` has another length.
     pub fn copy_to<T: Element>(&self, out: &mut [T]) {
         assert_eq!(out.len(), self.len(), "room for every element");
-        let Numbers::Mapped { stored, bytes, .. } = self.numbers else {
-            return out.fill(T::from_f32(BLANK));
+        let (stored, bytes) = match &self.numbers {
+            Numbers::Mapped { stored, bytes, .. } => (stored, bytes),
+            Numbers::Computed(values) => {
+                let pairs = out.iter_mut().zip(values);
+                return pairs.for_each(|(to, from)| *to = T::from_f32(*from));
+            }
+            Numbers::Blank => return out.fill(T::from_f32(BLANK)),
         };
         match stored {
             Stored::F64 => copy(bytes, out, narrowed),
@@ -175,8 +199,15 @@ impl<'checkpoint> Tensor<'checkpoint> {
     pub fn transpose_to<T: Element>(&self, mut out: ArrayViewMut2<'_, T>) {
         let (columns, rows) = out.dim();
         assert_eq!(self.shape, [rows, columns], "room for every element");
-        let Numbers::Mapped { stored, bytes, .. } = self.numbers else {
-            return out.fill(T::from_f32(BLANK));
+        let (stored, bytes) = match &self.numbers {
+            Numbers::Mapped { stored, bytes, .. } => (stored, bytes),
+            Numbers::Computed(values) => {
+                let places = out.indexed_iter_mut();
+                return places.for_each(|((column, row), to)| {
+                    *to = T::from_f32(values[row * columns + column]);
+                });
+            }
+            Numbers::Blank => return out.fill(T::from_f32(BLANK)),
         };
         match stored {
             Stored::F64 => transpose(bytes, out, narrowed),

@@ -45,7 +45,11 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     }
 
     let begun = (!overwrite).then(|| extract::begun(&path)).flatten();
-    let batches = BatchRequest::new(extraction.max_batch_tokens, options.encoders, begun.as_ref());
+    let batches = BatchRequest::new(
+        extraction.max_batch_tokens,
+        options.encoders,
+        begun.as_ref(),
+    );
     let tokens = prepare::tokens(&mut extraction, terminal)?;
     let largest = LargestBatch::from_tables(&tokens.tables);
     extract::check_space(&path, &extraction, &tokens)?;

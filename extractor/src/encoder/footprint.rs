@@ -21,6 +21,9 @@ const BIASES: u64 = 2;
 /// Numbers of four bytes for each pair of tokens beside them: its distance, on the way to a whole
 /// number.
 const DISTANCES: u64 = 4;
+/// The same in an encoder with scores for distances: products with all distances, which are twice as
+/// many as tokens, both terms by pairs of tokens, and their sum.
+const SCORES_WITH_DISTANCES: u64 = 5;
 
 /// The sizes that a batch's memory depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Footprint {
     pub heads: usize,
     /// Attention heads whose scores have biases by distance.
     pub biased_heads: usize,
+    /// Whether scores have terms for distances.
+    pub distances: bool,
     /// What the encoder computes in.
     pub compute: ComputeDtype,
     /// Format of the rows that the graph makes, if it makes any.
@@ -56,7 +61,12 @@ impl Footprint {
         });
         let kept = layers * hidden * (compute + rows);
         let working = VECTORS * hidden + 2 * self.intermediate as u64;
-        let scores = SCORES * self.heads as u64 * width as u64;
+        let matrices = if self.distances {
+            SCORES_WITH_DISTANCES
+        } else {
+            SCORES
+        };
+        let scores = matrices * self.heads as u64 * width as u64;
         kept + (working + scores) * compute
     }
 
@@ -77,11 +87,12 @@ impl Footprint {
     #[must_use]
     pub fn countable_positions(&self, width: usize) -> usize {
         let layers = if self.rows.is_some() { self.layers } else { 1 };
+        let columns = if self.distances { 2 * width + 1 } else { width };
         let sizes = [
             layers * self.hidden,
             3 * self.hidden,
             self.intermediate,
-            self.heads * width,
+            self.heads * columns,
         ];
         ELEMENTS / sizes.into_iter().max().unwrap_or(1).max(1)
     }
@@ -106,6 +117,7 @@ mod tests {
         intermediate: 4096,
         heads: 16,
         biased_heads: 0,
+        distances: false,
         compute: ComputeDtype::F16,
         rows: Some(StoreDtype::F16),
     };
@@ -157,6 +169,25 @@ mod tests {
         assert_eq!(biased.positions(10 * position + once, 512), 10);
         assert_eq!(biased.positions(10 * position + once - 1, 512), 9);
         assert_eq!(biased.positions(once / 2, 512), 0);
+    }
+
+    #[test]
+    fn scores_for_distances_take_memory_and_are_counted() {
+        let distances = Footprint {
+            distances: true,
+            rows: None,
+            ..LARGE
+        };
+        let without = Footprint {
+            distances: false,
+            ..distances
+        };
+        let more = distances.position_bytes(512) - without.position_bytes(512);
+        assert_eq!(more, 3 * 16 * 512 * 2);
+        assert_eq!(
+            distances.countable_positions(512),
+            ((1 << 31) - 1) / (16 * 1025)
+        );
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn sizes(
         // As in nearly all encoders.
         heads: hidden.div_ceil(64),
         biased_heads: 0,
+        distances: false,
         intermediate: 4 * hidden,
         vocabulary: config.size(&["vocab_size"])?,
         max_positions: config.size(&["max_position_embeddings", "n_positions"])?,

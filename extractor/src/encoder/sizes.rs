@@ -11,6 +11,8 @@ pub(super) struct Sizes {
     pub(super) heads: usize,
     /// Heads whose scores have biases by distance: all or none.
     pub(super) biased_heads: usize,
+    /// Whether attention scores have terms for distances.
+    pub(super) distances: bool,
     pub(super) intermediate: usize,
     /// Number of token ids.
     pub(super) vocabulary: usize,
@@ -26,6 +28,7 @@ impl Sizes {
             hidden: spec.hidden,
             heads: spec.attention.heads,
             biased_heads: spec.biased_heads(),
+            distances: spec.attention.disentangled.is_some(),
             intermediate: spec.intermediate(),
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),

@@ -7,7 +7,9 @@ use super::config::Config;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
-use super::spec::{AttentionInput, EncoderSpec, FeedForward, LayerGroups, ResidualOrder};
+use super::spec::{
+    AttentionInput, EncoderSpec, FeedForward, LayerGroups, Projected, Projection, ResidualOrder,
+};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["albert"],
@@ -32,7 +34,11 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     // Each of the layers of a group has a hidden state.
     spec.layers *= inner;
     spec.embedding.size = config.size_or(&["embedding_size"], 128)?;
-    spec.embedding.projection = Some("encoder.embedding_hidden_mapping_in");
+    spec.embedding.projection = Some(Projection {
+        name: "encoder.embedding_hidden_mapping_in",
+        bias: true,
+        of: Projected::Normalised,
+    });
     spec.attention.input =
         AttentionInput::Separate(["attention.query", "attention.key", "attention.value"]);
     spec.attention.output = "attention.dense";

@@ -22,6 +22,27 @@ pub(super) fn spec(
     prefixes: &'static [&'static str],
     ids: PositionIds,
 ) -> Result<EncoderSpec, FamilyError> {
+    let token_types = config.size_or(&["type_vocab_size"], 2)?;
+    let mut spec = without_token_types(config, family, prefixes, ids)?;
+    spec.embedding.token_types = Some(token_types_of(token_types));
+    Ok(spec)
+}
+
+/// A table of so many token types.
+pub(super) const fn token_types_of(rows: usize) -> TokenTypes {
+    TokenTypes {
+        table: "embeddings.token_type_embeddings",
+        rows,
+    }
+}
+
+/// The same, whatever `type_vocab_size` says.
+pub(super) fn without_token_types(
+    config: &Config,
+    family: &'static str,
+    prefixes: &'static [&'static str],
+    ids: PositionIds,
+) -> Result<EncoderSpec, FamilyError> {
     config.require_text("position_embedding_type", "absolute")?;
     config.require_off("add_cross_attention")?;
     let hidden = config.size(&["hidden_size"])?;
@@ -30,7 +51,6 @@ pub(super) fn spec(
     let inner = config.size(&["intermediate_size"])?;
     let vocabulary = config.size(&["vocab_size"])?;
     let rows = config.size(&["max_position_embeddings"])?;
-    let token_types = config.size_or(&["type_vocab_size"], 2)?;
     Ok(EncoderSpec {
         family,
         layers,
@@ -40,14 +60,10 @@ pub(super) fn spec(
             words_also: None,
             vocabulary,
             size: hidden,
-            token_types: Some(TokenTypes {
-                table: "embeddings.token_type_embeddings",
-                rows: token_types,
-            }),
+            token_types: None,
             scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
-            word_projection: None,
         },
         position: PositionEncoding::Table {
             table: "embeddings.position_embeddings",

@@ -106,6 +106,25 @@ impl Config {
         }
     }
 
+    /// A number of things of which there may be none, or what transformers takes where there is no
+    /// such field.
+    pub(super) fn count_or(&self, field: &str, default: usize) -> Result<usize, FamilyError> {
+        match self.get(field) {
+            None => Ok(default),
+            Some(value) if value.as_u64() == Some(0) => Ok(0),
+            Some(_) => self.size(&[field]),
+        }
+    }
+
+    /// A size; none where it is less than 1 or not there.
+    pub(super) fn positive_or_none(&self, field: &str) -> Result<Option<usize>, FamilyError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) if value.as_i64().is_some_and(|number| number < 1) => Ok(None),
+            Some(_) => self.size(&[field]).map(Some),
+        }
+    }
+
     /// A token's id, or what transformers takes where there is none.
     pub(super) fn token_or(&self, field: &str, default: i32) -> Result<i32, FamilyError> {
         let Some(value) = self.fields.get(field) else {
@@ -200,6 +219,22 @@ impl Config {
         texts
             .map(Some)
             .ok_or_else(|| self.wrong(field, "a list of texts", value))
+    }
+
+    /// A list of texts, or one text with `separator` between them, which is read in lower case; if
+    /// the field is there.
+    pub(super) fn texts_or_split(
+        &self,
+        field: &str,
+        separator: char,
+    ) -> Result<Option<Vec<String>>, FamilyError> {
+        if let Some(Value::String(text)) = self.get(field) {
+            let text = text.to_lowercase();
+            let parts = text.split(separator).map(|part| part.trim().to_owned());
+            return Ok(Some(parts.collect()));
+        }
+        let texts = self.texts(field)?;
+        Ok(texts.map(|texts| texts.into_iter().map(str::to_owned).collect()))
     }
 
     /// A switch, or what transformers takes where there is none.

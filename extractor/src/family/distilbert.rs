@@ -37,7 +37,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
-            word_projection: None,
         },
         position: PositionEncoding::Table {
             table: "embeddings.position_embeddings",

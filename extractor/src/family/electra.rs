@@ -6,7 +6,7 @@ use super::config::Config;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
-use super::spec::EncoderSpec;
+use super::spec::{EncoderSpec, Projected, Projection};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["electra"],
@@ -17,6 +17,10 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     let mut spec = bert::spec(config, "electra", &["", "electra."], PositionIds::FromZero)?;
     let size = config.size_or(&["embedding_size"], 128)?;
     spec.embedding.size = size;
-    spec.embedding.projection = (size != spec.hidden).then_some("embeddings_project");
+    spec.embedding.projection = (size != spec.hidden).then_some(Projection {
+        name: "embeddings_project",
+        bias: true,
+        of: Projected::Normalised,
+    });
     Ok(spec)
 }

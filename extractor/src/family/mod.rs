@@ -9,6 +9,8 @@ mod activation;
 mod albert;
 mod bert;
 mod config;
+mod deberta_v2;
+mod disentangled;
 mod distilbert;
 mod electra;
 mod error;
@@ -40,19 +42,20 @@ mod window;
 
 pub use self::activation::Activation;
 pub use self::config::Config;
+pub use self::disentangled::{Disentangled, DistanceLayer, Distances};
 pub use self::error::FamilyError;
 pub use self::position_ids::PositionIds;
 use self::reader::Family;
 pub use self::relative_bias::{BiasTable, RelativeBias};
 pub use self::rotary::Rotary;
 pub use self::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LayerGroups, LinearLayout, Norm, PositionEncoding, QueryKeyNorms, ResidualOrder, TensorNames,
-    TokenTypes,
+    Attention, AttentionInput, AttentionScale, Convolution, Embedding, EncoderSpec, FeedForward,
+    GatedInput, LayerGroups, LinearLayout, Norm, PositionEncoding, Projected, Projection,
+    QueryKeyNorms, ResidualOrder, TensorNames, TokenTypes,
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 24] = [
+const FAMILIES: [Family; 25] = [
     bert::FAMILY,
     roberta::FAMILY,
     roberta_prelayernorm::FAMILY,
@@ -61,6 +64,7 @@ const FAMILIES: [Family; 24] = [
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    deberta_v2::FAMILY,
     modernbert::FAMILY,
     eurobert::FAMILY,
     nomic_bert::FAMILY,

@@ -9,7 +9,7 @@ use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::spec::{
     Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, LinearLayout, Norm,
-    PositionEncoding, ResidualOrder, TensorNames,
+    PositionEncoding, Projected, Projection, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -50,7 +50,11 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         layers: config.size(&["num_hidden_layers"])?,
         hidden,
         embedding: Embedding {
-            word_projection: (words != hidden).then_some("project_in"),
+            projection: (words != hidden).then_some(Projection {
+                name: "project_in",
+                bias: false,
+                of: Projected::Words,
+            }),
             ..Embedding::words_alone("embed_tokens", config.size(&["vocab_size"])?, words)
         },
         position: PositionEncoding::Table {

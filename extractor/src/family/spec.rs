@@ -7,6 +7,7 @@
 
 use super::activation::Activation;
 use super::config::Config;
+use super::disentangled::Disentangled;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::relative_bias::RelativeBias;
@@ -119,10 +120,29 @@ pub struct Embedding {
     /// The norm of the sum, if there is one.
     pub norm: Option<&'static str>,
     /// The linear layer from `size` to the hidden size, if they differ.
-    pub projection: Option<&'static str>,
-    /// The linear layer without a bias from `size` to the hidden size, if words alone have one:
-    /// positions are added behind it (OPT).
-    pub word_projection: Option<&'static str>,
+    pub projection: Option<Projection>,
+}
+
+/// The linear layer from embeddings to the hidden size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Projection {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it has a bias.
+    pub bias: bool,
+    /// What it is applied to.
+    pub of: Projected,
+}
+
+/// Which embeddings go through the linear layer to the hidden size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projected {
+    /// Those of words; positions have the hidden size (OPT).
+    Words,
+    /// The sum, before its norm (`DeBERTa`).
+    Sum,
+    /// The normalised sum (ELECTRA).
+    Normalised,
 }
 
 impl Embedding {
@@ -138,8 +158,13 @@ impl Embedding {
             scale: None,
             norm: None,
             projection: None,
-            word_projection: None,
         }
+    }
+
+    /// Whether there is a linear layer of these embeddings.
+    #[must_use]
+    pub fn projects(&self, of: Projected) -> bool {
+        self.projection.is_some_and(|layer| layer.of == of)
     }
 }
 
@@ -215,6 +240,8 @@ pub struct Attention {
     pub norms: Option<QueryKeyNorms>,
     /// What is added to scores by the distance of two tokens, if anything is.
     pub relative_bias: Option<RelativeBias>,
+    /// The terms of scores for distances, if there are any (`DeBERTa`).
+    pub disentangled: Option<Disentangled>,
     /// Whether the linear layers of query, key and value have biases.
     pub bias: bool,
     /// Whether the linear layer after the heads has one.
@@ -244,6 +271,7 @@ impl Attention {
             soft_cap: None,
             norms: None,
             relative_bias: None,
+            disentangled: None,
             bias: true,
             output_bias: true,
             input,
@@ -407,6 +435,15 @@ pub enum ResidualOrder {
         /// The norm of the feed-forward block.
         feed_forward: &'static str,
     },
+    /// The same with a convolution beside the first layer (DeBERTa-v2 XL).
+    PostNormConvolution {
+        /// The norm of the attention block.
+        attention: &'static str,
+        /// The norm of the feed-forward block.
+        feed_forward: &'static str,
+        /// The convolution.
+        convolution: Convolution,
+    },
     /// `x = x + block(norm(x))` for each block, and most often one more norm after the last layer
     /// (GPT-2).
     PreNorm {
@@ -439,6 +476,22 @@ pub enum ResidualOrder {
         /// The norm after the last layer; its output is the last hidden state.
         last: &'static str,
     },
+}
+
+/// A convolution of hidden state 0 beside the first layer, whose output becomes
+/// `norm(layer(x) + activation(convolution(x)))`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Its weights, `[hidden, hidden / groups, kernel]`, and a bias.
+    pub name: &'static str,
+    /// The norm of the sum.
+    pub norm: &'static str,
+    /// Tokens that it sees at a time, an odd number: half of them to each side.
+    pub kernel: usize,
+    /// Parts of the hidden size that do not meet.
+    pub groups: usize,
+    /// The non-linearity.
+    pub activation: Activation,
 }
 
 /// How checkpoints store the matrix of a linear layer.

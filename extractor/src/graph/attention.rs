@@ -41,12 +41,13 @@ impl<'a> EncoderGraph<'a> {
     /// Whether all between the projections is what ONNX Runtime's `Attention` does.
     fn is_one_operator(&self) -> bool {
         let attention = &self.spec.attention;
-        matches!(self.spec.position, PositionEncoding::Table { .. })
+        !matches!(self.spec.position, PositionEncoding::Rotary { .. })
             && attention.key_heads == attention.heads
             && attention.window.is_none()
             && attention.soft_cap.is_none()
             && attention.norms.is_none()
             && attention.relative_bias.is_none()
+            && attention.disentangled.is_none()
     }
 
     /// Query, key and value as one linear layer,

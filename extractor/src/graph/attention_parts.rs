@@ -1,6 +1,6 @@
 //! Self-attention in parts, for encoders that do more to queries and keys than ONNX Runtime's
 //! `Attention` does: norms, rotary positions, keys that several heads share, windows, biases by
-//! distance, capped scores.
+//! distance, scores for distances, capped scores.
 
 use ort::editor::ONNX_DOMAIN;
 use ort::operator::Attribute;
@@ -97,7 +97,12 @@ impl EncoderGraph<'_> {
     }
 
     /// `[rows, width, heads * head size]` as `[rows, width, heads, head size]`.
-    fn by_heads(&mut self, name: &str, value: &str, heads: usize) -> Result<String, GraphError> {
+    pub(super) fn by_heads(
+        &mut self,
+        name: &str,
+        value: &str,
+        heads: usize,
+    ) -> Result<String, GraphError> {
         self.reshape(name, value, &[heads, self.spec.attention.head_size])
     }
 
@@ -130,11 +135,15 @@ impl EncoderGraph<'_> {
     ) -> Result<String, GraphError> {
         let attention = &self.spec.attention;
         let windowed = self.has_window(layer);
-        // No encoder has both.
-        let bias = match self.relative_bias(layer)? {
-            Some(bias) => bias,
-            None if windowed => self.visibility(layer)?,
-            None => String::new(),
+        // No encoder has two of these.
+        let bias = if let Some(bias) = self.relative_bias(layer)? {
+            bias
+        } else if windowed {
+            self.visibility(layer)?
+        } else if let Some(disentangled) = attention.disentangled {
+            self.distance_scores(layer, label, [query, key], disentangled)?
+        } else {
+            String::new()
         };
         let scale = attention.scale.factor(attention.head_size, layer);
         let attributes = vec![

@@ -8,49 +8,46 @@ use super::inputs::INPUT_IDS;
 use super::layer::Stream;
 use super::weights::Source;
 use crate::checkpoint::{CheckpointError, Tensor};
-use crate::family::PositionEncoding;
+use crate::family::{PositionEncoding, Projected};
 
 impl<'a> EncoderGraph<'a> {
-    /// Adds words, positions and token types up, normalises the sum and projects it to the hidden
-    /// size, where the encoder does.
+    /// Adds words, positions and token types up, and normalises the sum and projects it to the
+    /// hidden size in the order of the encoder, where it does.
     pub(super) fn embeddings(&mut self) -> Result<Stream, GraphError> {
-        let (embedding, hidden) = (self.spec.embedding, self.spec.hidden);
+        let embedding = self.spec.embedding;
         let shape = [embedding.vocabulary, embedding.size];
         let mut words = self.word_table(&shape)?;
         let token_type = self.token_type()?;
         let table = match &self.spec.position {
-            PositionEncoding::Table { table, rows, .. } => (*table, *rows),
-            PositionEncoding::Rotary { .. } | PositionEncoding::None { .. } => {
-                if let Some(types) = token_type {
-                    words = words.plus_first_row(types);
-                }
-                return self.words_alone(&words);
-            }
+            PositionEncoding::Table { table, rows, .. } => Some((*table, *rows)),
+            PositionEncoding::Rotary { .. } | PositionEncoding::None { .. } => None,
         };
-        let mut words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
-        if let Some(projection) = embedding.word_projection {
-            let projection = self.linear(projection, [embedding.size, hidden], false)?;
-            let name = "embeddings.words.projection";
-            words = self.builder.linear(name, &words, &projection)?;
-        }
+        let Some(table) = table else {
+            if let Some(types) = token_type {
+                words = words.plus_first_row(types);
+            }
+            let words = self.scaled_words(&words)?;
+            return self.normed_and_projected(words);
+        };
+        let words = self.scaled_words(&words)?;
+        let words = self.projected(Projected::Words, words)?;
         let positions = self.positions(table, token_type)?;
         let summands = [words.as_str(), &positions];
-        let output = match (embedding.norm, embedding.projection) {
-            (None, None) => return self.first_stream_of_sum(summands),
-            (None, Some(_)) => self.builder.add("embeddings", summands)?,
-            (Some(norm), _) => {
-                let norm = self.norm_weights(norm, embedding.size)?;
-                self.add_and_norm("embeddings.norm", summands, None, &norm, false)?
-                    .norm
+        match embedding.norm {
+            None if embedding.projection.is_none() || embedding.projects(Projected::Words) => {
+                self.first_stream_of_sum(summands)
             }
-        };
-        let Some(projection) = embedding.projection else {
-            return self.first_stream(output);
-        };
-        let projection = self.linear(projection, [embedding.size, hidden], true)?;
-        let name = "embeddings.projection";
-        let projected = self.builder.linear(name, &output, &projection)?;
-        self.first_stream(projected)
+            Some(norm) if !embedding.projects(Projected::Sum) => {
+                let norm = self.norm_weights(norm, embedding.size)?;
+                let both = self.add_and_norm("embeddings.norm", summands, None, &norm, false)?;
+                let output = self.projected(Projected::Normalised, both.norm)?;
+                self.first_stream(output)
+            }
+            _ => {
+                let sum = self.builder.add("embeddings", summands)?;
+                self.normed_and_projected(sum)
+            }
+        }
     }
 
     /// The word table, under the first of its names that the checkpoint has.
@@ -65,24 +62,46 @@ impl<'a> EncoderGraph<'a> {
         }
     }
 
-    /// The word embeddings of an encoder that adds no positions to them: scaled and normalised,
-    /// where the encoder does.
-    fn words_alone(&mut self, words: &Source<'_>) -> Result<Stream, GraphError> {
+    /// The word embeddings, `[rows, width, size]`, multiplied where the encoder does that.
+    fn scaled_words(&mut self, words: &Source<'_>) -> Result<String, GraphError> {
+        let words = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
+        let Some(scale) = self.spec.embedding.scale else {
+            return Ok(words);
+        };
+        let scale = self.builder.number("embeddings.scale".to_owned(), scale)?;
+        let operator = (ONNX_DOMAIN, "Mul");
+        let inputs = [words.as_str(), &scale];
+        self.builder
+            .node(operator, "embeddings.scaled", &inputs, vec![])
+    }
+
+    /// Norm and projection of summed embeddings, `[rows, width, size]`, in the order of the encoder.
+    fn normed_and_projected(&mut self, sum: String) -> Result<Stream, GraphError> {
         let embedding = self.spec.embedding;
-        let mut value = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
-        if let Some(scale) = embedding.scale {
-            let scale = self.builder.number("embeddings.scale".to_owned(), scale)?;
-            let operator = (ONNX_DOMAIN, "Mul");
-            let inputs = [value.as_str(), &scale];
-            value = self
-                .builder
-                .node(operator, "embeddings.scaled", &inputs, vec![])?;
-        }
+        let mut value = self.projected(Projected::Sum, sum)?;
         if let Some(norm) = embedding.norm {
-            let norm = self.norm_weights(norm, embedding.size)?;
+            let is_projected = embedding.projects(Projected::Sum);
+            let size = if is_projected {
+                self.spec.hidden
+            } else {
+                embedding.size
+            };
+            let norm = self.norm_weights(norm, size)?;
             value = self.norm("embeddings.norm", &value, &norm)?;
         }
+        let value = self.projected(Projected::Normalised, value)?;
         self.first_stream(value)
+    }
+
+    /// Embeddings of the hidden size, by the linear layer of those, if the encoder has one.
+    fn projected(&mut self, of: Projected, value: String) -> Result<String, GraphError> {
+        let embedding = self.spec.embedding;
+        let Some(layer) = embedding.projection.filter(|layer| layer.of == of) else {
+            return Ok(value);
+        };
+        let linear = self.linear(layer.name, [embedding.size, self.spec.hidden], layer.bias)?;
+        self.builder
+            .linear("embeddings.projection", &value, &linear)
     }
 
     /// The embedding of token type 0, in the first row of the table, if there are token types.

@@ -1,6 +1,10 @@
 //! The graph of one encoder under construction: its specification, its weights, and the nodes so
 //! far. The building blocks in the files beside this one are its methods.
 
+use std::sync::Arc;
+
+use ndarray::Array2;
+
 use super::builder::Builder;
 use super::error::GraphError;
 use super::weights::{Linear, Source};
@@ -24,6 +28,13 @@ pub(super) struct Shared {
     pub(super) counted: Option<String>,
     /// The same, float32 `[width, 1]`.
     pub(super) counted_column: Option<String>,
+    /// `width - 1`, float32 `[1, 1]`.
+    pub(super) last: Option<String>,
+    /// Rows of the table of distances, int64 `[2 * width + 1]`, from the largest distance down and
+    /// from the smallest up.
+    pub(super) distance_rows: Option<[String; 2]>,
+    /// The table of distances, `[2 * span, hidden]`.
+    pub(super) distance_table: Option<Arc<Array2<f32>>>,
     /// Where each token stands, int64 `[rows, width]`.
     pub(super) positions: Option<String>,
     /// Cosines and sines of the angles of layers without and with a window, each

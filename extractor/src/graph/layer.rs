@@ -57,7 +57,9 @@ impl EncoderGraph<'_> {
     fn norm_before_layer(&self, layer: usize) -> Option<String> {
         let after_last = layer == self.spec.layers;
         let (attention, last) = match self.spec.residual {
-            ResidualOrder::PostNorm { .. } => return None,
+            ResidualOrder::PostNorm { .. } | ResidualOrder::PostNormConvolution { .. } => {
+                return None;
+            }
             ResidualOrder::PreNorm {
                 in_first_layer: false,
                 ..
@@ -85,6 +87,19 @@ impl EncoderGraph<'_> {
                 attention,
                 feed_forward,
             } => self.post_norm_layer(layer, stream, [attention, feed_forward]),
+            ResidualOrder::PostNormConvolution {
+                attention,
+                feed_forward,
+                convolution,
+            } => {
+                let output = self.post_norm_layer(layer, stream, [attention, feed_forward])?;
+                if layer > 0 {
+                    return Ok(output);
+                }
+                let both = [stream.state.as_str(), &output.state];
+                let state = self.convolved("convolution", both, convolution)?;
+                Ok(Stream::single(state))
+            }
             ResidualOrder::PreNorm { feed_forward, .. } => {
                 self.pre_norm_layer(layer, stream, feed_forward)
             }

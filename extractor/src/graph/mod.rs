@@ -14,6 +14,8 @@ mod activation;
 mod attention;
 mod attention_parts;
 mod builder;
+mod convolution;
+mod disentangled;
 mod dtype;
 mod embedding;
 mod encoder_graph;

@@ -4,6 +4,7 @@ use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::POSITION_IDS;
 use crate::checkpoint::Tensor;
+use crate::family::Projected;
 
 impl<'a> EncoderGraph<'a> {
     /// What is added to the word embeddings, `[rows, width, embedding size]`: the embedding of each
@@ -16,9 +17,10 @@ impl<'a> EncoderGraph<'a> {
         token_type: Option<Tensor<'a>>,
     ) -> Result<String, GraphError> {
         let embedding = &self.spec.embedding;
-        let size = match embedding.word_projection {
-            Some(_) => self.spec.hidden,
-            None => embedding.size,
+        let size = if embedding.projects(Projected::Words) {
+            self.spec.hidden
+        } else {
+            embedding.size
         };
         let shape = [rows, size];
         let mut table = self.tensor(&format!("{table}.weight"), &shape)?;

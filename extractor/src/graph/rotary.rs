@@ -109,6 +109,23 @@ impl EncoderGraph<'_> {
         Ok(counted)
     }
 
+    /// 0, 1, 2 ..., float32 `[1, width]`, and the last of them, float32 `[1, 1]`.
+    pub(super) fn counted_and_last(&mut self) -> Result<[String; 2], GraphError> {
+        let counted = self.counted()?;
+        if let Some(last) = &self.shared.last {
+            return Ok([counted, last.clone()]);
+        }
+        let builder = &mut self.builder;
+        let begin = builder.integers("counted.last.begin", &[-1])?;
+        let end = builder.integers("counted.last.end", &[i64::MAX])?;
+        let axis = builder.integers("counted.last.axis", &[1])?;
+        let inputs = [counted.as_str(), &begin, &end, &axis];
+        let operator = (ONNX_DOMAIN, "Slice");
+        let last = builder.node(operator, "counted.last", &inputs, vec![])?;
+        self.shared.last = Some(last.clone());
+        Ok([counted, last])
+    }
+
     /// 0, 1, 2 ..., float32 `[width, 1]`.
     pub(super) fn counted_column(&mut self) -> Result<String, GraphError> {
         if let Some(column) = &self.shared.counted_column {

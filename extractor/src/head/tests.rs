@@ -87,6 +87,8 @@ fn positions_and_lengths_are_those_of_every_family() {
         "mpnet-plain",
         "t5-whole",
         "umt5-whole",
+        "deberta-v2-plain",
+        "deberta-v2-to-content-bf16",
     ] {
         let files = ModelFiles::in_folder(&checkpoint(name)).unwrap();
         let options = EncoderOptions {

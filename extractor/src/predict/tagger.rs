@@ -425,6 +425,7 @@ fn gpu_tokens(
         intermediate: spec.intermediate(),
         heads: spec.attention.heads,
         biased_heads: spec.biased_heads(),
+        distances: spec.attention.disentangled.is_some(),
         compute: options.dtype,
         rows: None,
     };
@@ -519,6 +520,7 @@ mod tests {
             intermediate: 4096,
             heads: 16,
             biased_heads: 0,
+            distances: false,
             compute: crate::graph::ComputeDtype::F16,
             rows: None,
         };

@@ -40,6 +40,11 @@ pub(super) fn dataset(
             .or(guessed.filter(|task| task.has_spans()))
             .unwrap_or(task);
     }
+    if source.task.is_none() {
+        notes.push(format!(
+            "the labels are taken for those of task `{task}` (--task for another)"
+        ));
+    }
     let classes: BTreeSet<&String> = splits
         .iter()
         .flat_map(|split| split.sentences.label_names())

@@ -19,7 +19,7 @@ const POSITIONS: u64 = 64;
 /// Rows of OPT's position table that stand for no position.
 const OPT_UNUSED: u64 = 2;
 /// Sizes in configurations that grow.
-const SIZES: [&str; 13] = [
+const SIZES: [&str; 14] = [
     "hidden_size",
     "intermediate_size",
     "embedding_size",
@@ -33,6 +33,7 @@ const SIZES: [&str; 13] = [
     "d_model",
     "d_kv",
     "d_ff",
+    "attention_head_size",
 ];
 /// What names of word tables have in them.
 const WORDS: [&str; 7] = [
@@ -121,7 +122,13 @@ fn enlarged(name: &str, shape: &[u64]) -> Vec<u64> {
             *rows = POSITIONS + OPT_UNUSED;
         } else if WORDS.iter().any(has) {
             *rows = VOCABULARY;
+        } else if name.contains("rel_embeddings") {
+            *rows = *before;
         }
+    }
+    // A convolution sees as many tokens at a time as before.
+    if let ([_, _, kernel], [_, _, before]) = (larger.as_mut_slice(), shape) {
+        *kernel = *before;
     }
     larger
 }
@@ -132,7 +139,7 @@ mod tests {
 
     #[test]
     fn tables_have_the_rows_that_their_tokens_and_positions_need() {
-        let cases: [(&str, &[u64], &[u64]); 8] = [
+        let cases: [(&str, &[u64], &[u64]); 10] = [
             ("transformer.shared.weight", &[40, 12], &[300, 192]),
             ("encoder.relative_attention_bias.weight", &[32, 3], &[32, 3]),
             (
@@ -147,6 +154,12 @@ mod tests {
                 "embeddings.token_type_embeddings.weight",
                 &[2, 12],
                 &[2, 192],
+            ),
+            ("encoder.rel_embeddings.weight", &[16, 12], &[16, 192]),
+            (
+                "deberta.encoder.conv.conv.weight",
+                &[12, 4, 5],
+                &[192, 64, 5],
             ),
             ("layers.0.mlp.gate_up_proj.weight", &[40, 12], &[640, 192]),
         ];

@@ -330,6 +330,7 @@ impl Encoder {
             intermediate: self.sizes.intermediate,
             heads: self.sizes.heads,
             biased_heads: self.sizes.biased_heads,
+            distances: self.sizes.distances,
             compute,
             rows: self.row_format(),
         }

@@ -29,6 +29,7 @@ fn memory(free: u64) -> GpuMemory {
             intermediate: 4096,
             heads: 16,
             biased_heads: 0,
+            distances: false,
             compute: ComputeDtype::F16,
             rows: Some(StoreDtype::F16),
         },
