@@ -52,35 +52,50 @@ training, and longer texts are windows.
 
 Decoders are frozen encoders here: a token sees what is to its left, and the last hidden state is that after the last norm. The vector
 of a word is that of its first sub-word, which in a decoder has not seen the rest of the word.
-Their checkpoints most often name a tokenizer of `LlamaTokenizer`, `Qwen2Tokenizer` or `GemmaTokenizer`, which `transformers` rebuilds in
-ways of its own: those are refused for now, with what to do; Llama 3, ModernBERT and EuroBERT have `PreTrainedTokenizerFast`, which is read.
+`Qwen2Tokenizer`, `GemmaTokenizer` and the `PreTrainedTokenizerFast` of Llama 3 give words no leading space (see below), so that each word
+of a sentence is cut as at the beginning of a text.
 
 ## Tokenizers
 
 Ids, word ids and character offsets are those of `AutoTokenizer.from_pretrained(FOLDER)` of `transformers` 5 (its fast tokenizers,
 `is_split_into_words=True`) on accents, CJK, emoji, right-to-left text, words of 300 characters, control characters, and empty
-and white-space words, for word pieces, byte-level BPE and unigram models (`extractor/tests/fixtures/toy.py`), and for 158
+and white-space words, for word pieces, byte-level BPE, BPE with bytes and unigram models (`extractor/tests/fixtures/toy.py`), and for 260
 combinations of tokenizer files (`make_tokenizers.py` beside it, which also makes combinations by chance); where they cannot be,
 the error names the files that contradict one another. What of the files is replaced or not used is said in a line that begins
 with `tokenizer`.
 
 The class decides what is read. It is `tokenizer_class` in `tokenizer_config.json`, else in `config.json`, else that of the
-`model_type`; the ending `Fast` makes no difference.
+`model_type`; the ending `Fast` makes no difference. As in `transformers` 5, whatever the files name is passed over for types whose
+files are known to name a wrong one: `qwen2` has `Qwen2Tokenizer`; `phi3`, `modernbert`, `olmo2`, `mistral`, `umt5`, `xlm-roberta-xl` and
+others have `TokenizersBackend` (`mistral` where the Python package `mistral-common` is not installed). A `LlamaTokenizer` whose
+`tokenizer.json` is byte-level (Llama 3) is `TokenizersBackend` too.
 
 | class | for | of `tokenizer.json` | of `tokenizer_config.json`, and what holds where it says nothing |
 |---|---|---|---|
 | `BertTokenizer` (`DistilBertTokenizer`, `ElectraTokenizer`, ...) | bert, distilbert, electra | the vocabulary; or `vocab.txt` | `do_lower_case` (true), `strip_accents` (as lower case), `tokenize_chinese_chars` (true), special tokens (`[CLS]`, ...) |
 | `RobertaTokenizer` (`LongformerTokenizer`, ...) | roberta | vocabulary and merges; or `vocab.json`, `merges.txt` | `trim_offsets` (true), special tokens; `cls_token` and `sep_token` stand around a sentence |
-| `GPT2Tokenizer` | gpt2 | vocabulary, merges and post-processor; or `vocab.json`, `merges.txt` | without `tokenizer.json`: `add_bos_token`, `add_eos_token` (false) |
+| `GPT2Tokenizer` | gpt2, opt, phi | vocabulary, merges and post-processor; or `vocab.json`, `merges.txt` | without `tokenizer.json`: `add_bos_token`, `add_eos_token` (false) |
+| `GPTNeoXTokenizer` | gpt_neox, olmo, mamba | vocabulary and merges; or `vocab.json`, `merges.txt`; text is in NFC | the same; with `tokenizer.json` nothing stands around a sentence |
+| `Qwen2Tokenizer`, `Qwen3_5Tokenizer` | qwen2, qwen3, qwen3_5 | vocabulary, merges and post-processor; or `vocab.json`, `merges.txt` (Qwen 2 and 3); text is in NFC | `add_prefix_space` (false; true gives a space to each part of a word), special tokens, whose properties Qwen 2 and 3 do not obey |
+| `DebertaTokenizer` | deberta | vocabulary and merges; or `vocab.json`, `merges.txt` | special tokens; `cls_token` and `sep_token` stand around a sentence |
+| `LlamaTokenizer` (`Phi3Tokenizer`) | llama | vocabulary, merges and post-processor | `add_prefix_space` (true), `legacy` (false; true gives a space also to what follows a special token in a word), special tokens |
+| `GemmaTokenizer` | gemma, gemma2, gemma3 | the same | special tokens (`<bos>`, ...); words get no leading space |
 | `XLMRobertaTokenizer` | xlm-roberta | pieces with scores, the character map; `<unk>` is piece 3 | `add_prefix_space` (true); `bos_token` and `eos_token` stand around a sentence |
 | `CamembertTokenizer` | camembert | the same; `<unk>` is the piece of that name | the same; further `<s>NOTUSED`, `</s>NOTUSED`, `<unk>NOTUSED`; a mask takes the space before it |
+| `DebertaV2Tokenizer` | deberta-v2 | pieces with scores; `[UNK]` is the piece of that name with the score 0, else piece `unk_id` (1) | `do_lower_case` (false), `split_by_punct` (false), `add_prefix_space` (true); `cls_token` and `sep_token` stand around a sentence |
+| `AlbertTokenizer` | albert | pieces with scores, the character map, the post-processor; `<unk>` is piece 1 | `do_lower_case` (true), `keep_accents` (false), `add_prefix_space` (true), special tokens |
+| `T5Tokenizer` | t5, mt5 | pieces with scores, the character map; `<unk>` is piece 2 | `extra_ids` (100) where no special tokens without a role are named; `eos_token` stands behind a sentence |
+| `MPNetTokenizer` | mpnet | the vocabulary; or `vocab.txt` | as `BertTokenizer`; `cls_token` (`<s>`) and `sep_token` (`</s>`) stand around a sentence |
 | `PreTrainedTokenizerFast`, `TokenizersBackend`, a name that `transformers` does not know, no `config.json` | | all of it, as it is | tokens alone |
 
 - A `tokenizer.json` of cased text without `tokenizer_config.json` is lower-cased by `BertTokenizer`, as in `transformers` 5.
-- Byte-level BPE needs a space before a word. `RobertaTokenizer` and `GPT2Tokenizer` are as with `add_prefix_space=True`, each word, the
-  first too, whatever the files say. `PreTrainedTokenizerFast` has no such setting: its `tokenizer.json` decides.
-- `add_bos_token` and `add_eos_token` count only without `tokenizer.json`. `add_dummy_prefix`, `legacy` and Metaspace's settings in
-  `tokenizer.json` count for no class that rebuilds it.
+- Byte-level BPE needs a space before a word. `RobertaTokenizer`, `GPT2Tokenizer`, `GPTNeoXTokenizer` and `DebertaTokenizer` are as with
+  `add_prefix_space=True`, each word, the first too, whatever the files say, as their documentation asks for words. `Qwen2Tokenizer` is as
+  its files say. `PreTrainedTokenizerFast` has no such setting: its `tokenizer.json` decides.
+- `add_bos_token` and `add_eos_token` count only without `tokenizer.json`. `add_dummy_prefix` and Metaspace's settings in
+  `tokenizer.json` count for no class that rebuilds it, `legacy` for `LlamaTokenizer` alone.
+- `auto_map` (code of the checkpoint's own) is never run: the class that is named or belongs to the type is taken, as without
+  `trust_remote_code`; where there is none, it is an error.
 - Added tokens: `added_tokens_decoder` where `tokenizer_config.json` has it, and then no other list; else `special_tokens_map.json`
   (before `tokenizer_config.json`), `added_tokens.json` and over it `added_tokens` of `tokenizer.json`. Then `extra_special_tokens` or
   `additional_special_tokens`, and special tokens that are not in the vocabulary, get the next free ids, in this order.
@@ -89,8 +104,8 @@ The class decides what is read. It is `tokenizer_class` in `tokenizer_config.jso
 Refused: a model in `tokenizer.json` of another kind than the class needs; an added token whose id in a file is not the one that it
 gets; a token around a sentence that is neither in the vocabulary nor added by a file; an unknown token that is not in a word piece
 vocabulary; two added tokens that the normalizer makes one (which is found is left to chance in `transformers`); classes written in
-Python alone (`BertJapaneseTokenizer`, `BertweetTokenizer`, ...: no word ids) and other fast classes (`AlbertTokenizer`, ...) for the families
-above, with what to do; a SentencePiece model alone, which has to be turned into `tokenizer.json` first.
+Python alone (`BertJapaneseTokenizer`, `BertweetTokenizer`, `EsmTokenizer`, ...: no word ids) and other fast classes (`FunnelTokenizer`, ...),
+with what to do; `fix_mistral_regex` where it would change the pattern of `tokenizer.json`; a SentencePiece model alone, which has to be turned into `tokenizer.json` first.
 
 A store's `tokenizer_digest` is that of `tokenizer.json` alone where the files beside it change no id; else all files that were read
 count. Stores made before these files were read are found again where nothing changed.

@@ -1,4 +1,4 @@
-//! `BertTokenizer`: word pieces of text that is normalized by settings, not by `tokenizer.json`.
+//! `BertTokenizer` and `MPNetTokenizer`: word pieces of text that is normalized by settings, not by `tokenizer.json`.
 
 use serde_json::{Map, Value, json};
 
@@ -31,16 +31,12 @@ pub(super) fn parts(
     if !ids.contains_key(unknown) {
         return Err(files.malformed(file, not_there(unknown, ids.len())));
     }
-    let strip_accents = match files.config.get("strip_accents") {
-        None | Some(Value::Null) => None,
-        Some(_) => files.flag("strip_accents")?,
-    };
     Ok(Parts {
         normalizer: json!({
             "type": "BertNormalizer",
             "clean_text": true,
             "handle_chinese_chars": files.flag("tokenize_chinese_chars")?.unwrap_or(true),
-            "strip_accents": strip_accents,
+            "strip_accents": files.flag_or_null("strip_accents")?,
             "lowercase": files.flag("do_lower_case")?.unwrap_or(true),
         }),
         pre_tokenizer: json!({ "type": "BertPreTokenizer" }),
@@ -77,4 +73,20 @@ pub(super) fn around(
     let pair = [single.clone(), vec![sequence("B", 1), special(end, 1)]].concat();
     let ids = [(begin, id(begin)?), (end, id(end)?)];
     Ok(template(&single, &pair, &ids))
+}
+
+/// What `MPNetTokenizer` puts around a sentence.
+pub(super) fn around_mpnet(
+    tokens: &Special,
+    id: impl Fn(&str) -> Result<u32, TokenizerError>,
+) -> Result<Value, TokenizerError> {
+    let begin = tokens.named("cls_token").unwrap_or("None");
+    let end = tokens.named("sep_token").unwrap_or("None");
+    Ok(json!({
+        "type": "RobertaProcessing",
+        "sep": [end, id(end)?],
+        "cls": [begin, id(begin)?],
+        "trim_offsets": true,
+        "add_prefix_space": false,
+    }))
 }

@@ -6,10 +6,11 @@ use serde_json::{Map, Value};
 use tokenizers::{Model as _, Normalizer as _, PostProcessorWrapper};
 
 use super::around::Around;
-use super::class::{Chosen, Class};
+use super::class::Chosen;
 use super::files::{DEFINITION, Files};
+use super::names::Class;
 use super::special::{Special, not_there};
-use super::{TokenizerError, bert, byte_level, changes, generic, unigram};
+use super::{TokenizerError, bert, byte_level, changes, generic, llama, piece, unigram};
 use shared::guard::guarded;
 
 /// A tokenizer and what is known of it.
@@ -43,6 +44,13 @@ pub(super) fn build(folder: &std::path::Path) -> Result<Built, TokenizerError> {
     let there: Vec<String> = there.into_values().map(|token| token.content).collect();
     let missing = tokens.to_add(&there);
     understood(&files, file, || inner.add_tokens(missing).map(drop))?;
+    if chosen.class == Class::Qwen2 {
+        // The class adds them once more, by their text: properties that a file states are lost.
+        understood(&files, file, || {
+            inner.add_tokens(tokens.by_text()).map(drop)
+        })?;
+    }
+    files.check_pattern(inner.get_vocab_size(true))?;
     tokens.check_ids(&files, file, |token| inner.token_to_id(token))?;
     understood(&files, file, || no_two_alike(&inner))?;
     if let Some(post_processor) = post_processor(&files, &chosen, &tokens, &inner, file)? {
@@ -112,9 +120,16 @@ fn definition(
             let definition = generic::definition(files, chosen, notes)?;
             return Ok(Definition::new(definition, DEFINITION));
         }
-        Class::Bert => bert::parts(files, chosen, tokens)?,
-        Class::Roberta | Class::Gpt2 => byte_level::parts(files, chosen, notes)?,
+        Class::Bert | Class::Mpnet => bert::parts(files, chosen, tokens)?,
+        Class::Roberta
+        | Class::Gpt2
+        | Class::GptNeoX
+        | Class::Qwen2
+        | Class::Qwen35
+        | Class::Deberta => byte_level::parts(files, chosen, notes)?,
+        Class::Llama | Class::Gemma => llama::parts(files, chosen, tokens, notes)?,
         Class::XlmRoberta | Class::Camembert => unigram::parts(files, chosen, tokens)?,
+        Class::DebertaV2 | Class::Albert | Class::T5 => piece::parts(files, chosen, tokens)?,
     };
     let file = parts.file;
     Ok(Definition::new(&parts.definition(), file))
@@ -136,10 +151,17 @@ fn post_processor(
     };
     Ok(match chosen.class {
         Class::Generic => None,
-        Class::Bert => Some(bert::around(tokens, id)?),
+        Class::Bert | Class::DebertaV2 => Some(bert::around(tokens, id)?),
+        Class::Mpnet => Some(bert::around_mpnet(tokens, id)?),
         Class::Roberta => Some(byte_level::around_roberta(files, tokens, id)?),
-        Class::Gpt2 => Some(byte_level::around_gpt2(files, tokens, id)?),
+        Class::Gpt2 | Class::Qwen2 | Class::Qwen35 | Class::Llama | Class::Gemma => {
+            Some(byte_level::around_gpt2(files, tokens, id)?)
+        }
+        Class::GptNeoX => Some(byte_level::around_gpt_neox(files, tokens, id)?),
+        Class::Deberta => Some(byte_level::around_deberta(tokens, id)?),
         Class::XlmRoberta | Class::Camembert => Some(unigram::around(tokens, id)?),
+        Class::Albert => Some(piece::around_albert(files, tokens, id)?),
+        Class::T5 => Some(piece::around_t5(tokens, id)?),
     })
 }
 
@@ -176,7 +198,8 @@ fn newly_read(files: &Files, chosen: &Chosen, tokens: &Special, around: &Around)
             .any(|line| line.trim_end().len() < line.trim_end_matches('\r').len())
     };
     files.definition.is_none()
-        && (tokens.has_more()
+        && (chosen.class.is_later()
+            || tokens.has_more()
             || (chosen.class == Class::Gpt2 && *around != Around::default())
             || files.was_read("vocab.txt").is_some_and(at_ends))
 }

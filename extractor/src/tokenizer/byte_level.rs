@@ -1,16 +1,47 @@
-//! `RobertaTokenizer` and `GPT2Tokenizer`: byte-level BPE.
+//! `RobertaTokenizer`, `GPT2Tokenizer`, `GPTNeoXTokenizer`, `DebertaTokenizer` and `Qwen2Tokenizer`:
+//! byte-level BPE.
 //!
 //! Byte-level BPE tells the beginning of a word by the space before it, so a word given on its own
 //! needs one too: these tokenizers are as `AutoTokenizer.from_pretrained(FOLDER,
-//! add_prefix_space=True)`, whatever the files say of it.
+//! add_prefix_space=True)`, whatever the files say of it. `Qwen2Tokenizer` alone cuts a word before
+//! it would give the space, to each part: it is as its files say.
 
 use serde_json::{Value, json};
 
 use super::TokenizerError;
 use super::class::Chosen;
 use super::files::{CONFIG, DEFINITION, Files};
+use super::names::Class;
 use super::parts::{Parts, is_defined, sequence, special, take, template};
 use super::special::Special;
+
+/// The pattern by which `Qwen2Tokenizer` cuts text: shortened endings, letters after one other
+/// character, single digits, the rest after a space, lines.
+const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// That of `Qwen3_5Tokenizer`: marks stay with their letters.
+const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// The file that holds the vocabulary, the ids in it and the merges.
+pub(super) fn vocabulary(
+    files: &mut Files,
+    chosen: &Chosen,
+) -> Result<(&'static str, Value, Value), TokenizerError> {
+    if is_defined(files, chosen, "BPE")? {
+        return Ok((DEFINITION, take(files, "vocab"), take(files, "merges")));
+    }
+    // `Qwen3_5Tokenizer` reads no older files.
+    if chosen.class == Class::Qwen35 {
+        return Err(files.missing());
+    }
+    let (Some(ids), Some(text)) = (files.object("vocab.json")?, files.text("merges.txt")?) else {
+        return Err(files.missing());
+    };
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("#version"));
+    Ok(("vocab.json", Value::Object(ids), lines.collect()))
+}
 
 /// Vocabulary and merges of `tokenizer.json`, or of `vocab.json` and `merges.txt`.
 pub(super) fn parts(
@@ -18,34 +49,28 @@ pub(super) fn parts(
     chosen: &Chosen,
     notes: &mut Vec<String>,
 ) -> Result<Parts, TokenizerError> {
-    let (file, ids, merges) = if is_defined(files, chosen, "BPE")? {
-        (DEFINITION, take(files, "vocab"), take(files, "merges"))
-    } else {
-        let (Some(ids), Some(text)) = (files.object("vocab.json")?, files.text("merges.txt")?)
-        else {
-            return Err(files.missing());
-        };
-        let lines = text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with("#version"));
-        ("vocab.json", Value::Object(ids), lines.collect())
+    let (file, ids, merges) = vocabulary(files, chosen)?;
+    let pre_tokenizer = match chosen.class {
+        Class::Qwen2 | Class::Qwen35 => qwen(files, chosen, notes)?,
+        _ => {
+            if files.config.get("add_prefix_space") == Some(&Value::Bool(false)) {
+                notes.push(format!(
+                    "{CONFIG} says add_prefix_space: false: words are given a leading space all the same, each by \
+                     itself, as transformers asks for text that is split into words"
+                ));
+            }
+            byte_level(true, true)
+        }
     };
-    if files.config.get("add_prefix_space") == Some(&Value::Bool(false)) {
-        notes.push(format!(
-            "{CONFIG} says add_prefix_space: false: words are given a leading space all the same, each by itself, as \
-             transformers asks for text that is split into words"
-        ));
-    }
-    let byte_level = json!({
-        "type": "ByteLevel",
-        "add_prefix_space": true,
-        "trim_offsets": true,
-        "use_regex": true,
-    });
+    let composes = matches!(chosen.class, Class::GptNeoX | Class::Qwen2 | Class::Qwen35);
     Ok(Parts {
-        normalizer: Value::Null,
-        pre_tokenizer: byte_level.clone(),
-        decoder: byte_level,
+        normalizer: if composes {
+            json!({ "type": "NFC" })
+        } else {
+            Value::Null
+        },
+        pre_tokenizer,
+        decoder: byte_level(true, true),
         model: json!({
             "type": "BPE",
             "dropout": null,
@@ -59,6 +84,44 @@ pub(super) fn parts(
         }),
         file,
     })
+}
+
+fn byte_level(add_prefix_space: bool, use_regex: bool) -> Value {
+    json!({
+        "type": "ByteLevel",
+        "add_prefix_space": add_prefix_space,
+        "trim_offsets": true,
+        "use_regex": use_regex,
+    })
+}
+
+/// The pre-tokenizer of `Qwen2Tokenizer` and its like. A leading space is theirs to give: with one
+/// each part of a word would get it.
+fn qwen(files: &Files, chosen: &Chosen, notes: &mut Vec<String>) -> Result<Value, TokenizerError> {
+    let lead = files.flag_or_null("add_prefix_space")?.unwrap_or(false);
+    if !lead {
+        notes.push(unled(chosen));
+    }
+    let pattern = if chosen.class == Class::Qwen2 {
+        QWEN2
+    } else {
+        QWEN35
+    };
+    let split = json!({
+        "type": "Split",
+        "pattern": { "Regex": pattern },
+        "behavior": "Isolated",
+        "invert": false,
+    });
+    Ok(json!({ "type": "Sequence", "pretokenizers": [split, byte_level(lead, false)] }))
+}
+
+/// What is said where words get no leading space.
+pub(super) fn unled(chosen: &Chosen) -> String {
+    format!(
+        "{} gives words no leading space, as in transformers 5: each is cut as at the beginning of a text",
+        chosen.name
+    )
 }
 
 /// What `RobertaTokenizer` puts around a sentence.
@@ -78,7 +141,7 @@ pub(super) fn around_roberta(
     }))
 }
 
-/// What `GPT2Tokenizer` puts around a sentence: what `tokenizer.json` says; without it,
+/// What `GPT2Tokenizer` and others put around a sentence: what `tokenizer.json` says; without it,
 /// `add_bos_token` and `add_eos_token`.
 pub(super) fn around_gpt2(
     files: &Files,
@@ -91,6 +154,42 @@ pub(super) fn around_gpt2(
             .cloned()
             .unwrap_or_default());
     }
+    around_asked(files, tokens, id)
+}
+
+/// What `GPTNeoXTokenizer` puts around a sentence: nothing where there is a `tokenizer.json`, which
+/// makes `add_bos_token` and `add_eos_token` be passed over.
+pub(super) fn around_gpt_neox(
+    files: &Files,
+    tokens: &Special,
+    id: impl Fn(&str) -> Result<u32, TokenizerError>,
+) -> Result<Value, TokenizerError> {
+    if files.definition.is_some() {
+        return Ok(Value::Null);
+    }
+    around_asked(files, tokens, id)
+}
+
+/// What `DebertaTokenizer` puts around a sentence.
+pub(super) fn around_deberta(
+    tokens: &Special,
+    id: impl Fn(&str) -> Result<u32, TokenizerError>,
+) -> Result<Value, TokenizerError> {
+    let begin = tokens.named("cls_token").unwrap_or("None");
+    let end = tokens.named("sep_token").unwrap_or("None");
+    let single = vec![special(begin, 0), sequence("A", 0), special(end, 0)];
+    let second = vec![special(end, 0), sequence("B", 0), special(end, 0)];
+    let pair = [single.clone(), second].concat();
+    let ids = [(begin, id(begin)?), (end, id(end)?)];
+    Ok(template(&single, &pair, &ids))
+}
+
+/// What `add_bos_token` and `add_eos_token` ask for.
+fn around_asked(
+    files: &Files,
+    tokens: &Special,
+    id: impl Fn(&str) -> Result<u32, TokenizerError>,
+) -> Result<Value, TokenizerError> {
     let asked = |flag: &str, role: &str| -> Result<Option<String>, TokenizerError> {
         let asked = files.flag(flag)?.unwrap_or(false);
         Ok(tokens.named(role).filter(|_| asked).map(str::to_owned))

@@ -14,8 +14,9 @@ use tokenizers::{
 };
 
 use super::around::Around;
-use super::class::{Chosen, Class};
+use super::class::Chosen;
 use super::files::{CONFIG, DEFINITION, Files};
+use super::names::Class;
 
 /// A part of `tokenizer.json` that is not used as it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,29 +3,14 @@
 //! `transformers` 5 makes of one `tokenizer.json` different tokenizers, by the class:
 //! `BertTokenizer` takes the vocabulary out of it and normalizes by `tokenizer_config.json`,
 //! `PreTrainedTokenizerFast` uses it as it is. The class is `tokenizer_class` in
-//! `tokenizer_config.json`, else in `config.json`, else that of the model's type.
+//! `tokenizer_config.json`, else in `config.json`, else that of the model's type; for some types
+//! and some files another one.
 
 use serde_json::{Map, Value};
 
 use super::TokenizerError;
 use super::files::{CONFIG, DEFINITION, Files, MODEL};
-
-/// What a class makes of the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// Word pieces, normalized by settings.
-    Bert,
-    /// Byte-level BPE between `<s>` and `</s>`.
-    Roberta,
-    /// Byte-level BPE.
-    Gpt2,
-    /// A unigram model between `<s>` and `</s>`.
-    XlmRoberta,
-    /// The same, with further special tokens.
-    Camembert,
-    /// `tokenizer.json` as it is.
-    Generic,
-}
+use super::names::{Class, OTHER_FAST, SLOW, is_misnamed, ours, registered};
 
 /// A class and the name that `transformers` has for it.
 pub(super) struct Chosen {
@@ -33,200 +18,164 @@ pub(super) struct Chosen {
     pub(super) name: String,
 }
 
-/// Classes of `transformers` 5 that this crate has, without the ending `Fast`.
-fn ours(name: &str) -> Option<Class> {
-    Some(match name {
-        "BertTokenizer"
-        | "DistilBertTokenizer"
-        | "ElectraTokenizer"
-        | "LayoutLMTokenizer"
-        | "LxmertTokenizer"
-        | "MobileBertTokenizer"
-        | "SqueezeBertTokenizer" => Class::Bert,
-        "RobertaTokenizer"
-        | "BartTokenizer"
-        | "LEDTokenizer"
-        | "LongformerTokenizer"
-        | "MvpTokenizer" => Class::Roberta,
-        "GPT2Tokenizer" => Class::Gpt2,
-        "XLMRobertaTokenizer" => Class::XlmRoberta,
-        "CamembertTokenizer" => Class::Camembert,
-        "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend" | "BloomTokenizer" => {
-            Class::Generic
-        }
-        _ => return None,
-    })
+/// What is known of the model.
+struct ModelType<'a> {
+    name: Option<&'a str>,
+    /// The class that belongs to it.
+    class: Option<&'static str>,
+    /// That class is taken whatever the files name.
+    misnamed: bool,
 }
 
-/// Other fast classes of `transformers` 5, which rebuild the tokenizer in their own way.
-const OTHER_FAST: [&str; 52] = [
-    "AlbertTokenizer",
-    "BarthezTokenizer",
-    "BigBirdTokenizer",
-    "BlenderbotTokenizer",
-    "CLIPTokenizer",
-    "CodeGenTokenizer",
-    "CodeLlamaTokenizer",
-    "CohereTokenizer",
-    "ConvBertTokenizer",
-    "DPRContextEncoderTokenizer",
-    "DPRQuestionEncoderTokenizer",
-    "DPRReaderTokenizer",
-    "DebertaTokenizer",
-    "DebertaV2Tokenizer",
-    "EsmcTokenizer",
-    "FNetTokenizer",
-    "FunnelTokenizer",
-    "GPTNeoXTokenizer",
-    "GemmaTokenizer",
-    "HerbertTokenizer",
-    "LasrTokenizer",
-    "LayoutLMv2Tokenizer",
-    "LayoutLMv3Tokenizer",
-    "LayoutXLMTokenizer",
-    "LlamaTokenizer",
-    "LukeTokenizer",
-    "MBart50Tokenizer",
-    "MBartTokenizer",
-    "MLukeTokenizer",
-    "MPNetTokenizer",
-    "MarkupLMTokenizer",
-    "NllbTokenizer",
-    "NougatTokenizer",
-    "OpenAIGPTTokenizer",
-    "ParakeetTokenizer",
-    "PegasusTokenizer",
-    "Phi3Tokenizer",
-    "Qwen2Tokenizer",
-    "Qwen3_5Tokenizer",
-    "ReformerTokenizer",
-    "RemBertTokenizer",
-    "RoFormerTokenizer",
-    "SeamlessM4TTokenizer",
-    "Siglip2Tokenizer",
-    "SplinterTokenizer",
-    "T5Tokenizer",
-    "Tipsv2Tokenizer",
-    "UdopTokenizer",
-    "VideoPrismTokenizer",
-    "WhisperTokenizer",
-    "XGLMTokenizer",
-    "XLNetTokenizer",
-];
-
-/// Classes of `transformers` 5 in Python alone, which give no word ids.
-const SLOW: [&str; 37] = [
-    "BartphoTokenizer",
-    "BertGenerationTokenizer",
-    "BertJapaneseTokenizer",
-    "BertTokenizerLegacy",
-    "BertweetTokenizer",
-    "BioGptTokenizer",
-    "BlenderbotSmallTokenizer",
-    "ByT5Tokenizer",
-    "CTRLTokenizer",
-    "CanineTokenizer",
-    "ClvpTokenizer",
-    "CpmAntTokenizer",
-    "CpmTokenizer",
-    "DiaTokenizer",
-    "EsmTokenizer",
-    "FSMTTokenizer",
-    "FastSpeech2ConformerTokenizer",
-    "FlaubertTokenizer",
-    "GPTNeoXJapaneseTokenizer",
-    "GPTSw3Tokenizer",
-    "M2M100Tokenizer",
-    "MarianTokenizer",
-    "MgpstrTokenizer",
-    "MyT5Tokenizer",
-    "PLBartTokenizer",
-    "PerceiverTokenizer",
-    "PhobertTokenizer",
-    "ProphetNetTokenizer",
-    "RoCBertTokenizer",
-    "SiglipTokenizer",
-    "Speech2TextTokenizer",
-    "SpeechT5Tokenizer",
-    "TapasTokenizer",
-    "VitsTokenizer",
-    "Wav2Vec2CTCTokenizer",
-    "Wav2Vec2PhonemeCTCTokenizer",
-    "XLMTokenizer",
-];
-
-/// The class that `transformers` 5 has for a `model_type`.
-fn registered(model_type: &str) -> Option<&'static str> {
-    Some(match model_type {
-        "bert" | "distilbert" | "electra" => "BertTokenizer",
-        "roberta" | "roberta-prelayernorm" => "RobertaTokenizer",
-        "xlm-roberta" => "XLMRobertaTokenizer",
-        "camembert" => "CamembertTokenizer",
-        "gpt2" | "opt" => "GPT2Tokenizer",
-        "modernbert" | "xlm-roberta-xl" | "umt5" => "TokenizersBackend",
-        _ => return None,
-    })
+impl<'a> ModelType<'a> {
+    fn of(files: &'a Files) -> Self {
+        let text = |name: &str| files.model.get(name).and_then(Value::as_str);
+        let name = text("model_type");
+        Self {
+            name,
+            class: name.and_then(registered),
+            misnamed: name.is_some_and(is_misnamed) || text("model_name").is_some_and(is_misnamed),
+        }
+    }
 }
 
 impl Chosen {
     /// The class that `AutoTokenizer` takes for the folder; `notes` gets what had to be guessed.
     pub(super) fn of(files: &Files, notes: &mut Vec<String>) -> Result<Self, TokenizerError> {
-        let model_type = files.model.get("model_type").and_then(Value::as_str);
-        let by_model = model_type.and_then(registered);
-        let Some((file, name)) = stated(files)? else {
-            return Ok(by_model.map_or_else(|| guessed(files, model_type, notes), known));
+        let model = ModelType::of(files);
+        let stated = stated(files)?;
+        let own_code = own_code(files, &model, stated.as_ref())?;
+        let Some((file, name)) = stated else {
+            let Some(name) = model.class else {
+                return Ok(guessed(files, model.name, notes));
+            };
+            return named(files, MODEL, name.to_owned(), notes);
         };
-        // A class that `transformers` registers for none but this one passes over what is stated.
-        if by_model == Some("TokenizersBackend") {
-            return Ok(known("TokenizersBackend"));
+        if own_code {
+            return named(files, file, name, notes);
         }
         let base = name.strip_suffix("Fast").unwrap_or(&name);
-        if let Some(class) = ours(base) {
-            if let (Some(model_type), Some(usual)) = (model_type, by_model)
-                && ours(usual) != Some(class)
-                && class != Class::Generic
-            {
+        if base == "LlamaTokenizer" && !model.misnamed && is_byte_level(files) {
+            notes.push(format!(
+                "{file} says {name}, but {DEFINITION} is byte-level: it is used as it is, as transformers 5 does"
+            ));
+            return Ok(Self::generic("TokenizersBackend".to_owned()));
+        }
+        let Some(usual) = model.class else {
+            return named(files, file, name, notes);
+        };
+        // A class that `transformers` registers for none but this one passes over what is stated.
+        if usual == "TokenizersBackend" {
+            return Ok(Self::generic(usual.to_owned()));
+        }
+        let differs = ours(base).is_none_or(|class| Some(class) != ours(usual));
+        let ModelType {
+            name: model,
+            misnamed,
+            ..
+        } = model;
+        let model = model.unwrap_or_default();
+        if base != usual && misnamed {
+            if differs {
                 notes.push(format!(
-                    "{file} says {name}, models of type {model_type} have {usual}: {name} is used, as transformers 5 does"
+                    "{file} says {name}, models of type {model} have {usual}: {usual} is used, as transformers 5 does"
                 ));
             }
-            return Ok(Self { class, name });
+            return named(files, file, usual.to_owned(), notes);
         }
-        if SLOW.contains(&base) {
-            let reason = format!(
-                "tokenizer_class {name} is written in Python alone and gives no word ids, also in transformers; \
-                 expected a class with a tokenizer.json, such as BertTokenizer or PreTrainedTokenizerFast"
-            );
-            return Err(files.malformed(file, reason));
+        let chosen = named(files, file, name, notes)?;
+        if differs && chosen.class != Class::Generic {
+            let name = &chosen.name;
+            notes.push(format!(
+                "{file} says {name}, models of type {model} have {usual}: {name} is used, as transformers 5 does"
+            ));
         }
-        if OTHER_FAST.contains(&base) && (by_model.is_some() || model_type.is_none()) {
-            let reason = format!(
-                "tokenizer_class {name} rebuilds tokenizer.json in a way that is not known here; Python writes what it \
-                 makes of it: PreTrainedTokenizerFast(tokenizer_object=AutoTokenizer.from_pretrained(FOLDER)\
-                 .backend_tokenizer).save_pretrained(FOLDER)"
-            );
-            return Err(files.malformed(file, reason));
-        }
-        let why = if OTHER_FAST.contains(&base) {
-            "whose own settings are not read here"
-        } else {
-            "which transformers 5 does not know"
-        };
-        notes.push(format!(
-            "{file} says {name}, {why}: {DEFINITION} is used as it is"
-        ));
-        Ok(Self {
+        Ok(chosen)
+    }
+
+    fn generic(name: String) -> Self {
+        Self {
             class: Class::Generic,
             name,
-        })
+        }
     }
 }
 
-fn known(name: &str) -> Chosen {
-    Chosen {
-        class: ours(name).unwrap_or(Class::Generic),
-        name: name.to_owned(),
+/// The class of a name in `file`, or that a model's type in `file` has.
+///
+/// # Errors
+/// When the class is one of `transformers` that is not known here.
+fn named(
+    files: &Files,
+    file: &'static str,
+    name: String,
+    notes: &mut Vec<String>,
+) -> Result<Chosen, TokenizerError> {
+    let base = name.strip_suffix("Fast").unwrap_or(&name);
+    if let Some(class) = ours(base) {
+        return Ok(Chosen { class, name });
     }
+    if base == "EsmTokenizer" {
+        let reason = format!(
+            "the tokenizer class {name} is written in Python alone and gives no word ids, also in transformers: it cuts \
+             sequences of amino acids, not words; expected a class with a tokenizer.json, such as PreTrainedTokenizerFast"
+        );
+        return Err(files.malformed(file, reason));
+    }
+    if SLOW.contains(&base) {
+        let reason = format!(
+            "the tokenizer class {name} is written in Python alone and gives no word ids, also in transformers; \
+             expected a class with a tokenizer.json, such as BertTokenizer or PreTrainedTokenizerFast"
+        );
+        return Err(files.malformed(file, reason));
+    }
+    if OTHER_FAST.contains(&base) {
+        let reason = format!(
+            "the tokenizer class {name} rebuilds tokenizer.json in a way that is not known here; Python writes what it \
+             makes of it: PreTrainedTokenizerFast(tokenizer_object=AutoTokenizer.from_pretrained(FOLDER)\
+             .backend_tokenizer).save_pretrained(FOLDER)"
+        );
+        return Err(files.malformed(file, reason));
+    }
+    notes.push(format!(
+        "{file} says {name}, which transformers 5 does not know: {DEFINITION} is used as it is"
+    ));
+    Ok(Chosen::generic(name))
+}
+
+/// Whether `tokenizer.json` says `"ByteLevel"` anywhere, as `transformers` looks for it.
+fn is_byte_level(files: &Files) -> bool {
+    let text = files.was_read(DEFINITION);
+    text.is_some_and(|text| text.contains("\"ByteLevel\""))
+}
+
+/// Whether `auto_map` names code of the checkpoint's own, beside a class that `transformers` has:
+/// then that class is taken, as it is named.
+///
+/// # Errors
+/// When there is no such class: code of a checkpoint is not run.
+fn own_code(
+    files: &Files,
+    model: &ModelType<'_>,
+    stated: Option<&(&'static str, String)>,
+) -> Result<bool, TokenizerError> {
+    let code = match files.config.get("auto_map") {
+        Some(Value::Object(map)) => map.get("AutoTokenizer"),
+        other => other,
+    };
+    if code.is_none_or(Value::is_null) {
+        return Ok(false);
+    }
+    let has_class = stated.is_some_and(|(_, name)| {
+        let base = name.strip_suffix("Fast").unwrap_or(name);
+        ours(base).is_some() || OTHER_FAST.contains(&base) || SLOW.contains(&base)
+    });
+    if has_class || model.class.is_some() || model.misnamed {
+        return Ok(true);
+    }
+    let reason = "auto_map says that the tokenizer is code of the checkpoint, which is not run; if its tokenizer.json is \
+                  complete, remove auto_map and set tokenizer_class to PreTrainedTokenizerFast";
+    Err(files.malformed(CONFIG, reason.to_owned()))
 }
 
 /// The class that a file names, and the file.

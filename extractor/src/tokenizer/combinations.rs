@@ -27,10 +27,14 @@ fn write(folder: &Path, files: &Value) {
 }
 
 fn edited(text: &str, edits: &Value) -> String {
-    if edits.get("set").is_none() && edits.get("remove").is_none() {
+    if ["rename", "set", "remove"]
+        .iter()
+        .all(|edit| edits.get(edit).is_none())
+    {
         return text.to_owned();
     }
-    let mut json: Value = serde_json::from_str(text).unwrap();
+    let json = serde_json::from_str(text).unwrap();
+    let mut json = renamed(json, &edits["rename"]);
     for (pointer, value) in edits["set"].as_object().into_iter().flatten() {
         let (parent, last) = pointer.rsplit_once('/').unwrap();
         match json.pointer_mut(parent).unwrap() {
@@ -47,25 +51,43 @@ fn edited(text: &str, edits: &Value) -> String {
     json.to_string()
 }
 
+/// Every string that is a name in `names`, keys among them, as it is called there.
+fn renamed(json: Value, names: &Value) -> Value {
+    let new = |old: String| match names.get(&old) {
+        Some(name) => name.as_str().unwrap().to_owned(),
+        None => old,
+    };
+    match json {
+        Value::String(text) => Value::String(new(text)),
+        Value::Array(items) => items.into_iter().map(|item| renamed(item, names)).collect(),
+        Value::Object(entries) => {
+            let entries = entries.into_iter();
+            let renamed = entries.map(|(key, value)| (new(key), renamed(value, names)));
+            Value::Object(renamed.collect())
+        }
+        other => other,
+    }
+}
+
 /// Ids, word ids and offsets of a sentence, special tokens among them, as the fixture has them.
 fn result(tokenizer: &Tokenizer, words: &[&str]) -> Result<Value, String> {
     let sub_words = tokenizer.encode(words).map_err(|error| error.to_string())?;
-    let ids = [tokenizer.prefix(), &sub_words.ids, tokenizer.suffix()].concat();
-    let before = |tokens: &[u32]| vec![-1_i64; tokens.len()];
-    let own: Vec<i64> = sub_words
-        .word_ids
-        .iter()
-        .map(|&word| i64::from(word))
+    let (prefix, suffix) = (tokenizer.prefix(), tokenizer.suffix());
+    let own = sub_words.word_ids.iter().map(|&word| i64::from(word));
+    let special = |tokens: &[u32]| vec![-1_i64; tokens.len()];
+    let word_ids = [special(prefix), own.collect(), special(suffix)].concat();
+    let runs: Vec<i64> = word_ids
+        .chunk_by(|one, next| one == next)
+        .flat_map(|run| [run[0], i64::try_from(run.len()).unwrap()])
         .collect();
-    let word_ids = [before(tokenizer.prefix()), own, before(tokenizer.suffix())].concat();
     let none = |tokens: &[u32]| vec![(0, 0); tokens.len()];
-    let offsets = [
-        none(tokenizer.prefix()),
-        sub_words.offsets,
-        none(tokenizer.suffix()),
-    ]
-    .concat();
-    Ok(serde_json::json!([ids, word_ids, offsets]))
+    let offsets = [none(prefix), sub_words.offsets, none(suffix)].concat();
+    let offsets: Vec<usize> = offsets
+        .into_iter()
+        .flat_map(|(begin, end)| [begin, end])
+        .collect();
+    let ids = [prefix, &sub_words.ids, suffix].concat();
+    Ok(serde_json::json!([ids, runs, offsets]))
 }
 
 /// Every case of a file, and what is wrong with it; none where all is as `transformers` has it.

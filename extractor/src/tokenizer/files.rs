@@ -96,6 +96,25 @@ impl Files {
         Ok(())
     }
 
+    /// That `transformers` does not put another pattern in the place of the one in
+    /// `tokenizer.json`: it does for large vocabularies of older checkpoints of Mistral if
+    /// `fix_mistral_regex` is set.
+    pub(super) fn check_pattern(&self, size: usize) -> Result<(), TokenizerError> {
+        const TYPES: [&str; 5] = ["mistral", "mistral3", "voxtral", "ministral", "pixtral"];
+        let text = |name: &str| self.model.get(name).and_then(Value::as_str);
+        let version = text("transformers_version").and_then(|version| version.split('.').next());
+        let is_new = version.is_some_and(|major| major.parse().is_ok_and(|major: u32| major >= 5));
+        let is_mistral = text("model_type").is_none_or(|name| TYPES.contains(&name));
+        let asked = self.config.get("fix_mistral_regex") == Some(&Value::Bool(true));
+        if !asked || is_new || !is_mistral || !self.has(MODEL) || size <= 100_000 {
+            return Ok(());
+        }
+        let reason = "fix_mistral_regex is true, with which transformers replaces the pattern in tokenizer.json; Python \
+                      writes the file with it: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER), and \
+                      fix_mistral_regex has to be removed then";
+        Err(self.malformed(CONFIG, reason.to_owned()))
+    }
+
     /// A file's path.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
@@ -147,6 +166,14 @@ impl Files {
             Some(other) => {
                 Err(self.malformed(CONFIG, format!("{name} is {other}; expected true or false")))
             }
+        }
+    }
+
+    /// The same, `null` being as good as nothing.
+    pub(super) fn flag_or_null(&self, name: &str) -> Result<Option<bool>, TokenizerError> {
+        match self.config.get(name) {
+            Some(Value::Null) => Ok(None),
+            _ => self.flag(name),
         }
     }
 

@@ -11,9 +11,13 @@ mod build;
 mod byte_level;
 mod changes;
 mod class;
+mod defaults;
 mod files;
 mod generic;
+mod llama;
+mod names;
 mod parts;
+mod piece;
 mod special;
 mod unigram;
 

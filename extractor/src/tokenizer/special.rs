@@ -12,19 +12,9 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::TokenizerError;
-use super::class::Class;
+use super::defaults::{ROLES, default, has_properties, mask_takes_space, takes_padding};
 use super::files::{ADDED, CONFIG, DEFINITION, Files, SPECIAL_MAP};
-
-/// The roles that every class knows, in the order in which missing ones are added.
-const ROLES: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
+use super::names::Class;
 
 /// A token as a file states it.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +80,9 @@ struct Declared {
     file: &'static str,
 }
 
+/// More of T5's tokens `<extra_id_...>` than any model has.
+const MOST_SENTINELS: i64 = 100_000;
+
 /// The special and added tokens of a checkpoint.
 pub(super) struct Special {
     /// By role, those of [`ROLES`] first.
@@ -144,6 +137,20 @@ impl Special {
         self.declared
             .values()
             .any(|declared| declared.token.content == token)
+    }
+
+    /// All special tokens by their text alone, each once.
+    pub(super) fn by_text(&self) -> Vec<AddedToken> {
+        let all = self.named.iter().map(|(_, token)| token).chain(&self.extra);
+        let mut seen: Vec<&str> = Vec::new();
+        for token in all {
+            if !seen.contains(&token.content.as_str()) {
+                seen.push(&token.content);
+            }
+        }
+        seen.into_iter()
+            .map(|content| AddedToken::from(content, true))
+            .collect()
     }
 
     /// What is to be added, in order, to a tokenizer that has the tokens `there` already.
@@ -296,6 +303,8 @@ fn from_lists(
         .iter()
         .filter_map(|role| settings.get(*role))
         .chain(extra.into_iter().flatten())
+        // One with properties in `tokenizer_config.json` is not looked at by its text.
+        .filter(|value| value.get("__type").is_none())
         .filter_map(|value| Stated::of(value).map(|token| token.content))
         .collect();
     let mut declared = BTreeMap::new();
@@ -338,28 +347,9 @@ fn from_lists(
     Ok(declared)
 }
 
-/// What a class puts in a role that no file fills.
-fn default(class: Class, role: &str) -> Option<&'static str> {
-    match (class, role) {
-        (Class::Bert, "unk_token") => Some("[UNK]"),
-        (Class::Bert, "sep_token") => Some("[SEP]"),
-        (Class::Bert, "pad_token") => Some("[PAD]"),
-        (Class::Bert, "cls_token") => Some("[CLS]"),
-        (Class::Bert, "mask_token") => Some("[MASK]"),
-        (Class::Gpt2, "bos_token" | "eos_token" | "unk_token") => Some("<|endoftext|>"),
-        (Class::Bert | Class::Gpt2 | Class::Generic, _) => None,
-        (_, "bos_token" | "cls_token") => Some("<s>"),
-        (_, "eos_token" | "sep_token") => Some("</s>"),
-        (_, "unk_token") => Some("<unk>"),
-        (_, "pad_token") => Some("<pad>"),
-        (_, "mask_token") => Some("<mask>"),
-        _ => None,
-    }
-}
-
-/// A `tokenizer.json` that is used as it is may name its padding token.
+/// The padding token that `tokenizer.json` names, for the classes that take it.
 fn padding<'a>(files: &'a Files, class: Class, role: &str) -> Option<&'a str> {
-    if class != Class::Generic || role != "pad_token" {
+    if !takes_padding(class) || role != "pad_token" {
         return None;
     }
     files.padding.get("pad_token")?.as_str()
@@ -397,11 +387,11 @@ fn named(
                 None => continue,
             },
         };
-        // The space before a mask belongs to the mask.
-        if token.plain && class == Class::Camembert && role == "mask_token" {
+        if token.plain && has_properties(class, role) {
             token = Stated {
-                lstrip: true,
+                lstrip: mask_takes_space(class) && role == "mask_token",
                 plain: false,
+                special: false,
                 ..token
             };
         }
@@ -428,7 +418,18 @@ fn extra(
     settings: &Map<String, Value>,
 ) -> Result<Vec<Stated>, TokenizerError> {
     let list = settings.get("extra_special_tokens");
-    match list.or_else(|| settings.get("additional_special_tokens")) {
+    let additional = settings.get("additional_special_tokens");
+    if class == Class::T5 {
+        let ids = sentinels(files, additional)?;
+        if list.is_none() {
+            let stated = additional.and_then(Value::as_array).into_iter().flatten();
+            let stated: Option<Vec<_>> = stated.map(Stated::of).collect();
+            let mut tokens = stated.unwrap_or_default();
+            tokens.extend(ids.iter().map(|token| Stated::special(token)));
+            return Ok(tokens);
+        }
+    }
+    match list.or(additional) {
         Some(Value::Array(list)) => {
             let tokens = list.iter().map(|value| {
                 Stated::of(value)
@@ -442,6 +443,34 @@ fn extra(
         }
         _ => Ok(Vec::new()),
     }
+}
+
+/// The tokens `<extra_id_0>`, ... of T5, as many as `extra_ids` says, that `stated` has not already.
+///
+/// # Errors
+/// When `stated` has another number of them.
+fn sentinels(files: &Files, stated: Option<&Value>) -> Result<Vec<String>, TokenizerError> {
+    let asked = files.config.get("extra_ids");
+    let asked = asked.map_or(Some(100), Value::as_i64);
+    let Some(asked) = asked.filter(|&asked| asked <= MOST_SENTINELS) else {
+        let reason =
+            format!("extra_ids is not a whole number of at most {MOST_SENTINELS}; expected 100");
+        return Err(files.malformed(CONFIG, reason));
+    };
+    let stated = stated.and_then(Value::as_array).into_iter().flatten();
+    let stated = stated.filter_map(Stated::of);
+    let found = stated.filter(|token| token.content.contains("<extra_id_"));
+    let found = i64::try_from(found.count()).unwrap_or(i64::MAX);
+    if found == 0 {
+        return Ok((0..asked).map(|id| format!("<extra_id_{id}>")).collect());
+    }
+    if asked > 0 && found != asked {
+        let reason = format!(
+            "extra_ids is {asked}, but additional_special_tokens has {found} tokens <extra_id_...>; expected as many"
+        );
+        return Err(files.malformed(CONFIG, reason));
+    }
+    Ok(Vec::new())
 }
 
 /// A token that must be in the vocabulary is not.

@@ -133,6 +133,21 @@ fn unigram_equals_transformers() {
 }
 
 #[test]
+fn bpe_that_falls_back_to_bytes_equals_transformers() {
+    use serde_json::json;
+
+    let expected = expected();
+    let settings = json!({ "tokenizer_class": "LlamaTokenizer" });
+    let folder = folder("llama", "llama", &settings, |_| ());
+    let tokenizer = Tokenizer::in_folder(folder.path()).unwrap();
+    assert_eq!(
+        (tokenizer.prefix(), tokenizer.suffix().len()),
+        (&[1][..], 0)
+    );
+    compare(&tokenizer, &expected["llama"], &expected["words"]);
+}
+
+#[test]
 fn what_is_wrong_in_a_folder_is_named() {
     let message = |folder: &tempfile::TempDir| {
         let error = Tokenizer::in_folder(folder.path()).err().expect("an error");
@@ -329,10 +344,28 @@ fn whatever_the_class_replaces_is_said() {
         "tokens around a sentence",
     );
     said(
-        "bert",
+        "llama",
         "llama",
         json!({ "tokenizer_class": "LlamaTokenizer" }),
-        "LlamaTokenizer, whose own settings are not read here",
+        "has other normalizer, pre-tokenizer, settings of the model than LlamaTokenizer makes of it",
+    );
+    said(
+        "llama",
+        "llama",
+        json!({ "tokenizer_class": "LlamaTokenizer", "add_prefix_space": false }),
+        "LlamaTokenizer gives words no leading space",
+    );
+    said(
+        "roberta",
+        "qwen2",
+        json!({ "tokenizer_class": "GPT2Tokenizer" }),
+        "says GPT2Tokenizer, models of type qwen2 have Qwen2Tokenizer: Qwen2Tokenizer is used",
+    );
+    said(
+        "roberta",
+        "llama",
+        json!({ "tokenizer_class": "LlamaTokenizer" }),
+        "says LlamaTokenizer, but tokenizer.json is byte-level",
     );
     said("bert", "new", Value::Null, "says which tokenizer_class");
     said(
@@ -438,6 +471,10 @@ fn settings_that_are_none_are_errors() {
 
     for (settings, said) in [
         (
+            json!({ "auto_map": { "AutoTokenizer": ["a.B", "a.C"] }, "tokenizer_class": "NewTokenizer" }),
+            "auto_map says that the tokenizer is code of the checkpoint",
+        ),
+        (
             json!({ "do_lower_case": "no" }),
             "do_lower_case is \"no\"; expected true or false",
         ),
@@ -466,11 +503,39 @@ fn settings_that_are_none_are_errors() {
             "the token of id 300 has no content",
         ),
     ] {
-        let folder = folder("bert", "bert", &settings, |_| ());
+        let model = if settings.get("auto_map").is_some() {
+            "new"
+        } else {
+            "bert"
+        };
+        let folder = folder("bert", model, &settings, |_| ());
         let error = Tokenizer::in_folder(folder.path())
             .err()
             .unwrap()
             .to_string();
         assert!(error.contains("json: ") && error.contains(said), "{error}");
     }
+}
+
+/// `transformers` replaces a pattern in vocabularies of more than 100 000 tokens alone.
+#[test]
+fn a_pattern_that_transformers_would_replace_is_an_error() {
+    use serde_json::json;
+
+    let large = |json: &mut Value| {
+        for id in 420..100_500 {
+            json["model"]["vocab"][format!("<{id}>")] = json!(id);
+        }
+    };
+    let settings = json!({ "fix_mistral_regex": true });
+    let error = |model: &str, edit: &dyn Fn(&mut Value)| {
+        let folder = folder("roberta", model, &settings, edit);
+        Tokenizer::in_folder(folder.path())
+            .err()
+            .map(|error| error.to_string())
+    };
+    let said = error("mistral", &large).unwrap();
+    assert!(said.contains("fix_mistral_regex is true"), "{said}");
+    assert_eq!(error("llama", &large), None);
+    assert_eq!(error("mistral", &|_| ()), None);
 }

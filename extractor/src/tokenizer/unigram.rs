@@ -8,13 +8,26 @@
 use serde_json::{Value, json};
 
 use super::TokenizerError;
-use super::class::{Chosen, Class};
+use super::class::Chosen;
 use super::files::{DEFINITION, Files};
+use super::names::Class;
 use super::parts::{Parts, is_defined, sequence, special, take, template};
 use super::special::Special;
 
 /// The index of `<unk>` in every vocabulary of XLM-RoBERTa.
 const XLM_ROBERTA_UNKNOWN: usize = 3;
+
+/// The pieces of `tokenizer.json`, with their scores.
+pub(super) fn pieces(files: &mut Files, chosen: &Chosen) -> Result<Vec<Value>, TokenizerError> {
+    if !is_defined(files, chosen, "Unigram")? {
+        return Err(files.missing());
+    }
+    let Value::Array(pieces) = take(files, "vocab") else {
+        let reason = "no tokenizer that is understood: expected a list of pieces and their scores";
+        return Err(files.malformed(DEFINITION, reason.to_owned()));
+    };
+    Ok(pieces)
+}
 
 /// Pieces and character map of `tokenizer.json`.
 pub(super) fn parts(
@@ -22,33 +35,17 @@ pub(super) fn parts(
     chosen: &Chosen,
     tokens: &Special,
 ) -> Result<Parts, TokenizerError> {
-    if !is_defined(files, chosen, "Unigram")? {
-        return Err(files.missing());
-    }
-    let pieces = take(files, "vocab");
-    let Some(list) = pieces.as_array() else {
-        let reason = "no tokenizer that is understood: expected a list of pieces and their scores";
-        return Err(files.malformed(DEFINITION, reason.to_owned()));
-    };
+    let pieces = pieces(files, chosen)?;
     let unknown = if chosen.class == Class::XlmRoberta {
         XLM_ROBERTA_UNKNOWN
     } else {
         let unknown = tokens.named("unk_token").unwrap_or("None");
-        let found = list
+        let found = pieces
             .iter()
             .position(|piece| piece.get(0).and_then(Value::as_str) == Some(unknown));
         found.unwrap_or(0)
     };
-    let lead = match files.config.get("add_prefix_space") {
-        Some(Value::Null) => false,
-        _ => files.flag("add_prefix_space")?.unwrap_or(true),
-    };
-    let metaspace = json!({
-        "type": "Metaspace",
-        "replacement": "▁",
-        "prepend_scheme": if lead { "always" } else { "never" },
-        "split": true,
-    });
+    let metaspace = metaspace(if lead(files)? { "always" } else { "never" }, true);
     Ok(Parts {
         normalizer: character_map(files),
         pre_tokenizer: json!({
@@ -61,9 +58,27 @@ pub(super) fn parts(
     })
 }
 
+/// Whether words are given a leading space; `null` is false.
+pub(super) fn lead(files: &Files) -> Result<bool, TokenizerError> {
+    Ok(match files.config.get("add_prefix_space") {
+        Some(Value::Null) => false,
+        _ => files.flag("add_prefix_space")?.unwrap_or(true),
+    })
+}
+
+/// `SentencePiece`'s mark for spaces: put before the words that `scheme` says.
+pub(super) fn metaspace(scheme: &str, split: bool) -> Value {
+    json!({
+        "type": "Metaspace",
+        "replacement": "▁",
+        "prepend_scheme": scheme,
+        "split": split,
+    })
+}
+
 /// `SentencePiece`'s character map, alone: the first in the normalizer of `tokenizer.json`, or in a
 /// sequence of them.
-fn character_map(files: &Files) -> Value {
+pub(super) fn character_map(files: &Files) -> Value {
     let normalizer = files
         .definition
         .as_ref()
