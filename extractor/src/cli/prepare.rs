@@ -36,7 +36,7 @@ fn describe(extraction: &Extraction, terminal: &Terminal) {
     let Extraction { model, dataset, .. } = extraction;
     terminal.status(format!(
         "model      {} ({}, {} of {} layers, hidden size {})",
-        model.files.id,
+        model.files.name(),
         model.family,
         model.layers.len(),
         model.states,
