@@ -187,3 +187,30 @@ fn every_family_has_random_weights() {
     }
     assert!(compared >= 20, "{compared} families of words alone");
 }
+
+#[test]
+fn sequences_are_not_longer_than_2048_tokens_unless_it_is_said() {
+    let toy = untrained();
+    let config = toy.model().join("config.json");
+    let mut fields: serde_json::Value =
+        serde_json::from_slice(&fs_err::read(&config).unwrap()).unwrap();
+    fields["max_position_embeddings"] = 4096.into();
+    fs_err::write(&config, fields.to_string()).unwrap();
+    let said = "length     2048 tokens a sequence at most; the encoder takes 4096: --max-length";
+    for (options, length, told) in [
+        (&[][..], 2048, true),
+        (&["--max-length", "2048", "--overwrite"], 2048, false),
+        (&["--max-length", "4096", "--overwrite"], 4096, false),
+    ] {
+        let mut command = toy.extract();
+        let output = command
+            .args(["--random-weights", "1"])
+            .args(options)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(stderr(&output).contains(said), told, "{}", stderr(&output));
+        let store = cache::Store::open(&store(&toy, 1), cache::Io::Read).unwrap();
+        assert_eq!(store.manifest().max_length, length);
+    }
+}

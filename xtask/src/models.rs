@@ -41,6 +41,8 @@ error that names it.
 Rotary scaling: `linear`, `dynamic` (which changes nothing up to `max_position_embeddings`, and longer texts are windows), `llama3` and
 `yarn`, as `rope_parameters` or as older configurations write it (`rope_scaling`, `rope_theta`); any other is refused.
 
+Sequences have 2,048 tokens at most, or as many as the encoder takes where these are fewer; `--max-length` says otherwise.
+
 Decoders are frozen encoders here: a token sees what is to its left, and the last hidden state is that after the last norm. The vector
 of a word is that of its first sub-word, which in a decoder has not seen the rest of the word.
 Their checkpoints most often name a tokenizer of `LlamaTokenizer`, `Qwen2Tokenizer` or `GemmaTokenizer`, which `transformers` rebuilds in

@@ -84,7 +84,7 @@ pub(super) struct InputOptions {
     pub(super) overwrite: bool,
 
     /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for
-    /// by default.
+    /// by default, but at most 2048.
     #[arg(long, value_name = "N", help_heading = "Encoding")]
     pub(super) max_length: Option<usize>,
     /// What happens to longer sentences: split cuts them into windows between words, truncate

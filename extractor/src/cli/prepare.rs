@@ -29,6 +29,13 @@ pub(super) fn extraction(
     let dataset = source::dataset(&options.data, terminal, stop)?;
     let extraction = Extraction::new(model, dataset, &request);
     describe(&extraction, terminal);
+    let model = &extraction.model;
+    if options.max_length.is_none() && model.limits.max_length < model.max_positions {
+        terminal.status(format!(
+            "length     {} tokens a sequence at most; the encoder takes {}: --max-length",
+            model.limits.max_length, model.max_positions
+        ));
+    }
     Ok(extraction)
 }
 

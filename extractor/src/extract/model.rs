@@ -27,6 +27,8 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// How long sequences may be.
     pub limits: Limits,
+    /// Longest sequence that the encoder has positions for, in tokens.
+    pub max_positions: usize,
     /// How it is loaded.
     pub options: EncoderOptions,
     /// GPUs beside that of `options` which take a share of the batches.
@@ -70,6 +72,7 @@ impl Model {
             layers,
             tokenizer,
             limits,
+            max_positions,
             options,
             other_gpus,
             spec,
