@@ -21,7 +21,7 @@ pub use layout::codec::Codec;
 pub use layout::dtype::StoreDtype;
 pub use layout::manifest::{
     DatasetIdentity, FORMAT_VERSION, FieldDifference, LongPolicy, Manifest, ModelIdentity,
-    SplitSize,
+    SplitSize, model_name,
 };
 pub use layout::rows::{self, Overflow};
 pub use layout::statistics::{LayerStatistics, LayerSummary, PartStatistics};

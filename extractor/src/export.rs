@@ -53,7 +53,9 @@ pub fn export(
     if let Some(path) = targets.iter().find(|path| path.exists() && !overwrite) {
         return Err(ExportError::Exists { path: path.clone() });
     }
-    let external = (external || files.weight_bytes()? >= LARGE).then_some(data.as_str());
+    // What is wrong with the configuration is told when the graph is built.
+    let weight_bytes = files.spec().map_or(0, |spec| 4 * spec.weights(spec.layers));
+    let external = (external || weight_bytes >= LARGE).then_some(data.as_str());
     fs_err::create_dir_all(folder)?;
     // ONNX Runtime writes where it is told: into a folder that is not seen until all is there.
     let making = Making::in_folder(folder, name)?;

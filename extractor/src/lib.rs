@@ -17,6 +17,7 @@ pub mod label;
 pub mod model;
 pub mod plan;
 pub mod predict;
+mod random;
 pub mod tokenizer;
 pub mod trial;
 pub mod window;

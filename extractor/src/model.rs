@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use hub::model::{Need, is_folder};
+use hub::model::{Need, Snapshot, is_folder};
 use hub::{HubError, HubOptions};
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::{sha256_bytes, sha256_file};
 
-use crate::checkpoint::{CheckpointError, Index};
+use crate::checkpoint::{CheckpointError, Index, RANDOM_VERSION};
+use crate::family::{Config, EncoderSpec, FamilyError};
 
 const CONFIG: &str = "config.json";
 /// The weights of a model that is one file.
@@ -37,8 +38,11 @@ pub struct ModelFiles {
     pub folder: PathBuf,
     /// `config.json`.
     pub config: PathBuf,
-    /// The `*.safetensors` files, ordered by name, or one `.onnx` file.
+    /// The `*.safetensors` files, ordered by name, or one `.onnx` file; none of weights that are
+    /// random.
     pub weights: Vec<PathBuf>,
+    /// The seed of random weights, which stand in place of the trained ones.
+    pub random_seed: Option<u64>,
 }
 
 impl ModelFiles {
@@ -49,6 +53,11 @@ impl ModelFiles {
     /// When the folder, its configuration or its weights are missing, when the weights are only in
     /// a format that has to be converted first, or when the index is broken.
     pub fn in_folder(folder: &Path) -> Result<Self, ModelError> {
+        Self::described_in(folder)?.with_weights()
+    }
+
+    /// The configuration in `folder`, without weights.
+    fn described_in(folder: &Path) -> Result<Self, ModelError> {
         if !folder.is_dir() {
             return Err(ModelError::NoFolder {
                 folder: folder.to_owned(),
@@ -59,7 +68,6 @@ impl ModelFiles {
         if !config.is_file() {
             return Err(ModelError::NoConfig { folder });
         }
-        let weights = find_weights(&folder)?;
         let id = folder.file_name().map_or_else(
             || "model".to_owned(),
             |name| name.to_string_lossy().into_owned(),
@@ -69,8 +77,23 @@ impl ModelFiles {
             revision: None,
             folder,
             config,
-            weights,
+            weights: Vec::new(),
+            random_seed: None,
         })
+    }
+
+    /// The same with the weights that lie in the folder.
+    fn with_weights(self) -> Result<Self, ModelError> {
+        Ok(Self {
+            weights: find_weights(&self.folder)?,
+            ..self
+        })
+    }
+
+    /// The name that tells the encoder apart: [`cache::ModelIdentity::name`].
+    #[must_use]
+    pub fn name(&self) -> String {
+        cache::model_name(&self.id, self.random_seed)
     }
 
     /// The files of `model`: a folder on disk, or an id on the hub at `revision` (a branch, a tag
@@ -88,20 +111,46 @@ impl ModelFiles {
             return Self::local(model, revision);
         }
         let snapshot = hub::model::fetch(model, revision, need, options)?;
-        let mut files = if snapshot.is_complete {
-            Self::in_folder(&snapshot.folder)?
+        let is_complete = snapshot.is_complete;
+        let files = Self::fetched(model, snapshot);
+        if is_complete {
+            files.with_weights()
         } else {
-            Self {
-                id: String::new(),
-                revision: None,
-                config: snapshot.folder.join(CONFIG),
-                folder: snapshot.folder,
-                weights: Vec::new(),
-            }
-        };
-        model.clone_into(&mut files.id);
-        files.revision = Some(snapshot.commit);
-        Ok(files)
+            Ok(files)
+        }
+    }
+
+    /// The configuration of `model`, as for [`Self::resolve`], with random weights: trained ones
+    /// are neither fetched nor read.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`], but for what is wrong with weights.
+    pub fn resolve_random(
+        model: &str,
+        revision: Option<&str>,
+        seed: u64,
+        options: &HubOptions,
+    ) -> Result<Self, ModelError> {
+        if is_folder(model) {
+            return Self::local_random(model, revision, seed);
+        }
+        let snapshot = hub::model::fetch(model, revision, Need::Untrained, options)?;
+        Ok(Self {
+            random_seed: Some(seed),
+            ..Self::fetched(model, snapshot)
+        })
+    }
+
+    /// The configuration of the model `id` in the hub's cache.
+    fn fetched(id: &str, snapshot: Snapshot) -> Self {
+        Self {
+            id: id.to_owned(),
+            revision: Some(snapshot.commit),
+            config: snapshot.folder.join(CONFIG),
+            folder: snapshot.folder,
+            weights: Vec::new(),
+            random_seed: None,
+        }
     }
 
     /// The files of a model that is a folder on disk.
@@ -109,12 +158,31 @@ impl ModelFiles {
     /// # Errors
     /// When the folder lacks something, or a revision is asked for.
     pub fn local(model: &str, revision: Option<&str>) -> Result<Self, ModelError> {
+        Self::described_locally(model, revision)?.with_weights()
+    }
+
+    /// The configuration in a folder on disk, with random weights.
+    ///
+    /// # Errors
+    /// When the folder has none, or a revision is asked for.
+    pub fn local_random(
+        model: &str,
+        revision: Option<&str>,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            random_seed: Some(seed),
+            ..Self::described_locally(model, revision)?
+        })
+    }
+
+    fn described_locally(model: &str, revision: Option<&str>) -> Result<Self, ModelError> {
         let folder = Path::new(model);
         match revision {
             Some(_) => Err(ModelError::FolderRevision {
                 folder: folder.to_owned(),
             }),
-            None => Self::in_folder(folder),
+            None => Self::described_in(folder),
         }
     }
 
@@ -133,7 +201,15 @@ impl ModelFiles {
         }
     }
 
-    /// Bytes of all weight files: about what the weights take in memory once more.
+    /// The parts of the encoder, as `config.json` states them.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn spec(&self) -> Result<EncoderSpec, FamilyError> {
+        EncoderSpec::from_config(&Config::read(&self.config)?)
+    }
+
+    /// Bytes of all weight files; 0 of random weights.
     ///
     /// # Errors
     /// When a file is not there.
@@ -146,12 +222,16 @@ impl ModelFiles {
     }
 
     /// SHA-256 over the digests of the configuration and of every weight file, in order: equal for
-    /// equal bytes, whatever the folder is called.
+    /// equal bytes, whatever the folder is called. Of random weights the seed counts in place of
+    /// files.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn weights_digest(&self) -> Result<String, ModelError> {
         let mut digests = String::new();
+        if let Some(seed) = self.random_seed {
+            digests = format!("random weights {RANDOM_VERSION} {seed}\n");
+        }
         for path in std::iter::once(&self.config).chain(&self.weights) {
             let digest = sha256_file(path).map_err(|source| ModelError::Read {
                 path: path.clone(),

@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use extractor::encoder::{Batch, Device, Encoder, EncoderOptions, LayerSelection};
+use extractor::family::ResidualOrder;
 use extractor::model::ModelFiles;
 use ndarray::{Array3, Array4, ArrayView3, Axis, s};
 use safetensors::SafeTensors;
@@ -241,6 +242,77 @@ fn selected_layers_are_the_same_as_among_all() {
                     difference < TOLERANCE,
                     "{family}, {selection}: {difference}"
                 );
+            }
+        }
+    }
+}
+
+/// A copy of a checkpoint in one file, without the layers from `layers` on and the norm after the
+/// last one.
+fn without_upper_layers(files: &ModelFiles, layers: usize, folder: &Path) {
+    let spec = files.spec().unwrap();
+    let layer_of = |name: &str| {
+        // Layers that share weights have no numbers of their own.
+        if spec.names.groups.is_some() {
+            return None;
+        }
+        let (_, rest) = name.split_once(spec.names.layer)?;
+        rest.split('.').next()?.parse::<usize>().ok()
+    };
+    let last_norm = match spec.residual {
+        ResidualOrder::PostNorm { .. } | ResidualOrder::PostNormConvolution { .. } => None,
+        ResidualOrder::PreNorm { last, .. } => last.map(|last| format!("{last}.")),
+        ResidualOrder::Parallel { last, .. } | ResidualOrder::BlockNorms { last, .. } => {
+            Some(format!("{last}."))
+        }
+    };
+    let is_last_norm = |name: &str| {
+        let norm = last_norm.as_deref().filter(|_| layer_of(name).is_none());
+        norm.is_some_and(|norm| name.contains(norm))
+    };
+    let bytes = files.weights.iter().map(|path| fs_err::read(path).unwrap());
+    let bytes: Vec<Vec<u8>> = bytes.collect();
+    let files_of = bytes
+        .iter()
+        .map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+    let shards: Vec<SafeTensors<'_>> = files_of.collect();
+    let all = shards.iter().flat_map(SafeTensors::tensors);
+    let kept = all.filter(|(name, _)| {
+        layer_of(name).is_none_or(|layer| layer < layers) && !is_last_norm(name)
+    });
+    let path = folder.join("model.safetensors");
+    safetensors::serialize_to_file(kept, None, &path).unwrap();
+    fs_err::copy(&files.config, folder.join("config.json")).unwrap();
+}
+
+/// Not one tensor of a layer above the last kept one is read, nor the norm after the last layer, and
+/// the kept ones are the same to the last bit.
+#[test]
+fn layers_above_the_last_kept_one_need_not_be_there() {
+    for path in checkpoints() {
+        let files = ModelFiles::in_folder(&path).unwrap();
+        let batch = Batch::padded(&[&[2, 7, 8, 9, 3], &[2, 11, 3]]).unwrap();
+        let mut whole = Encoder::load(&files, &options("all")).unwrap();
+        let states = whole.layers().len();
+        let expected = whole.encode(&batch).unwrap();
+        for last in 0..states - 1 {
+            let folder = tempfile::tempdir().unwrap();
+            without_upper_layers(&files, last, folder.path());
+            let lower = ModelFiles::in_folder(folder.path()).unwrap();
+            let kept = if last > 1 {
+                format!("0,{last}")
+            } else {
+                last.to_string()
+            };
+            let mut encoder = Encoder::load(&lower, &options(&kept)).unwrap();
+            let index = encoder.layers().len() - 1;
+            let found = encoder.encode(&batch).unwrap();
+            let tokens = |row: usize, tokens: usize| s![row, ..tokens, ..];
+            for (row, length) in [5, 3].into_iter().enumerate() {
+                let (found, expected) = (found.layer(index), expected.layer(last));
+                let [found, expected] =
+                    [found, expected].map(|layer| layer.slice(tokens(row, length)).to_owned());
+                assert_eq!(found, expected, "{}, layer {last}", path.display());
             }
         }
     }

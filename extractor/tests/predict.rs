@@ -502,3 +502,24 @@ fn what_cannot_be_used_is_told_with_the_remedy() {
 fn stdout_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+#[test]
+fn a_head_on_random_weights_labels_without_any() {
+    let toy = Toy::new();
+    fs_err::remove_file(toy.model().join("model.safetensors")).unwrap();
+    let Some(trained) = Trained::on(toy, "--random-weights 7") else {
+        return;
+    };
+    let expected = trained.head("random", "--head scalar-mix");
+    let text = sentences(&expected);
+    let path = trained.toy.path().join("text.words");
+    fs_err::write(&path, text).unwrap();
+    let arguments = format!("--input {} --input-format words", path.display());
+    let labelled = stdout(&trained.predict("random", &arguments));
+    assert_eq!(labelled.trim_end(), expected.trim_end());
+    let card = fs_err::read_to_string(trained.toy.path().join("runs/random/README.md")).unwrap();
+    assert!(card.contains("its weights are random (seed 7)"), "{card}");
+    let exported = trained.extractor("export", "random", "--out tagger/model.onnx");
+    assert!(exported.status.success(), "{}", stderr(&exported));
+    assert!(trained.toy.path().join("tagger/model.onnx").is_file());
+}

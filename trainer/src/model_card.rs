@@ -16,6 +16,12 @@ pub fn render(name: &str, config: &Config, events: &[Event], seconds: f64) -> St
         "# {name}\n\nA head of kind `{}` for {} on the frozen hidden states of `{}`, trained on `{}`.\n",
         config.head.kind, config.task, store.model.id, store.dataset.id,
     );
+    if let Some(seed) = store.model.random_seed {
+        let _ = write!(
+            card,
+            "\nThe encoder is not trained: its weights are random (seed {seed}). A baseline for heads on trained ones.\n"
+        );
+    }
     let finals = || {
         events.iter().filter_map(|event| {
             if let Event::Final(last) = event {

@@ -185,7 +185,7 @@ pub fn default_name(config: &Config) -> String {
     };
     let name = format!(
         "{}--{}{task}--{}-{}",
-        base_name(&identity.model.id),
+        base_name(&identity.model.name()),
         base_name(&identity.dataset.id),
         config.head_name(),
         config.training.seed

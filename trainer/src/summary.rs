@@ -183,7 +183,7 @@ fn labels(summaries: &[Summary]) -> Vec<String> {
 fn distinguishing(config: &Config) -> BTreeMap<String, String> {
     let mut all = BTreeMap::from([
         ("task".to_owned(), config.task.to_string()),
-        ("model".to_owned(), config.store.model.id.clone()),
+        ("model".to_owned(), config.store.model.name()),
         ("data".to_owned(), config.store.dataset.id.clone()),
     ]);
     let head = &config.head;

@@ -30,6 +30,23 @@ pub struct ModelIdentity {
     pub family: String,
     /// Hidden states that the model has: its layers + 1, layer 0 being the embeddings.
     pub layers_in_model: usize,
+    /// Seed of the weights where they are random numbers and not the trained ones. A field of the manifest only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_seed: Option<u64>,
+}
+
+impl ModelIdentity {
+    /// The name that tells the encoder apart: its id, and `-random` with the seed where its weights are random.
+    #[must_use]
+    pub fn name(&self) -> String {
+        model_name(&self.id, self.random_seed)
+    }
+}
+
+/// As [`ModelIdentity::name`], of an id and a seed.
+#[must_use]
+pub fn model_name(id: &str, random_seed: Option<u64>) -> String {
+    random_seed.map_or_else(|| id.to_owned(), |seed| format!("{id}-random{seed}"))
 }
 
 /// The text that was fed to the encoder.
@@ -233,6 +250,19 @@ mod tests {
             identity_of(&json!({"a": 2, "b": [1, {"x": null, "y": "u"}]})),
             expected
         );
+    }
+
+    #[test]
+    fn a_seed_is_part_of_the_identity_only_where_weights_are_random() {
+        let trained = json!({
+            "id": "org/tiny", "revision": null, "weights_digest": "00", "family": "bert", "layers_in_model": 3,
+        });
+        let mut model: ModelIdentity = serde_json::from_value(trained.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&model).unwrap(), trained);
+        assert_eq!(model.name(), "org/tiny");
+        model.random_seed = Some(7);
+        assert_eq!(serde_json::to_value(&model).unwrap()["random_seed"], 7);
+        assert_eq!(model.name(), "org/tiny-random7");
     }
 
     #[test]

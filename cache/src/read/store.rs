@@ -9,7 +9,7 @@ use shared::resources;
 use crate::LayerSummary;
 use crate::layout::metadata;
 use crate::layout::record::{Done, progress};
-use crate::{Io, Manifest, Reading, SplitLayout, SplitReader, StoreError};
+use crate::{Io, Manifest, Reading, SplitLayout, SplitReader, StoreError, model_name};
 
 /// A complete store.
 #[derive(Debug)]
@@ -188,7 +188,8 @@ fn slug(id: &str) -> String {
     id.trim_matches('/').replace('/', "--")
 }
 
-/// The store at a path, or the only one under a root that fits; `model` and `dataset` are ids as in the manifest.
+/// The store at a path, or the only one under a root that fits; `model` is a name as
+/// [`ModelIdentity::name`](crate::ModelIdentity::name) gives it, `dataset` an id as in the manifest.
 ///
 /// # Errors
 /// [`StoreError::NoStore`] if there is none, [`StoreError::Ambiguous`] with their names if there are several.
@@ -216,11 +217,15 @@ pub fn find_store(
         let Some(value) = metadata::read_attribute(&candidate.join("zarr.json"))? else {
             continue;
         };
-        let id = |pointer: &str| value.pointer(pointer).and_then(|id| id.as_str()).map(slug);
+        let id = |pointer: &str| value.pointer(pointer).and_then(|id| id.as_str());
+        let seed = value
+            .pointer("/model/random_seed")
+            .and_then(|seed| seed.as_u64());
         let fits = |wanted: Option<&str>, id: Option<String>| {
-            wanted.is_none_or(|wanted| Some(slug(wanted)) == id)
+            wanted.is_none_or(|wanted| Some(slug(wanted)) == id.as_deref().map(slug))
         };
-        if fits(model, id("/model/id")) && fits(dataset, id("/dataset/id")) {
+        let model_id = id("/model/id").map(|id| model_name(id, seed));
+        if fits(model, model_id) && fits(dataset, id("/dataset/id").map(str::to_owned)) {
             stores.push(candidate);
         }
     }

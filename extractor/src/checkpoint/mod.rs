@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod index;
+mod random;
 mod tensor;
 
 use std::collections::HashMap;
@@ -15,15 +16,30 @@ use std::path::PathBuf;
 pub use self::error::CheckpointError;
 use self::file::MappedFile;
 pub use self::index::Index;
+use self::random::Filling;
+pub use self::random::RandomWeights;
+pub(crate) use self::random::VERSION as RANDOM_VERSION;
 pub use self::tensor::{Element, Tensor};
+
+/// What a tensor without numbers is full of: no zero, which graphs are simplified by, and exact in
+/// every type.
+const BLANK: f32 = 1.0 / 64.0;
 
 /// The tensors of a model, by name.
 pub struct Checkpoint {
     files: Vec<MappedFile>,
     /// Which file a tensor is in.
     tensors: HashMap<String, usize>,
-    /// Whether every tensor is there, in no file and without its numbers.
-    blank: bool,
+    /// What every tensor is filled with, where none is in a file.
+    made: Option<Made>,
+}
+
+/// Tensors that are in no file.
+enum Made {
+    /// All of one number.
+    Blank,
+    /// Random ones.
+    Random(RandomWeights),
 }
 
 impl Checkpoint {
@@ -52,19 +68,29 @@ impl Checkpoint {
         Ok(Self {
             files,
             tensors,
-            blank: false,
+            made: None,
         })
+    }
+
+    fn made(made: Made) -> Self {
+        Self {
+            files: Vec::new(),
+            tensors: HashMap::new(),
+            made: Some(made),
+        }
+    }
+
+    /// A checkpoint that has every tensor that is asked for, in any shape, of random numbers.
+    #[must_use]
+    pub fn random(weights: RandomWeights) -> Self {
+        Self::made(Made::Random(weights))
     }
 
     /// A checkpoint that has every tensor that is asked for, in any shape, all of one number:
     /// computing with it takes the time that it takes with weights.
     #[must_use]
     pub fn blank() -> Self {
-        Self {
-            files: Vec::new(),
-            tensors: HashMap::new(),
-            blank: true,
-        }
+        Self::made(Made::Blank)
     }
 
     /// The tensor called `name`, which must have `shape`. It is looked for behind each of
@@ -78,8 +104,12 @@ impl Checkpoint {
         name: &str,
         shape: &[usize],
     ) -> Result<Tensor<'_>, CheckpointError> {
-        if self.blank {
-            return Ok(Tensor::blank(shape));
+        match &self.made {
+            None => {}
+            Some(Made::Blank) => return Ok(Tensor::made(shape, Filling::One(BLANK))),
+            Some(Made::Random(weights)) => {
+                return Ok(Tensor::made(shape, weights.filling(name, shape)));
+            }
         }
         let names = candidates(prefixes, name);
         let Some((name, number)) = names

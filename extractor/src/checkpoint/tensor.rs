@@ -6,15 +6,12 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis, Zip, s};
 use rayon::prelude::*;
 
 use super::file::{MappedFile, Stored};
+use super::random::Filling;
 
 /// Rows and columns that are transposed at a time: a block of float32 fits the first-level cache.
 const BLOCK: usize = 32;
 /// Elements below which copying is not worth a second thread.
 const PARALLEL_ABOVE: usize = 1 << 16;
-
-/// What a tensor without numbers is full of: no zero, which graphs are simplified by, and exact in
-/// every type.
-const BLANK: f32 = 1.0 / 64.0;
 
 /// A number type that graphs compute in.
 pub trait Element: Copy + Send + Sync {
@@ -67,8 +64,8 @@ enum Numbers<'checkpoint> {
     },
     /// In memory.
     Computed(Vec<f32>),
-    /// Nowhere: every element is [`BLANK`].
-    Blank,
+    /// In no file.
+    Made(Filling),
 }
 
 impl<'checkpoint> Tensor<'checkpoint> {
@@ -89,11 +86,11 @@ impl<'checkpoint> Tensor<'checkpoint> {
         }
     }
 
-    /// A tensor that is in no file, all of one number.
-    pub(super) fn blank(shape: &[usize]) -> Self {
+    /// A tensor that is in no file.
+    pub(super) fn made(shape: &[usize], filling: Filling) -> Self {
         Self {
             shape: shape.to_vec(),
-            numbers: Numbers::Blank,
+            numbers: Numbers::Made(filling),
         }
     }
 
@@ -122,7 +119,7 @@ impl<'checkpoint> Tensor<'checkpoint> {
     pub fn address(&self) -> Option<usize> {
         match self.numbers {
             Numbers::Mapped { bytes, .. } => Some(bytes.as_ptr().addr()),
-            Numbers::Computed(_) | Numbers::Blank => None,
+            Numbers::Computed(_) | Numbers::Made(_) => None,
         }
     }
 
@@ -165,7 +162,11 @@ impl<'checkpoint> Tensor<'checkpoint> {
                 let row = values.len() / all.max(1);
                 Numbers::Computed(values[range.start * row..range.end * row].to_vec())
             }
-            Numbers::Blank => Numbers::Blank,
+            Numbers::Made(Filling::Normal(normal)) => {
+                let row = self.len() / all.max(1);
+                Numbers::Made(Filling::Normal(normal.skip(range.start * row)))
+            }
+            Numbers::Made(one) => Numbers::Made(*one),
         };
         Self { shape, numbers }
     }
@@ -182,7 +183,11 @@ impl<'checkpoint> Tensor<'checkpoint> {
                 let pairs = out.iter_mut().zip(values);
                 return pairs.for_each(|(to, from)| *to = T::from_f32(*from));
             }
-            Numbers::Blank => return out.fill(T::from_f32(BLANK)),
+            Numbers::Made(Filling::One(value)) => return out.fill(T::from_f32(*value)),
+            Numbers::Made(Filling::Normal(normal)) => {
+                let numbered = out.par_iter_mut().with_min_len(PARALLEL_ABOVE).enumerate();
+                return numbered.for_each(|(index, to)| *to = T::from_f32(normal.number(index)));
+            }
         };
         match stored {
             Stored::F64 => copy(bytes, out, narrowed),
@@ -207,7 +212,10 @@ impl<'checkpoint> Tensor<'checkpoint> {
                     *to = T::from_f32(values[row * columns + column]);
                 });
             }
-            Numbers::Blank => return out.fill(T::from_f32(BLANK)),
+            Numbers::Made(Filling::One(value)) => return out.fill(T::from_f32(*value)),
+            Numbers::Made(Filling::Normal(normal)) => {
+                return by_columns(out, |row, column| normal.number(row * columns + column));
+            }
         };
         match stored {
             Stored::F64 => transpose(bytes, out, narrowed),
@@ -247,6 +255,20 @@ fn copy<const N: usize, T: Element>(
         .for_each(|(to, from)| *to = T::from_f32(read(*from)));
 }
 
+/// Fills `out`, `[columns, rows]`, with the numbers of a matrix `[rows, columns]`.
+fn by_columns<T: Element>(
+    mut out: ArrayViewMut2<'_, T>,
+    number: impl Fn(usize, usize) -> f32 + Sync,
+) {
+    let columns: Vec<_> = out.rows_mut().into_iter().collect();
+    let columns = columns.into_par_iter().enumerate();
+    columns.for_each(|(column, mut out)| {
+        for (row, to) in out.iter_mut().enumerate() {
+            *to = T::from_f32(number(row, column));
+        }
+    });
+}
+
 /// Copies the matrix `[rows, columns]` in `bytes` transposed into `out`, `[columns, rows]`, square
 /// by square, so that neither is read or written far apart.
 fn transpose<const N: usize, T: Element>(
@@ -283,7 +305,7 @@ mod tests {
     use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
     use super::*;
-    use crate::checkpoint::Checkpoint;
+    use crate::checkpoint::{Checkpoint, RandomWeights};
 
     const ROWS: usize = 70;
     const COLUMNS: usize = 2 * PARALLEL_ABOVE / ROWS;
@@ -302,6 +324,28 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         serialize_to_file([("matrix", view)], None, &path).unwrap();
         Checkpoint::open(&[path]).unwrap()
+    }
+
+    #[test]
+    fn random_matrices_are_the_same_in_one_piece_in_rows_and_transposed() {
+        let checkpoint = Checkpoint::random(RandomWeights {
+            seed: 3,
+            deviation: 1.0,
+            norm: 1.0,
+        });
+        let shape = [ROWS, COLUMNS];
+        let matrix = checkpoint.tensor(&[""], "matrix.weight", &shape).unwrap();
+        let mut whole = vec![0.0_f32; ROWS * COLUMNS];
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        alone.unwrap().install(|| matrix.copy_to(&mut whole));
+        let mut rows = vec![0.0_f32; 3 * COLUMNS];
+        matrix.rows(7..10).copy_to(&mut rows);
+        assert_eq!(rows, whole[7 * COLUMNS..10 * COLUMNS]);
+        let mut transposed = Array2::from_elem((COLUMNS, ROWS), 0.0_f32);
+        matrix.transpose_to(transposed.view_mut());
+        let whole = ArrayView2::from_shape((ROWS, COLUMNS), &whole).unwrap();
+        assert_eq!(transposed.t(), whole);
+        assert_ne!(whole[[0, 0]].to_bits(), whole[[0, 1]].to_bits());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let mut extraction = prepare::extraction(&options.input, Need::All, terminal, &stop)?;
     let path = extraction.store.clone().ok_or_else(no_out)?;
     let mut startup = Startup::default();
-    let weight_bytes = extraction.model.files.weight_bytes()?;
+    let weight_bytes = extraction.model.weight_bytes()?;
     extract::check_weights(&extraction.model, weight_bytes)?;
     let digest = timed(&mut startup.digest, || {
         extraction.model.files.weights_digest()

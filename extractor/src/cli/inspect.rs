@@ -43,7 +43,8 @@ fn lines(found: &Inspection) -> Vec<String> {
         format!("identity   {}", found.identity),
         format!(
             "model      {}{revision} ({})",
-            manifest.model.id, manifest.model.family
+            manifest.model.name(),
+            manifest.model.family
         ),
         format!(
             "data set   {} ({})",

@@ -26,6 +26,11 @@ pub(super) struct InputOptions {
     /// Branch, tag or commit of a model of the hub; main by default.
     #[arg(long, value_name = "REVISION", help_heading = "Input")]
     pub(super) revision: Option<String>,
+    /// Random weights in place of the trained ones, as a baseline for probing: of the model only
+    /// config.json and the tokenizer are needed. A seed gives the same weights on every machine; the
+    /// store becomes ROOT/MODEL-randomSEED--DATASET.zarr.
+    #[arg(long, value_name = "SEED", help_heading = "Input")]
+    pub(super) random_weights: Option<u64>,
     #[command(flatten)]
     pub(super) data: DataOptions,
 
@@ -79,7 +84,7 @@ pub(super) struct InputOptions {
     pub(super) overwrite: bool,
 
     /// Most tokens of a sequence, special tokens included; as many as the encoder has positions for
-    /// by default.
+    /// by default, but at most 2048.
     #[arg(long, value_name = "N", help_heading = "Encoding")]
     pub(super) max_length: Option<usize>,
     /// What happens to longer sentences: split cuts them into windows between words, truncate

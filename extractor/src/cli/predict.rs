@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
-use hub::HubOptions;
 use hub::model::Need;
 use shared::device::DeviceChoice;
 use shared::exit::ExitStatus;
@@ -12,6 +11,7 @@ use shared::signals::StopFlag;
 use shared::terminal::{Progress, Terminal};
 
 use super::error::CliError;
+use super::source;
 use crate::encoder::{EncoderOptions, LayerSelection, runtime};
 use crate::graph::ComputeDtype;
 use crate::head::{Level, Run};
@@ -220,9 +220,16 @@ pub(super) fn encoder(
     // The revision belongs to the name that was trained with.
     let revision = options.revision.as_deref();
     let revision = revision.or(from_hub.filter(|_| model == trained.id));
-    if hub::model::is_folder(model) {
-        return Ok(ModelFiles::local(model, options.revision.as_deref())?);
-    }
-    let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
-    Ok(ModelFiles::resolve(model, revision, Need::All, &hub)?)
+    let revision = if hub::model::is_folder(model) {
+        options.revision.as_deref()
+    } else {
+        revision
+    };
+    source::named(
+        model,
+        revision,
+        trained.random_seed,
+        Need::All,
+        (terminal, stop),
+    )
 }

@@ -29,6 +29,13 @@ pub(super) fn extraction(
     let dataset = source::dataset(&options.data, terminal, stop)?;
     let extraction = Extraction::new(model, dataset, &request);
     describe(&extraction, terminal);
+    let model = &extraction.model;
+    if options.max_length.is_none() && model.limits.max_length < model.max_positions {
+        terminal.status(format!(
+            "length     {} tokens a sequence at most; the encoder takes {}: --max-length",
+            model.limits.max_length, model.max_positions
+        ));
+    }
     Ok(extraction)
 }
 
@@ -36,7 +43,7 @@ fn describe(extraction: &Extraction, terminal: &Terminal) {
     let Extraction { model, dataset, .. } = extraction;
     terminal.status(format!(
         "model      {} ({}, {} of {} layers, hidden size {})",
-        model.files.id,
+        model.files.name(),
         model.family,
         model.layers.len(),
         model.states,

@@ -27,11 +27,29 @@ pub(super) fn model(
         ));
     };
     let revision = options.revision.as_deref();
+    let seed = options.random_weights;
+    named(model, revision, seed, need, (terminal, stop)).map_err(|error| no_folder(model, error))
+}
+
+/// The files of a folder or of a name on the hub, with random weights if there is a seed.
+pub(super) fn named(
+    model: &str,
+    revision: Option<&str>,
+    seed: Option<u64>,
+    need: Need,
+    (terminal, stop): (&Terminal, &StopFlag),
+) -> Result<ModelFiles, CliError> {
     if hub::model::is_folder(model) {
-        return Ok(ModelFiles::local(model, revision)?);
+        return Ok(match seed {
+            Some(seed) => ModelFiles::local_random(model, revision, seed)?,
+            None => ModelFiles::local(model, revision)?,
+        });
     }
     let hub = HubOptions::from_env(terminal.clone(), stop.clone())?;
-    ModelFiles::resolve(model, revision, need, &hub).map_err(|error| no_folder(model, error.into()))
+    Ok(match seed {
+        Some(seed) => ModelFiles::resolve_random(model, revision, seed, &hub)?,
+        None => ModelFiles::resolve(model, revision, need, &hub)?,
+    })
 }
 
 /// An error about a name on the hub that was likely meant for a path: says that nothing is there.

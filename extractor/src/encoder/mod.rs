@@ -29,3 +29,4 @@ pub use self::options::{Device, EncoderOptions, RowsOn};
 pub use self::provider::Provider;
 pub use self::rows::GraphRows;
 pub use self::session::Encoder;
+pub(crate) use self::session::weights;

@@ -33,7 +33,7 @@ impl Extraction {
         let store = request
             .out
             .as_ref()
-            .map(|root| cache::store_path(root, &model.files.id, &dataset.id));
+            .map(|root| cache::store_path(root, &model.files.name(), &dataset.id));
         Self {
             model,
             dataset,

@@ -81,6 +81,7 @@ impl Identity {
                 weights_digest,
                 family: model.family.clone(),
                 layers_in_model: model.states,
+                random_seed: model.files.random_seed,
             },
             tokenizer_digest: model.tokenizer.digest().to_owned(),
             dataset: dataset_identity(extraction),

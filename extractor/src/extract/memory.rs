@@ -17,8 +17,8 @@ const LOADING: f64 = 1.8;
 /// Batches of rows that are converted, waiting or written at the same time, at least.
 const ROWS_IN_FLIGHT: u64 = 2;
 
-/// An error if the job's limit is below what loading the encoder takes, whose files have
-/// `weight_bytes`.
+/// An error if the job's limit is below what loading the encoder takes, whose weights have
+/// `weight_bytes` in memory.
 ///
 /// # Errors
 /// [`ExtractError::Memory`], with what would fit.
@@ -34,9 +34,7 @@ pub fn check_weights(model: &Model, weight_bytes: u64) -> Result<(), ExtractErro
     let mut hints = vec![format!(
         "ask for more (Slurm: --mem; shell: ulimit -v), {least} at least"
     )];
-    let all = model.last_layer().max(1) as u64;
-    let fitting = limit.saturating_sub(BASE_BYTES) * all / needed.max(1);
-    if (1..all).contains(&fitting) {
+    if let Some(fitting) = last_fitting_layer(model, limit.saturating_sub(BASE_BYTES)) {
         hints.push(format!(
             "layers above the last one kept are not loaded: --layers with a list that ends at {fitting} would fit"
         ));
@@ -50,7 +48,7 @@ pub fn check_weights(model: &Model, weight_bytes: u64) -> Result<(), ExtractErro
 }
 
 /// An error if the job's limit is below what the largest batch, of so many tokens, takes beside the
-/// encoder, whose files have `weight_bytes`.
+/// encoder, whose weights have `weight_bytes`.
 ///
 /// # Errors
 /// [`ExtractError::Memory`], with what would fit.
@@ -100,9 +98,16 @@ fn loading_bytes(model: &Model, weight_bytes: u64) -> Option<u64> {
     if !on_cpu || model.files.onnx_file().is_some() {
         return None;
     }
-    let states = model.states.max(2) as u64;
-    let loaded = weight_bytes.saturating_mul(model.last_layer() as u64) / (states - 1);
-    Some(scaled(loaded, LOADING))
+    Some(scaled(weight_bytes, LOADING))
+}
+
+/// The highest layer below the last kept one up to which the encoder is loaded within `room` bytes.
+fn last_fitting_layer(model: &Model, room: u64) -> Option<usize> {
+    let spec = model.spec.as_ref()?;
+    let bytes = |layer: usize| spec.weights(layer) * model.options.dtype.bytes() as u64;
+    (1..model.last_layer())
+        .rev()
+        .find(|&layer| scaled(bytes(layer), LOADING) <= room)
 }
 
 /// Bytes that a token of a batch takes at least: every kept layer in float32, and its rows.

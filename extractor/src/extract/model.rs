@@ -6,7 +6,7 @@ use shared::device::DeviceChoice;
 use super::error::ExtractError;
 use super::request::Request;
 use crate::encoder::{Device, Encoder, EncoderError, EncoderOptions, runtime};
-use crate::family::{Config, EncoderSpec};
+use crate::family::EncoderSpec;
 use crate::model::ModelFiles;
 use crate::plan::Limits;
 use crate::tokenizer::Tokenizer;
@@ -27,10 +27,14 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// How long sequences may be.
     pub limits: Limits,
+    /// Longest sequence that the encoder has positions for, in tokens.
+    pub max_positions: usize,
     /// How it is loaded.
     pub options: EncoderOptions,
     /// GPUs beside that of `options` which take a share of the batches.
     pub other_gpus: Vec<Device>,
+    /// Its parts; none of an exported graph.
+    pub spec: Option<EncoderSpec>,
     /// The encoder itself, where only loading it tells its sizes.
     loaded: Option<Encoder>,
 }
@@ -44,17 +48,18 @@ impl Model {
     /// this machine.
     pub fn open(files: ModelFiles, request: &Request) -> Result<Self, ExtractError> {
         let (options, other_gpus) = encoder_options(request)?;
-        let (family, states, hidden, max_positions, loaded) = if files.onnx_file().is_some() {
+        let (family, states, hidden, max_positions, spec, loaded) = if files.onnx_file().is_some() {
             let encoder = Encoder::load(&files, &options)?;
             let family = encoder.family().to_owned();
             let (states, hidden) = (encoder.layers_in_model(), encoder.hidden());
             let max_positions = encoder.max_positions();
-            (family, states, hidden, max_positions, Some(encoder))
+            (family, states, hidden, max_positions, None, Some(encoder))
         } else {
-            let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
+            let spec = files.spec()?;
             let family = spec.family.to_owned();
+            let (states, hidden) = (spec.states(), spec.hidden);
             let max_positions = spec.max_positions();
-            (family, spec.states(), spec.hidden, max_positions, None)
+            (family, states, hidden, max_positions, Some(spec), None)
         };
         let layers = options.layers.resolve(states)?;
         let tokenizer = Tokenizer::in_folder(&files.folder)?;
@@ -67,10 +72,24 @@ impl Model {
             layers,
             tokenizer,
             limits,
+            max_positions,
             options,
             other_gpus,
+            spec,
             loaded,
         })
+    }
+
+    /// Bytes that the weights up to the last kept layer take in memory, once, in the number format
+    /// that is computed in.
+    ///
+    /// # Errors
+    /// When the file of an exported graph is not there.
+    pub fn weight_bytes(&self) -> Result<u64, ExtractError> {
+        match &self.spec {
+            Some(spec) => Ok(spec.weights(self.last_layer()) * self.options.dtype.bytes() as u64),
+            None => Ok(self.files.weight_bytes()?),
+        }
     }
 
     /// Number of the last kept layer: those above it are not computed.

@@ -20,6 +20,7 @@ mod gemma2;
 mod gemma3;
 mod gpt2;
 mod gpt_neox;
+mod initial;
 mod llama;
 mod mistral;
 mod modernbert;

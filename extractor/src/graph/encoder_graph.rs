@@ -15,6 +15,8 @@ use crate::family::{EncoderSpec, LinearLayout};
 pub(super) struct EncoderGraph<'a> {
     pub(super) spec: &'a EncoderSpec,
     pub(super) checkpoint: &'a Checkpoint,
+    /// The last hidden state that is wanted: nothing is built that only later ones need.
+    pub(super) last: usize,
     pub(super) builder: Builder,
     /// What layers share.
     pub(super) shared: Shared,

@@ -53,9 +53,12 @@ impl EncoderGraph<'_> {
     }
 
     /// The norm that follows hidden state `layer` on its way into layer number `layer` or, after
-    /// the last layer, is that hidden state's own.
+    /// the last layer, is that hidden state's own. None where no layer follows that is wanted.
     fn norm_before_layer(&self, layer: usize) -> Option<String> {
         let after_last = layer == self.spec.layers;
+        if layer == self.last && !after_last {
+            return None;
+        }
         let (attention, last) = match self.spec.residual {
             ResidualOrder::PostNorm { .. } | ResidualOrder::PostNormConvolution { .. } => {
                 return None;
@@ -238,9 +241,14 @@ impl EncoderGraph<'_> {
             let both = self.residual_norm(&name, &block, residual, &norm, true)?;
             return Ok(self.pre_norm_stream(both.sum, both.norm, state));
         }
-        let value = self.with_bias(&format!("layer.{layer}.feed_forward"), block)?;
-        let sum = self.builder.add(&name, [&value, residual])?;
-        Ok(Stream::single(sum))
+        // In the order in which the operator with a norm adds up: the same sum to the last bit.
+        let Some(bias) = &block.bias else {
+            let sum = self.builder.add(&name, [&block.value, residual])?;
+            return Ok(Stream::single(sum));
+        };
+        let without = format!("{name}.without_bias");
+        let sum = self.builder.add(&without, [&block.value, residual])?;
+        Ok(Stream::single(self.builder.add_bias(&name, &sum, bias)?))
     }
 
     /// The sum of a block's result with the residual, and its norm.

@@ -91,13 +91,14 @@ pub(crate) fn encoder(
     checkpoint: &Checkpoint,
     states: &[usize],
 ) -> Result<(Builder, Vec<String>), GraphError> {
+    let last = states.last().copied().unwrap_or(0);
     let mut graph = EncoderGraph {
         spec,
         checkpoint,
+        last,
         builder,
         shared: Shared::default(),
     };
-    let last = states.last().copied().unwrap_or(0);
     let mut stream = graph.embeddings()?;
     let mut names = Vec::with_capacity(states.len());
     for state in 0..=last {

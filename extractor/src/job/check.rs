@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::convert::token_range;
 use crate::encoder::{Batch, Encoder, EncoderError};
 use crate::graph::ComputeDtype;
+use crate::random;
 
 /// Why the self-check did not pass.
 #[derive(Debug, Error)]
@@ -195,23 +196,15 @@ fn choose(store: &Store, count: usize) -> Vec<(SplitName, usize)> {
         })
         .collect();
     let identity = store.identity();
-    let mut state =
-        u64::from_str_radix(identity.get(..16).unwrap_or_default(), 16).unwrap_or_default();
+    let start = u64::from_str_radix(identity.get(..16).unwrap_or_default(), 16).unwrap_or_default();
     let mut chosen = std::collections::BTreeSet::new();
+    let mut numbers = (0..).map(|index| random::number(start, index));
     while chosen.len() < count.min(all.len()) {
-        let index = usize::try_from(next(&mut state) % all.len() as u64).unwrap_or_default();
+        let number = numbers.next().unwrap_or_default();
+        let index = usize::try_from(number % all.len() as u64).unwrap_or_default();
         chosen.insert(all[index]);
     }
     chosen.into_iter().collect()
-}
-
-/// `SplitMix64` (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

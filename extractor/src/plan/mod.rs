@@ -105,9 +105,13 @@ pub struct Limits {
     pub long: LongPolicy,
 }
 
+/// Most tokens of a sequence where nothing is said: attention of all pairs of tokens makes a longer
+/// one dear, and sentences are not that long.
+pub const MAX_LENGTH: usize = 2048;
+
 impl Limits {
     /// Limits within what the encoder and its tokenizer allow; without a wish, as long as the
-    /// encoder has positions for.
+    /// encoder has positions for, and at most [`MAX_LENGTH`].
     ///
     /// # Errors
     /// [`PlanError::MaxLength`] when the wish is longer than that, or leaves no room beside the
@@ -119,7 +123,7 @@ impl Limits {
         tokenizer: &Tokenizer,
     ) -> Result<Self, PlanError> {
         let special = tokenizer.special_tokens();
-        let max_length = wanted.unwrap_or(max_positions);
+        let max_length = wanted.unwrap_or(max_positions.min(MAX_LENGTH));
         if max_length > max_positions || max_length <= special {
             let (least, most) = (special + 1, max_positions);
             return Err(PlanError::MaxLength {

@@ -193,6 +193,16 @@ fn limits_must_leave_room_and_fit_the_model() {
             .max_length,
         64
     );
+    // An encoder of long texts takes them where it is told to.
+    for (positions, wanted, expected) in [
+        (2048, None, 2048),
+        (2049, None, 2048),
+        (8192, None, 2048),
+        (8192, Some(8192), 8192),
+    ] {
+        let limits = Limits::new(wanted, LongPolicy::Split, positions, &toy).unwrap();
+        assert_eq!(limits.max_length, expected);
+    }
     for wrong in [0, 2, 65] {
         let error = Limits::new(Some(wrong), LongPolicy::Split, 64, &toy)
             .unwrap_err()

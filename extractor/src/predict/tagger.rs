@@ -11,9 +11,8 @@ use shared::tasks::Decoding;
 
 use super::{Mismatch, Portion, PredictError, Sentence};
 use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
-use crate::checkpoint::Checkpoint;
 use crate::encoder::runtime::Target;
-use crate::encoder::{Batch, EncoderError, EncoderOptions, Footprint, Provider, runtime};
+use crate::encoder::{self, Batch, EncoderError, EncoderOptions, Footprint, Provider, runtime};
 use crate::family::{Config, EncoderSpec};
 use crate::graph::INPUT_IDS;
 use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run};
@@ -450,8 +449,9 @@ fn graph(
     run: &Run,
     options: &EncoderOptions,
 ) -> Result<(EncoderSpec, ort::editor::Model), EncoderError> {
-    let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
-    let checkpoint = Checkpoint::open(&files.weights)?;
+    let config = Config::read(&files.config)?;
+    let spec = EncoderSpec::from_config(&config)?;
+    let checkpoint = encoder::weights(files, &spec, &config)?;
     let model = head::build(
         &spec,
         &checkpoint,

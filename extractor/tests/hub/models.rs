@@ -454,6 +454,34 @@ fn two_fetches_at_once_fetch_once() {
 }
 
 #[test]
+fn random_weights_need_none_on_the_hub() {
+    let (hub, cache) = hub();
+    let options = hub.options(cache.path());
+    let files = ModelFiles::resolve_random("org/tiny", None, 5, &options).unwrap();
+    assert_eq!((files.weights.len(), files.random_seed), (0, Some(5)));
+    assert!(
+        !hub.seen()
+            .iter()
+            .any(|seen| seen.path.contains("safetensors"))
+    );
+    let revision = files.revision.as_deref();
+    // Weights that are there change nothing, and a commit that is there takes no request.
+    resolve("org/tiny", None, &options).unwrap();
+    hub.seen();
+    let again = ModelFiles::resolve_random("org/tiny", revision, 5, &options).unwrap();
+    assert_eq!(again, files);
+    assert_eq!(hub.seen(), []);
+
+    // A model that was never trained, or whose weights are of another format.
+    hub.add("org/untrained", "config.json", "{}", false);
+    hub.add("org/untrained", "tokenizer.json", "{}", false);
+    let error = resolve("org/untrained", None, &options).unwrap_err();
+    assert!(matches!(error, HubError::NoSafetensors { .. }), "{error}");
+    let files = ModelFiles::resolve_random("org/untrained", None, 5, &options).unwrap();
+    assert_eq!(files.name(), "org/untrained-random5");
+}
+
+#[test]
 fn a_plan_fetches_no_weights_and_an_extraction_after_it_only_those() {
     let (hub, cache) = hub();
     let options = hub.options(cache.path());

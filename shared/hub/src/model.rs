@@ -55,6 +55,8 @@ pub enum Need {
     /// Configuration and tokenizer: what a plan needs. Weights are told where they are there
     /// already.
     Description,
+    /// Configuration and tokenizer alone, of a model that need not have weights.
+    Untrained,
 }
 
 /// A model in the hub's cache.
@@ -185,7 +187,7 @@ fn fetch_all(
         });
     }
     let single = listing.has(WEIGHTS);
-    if !single && !listing.has(INDEX) {
+    if !single && !listing.has(INDEX) && need != Need::Untrained {
         let found = FOREIGN
             .iter()
             .find(|name| listing.has(name))
@@ -216,7 +218,7 @@ fn fetch_all(
             },
         )?;
     }
-    if need == Need::Description {
+    if need != Need::All {
         return Ok(());
     }
     let weights = if single {
@@ -250,7 +252,7 @@ fn missing_from(repository: &Repository, commit: &str, need: Need) -> Option<Str
     {
         return Some("a tokenizer".to_owned());
     }
-    if need == Need::Description || has(WEIGHTS) {
+    if need != Need::All || has(WEIGHTS) {
         return None;
     }
     if !has(INDEX) {

@@ -28,6 +28,7 @@ pub fn manifest(
             weights_digest: "00ff".to_owned(),
             family: "bert".to_owned(),
             layers_in_model: layers,
+            random_seed: None,
         },
         tokenizer_digest: "11ee".to_owned(),
         dataset: DatasetIdentity {

@@ -117,7 +117,7 @@ pub(super) fn store(
     terminal.status(format!(
         "Store {}: {} on {}, {} layers x {}, {}; sentences: {}",
         path.display(),
-        manifest.model.id,
+        manifest.model.name(),
         manifest.dataset.id,
         manifest.layers.len(),
         manifest.hidden,

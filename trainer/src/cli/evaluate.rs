@@ -125,7 +125,7 @@ fn check(config: &Config, store: &Store) -> Result<(), CommandError> {
     }
     let (path, model, list) = (
         store.path().display(),
-        &trained.model.id,
+        trained.model.name(),
         differing.concat(),
     );
     Err(CommandError::Mismatch(format!(

@@ -63,7 +63,8 @@ pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
         include_str!("style.css"),
         escape(&format!(
             "{} · {} · run {name}",
-            config.store.model.id, config.task
+            config.store.model.name(),
+            config.task
         )),
         title = escape(&title),
     );
@@ -286,7 +287,10 @@ pub(crate) fn settings(config: &Config) -> Vec<(String, String)> {
         ),
         (
             "weights digest".to_owned(),
-            store.model.weights_digest.clone(),
+            match store.model.random_seed {
+                Some(seed) => format!("none: random weights, seed {seed}"),
+                None => store.model.weights_digest.clone(),
+            },
         ),
         ("data set".to_owned(), store.dataset.id.clone()),
         ("data set digest".to_owned(), store.dataset.digest.clone()),

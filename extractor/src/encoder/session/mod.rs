@@ -86,11 +86,10 @@ impl Encoder {
     }
 
     fn from_checkpoint(files: &ModelFiles, options: &EncoderOptions) -> Result<Self, EncoderError> {
-        let spec = EncoderSpec::from_config(&Config::read(&files.config)?)?;
+        let config = Config::read(&files.config)?;
+        let spec = EncoderSpec::from_config(&config)?;
         let layers = options.layers.resolve(spec.states())?;
-        Self::from_spec(&spec, layers, options, || {
-            Ok(Checkpoint::open(&files.weights)?)
-        })
+        Self::from_spec(&spec, layers, options, || weights(files, &spec, &config))
     }
 
     /// An encoder of the model's sizes, but with at most `layers` layers, a vocabulary of one and
@@ -348,6 +347,22 @@ impl Encoder {
         let path = self.session.end_profiling();
         let path = path.map_err(|source| EncoderError::Runtime { source })?;
         placement::read_profile(Path::new(&path)).map(Some)
+    }
+}
+
+/// The weights of `files`, of which `config` states the encoder `spec`: those in the files, or random
+/// ones.
+///
+/// # Errors
+/// When a file cannot be read, or the configuration does not say how weights are drawn.
+pub(crate) fn weights(
+    files: &ModelFiles,
+    spec: &EncoderSpec,
+    config: &Config,
+) -> Result<Checkpoint, EncoderError> {
+    match files.random_seed {
+        Some(seed) => Ok(Checkpoint::random(spec.random_weights(config, seed)?)),
+        None => Ok(Checkpoint::open(&files.weights)?),
     }
 }
 

@@ -137,7 +137,7 @@ fn taken_for_a_gpu(request: BatchRequest) -> (Result<Choice, ExtractError>, Vec<
     let mut extraction = Extraction::new(model, dataset, &settings);
     let tokens = extraction.tokens().unwrap();
     let encoder = extraction.model.load().unwrap();
-    let weight_bytes = extraction.model.files.weight_bytes().unwrap();
+    let weight_bytes = extraction.model.weight_bytes().unwrap();
     let mut gpus = Gpus {
         setup: Setup::for_encoder(&encoder),
         encoders: vec![encoder],

@@ -1,0 +1,97 @@
+//! What an encoder has before it is trained: how many weights, and how they are drawn.
+
+use super::config::Config;
+use super::error::FamilyError;
+use super::spec::{EncoderSpec, FeedForward, Norm, PositionEncoding};
+use crate::checkpoint::RandomWeights;
+
+/// Standard deviation where a configuration says none.
+const DEVIATION: f64 = 0.02;
+
+impl EncoderSpec {
+    /// Number of weights of the embeddings and the first `layers` layers, norms apart.
+    #[must_use]
+    pub fn weights(&self, layers: usize) -> u64 {
+        let (embedding, attention) = (&self.embedding, &self.attention);
+        let position_rows = if let PositionEncoding::Table { rows, .. } = &self.position {
+            *rows
+        } else {
+            0
+        };
+        let projection = embedding.projection.map_or(0, |_| self.hidden);
+        let tables = (embedding.vocabulary + position_rows + projection) * embedding.size;
+        let (FeedForward::Plain { inner, bias, .. } | FeedForward::Gated { inner, bias, .. }) =
+            self.feed_forward;
+        let matrices = self.hidden
+            * (attention.sizes().iter().sum::<usize>()
+                + attention.size()
+                + self.intermediate()
+                + inner);
+        let biases = usize::from(attention.bias) * attention.sizes().iter().sum::<usize>()
+            + usize::from(attention.output_bias) * self.hidden
+            + usize::from(bias) * (self.intermediate() + self.hidden);
+        tables as u64 + layers.min(self.layers) as u64 * (matrices + biases) as u64
+    }
+
+    /// How the weights of an encoder of this configuration are drawn with a seed.
+    ///
+    /// # Errors
+    /// When `initializer_range` is no positive number.
+    pub fn random_weights(&self, config: &Config, seed: u64) -> Result<RandomWeights, FamilyError> {
+        Ok(RandomWeights {
+            seed,
+            deviation: config.number_or("initializer_range", DEVIATION)?,
+            norm: match self.norm {
+                Norm::Rms { one_more: true, .. } => 0.0,
+                Norm::Rms { .. } | Norm::Layer { .. } | Norm::Plain { .. } => 1.0,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The specification of this configuration.
+    fn spec(config: &str) -> (EncoderSpec, Config) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        fs_err::write(&path, config).unwrap();
+        let config = Config::read(Path::new(&path)).unwrap();
+        (EncoderSpec::from_config(&config).unwrap(), config)
+    }
+
+    #[test]
+    fn weights_of_known_encoders_are_counted() {
+        let bert = r#"{"model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+            "intermediate_size": 3072, "vocab_size": 28996, "max_position_embeddings": 512, "type_vocab_size": 2}"#;
+        // 107,719,680 of bert-base-cased, without the pooler, 25 norms of 1,536, and 2 token types.
+        let (bert, config) = spec(bert);
+        assert_eq!(bert.weights(12), 107_719_680 - 25 * 1536 - 2 * 768);
+        assert_eq!(bert.weights(0), (28_996 + 512) * 768);
+        assert_eq!(bert.weights(99), bert.weights(12));
+        let weights = bert.random_weights(&config, 5).unwrap();
+        assert!((weights.deviation - 0.02).abs() < 1e-12 && weights.norm > 0.5);
+
+        let qwen = r#"{"model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
+            "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 3072, "vocab_size": 151936,
+            "max_position_embeddings": 40960, "initializer_range": 0.5}"#;
+        let (qwen, config) = spec(qwen);
+        // 596,049,920 of Qwen3-0.6B-Base, without norms: 2 of 1,024 and 2 of 128 in a layer, one at the end.
+        assert_eq!(qwen.weights(28), 596_049_920 - 28 * 2 * (1024 + 128) - 1024);
+        let weights = qwen.random_weights(&config, 5).unwrap();
+        assert!((weights.deviation - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn norms_that_are_stored_as_what_they_have_more_than_one_begin_at_zero() {
+        let gemma = r#"{"model_type": "gemma", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "num_key_value_heads": 4, "head_dim": 4, "intermediate_size": 32, "vocab_size": 64,
+            "max_position_embeddings": 64, "hidden_act": "gelu_pytorch_tanh"}"#;
+        let (gemma, config) = spec(gemma);
+        assert_eq!(gemma.random_weights(&config, 1).unwrap().norm.to_bits(), 0);
+    }
+}
