@@ -268,7 +268,13 @@ fn without_upper_layers(files: &ModelFiles, layers: usize, folder: &Path) {
     };
     let is_last_norm = |name: &str| {
         let norm = last_norm.as_deref().filter(|_| layer_of(name).is_none());
-        norm.is_some_and(|norm| name.contains(norm))
+        let prefixes = spec.names.prefixes;
+        norm.is_some_and(|norm| {
+            let without = prefixes
+                .iter()
+                .filter_map(|prefix| name.strip_prefix(prefix));
+            without.into_iter().any(|name| name.starts_with(norm))
+        })
     };
     let bytes = files.weights.iter().map(|path| fs_err::read(path).unwrap());
     let bytes: Vec<Vec<u8>> = bytes.collect();
