@@ -38,6 +38,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             norm: Some("embeddings.LayerNorm"),
             projection: None,
             word_projection: None,
+            dropped_mask: None,
         },
         position: PositionEncoding::Table {
             table: "embeddings.position_embeddings",

@@ -12,6 +12,7 @@ mod config;
 mod distilbert;
 mod electra;
 mod error;
+mod esm;
 mod eurobert;
 mod gemma;
 mod gemma2;
@@ -52,7 +53,7 @@ pub use self::spec::{
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 24] = [
+const FAMILIES: [Family; 25] = [
     bert::FAMILY,
     roberta::FAMILY,
     roberta_prelayernorm::FAMILY,
@@ -77,6 +78,7 @@ const FAMILIES: [Family; 24] = [
     opt::FAMILY,
     mpnet::FAMILY,
     t5::FAMILY,
+    esm::FAMILY,
 ];
 
 impl EncoderSpec {

@@ -123,6 +123,9 @@ pub struct Embedding {
     /// The linear layer without a bias from `size` to the hidden size, if words alone have one:
     /// positions are added behind it (OPT).
     pub word_projection: Option<&'static str>,
+    /// The id of the mask, where its embedding counts as dropped: it becomes zero, and those of the
+    /// other tokens of a sequence grow with the share of masks among them (ESM).
+    pub dropped_mask: Option<i32>,
 }
 
 impl Embedding {
@@ -139,6 +142,7 @@ impl Embedding {
             norm: None,
             projection: None,
             word_projection: None,
+            dropped_mask: None,
         }
     }
 }

@@ -27,7 +27,7 @@ impl<'a> EncoderGraph<'a> {
                 return self.words_alone(&words);
             }
         };
-        let mut words = self.builder.gather("embeddings.words", &words, INPUT_IDS)?;
+        let mut words = self.words(&words)?;
         if let Some(projection) = embedding.word_projection {
             let projection = self.linear(projection, [embedding.size, hidden], false)?;
             let name = "embeddings.words.projection";
@@ -53,6 +53,15 @@ impl<'a> EncoderGraph<'a> {
         self.first_stream(projected)
     }
 
+    /// The embedding of each word, `[rows, width, size]`.
+    fn words(&mut self, table: &Source<'_>) -> Result<String, GraphError> {
+        let words = self.builder.gather("embeddings.words", table, INPUT_IDS)?;
+        match self.spec.embedding.dropped_mask {
+            Some(mask) => self.without_masks(&words, mask),
+            None => Ok(words),
+        }
+    }
+
     /// The word table, under the first of its names that the checkpoint has.
     fn word_table(&self, shape: &[usize]) -> Result<Source<'a>, GraphError> {
         let embedding = self.spec.embedding;
@@ -69,7 +78,7 @@ impl<'a> EncoderGraph<'a> {
     /// where the encoder does.
     fn words_alone(&mut self, words: &Source<'_>) -> Result<Stream, GraphError> {
         let embedding = self.spec.embedding;
-        let mut value = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
+        let mut value = self.words(words)?;
         if let Some(scale) = embedding.scale {
             let scale = self.builder.number("embeddings.scale".to_owned(), scale)?;
             let operator = (ONNX_DOMAIN, "Mul");

@@ -87,6 +87,8 @@ fn positions_and_lengths_are_those_of_every_family() {
         "mpnet-plain",
         "t5-whole",
         "umt5-whole",
+        "esm-plain",
+        "esm-mask-is-padding",
     ] {
         let files = ModelFiles::in_folder(&checkpoint(name)).unwrap();
         let options = EncoderOptions {
