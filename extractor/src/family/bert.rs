@@ -44,6 +44,16 @@ pub(super) fn without_token_types(
     ids: PositionIds,
 ) -> Result<EncoderSpec, FamilyError> {
     config.require_text("position_embedding_type", "absolute")?;
+    layers(config, family, prefixes, ids)
+}
+
+/// The same, whatever `position_embedding_type` says.
+pub(super) fn layers(
+    config: &Config,
+    family: &'static str,
+    prefixes: &'static [&'static str],
+    ids: PositionIds,
+) -> Result<EncoderSpec, FamilyError> {
     config.require_off("add_cross_attention")?;
     let hidden = config.size(&["hidden_size"])?;
     let layers = config.size(&["num_hidden_layers"])?;
@@ -64,6 +74,7 @@ pub(super) fn without_token_types(
             scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
+            dropped_mask: None,
         },
         position: PositionEncoding::Table {
             table: "embeddings.position_embeddings",

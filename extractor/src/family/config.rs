@@ -137,6 +137,14 @@ impl Config {
         id.ok_or_else(|| self.wrong(field, "a token's id", value))
     }
 
+    /// A token's id that must be there.
+    pub(super) fn token(&self, field: &str) -> Result<i32, FamilyError> {
+        if self.get(field).is_none() {
+            return Err(self.wrong(field, "a token's id", "missing"));
+        }
+        self.token_or(field, 0)
+    }
+
     /// The small number that layer norms add.
     #[expect(
         clippy::cast_possible_truncation,

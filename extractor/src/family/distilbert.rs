@@ -37,6 +37,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
             scale: None,
             norm: Some("embeddings.LayerNorm"),
             projection: None,
+            dropped_mask: None,
         },
         position: PositionEncoding::Table {
             table: "embeddings.position_embeddings",

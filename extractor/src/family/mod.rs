@@ -14,6 +14,7 @@ mod disentangled;
 mod distilbert;
 mod electra;
 mod error;
+mod esm;
 mod eurobert;
 mod gemma;
 mod gemma2;
@@ -56,7 +57,7 @@ pub use self::spec::{
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 25] = [
+const FAMILIES: [Family; 26] = [
     bert::FAMILY,
     roberta::FAMILY,
     roberta_prelayernorm::FAMILY,
@@ -82,6 +83,7 @@ const FAMILIES: [Family; 25] = [
     opt::FAMILY,
     mpnet::FAMILY,
     t5::FAMILY,
+    esm::FAMILY,
 ];
 
 impl EncoderSpec {

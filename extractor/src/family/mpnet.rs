@@ -1,4 +1,4 @@
-//! MPNet (Song et al. 2020): BERT without token types, whose positions begin above the padding
+//! `MPNet` (Song et al. 2020): BERT without token types, whose positions begin above the padding
 //! token's id and whose attention scores have biases by distance, the same in all layers.
 
 use super::bert;

@@ -53,7 +53,7 @@ impl RelativeBias {
         })
     }
 
-    /// With the buckets of MPNet, which are no settings: only the table may have more rows.
+    /// With the buckets of `MPNet`, which are no settings: only the table may have more rows.
     pub(super) fn fixed(config: &Config, table: BiasTable) -> Result<Self, FamilyError> {
         let buckets = 32;
         let rows = config.size_or(&[BUCKETS], buckets)?;

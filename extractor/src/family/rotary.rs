@@ -17,9 +17,29 @@ pub struct Rotary {
     pub frequencies: Vec<f32>,
     /// What sines and cosines are multiplied with.
     pub factor: f32,
+    /// Names under which checkpoints may have other frequencies, which count then.
+    pub stored: &'static [&'static str],
 }
 
 impl Rotary {
+    /// The angles of heads of `head_size` that no setting but the base changes, where a checkpoint
+    /// has no frequencies of one of these names.
+    pub(super) fn stored(
+        config: &Config,
+        base: f64,
+        head_size: usize,
+        names: &'static [&'static str],
+    ) -> Result<Self, FamilyError> {
+        if !head_size.is_multiple_of(2) {
+            return Err(config.wrong("the size of a head", "an even number", head_size));
+        }
+        Ok(Self {
+            frequencies: frequencies(base, head_size),
+            factor: 1.0,
+            stored: names,
+        })
+    }
+
     /// Dimensions of a head that are turned.
     #[must_use]
     pub fn dimensions(&self) -> usize {
@@ -84,6 +104,7 @@ pub(super) fn rotary(
     let unscaled = |frequencies| Rotary {
         frequencies,
         factor: 1.0,
+        stored: &[],
     };
     match settings.kind()? {
         // Grows with texts that are longer than the encoder was made for, which are refused.
@@ -273,6 +294,7 @@ impl<'a> Settings<'a> {
         Ok(Rotary {
             frequencies: frequencies.collect(),
             factor: self.number_or("attention_factor", sharpness)? as f32,
+            stored: &[],
         })
     }
 }

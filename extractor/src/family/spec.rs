@@ -121,6 +121,9 @@ pub struct Embedding {
     pub norm: Option<&'static str>,
     /// The linear layer from `size` to the hidden size, if they differ.
     pub projection: Option<Projection>,
+    /// The id of the mask, where its embedding counts as dropped: it becomes zero, and those of the
+    /// other tokens of a sequence grow with the share of masks among them (ESM).
+    pub dropped_mask: Option<i32>,
 }
 
 /// The linear layer from embeddings to the hidden size.
@@ -158,6 +161,7 @@ impl Embedding {
             scale: None,
             norm: None,
             projection: None,
+            dropped_mask: None,
         }
     }
 

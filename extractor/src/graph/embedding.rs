@@ -64,7 +64,10 @@ impl<'a> EncoderGraph<'a> {
 
     /// The word embeddings, `[rows, width, size]`, multiplied where the encoder does that.
     fn scaled_words(&mut self, words: &Source<'_>) -> Result<String, GraphError> {
-        let words = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
+        let mut words = self.builder.gather("embeddings.words", words, INPUT_IDS)?;
+        if let Some(mask) = self.spec.embedding.dropped_mask {
+            words = self.without_masks(&words, mask)?;
+        }
         let Some(scale) = self.spec.embedding.scale else {
             return Ok(words);
         };

@@ -28,6 +28,7 @@ mod position;
 mod relative_bias;
 mod rotary;
 mod rows;
+mod token_dropout;
 mod weights;
 mod window;
 

@@ -10,6 +10,7 @@ use super::dtype::{ONNX_FLOAT, ONNX_INT64};
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::POSITION_IDS;
+use crate::checkpoint::CheckpointError;
 use crate::family::{PositionEncoding, Rotary};
 
 impl EncoderGraph<'_> {
@@ -46,12 +47,12 @@ impl EncoderGraph<'_> {
             return Ok(angles.clone());
         }
         let column = self.counted_column()?;
+        let frequencies = self.frequencies(rotary)?;
         let dtype = self.builder.dtype();
         let builder = &mut self.builder;
         let label = if windowed { "rotary.window" } else { "rotary" };
         let name = format!("{label}.frequencies");
-        let frequencies = &rotary.frequencies;
-        let frequencies = builder.values(&name, &[1, frequencies.len()], frequencies)?;
+        let frequencies = builder.values(&name, &[1, frequencies.len()], &frequencies)?;
         let multiply = (ONNX_DOMAIN, "Mul");
         let name = format!("{label}.angles");
         let angles = builder.node(multiply, &name, &[&column, &frequencies], vec![])?;
@@ -72,6 +73,24 @@ impl EncoderGraph<'_> {
         }
         self.shared.angles[usize::from(windowed)] = Some(result.clone());
         Ok(result)
+    }
+
+    /// The frequencies that the checkpoint has, or else those that follow from the configuration.
+    fn frequencies(&self, rotary: &Rotary) -> Result<Vec<f32>, GraphError> {
+        let shape = [rotary.frequencies.len()];
+        for name in rotary.stored {
+            let prefixes = self.spec.names.prefixes;
+            match self.checkpoint.tensor(prefixes, name, &shape) {
+                Ok(stored) => {
+                    let mut values = vec![0.0; stored.len()];
+                    stored.copy_to(&mut values);
+                    return Ok(values);
+                }
+                Err(CheckpointError::Missing { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(rotary.frequencies.clone())
     }
 
     /// [`POSITION_IDS`] as int64.

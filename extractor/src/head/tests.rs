@@ -89,6 +89,8 @@ fn positions_and_lengths_are_those_of_every_family() {
         "umt5-whole",
         "deberta-v2-plain",
         "deberta-v2-to-content-bf16",
+        "esm-plain",
+        "esm-mask-is-padding",
     ] {
         let files = ModelFiles::in_folder(&checkpoint(name)).unwrap();
         let options = EncoderOptions {
