@@ -29,6 +29,7 @@ error that names it.
 |---|---|---|
 | `bert`, `roberta`, `xlm-roberta`, `camembert`, `electra` | causal or not, smaller embeddings (ELECTRA) | relative positions, cross-attention |
 | `distilbert`, `gpt2` | GPT-2's two scales of scores | cross-attention |
+| `deberta` | `pos_att_type`, `max_relative_positions`, `position_biased_input`, token types, `embedding_size` | `talking_head` |
 | `deberta-v2` (v3, mDeBERTa) | `pos_att_type`, as a list or `c2p\\|p2c`; buckets or none; shared keys, `norm_rel_ebd`, the convolution; `position_biased_input`, token types, `embedding_size` | an even `conv_kernel_size` |
 | `modernbert` | `layer_types` or `global_attn_every_n_layers`, `local_attention`, bases and scaling of both kinds of layers, biases | |
 | `eurobert`, `llama` | shared keys, `head_dim`, rotary scaling (below), `attention_bias`, `mlp_bias` | `partial_rotary_factor` |

@@ -8,6 +8,7 @@
 mod activation;
 mod bert;
 mod config;
+mod deberta;
 mod deberta_v2;
 mod disentangled;
 mod distilbert;
@@ -48,12 +49,13 @@ pub use self::spec::{
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 19] = [
+const FAMILIES: [Family; 20] = [
     bert::FAMILY,
     roberta::FAMILY,
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    deberta::FAMILY,
     deberta_v2::FAMILY,
     modernbert::FAMILY,
     eurobert::FAMILY,

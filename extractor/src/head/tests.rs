@@ -80,6 +80,7 @@ fn positions_and_lengths_are_those_of_every_family() {
         "distilbert-plain",
         "electra-projected",
         "gpt2-plain",
+        "deberta-plain",
         "deberta-v2-plain",
         "deberta-v2-to-content-bf16",
     ] {
