@@ -324,6 +324,16 @@ fn settings_of_disentangled_attention() {
     convolution()
         .set("conv_act", "xielu".into())
         .fails_with(&["conv_act = xielu is not supported"]);
+    let first = || Model::copy_of("checkpoints/deberta-plain");
+    first()
+        .set("talking_head", true.into())
+        .fails_with(&["talking_head = true is not supported"]);
+    first()
+        .set("pos_att_type", "p2p".into())
+        .fails_with(&["pos_att_type = p2p is not supported"]);
+    first()
+        .set("max_relative_positions", 7.into())
+        .fails_with(&["has shape [18, 12], expected [14, 12]"]);
 }
 
 #[test]

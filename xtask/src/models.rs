@@ -33,6 +33,7 @@ error that names it.
 | `distilbert`, `gpt2` | GPT-2's two scales of scores | cross-attention |
 | `mpnet` | biases of scores by distance | fewer than 32 buckets |
 | `t5`, `mt5`, `umt5` | the encoder, of a whole checkpoint too; `d_kv`, `feed_forward_proj` with a gate or without, `relative_attention_num_buckets`, `relative_attention_max_distance`; texts of up to `n_positions` tokens, or 512 where it is missing: a larger number there is obeyed | fewer than 4 buckets |
+| `deberta` | `pos_att_type`, `max_relative_positions`, `position_biased_input`, token types, `embedding_size` | `talking_head` |
 | `deberta-v2` (v3, mDeBERTa) | `pos_att_type`, as a list or `c2p\\|p2c`; buckets or none; shared keys, `norm_rel_ebd`, the convolution; `position_biased_input`, token types, `embedding_size` | an even `conv_kernel_size` |
 | `esm` | ESM-1b and ESM-2: rotary positions or a table, frequencies that the checkpoint stores, `token_dropout`, `emb_layer_norm_before` | `is_folding_model` (ESMFold), `is_decoder`, cross-attention |
 | `modernbert` | `layer_types` or `global_attn_every_n_layers`, `local_attention`, bases and scaling of both kinds of layers, biases | |

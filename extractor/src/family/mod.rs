@@ -9,6 +9,7 @@ mod activation;
 mod albert;
 mod bert;
 mod config;
+mod deberta;
 mod deberta_v2;
 mod disentangled;
 mod distilbert;
@@ -57,7 +58,7 @@ pub use self::spec::{
 };
 pub use self::window::Window;
 
-const FAMILIES: [Family; 26] = [
+const FAMILIES: [Family; 27] = [
     bert::FAMILY,
     roberta::FAMILY,
     roberta_prelayernorm::FAMILY,
@@ -66,6 +67,7 @@ const FAMILIES: [Family; 26] = [
     gpt2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    deberta::FAMILY,
     deberta_v2::FAMILY,
     modernbert::FAMILY,
     eurobert::FAMILY,

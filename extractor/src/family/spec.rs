@@ -323,6 +323,16 @@ pub enum AttentionInput {
     /// One linear layer, in which query, key and value of a head stand side by side, then those of
     /// the next head.
     MergedByHead(&'static str),
+    /// The same matrix without a bias; queries and values of all heads have one each, and keys have
+    /// none.
+    MergedByHeadBiased {
+        /// The linear layer.
+        matrix: &'static str,
+        /// The bias of queries, a tensor.
+        query_bias: &'static str,
+        /// The bias of values, a tensor.
+        value_bias: &'static str,
+    },
 }
 
 /// What attention scores are multiplied with.

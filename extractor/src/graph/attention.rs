@@ -6,7 +6,8 @@ use super::builder::{MICROSOFT, size};
 use super::encoder_graph::{BlockOutput, EncoderGraph};
 use super::error::GraphError;
 use super::inputs::LENGTHS;
-use super::weights::Linear;
+use super::weights::{Linear, Source};
+use crate::checkpoint::Tensor;
 use crate::family::{AttentionInput, PositionEncoding};
 
 /// What masked attention scores become. ONNX Runtime's own -10000 is not below every score.
@@ -71,6 +72,22 @@ impl<'a> EncoderGraph<'a> {
                 Ok(Linear {
                     matrix: merged.matrix.by_kind(heads, rows),
                     bias: merged.bias.map(|bias| bias.by_kind(heads, rows)),
+                })
+            }
+            AttentionInput::MergedByHeadBiased {
+                matrix,
+                query_bias,
+                value_bias,
+            } => {
+                let size = attention.size();
+                let merged =
+                    self.linear(&self.in_layer(layer, matrix), [hidden, 3 * size], false)?;
+                let [query, value] = [query_bias, value_bias]
+                    .map(|bias| self.tensor(&self.in_layer(layer, bias), &[size]));
+                let key = Source::stored(Tensor::computed(&[size], vec![0.0; size]));
+                Ok(Linear {
+                    matrix: merged.matrix.by_kind(attention.heads, attention.head_size),
+                    bias: Some(Source::side_by_side(vec![query?, key, value?])),
                 })
             }
             AttentionInput::Separate(names) => {

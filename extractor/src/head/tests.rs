@@ -87,6 +87,7 @@ fn positions_and_lengths_are_those_of_every_family() {
         "mpnet-plain",
         "t5-whole",
         "umt5-whole",
+        "deberta-plain",
         "deberta-v2-plain",
         "deberta-v2-to-content-bf16",
         "esm-plain",
