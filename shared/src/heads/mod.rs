@@ -10,6 +10,7 @@ pub mod adapter;
 pub mod attention_fusion;
 pub mod classifier;
 mod concat;
+pub mod crf;
 mod error;
 mod form;
 mod kind;
