@@ -1,6 +1,6 @@
 //! The same on a device, for all sentences at once, and all heads of a group: vectors `[sentences,
 //! classes]` go word by word, forwards and backwards in one, so that a batch takes four operations for
-//! each word of its longest sentence and some forty besides. All of them give the same bits each
+//! each word of its longest sentence and some 75 besides. All of them give the same bits each
 //! time. They are in float32, which holds for transitions up to some 80 nats apart; sums over words
 //! are in float64.
 
