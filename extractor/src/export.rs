@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::write_atomic;
+use shared::tasks::Decoder;
 
 use crate::head::Run;
 use crate::model::ModelFiles;
@@ -92,19 +93,38 @@ pub fn export(
     Ok(written)
 }
 
+/// The score of what is not allowed, for programs that have no number for it.
+const FORBIDDEN: f32 = -1e9;
+
 /// What a user of the graph has to know.
 fn describe(run: &Run) -> Value {
     let level = shared::heads::level::name(run.head.level);
-    json!({
+    let mut description = json!({
         "task": run.task,
         "level": level,
         "labels": run.classes,
+        "decode": run.head.decode,
         "max_length": run.store.max_length,
         "long": run.store.long,
         "model": run.store.model,
         "dataset": run.store.dataset.id,
         "extractor": env!("CARGO_PKG_VERSION"),
-    })
+    });
+    if let Decoder::Sentence(chain) = &run.decoder {
+        let classes = 0..run.classes.len();
+        let scores = |score: &dyn Fn(usize) -> Option<f32>| {
+            let scores = classes
+                .clone()
+                .map(|class| score(class).unwrap_or(FORBIDDEN));
+            scores.collect::<Vec<f32>>()
+        };
+        let from = |from| scores(&|to| chain.step(from, to));
+        let transitions: Vec<Vec<f32>> = classes.clone().map(from).collect();
+        description["transitions"] = json!(transitions);
+        description["start"] = json!(scores(&|class| chain.first(class)));
+        description["end"] = json!(scores(&|class| Some(chain.last(class))));
+    }
+    description
 }
 
 /// An entry of `ModelProto.metadata_props` (field 14), a `StringStringEntryProto` of key (1) and

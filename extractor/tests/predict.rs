@@ -21,6 +21,7 @@ use extractor::head::Run;
 use extractor::model::ModelFiles;
 use extractor::predict::{Sentence, Tagger};
 use shared::heads::forms;
+use shared::tasks::schemes::{Scheme, to_iob2};
 
 /// Every head, with a name for its run: a kind that is listed is tested.
 fn heads() -> Vec<(String, &'static str)> {
@@ -88,6 +89,27 @@ impl Trained {
         self.trainer(&format!(
             "--cache cache --epochs 12 --lr 2e-2 --batch-size 8 --device cpu -q --name {name} {options}"
         ));
+        self.labels(name)
+    }
+
+    /// A copy of a run that differs in how tags are chosen alone; its name.
+    fn decoded_by_viterbi(&self, name: &str) -> String {
+        let runs = self.toy.path().join("runs");
+        let copy = format!("{name}-viterbi");
+        fs_err::create_dir(runs.join(&copy)).unwrap();
+        for file in ["config.json", "adapter.safetensors"] {
+            fs_err::copy(runs.join(name).join(file), runs.join(&copy).join(file)).unwrap();
+        }
+        let config = runs.join(&copy).join("config.json");
+        let text = fs_err::read_to_string(&config).unwrap();
+        let changed = text.replace("\"decode\": \"argmax\"", "\"decode\": \"viterbi\"");
+        assert_ne!(text, changed);
+        fs_err::write(&config, changed).unwrap();
+        copy
+    }
+
+    /// What a run says of the test split.
+    fn labels(&self, name: &str) -> String {
         let columns = self.trainer(&format!(
             "predict --run runs/{name} --cache cache --split test --device cpu -q"
         ));
@@ -144,20 +166,70 @@ fn sentences(columns: &str) -> String {
     text
 }
 
+/// The toy data set with the word behind each name in its span, too.
+fn with_longer_spans() -> Toy {
+    let toy = Toy::new();
+    for split in ["train", "validation", "test"] {
+        let file = toy.dataset().join(format!("{split}.conll"));
+        let mut columns = String::new();
+        let mut follows = false;
+        for line in fs_err::read_to_string(&file).unwrap().lines() {
+            let line = match line.strip_suffix(" O") {
+                Some(word) if follows => format!("{word} I-NAME"),
+                _ => line.to_owned(),
+            };
+            follows = line.ends_with(" B-NAME");
+            writeln!(columns, "{line}").unwrap();
+        }
+        fs_err::write(file, columns).unwrap();
+    }
+    toy
+}
+
+/// How many sentences of columns have tags that IOB2 does not allow.
+fn illegal(columns: &str) -> usize {
+    let sentences = columns.trim_end().split("\n\n").map(|sentence| {
+        let tags = sentence.lines().filter_map(|line| line.split(' ').nth(1));
+        tags.collect::<Vec<_>>()
+    });
+    let illegal = |tags: &Vec<&str>| to_iob2(Scheme::Iob2, tags) != *tags;
+    sentences.filter(illegal).count()
+}
+
+/// Every head with every way of choosing tags.
 #[test]
 fn every_head_labels_text_as_trainer_labels_the_store() {
-    // Short windows: most sentences are several.
-    let Some(trained) = Trained::new("--max-length 8") else {
+    // Short windows: most sentences are several, and some spans go over the edge of one.
+    let Some(trained) = Trained::on(with_longer_spans(), "--max-length 8") else {
         return;
     };
-    let mut learned = 0;
-    for (name, options) in heads() {
-        let expected = trained.head(&name, options);
-        let labelled = stdout(&trained.predict(&name, "--input names/test.conll"));
+    let same = |name: &str, expected: &str| {
+        let labelled = stdout(&trained.predict(name, "--input names/test.conll"));
         assert_eq!(labelled, expected, "{name}");
-        learned += usize::from(labels(&labelled).len() > 1);
+    };
+    let (mut learned, mut changed) = (0, 0);
+    for (name, options) in heads() {
+        let single = trained.head(&name, options);
+        same(&name, &single);
+        learned += usize::from(labels(&single).len() > 1);
+
+        let copy = trained.decoded_by_viterbi(&name);
+        let legal = trained.labels(&copy);
+        same(&copy, &legal);
+        assert_eq!(illegal(&legal), 0, "{copy}");
+        assert_eq!(illegal(&single) == 0, legal == single, "{copy}");
+        changed += usize::from(legal != single);
+
+        let name = format!("{name}-crf");
+        let learned = trained.head(&name, &format!("{options} --decode crf"));
+        same(&name, &learned);
+        assert!(labels(&learned).len() > 1, "{name}");
     }
     assert!(learned > 4, "only {learned} heads tell names from others");
+    assert!(
+        changed > 2,
+        "only {changed} heads choose other tags by viterbi"
+    );
 }
 
 /// The two forward passes, libtorch's and the one in the ONNX graph, by their logits: equal but for the
@@ -359,7 +431,7 @@ fn onnxruntime_in_python_gives_the_same_labels() {
         );
         return;
     };
-    let Some(trained) = Trained::new("") else {
+    let Some(trained) = Trained::on(with_longer_spans(), "") else {
         return;
     };
     let page =
@@ -369,7 +441,12 @@ fn onnxruntime_in_python_gives_the_same_labels() {
     let snippet = snippet.split("```").next().unwrap();
     let folder = trained.toy.path();
     fs_err::write(folder.join("label.py"), snippet).unwrap();
-    for (name, options) in [("adapter", ""), ("fusion", "--head attention-fusion")] {
+    for (name, options) in [
+        ("adapter", ""),
+        ("fusion", "--head attention-fusion"),
+        ("legal", "--head layer:0 --decode viterbi"),
+        ("field", "--head layer:0 --decode crf"),
+    ] {
         let expected = trained.head(name, options);
         for (file, how) in [("whole.onnx", ""), ("parted.onnx", "--external-data")] {
             let out = format!("{name}/{file}");
@@ -396,6 +473,8 @@ fn onnxruntime_in_python_gives_the_same_labels() {
         )
         .unwrap();
         assert_eq!(labels["level"], "token");
+        let is_chain = options.contains("--decode");
+        assert_eq!(labels["transitions"].is_array(), is_chain, "{labels}");
         assert!(folder.join(name).join("tokenizer.json").is_file());
     }
     let refused = trained.extractor("export", "adapter", "--out adapter/whole.onnx");

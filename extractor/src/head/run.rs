@@ -6,7 +6,7 @@ use cache::Manifest;
 use serde::de::IgnoredAny;
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::heads::run::{self, Config, RunFolderError, WEIGHTS};
-use shared::tasks::Task;
+use shared::tasks::{Chain, Decoder, Task};
 
 use super::{HeadOptions, Parameters};
 use crate::checkpoint::CheckpointError;
@@ -23,6 +23,8 @@ pub struct Run {
     pub head: HeadOptions,
     /// Its parameters, those of the best epoch.
     pub parameters: Parameters,
+    /// What chooses predictions among the classes.
+    pub decoder: Decoder,
     /// The store that it was trained on: encoder, tokenizer and limits.
     pub store: Manifest,
 }
@@ -35,12 +37,19 @@ impl Run {
     pub fn open(folder: &Path) -> Result<Self, RunError> {
         let config = Config::<Manifest, IgnoredAny>::load(folder)?;
         let weights = run::file(folder, WEIGHTS)?;
+        let parameters = Parameters::open(&weights)?;
+        let decoder = config.head.decoder(&config.classes, |crf| {
+            let [transitions, start, end] =
+                [&crf.transitions, &crf.start, &crf.end].map(|one| parameters.values(one));
+            Ok::<_, RunError>(Chain::of_scores(&transitions?, &start?, &end?))
+        })?;
         Ok(Self {
             folder: folder.to_owned(),
             task: config.task,
             classes: config.classes,
             head: config.head,
-            parameters: Parameters::open(&weights)?,
+            parameters,
+            decoder,
             store: config.store,
         })
     }

@@ -5,6 +5,7 @@
 //! text -> words -> sub-words and windows -> batches -> graph -> labels -> text
 
 mod error;
+mod gathered;
 mod input;
 mod output;
 mod tagger;

@@ -7,8 +7,9 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::Tensor;
 use rayon::prelude::*;
-use shared::tasks::Decoding;
+use shared::tasks::Decoder;
 
+use super::gathered::Gathered;
 use super::{Mismatch, Portion, PredictError, Sentence};
 use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
 use crate::encoder::runtime::Target;
@@ -30,13 +31,13 @@ pub enum Labels {
 }
 
 /// A sentence, or a window of one, as the encoder sees it.
-struct Row {
+pub(super) struct Row {
     /// Which sentence.
-    sentence: usize,
+    pub(super) sentence: usize,
     /// Its tokens, special ones included.
-    ids: Vec<u32>,
+    pub(super) ids: Vec<u32>,
     /// For each token the word that it is the first of.
-    first_of: Vec<Option<usize>>,
+    pub(super) first_of: Vec<Option<usize>>,
 }
 
 /// Labels sentences.
@@ -44,7 +45,7 @@ pub struct Tagger {
     session: Session,
     tokenizer: Tokenizer,
     level: Level,
-    decoding: Decoding,
+    decoder: Decoder,
     classes: usize,
     vocabulary: usize,
     max_positions: usize,
@@ -86,7 +87,7 @@ impl Tagger {
             session,
             tokenizer,
             level: run.head.level,
-            decoding: run.task.description().decoding,
+            decoder: run.decoder.clone(),
             classes: run.classes.len(),
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),
@@ -200,9 +201,9 @@ impl Tagger {
         rows: &[Row],
         offsets: &[u64],
     ) -> Result<Vec<Labels>, PredictError> {
-        let mut labels = Gathered::new(sentences, self);
+        let mut labels = Gathered::new(sentences, self.level, self.classes, &self.decoder);
         self.each_row(rows, offsets, |row, logits| labels.take(row, logits))?;
-        Ok(labels.finish())
+        Ok(labels.finish(&self.decoder))
     }
 
     /// Computes the logits of all rows, batch by batch.
@@ -283,74 +284,6 @@ impl Tagger {
             .try_extract_tensor::<f32>()
             .map_err(failed)?;
         Ok(logits.to_vec())
-    }
-}
-
-/// Labels of sentences, while their rows come in any order.
-struct Gathered {
-    labels: Vec<Labels>,
-    /// Sums over a sentence's rows of logits times tokens, `[sentences, classes]`, where sentences
-    /// are classified.
-    sums: Vec<f32>,
-    /// Tokens of each sentence.
-    tokens: Vec<usize>,
-    decoding: Decoding,
-    classes: usize,
-}
-
-impl Gathered {
-    fn new(sentences: &[Sentence], tagger: &Tagger) -> Self {
-        let classes = tagger.classes;
-        let unseen = |sentence: &Sentence| match tagger.level {
-            Level::Token => Labels::Words(vec![None; sentence.words.len()]),
-            Level::Sentence => Labels::Whole(None),
-        };
-        Self {
-            labels: sentences.iter().map(unseen).collect(),
-            sums: vec![0.0; sentences.len() * classes],
-            tokens: vec![0; sentences.len()],
-            decoding: tagger.decoding,
-            classes,
-        }
-    }
-
-    /// The logits of a row, `[width, classes]` or `[classes]`.
-    fn take(&mut self, row: &Row, logits: &[f32]) {
-        match &mut self.labels[row.sentence] {
-            Labels::Words(labels) => {
-                let tokens = row.first_of.iter().zip(logits.chunks_exact(self.classes));
-                for (first_of, logits) in tokens {
-                    if let Some(word) = first_of {
-                        labels[*word] = Some(self.decoding.class(logits));
-                    }
-                }
-            }
-            Labels::Whole(_) => {
-                self.tokens[row.sentence] += row.ids.len();
-                let sums = self.sums[row.sentence * self.classes..].iter_mut();
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "a row is no longer than a window"
-                )]
-                let weight = row.ids.len() as f32;
-                for (sum, logit) in sums.zip(logits) {
-                    *sum += weight * logit;
-                }
-            }
-        }
-    }
-
-    fn finish(mut self) -> Vec<Labels> {
-        let sums = self.sums.chunks_exact(self.classes);
-        for ((labels, sums), &tokens) in self.labels.iter_mut().zip(sums).zip(&self.tokens) {
-            if let (Labels::Whole(whole), 1..) = (labels, tokens) {
-                #[expect(clippy::cast_precision_loss, reason = "a text of millions of tokens")]
-                let logits: Vec<f32> = sums.iter().map(|sum| sum / tokens as f32).collect();
-                let class = self.decoding.class(&logits);
-                *whole = Some((class, probability(&logits, class)));
-            }
-        }
-        self.labels
     }
 }
 
@@ -499,15 +432,6 @@ pub fn save(
     Ok(tokenizer)
 }
 
-/// The softmax of one logit.
-fn probability(logits: &[f32], class: usize) -> f32 {
-    let sum: f32 = logits
-        .iter()
-        .map(|&logit| (logit - logits[class]).exp())
-        .sum();
-    1.0 / sum
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -530,11 +454,5 @@ mod tests {
         assert_eq!(fitting(0), LEAST_TOKENS);
         // Enough text is read at a time to fill several of them.
         const { assert!(Portion::FOR_GPU.words >= 4 * GPU_TOKENS) };
-    }
-
-    #[test]
-    fn probabilities_are_those_of_the_softmax() {
-        assert!((probability(&[0.0, 0.0], 0) - 0.5).abs() < 1e-6);
-        assert!((probability(&[1.0, 3.0], 1) - 0.880_797).abs() < 1e-6);
     }
 }

@@ -1,5 +1,7 @@
 //! What can be wrong with the options of a head.
 
+use crate::tasks::{Decoding, Task};
+
 /// Options that make no head.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -22,7 +24,25 @@ pub enum HeadOptionsError {
         /// The encoder's layers in the store.
         stored: Vec<usize>,
     },
+    /// Predictions of a task that are not chosen so.
+    #[error(
+        "--decode {got} does not go with --task {task}: its predictions are chosen by {}; tasks with spans (ner, chunk) have more ways",
+        names(.expected)
+    )]
+    Decoding {
+        /// What was given.
+        got: Decoding,
+        /// The task.
+        task: Task,
+        /// The ways that the task has.
+        expected: &'static [Decoding],
+    },
     /// Sizes that make no network.
     #[error("{0}")]
     Size(String),
+}
+
+fn names(decodings: &[Decoding]) -> String {
+    let names: Vec<&str> = decodings.iter().map(|decoding| decoding.name()).collect();
+    names.join(" or ")
 }

@@ -6,6 +6,7 @@
 //! A new kind is a file in `kind/`, listed in `kind/mod.rs`, and the two computations.
 
 pub mod classifier;
+pub mod crf;
 mod error;
 pub mod kind;
 pub mod level;

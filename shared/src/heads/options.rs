@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::classifier;
 use super::error::HeadOptionsError;
 use super::kind::{AdapterOptions, HeadKind, Sizes};
 use super::parameters::Parameter;
-use crate::tasks::Level;
+use super::{classifier, crf};
+use crate::tasks::{Chain, Decoder, Decoding, Level};
 
 /// Everything that a head's parameters' names and shapes depend on, and its dropout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct HeadOptions {
     /// What gets a class: every token, or every sentence, by the mean of its tokens' features.
     #[serde(with = "super::level")]
     pub level: Level,
+    /// How predictions are chosen; runs from before there was a choice took the largest logit.
+    #[serde(default)]
+    pub decode: Decoding,
 }
 
 impl HeadOptions {
@@ -46,6 +49,7 @@ impl HeadOptions {
             dropout,
             classifier_size: 256,
             level: Level::Token,
+            decode: Decoding::default(),
         }
     }
 
@@ -126,6 +130,29 @@ impl HeadOptions {
         self.kind.form().most_as_one
     }
 
+    /// What chooses predictions among classes of these names; `learned` gives the scores that were
+    /// learned, if there are some.
+    ///
+    /// # Errors
+    /// Those of `learned`.
+    pub fn decoder<E>(
+        &self,
+        classes: &[String],
+        learned: impl FnOnce(&crf::Parameters) -> Result<Chain, E>,
+    ) -> Result<Decoder, E> {
+        Ok(match self.decode {
+            Decoding::Argmax => Decoder::Single,
+            Decoding::Viterbi => Decoder::Sentence(Chain::of_legal_tags(classes)),
+            Decoding::Crf => Decoder::Sentence(learned(&crf::Parameters::new(self.classes))?),
+        })
+    }
+
+    /// Names and shapes of the parameters behind the logits, if there are some.
+    #[must_use]
+    pub fn crf(&self) -> Option<crf::Parameters> {
+        (self.decode == Decoding::Crf).then(|| crf::Parameters::new(self.classes))
+    }
+
     /// All parameters, in the order in which they are stored.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
@@ -135,6 +162,7 @@ impl HeadOptions {
             adapter: &self.adapter,
         });
         list.extend(self.classifier().list());
+        list.extend(self.crf().into_iter().flat_map(crf::Parameters::list));
         list
     }
 

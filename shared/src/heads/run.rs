@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HeadOptions, HeadOptionsError};
 use crate::exit::{ExitStatus, HasExitStatus};
-use crate::tasks::Task;
+use crate::tasks::{Decoding, Loss, Task};
 
 /// The file of the configuration.
 pub const CONFIG: &str = "config.json";
@@ -137,15 +137,42 @@ impl<Store: DeserializeOwned, Settings: DeserializeOwned> Config<Store, Settings
 }
 
 impl<Store, Settings> Config<Store, Settings> {
-    fn check_head(&self) -> Result<(), HeadOptionsError> {
+    /// Says what head cannot be built for the task.
+    ///
+    /// # Errors
+    /// Those of [`HeadOptions::check`] and [`HeadOptions::layers_read`], and predictions that the
+    /// task does not choose so.
+    pub fn check_head(&self) -> Result<(), HeadOptionsError> {
         self.head.check()?;
-        self.head.layers_read().map(drop)
+        self.head.layers_read()?;
+        if self.task.has_decoding(self.head.decode) {
+            return Ok(());
+        }
+        Err(HeadOptionsError::Decoding {
+            got: self.head.decode,
+            task: self.task,
+            expected: self.task.description().decodings,
+        })
     }
 
-    /// The kind of head, and what was left out of it.
+    /// What its training minimises.
+    #[must_use]
+    pub fn loss(&self) -> Loss {
+        match self.head.decode {
+            Decoding::Argmax | Decoding::Viterbi => self.task.description().loss,
+            Decoding::Crf => Loss::SentenceLikelihood,
+        }
+    }
+
+    /// The kind of head, what was left out of it, and how predictions are chosen, if not as usual.
     #[must_use]
     pub fn head_name(&self) -> String {
-        format!("{}{}", self.head.kind, self.head.adapter.left_out())
+        let decode = if self.head.decode == Decoding::default() {
+            String::new()
+        } else {
+            format!("-{}", self.head.decode)
+        };
+        format!("{}{}{decode}", self.head.kind, self.head.adapter.left_out())
     }
 }
 
@@ -184,6 +211,11 @@ mod tests {
         assert!(told.contains("1 names for 2 classes"), "{told}");
         let told = load(|json| json["head"]["kind"] = "layer:7".into()).unwrap_err();
         assert!(told.contains("layer 7"), "{told}");
+        let told = load(|json| json["head"]["decode"] = "viterbi".into()).unwrap_err();
+        assert!(
+            told.contains("--task pos") && told.contains("argmax"),
+            "{told}"
+        );
         let told = load(|json| json["store"] = 7.into()).unwrap_err();
         assert!(told.contains("config.json: invalid type"), "{told}");
         let error = file(Path::new("nowhere"), WEIGHTS).unwrap_err();

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::tasks::Decoding;
+
 use super::*;
 
 fn options(kind: &str) -> HeadOptions {
@@ -97,12 +99,33 @@ fn impossible_sizes_are_refused() {
 fn options_are_recorded_as_ever() {
     let mut options = options("concat:8,0");
     options.level = crate::tasks::Level::Sentence;
-    let json = r#"{"kind":"concat:8,0","layers":[0,4,8,12],"hidden":32,"classes":3,"tailor":true,"tailor_attention":true,"attention_size":16,"heads":2,"dropout":0.1,"classifier_size":256,"level":"sequence"}"#;
+    let json = r#"{"kind":"concat:8,0","layers":[0,4,8,12],"hidden":32,"classes":3,"tailor":true,"tailor_attention":true,"attention_size":16,"heads":2,"dropout":0.1,"classifier_size":256,"level":"sequence","decode":"argmax"}"#;
     assert_eq!(serde_json::to_string(&options).unwrap(), json);
     assert_eq!(serde_json::from_str::<HeadOptions>(json).unwrap(), options);
+    // Before there was a choice it was not recorded.
+    let before = json.replace(",\"decode\":\"argmax\"", "");
+    assert_eq!(
+        serde_json::from_str::<HeadOptions>(&before).unwrap(),
+        options
+    );
     let wrong = json.replace("concat:8,0", "crf");
     let error = serde_json::from_str::<HeadOptions>(&wrong).unwrap_err();
     assert!(error.to_string().contains("'crf'"), "{error}");
+}
+
+#[test]
+fn a_field_is_behind_the_classifier() {
+    let mut options = options("last");
+    options.decode = Decoding::Crf;
+    let list = options.parameters();
+    let told = list.iter().skip(4);
+    let told: Vec<String> = told
+        .map(|one| format!("{} {:?}", one.name, one.shape))
+        .collect();
+    let expected = ["crf.transitions [3, 3]", "crf.start [3]", "crf.end [3]"];
+    assert_eq!(told, expected);
+    options.decode = Decoding::Viterbi;
+    assert_eq!(options.parameters().len(), 4);
 }
 
 /// The names and shapes of the published adapter's state dict, which weights come from and go to.

@@ -6,7 +6,7 @@ pub(super) static TASK: Description = Description {
     name: "chunk",
     about: "Phrases: spans of words, one tag a word",
     target: Target::SpanTags,
-    decoding: Decoding::Largest,
+    decodings: &[Decoding::Argmax, Decoding::Viterbi, Decoding::Crf],
     loss: Loss::CrossEntropy,
     metrics: &[Metric::SpanF1, Metric::Accuracy],
     label_columns: &["chunk_tags", "chunk", "chunks", "tags", "labels", "label"],

@@ -23,7 +23,7 @@ use clap::builder::PossibleValue;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use accuracy::LabelScores;
-pub use decoding::Decoding;
+pub use decoding::{Chain, Decoder, Decoding, largest};
 pub use level::Level;
 pub use metric::{Figure, Metric};
 pub use no_label::{NO_CLASS, NO_TARGET, OUTSIDE, UNLABELLED};
@@ -40,9 +40,9 @@ pub struct Description {
     pub about: &'static str,
     /// What a head predicts.
     pub target: Target,
-    /// How a prediction is chosen among the classes.
-    pub decoding: Decoding,
-    /// What training minimises.
+    /// How predictions can be chosen among the classes, the usual way first.
+    pub decodings: &'static [Decoding],
+    /// What training minimises, unless the way of choosing predictions has a loss of its own.
     pub loss: Loss,
     /// What is measured, the main metric first: by it epochs are chosen and heads compared.
     pub metrics: &'static [Metric],
@@ -58,6 +58,10 @@ pub enum Loss {
     /// Minus the logarithm of the softmax probability of the gold class, in nats, averaged over
     /// what has a label.
     CrossEntropy,
+    /// Minus the logarithm of the probability of a sentence's classes together, in nats, summed up
+    /// over sentences and divided by what has a label: cross-entropy, where words do not depend on
+    /// each other.
+    SentenceLikelihood,
 }
 
 impl Loss {
@@ -66,6 +70,9 @@ impl Loss {
     pub fn about(self) -> &'static str {
         match self {
             Self::CrossEntropy => "Mean cross-entropy in nats",
+            Self::SentenceLikelihood => {
+                "Minus the logarithm of the probability of all tags of a sentence, in nats a word"
+            }
         }
     }
 }
@@ -144,6 +151,12 @@ impl Task {
         self.target() == Target::SpanTags
     }
 
+    /// Whether its predictions can be chosen so.
+    #[must_use]
+    pub fn has_decoding(self, decoding: Decoding) -> bool {
+        self.description().decodings.contains(&decoding)
+    }
+
     /// The metric by which epochs are chosen and heads compared.
     #[must_use]
     pub fn metric(self) -> Metric {
@@ -220,6 +233,10 @@ mod tests {
         for (place, task) in Task::ALL.iter().enumerate() {
             let description = task.description();
             assert!(!description.metrics.is_empty(), "{task}");
+            assert_eq!(description.decodings[0], Decoding::default(), "{task}");
+            for decoding in [Decoding::Viterbi, Decoding::Crf] {
+                assert_eq!(task.has_decoding(decoding), task.has_spans(), "{task}");
+            }
             assert!(!description.label_columns.is_empty(), "{task}");
             let json = serde_json::to_string(task).unwrap();
             assert_eq!(json, format!("\"{task}\""));

@@ -6,7 +6,7 @@ pub(super) static TASK: Description = Description {
     name: "ner",
     about: "Named entities: spans of words, one tag a word",
     target: Target::SpanTags,
-    decoding: Decoding::Largest,
+    decodings: &[Decoding::Argmax, Decoding::Viterbi, Decoding::Crf],
     loss: Loss::CrossEntropy,
     metrics: &[Metric::SpanF1, Metric::Accuracy],
     label_columns: &["ner_tags", "ner", "tags", "labels", "label", "entities"],

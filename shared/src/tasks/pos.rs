@@ -6,7 +6,7 @@ pub(super) static TASK: Description = Description {
     name: "pos",
     about: "Parts of speech, or anything else with one label a word",
     target: Target::WordClass,
-    decoding: Decoding::Largest,
+    decodings: &[Decoding::Argmax],
     loss: Loss::CrossEntropy,
     metrics: &[Metric::Accuracy],
     label_columns: &["upos", "pos_tags", "pos", "xpos", "tags", "labels", "label"],

@@ -6,7 +6,7 @@ pub(super) static TASK: Description = Description {
     name: "sequence",
     about: "One label a text",
     target: Target::TextClass,
-    decoding: Decoding::Largest,
+    decodings: &[Decoding::Argmax],
     loss: Loss::CrossEntropy,
     metrics: &[Metric::Accuracy],
     label_columns: &[

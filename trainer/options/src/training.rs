@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use shared::heads::{HeadKind, forms, usages};
-use shared::tasks::Task;
+use shared::tasks::{Decoding, Task};
 
 use crate::values::{not_negative, positive, share};
 
@@ -98,6 +98,9 @@ pub struct HeadArgs {
     /// Width of the classifier's inner layer; 0 for a single linear layer
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub classifier_size: usize,
+    /// How the tags of spans are chosen (ner, chunk); other tasks have argmax alone
+    #[arg(long, value_enum, default_value_t)]
+    pub decode: Decoding,
 }
 
 /// The help of `--dropout`: the default of the adapter, and of the heads whose authors used another.

@@ -216,7 +216,8 @@ impl<'s> Batch<'s> {
         }
     }
 
-    /// Classify sentences, not tokens: `pool[i]` is the sentence of sequence `i`, several where a sentence was split.
+    /// Tells the sentences: `pool[i]` is that of sequence `i`, several where a sentence was split. Without it each
+    /// sequence is a sentence.
     ///
     /// # Errors
     /// Another number of sequences, or sentences that do not count up from 0.
@@ -272,7 +273,7 @@ impl<'s> Batch<'s> {
         self.whole.offsets()
     }
 
-    /// The sentence of each sequence, where sentences are classified.
+    /// The sentence of each sequence, where it was told.
     #[must_use]
     pub fn pool(&self) -> Option<&[usize]> {
         self.whole.pool()

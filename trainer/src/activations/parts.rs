@@ -19,11 +19,11 @@ const PAIR: usize = 1024;
 pub struct Part {
     /// Tokens in the batch.
     tokens: Range<usize>,
-    /// Sentences in the batch, where these are classified.
+    /// Sentences in the batch.
     sentences: Range<usize>,
     /// Token `offsets[i]..offsets[i + 1]` of the part are its sequence `i`'s; `[sequences + 1]`.
     offsets: Vec<usize>,
-    /// The sentence of each sequence, ascending from 0 without gaps, where a sentence is classified as a whole.
+    /// The sentence of each sequence, ascending from 0 without gaps, where it was told.
     pool: Option<Vec<usize>>,
     /// Means over layers and over tokens, once a head has needed them.
     means: Mutex<Option<Means>>,
@@ -87,7 +87,7 @@ impl Part {
         &self.tokens
     }
 
-    /// Its sentences in the batch, where these are classified.
+    /// Its sentences in the batch.
     #[must_use]
     pub const fn sentences(&self) -> &Range<usize> {
         &self.sentences
@@ -105,7 +105,7 @@ impl Part {
         &self.offsets
     }
 
-    /// The sentence of each sequence, from 0, where sentences are classified.
+    /// The sentence of each sequence, from 0, where it was told.
     #[must_use]
     pub fn pool(&self) -> Option<&[usize]> {
         self.pool.as_deref()

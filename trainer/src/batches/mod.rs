@@ -9,7 +9,6 @@ mod split;
 
 use cache::StoreError;
 use shared::exit::{ExitStatus, HasExitStatus};
-use shared::tasks::Level;
 
 use crate::activations::{Batch, BatchError};
 use crate::torch_error::one_line;
@@ -145,17 +144,14 @@ fn collate<'s>(
         }
         split.targets(sentence, &mut targets);
     }
-    let mut activations = match split.placement.batch(split.reader, &sequences)? {
+    let activations = match split.placement.batch(split.reader, &sequences)? {
         Some(batch) => batch,
         None => stored(split, &sequences)?,
     };
-    if split.table.level == Level::Sentence {
-        activations = activations.with_pool(pool)?;
-    }
     Ok(LabelledBatch {
         index,
         sentences: sentences.to_vec(),
-        activations,
+        activations: activations.with_pool(pool)?,
         targets,
     })
 }

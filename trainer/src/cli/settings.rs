@@ -6,7 +6,7 @@ use trainer_options::{HeadArgs, TrainArgs, TrainingArgs};
 
 use super::CommandError;
 use crate::batches::{BatchSize, LabelledSplit};
-use crate::head::{AdapterOptions, HeadOptions};
+use crate::head::{AdapterOptions, HeadError, HeadOptions};
 use crate::run::{self, Config, Settings};
 
 /// The settings that `options` mean on this store.
@@ -50,6 +50,7 @@ pub(super) fn config(
             .transpose()?,
     };
     let mut config = run::config(train.table.task, classes, head, training, store);
+    config.check_head().map_err(HeadError::from)?;
     config
         .environment
         .insert("device".to_owned(), device.to_owned());
@@ -91,6 +92,7 @@ fn head_options(
         },
         dropout: options.dropout.unwrap_or(defaults.dropout),
         classifier_size: options.classifier_size,
+        decode: options.decode,
         ..defaults
     }
 }

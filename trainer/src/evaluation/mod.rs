@@ -3,6 +3,7 @@
 
 mod attention;
 mod logits;
+mod predicted;
 mod scores;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::torch_error::one_line;
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
 pub use logits::{Logits, logits};
+use predicted::{Rule, Sums};
 pub use scores::{ClassScore, Confusion, Labelled, Scores};
 
 /// Why a head cannot be run over a split.
@@ -140,6 +142,8 @@ impl Predictions {
 /// A head or head group that predicts a split.
 struct Predictor<'h> {
     heads: Heads<'h>,
+    /// Of each head; none before the first batch.
+    rules: Vec<Rule>,
     /// Of each head.
     results: Vec<Sums>,
 }
@@ -149,27 +153,12 @@ enum Heads<'h> {
     Group(Box<AnyHead>),
 }
 
-/// What a head has predicted so far, and sums of its losses.
-#[derive(Clone)]
-struct Sums {
-    classes: Vec<usize>,
-    loss: f64,
-    labelled: u32,
-    /// Of those labelled, how many have a loss that is NaN or infinite, and the first sentence with one.
-    non_finite: Option<(u32, usize)>,
-}
-
 impl<'h> Predictor<'h> {
     fn new(heads: Heads<'h>, count: usize, split: &LabelledSplit<'_>) -> Self {
-        let nothing = Sums {
-            classes: vec![0; split.table.ids.len()],
-            loss: 0.0,
-            labelled: 0,
-            non_finite: None,
-        };
         Self {
             heads,
-            results: vec![nothing; count],
+            rules: Vec::new(),
+            results: vec![Sums::new(split); count],
         }
     }
 
@@ -182,53 +171,16 @@ impl<'h> Predictor<'h> {
             Heads::One(head) => &**head,
             Heads::Group(head) => &**head,
         };
+        if self.rules.is_empty() {
+            self.rules = Rule::of_heads(head, self.results.len(), &split.table.classes)?;
+        }
         let logits = values(&head.logits(&batch.activations)?)?;
         let each = (logits.len() / self.results.len()).max(1);
-        for (result, logits) in self.results.iter_mut().zip(logits.chunks_exact(each)) {
-            result.add(split, batch, logits);
+        let results = self.results.iter_mut().zip(&self.rules);
+        for ((result, rule), logits) in results.zip(logits.chunks_exact(each)) {
+            result.add(rule, split, batch, logits);
         }
         Ok(ControlFlow::Continue(()))
-    }
-}
-
-impl Sums {
-    /// Adds the logits `[rows, classes]` of a batch.
-    fn add(&mut self, split: &LabelledSplit<'_>, batch: &LabelledBatch<'_>, logits: &[f32]) {
-        let classes = split.table.classes.len();
-        let decoding = split.table.task.description().decoding;
-        let rows = batch.sentences.iter().flat_map(|&sentence| {
-            let rows = split.rows(sentence);
-            rows.map(move |row| (sentence, row))
-        });
-        let logits = logits.chunks_exact(classes);
-        for ((logits, &target), (sentence, row)) in logits.zip(&batch.targets).zip(rows) {
-            self.classes[row] = decoding.class(logits);
-            if let Ok(target) = usize::try_from(target) {
-                let loss = cross_entropy(logits, target);
-                self.loss += loss;
-                self.labelled += 1;
-                if !loss.is_finite() {
-                    let (count, first) = self.non_finite.unwrap_or((0, sentence));
-                    self.non_finite = Some((count + 1, first));
-                }
-            }
-        }
-    }
-
-    fn end(self) -> Predictions {
-        Predictions {
-            classes: self.classes,
-            loss: if self.labelled == 0 {
-                0.0
-            } else {
-                self.loss / f64::from(self.labelled)
-            },
-            non_finite: self.non_finite.map(|(count, sentence)| NonFinite {
-                count,
-                labels: self.labelled,
-                sentence,
-            }),
-        }
     }
 }
 
@@ -341,26 +293,4 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>, tch::TchError> {
         .f_contiguous()?
         .f_view([-1])?;
     Vec::<f32>::try_from(flat)
-}
-
-/// Minus the logarithm of the target's softmax probability.
-fn cross_entropy(logits: &[f32], target: usize) -> f64 {
-    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = logits
-        .iter()
-        .map(|&logit| (f64::from(logit) - highest).exp())
-        .sum();
-    sum.ln() + highest - f64::from(logits[target])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cross_entropy_is_that_of_the_softmax() {
-        // Computed with torch.nn.functional.cross_entropy.
-        assert!((cross_entropy(&[1.0, 2.0, 3.0], 0) - 2.407_605_964).abs() < 1e-7);
-        assert!((cross_entropy(&[1000.0, 0.0], 0)).abs() < 1e-12);
-    }
 }

@@ -12,8 +12,10 @@
 mod adapter;
 mod attention;
 mod classifier;
+mod crf;
 mod error;
 mod fusion;
+mod objective;
 mod parameters;
 mod probe;
 mod random;
@@ -25,6 +27,7 @@ mod tokens;
 
 use std::collections::BTreeSet;
 
+pub(crate) use crf::Field;
 pub use error::HeadError;
 pub use random::Dropout;
 pub(crate) use random::PrecomputedMasks;
@@ -37,11 +40,13 @@ use shared::heads::HeadOptionsError;
 
 use crate::activations::Batch;
 use classifier::Classifier;
+use crf::Crf;
 use parameters::{Builder, Built};
 
 /// Losses and gradients, which a device may still be computing.
 pub struct Losses {
-    /// Mean cross-entropy over the targets that are labels, `[]` or `[heads]`.
+    /// What is minimised, in nats, by the targets that are labels: mean cross-entropy, or minus the
+    /// logarithms of the likelihoods of sentences' tags; `[]` or `[heads]`.
     pub loss: Tensor,
     /// See [`LossAndGradients::gradients`]; of a head group for each head.
     pub gradients: Vec<Option<Tensor>>,
@@ -58,7 +63,7 @@ pub struct Learned {
 
 /// What training needs of one batch.
 pub struct LossAndGradients {
-    /// Mean cross-entropy over the targets that are labels; 0 where none is.
+    /// See [`Losses::loss`]; 0 where no target is a label.
     pub loss: f64,
     /// The gradient of the loss by each of [`Head::parameters`], in their order; `None` where the
     /// loss does not depend on one.
@@ -85,6 +90,8 @@ pub struct Common {
     /// What gradients are taken by, for each parameter: itself, or blocks of its first rows.
     leaves: Vec<Vec<Tensor>>,
     classifier: Classifier,
+    /// What is behind the logits, if anything is.
+    crf: Option<Crf>,
 }
 
 /// A network over stored hidden states.
@@ -278,6 +285,10 @@ impl Common {
     /// Adds the classifier, the last part of every head.
     fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
         let classifier = Classifier::new(&mut builder, &options.classifier())?;
+        let crf = options.crf();
+        let crf = crf
+            .map(|parameters| Crf::new(&mut builder, &parameters))
+            .transpose()?;
         let Built { list, idle, leaves } = builder.finish();
         Ok(Self {
             options: options.clone(),
@@ -286,7 +297,14 @@ impl Common {
             idle,
             leaves,
             classifier,
+            crf,
         })
+    }
+
+    /// The fields of so many `heads`, in main memory; nothing for heads without.
+    pub(crate) fn fields(&self, heads: usize) -> Result<Vec<Field>, HeadError> {
+        let fields = self.crf.as_ref().map(|crf| crf.fields(heads)).transpose()?;
+        Ok(fields.unwrap_or_default())
     }
 
     /// Dropout on `[.., rows, columns]` in training, for heads that have it in a single place.

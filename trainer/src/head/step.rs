@@ -10,13 +10,13 @@ use std::cell::Cell;
 
 use rayon::prelude::*;
 use shared::tasks::NO_TARGET;
-use tch::{Device, Kind, Reduction, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
+use super::objective::{Objective, Targets};
 use super::sizes::size;
 use super::tokens::indices;
 use super::{Dropout, Head, HeadError, Learned, Level, Reading, Tokens};
 use crate::activations::device::Layout;
-use crate::activations::memory::upload;
 use crate::activations::{Batch, Part};
 
 /// See [`Head::logits`].
@@ -190,12 +190,14 @@ fn learn_part<H: Head + ?Sized>(
         (features.f_index_select(-2, &places)?, labels_only())
     };
     let logits = common.classifier.forward(&features)?;
-    let loss = match tokens.layout() {
-        Some(_) => cross_entropy_on_device(&logits, &classes, labels)?,
-        None => cross_entropy(&logits, &classes, size(labels))?,
+    let sentence_of = sentences_of(part, &labelled);
+    let targets = Targets {
+        classes: &classes,
+        sentence_of: &sentence_of,
+        labels,
     };
-
-    let mut gradients = backward(&loss, &leaves, cut.map(|_| &read))?;
+    let objective = Objective::new(common, &logits, &targets, tokens.layout().is_some())?;
+    let mut gradients = backward(&objective.differentiable, &leaves, cut.map(|_| &read))?;
     if let Some(weights) = cut
         && let Some(by_sums) = gradients.pop().flatten()
     {
@@ -210,49 +212,28 @@ fn learn_part<H: Head + ?Sized>(
         let own = gradients.by_ref().take(leaves.len());
         own.flatten().collect()
     });
+    let mut gradients: Vec<Vec<Tensor>> = pieces.collect();
+    let others = objective.by_others.into_iter().rev();
+    for (pieces, gradient) in gradients.iter_mut().rev().zip(others) {
+        *pieces = vec![gradient];
+    }
     Ok(Learned {
-        loss,
-        gradients: pieces.collect(),
+        loss: objective.loss,
+        gradients,
     })
 }
 
-/// The cross-entropy of logits `[rows, classes]`, summed up over those of the classes `[rows]` that
-/// are labels and divided by `labels`.
-fn cross_entropy(logits: &Tensor, classes: &[i64], labels: i64) -> Result<Tensor, TchError> {
-    let classes = Tensor::f_from_slice(classes)?;
-    logits
-        .f_cross_entropy_loss::<&Tensor>(&classes, None, Reduction::Sum, NO_TARGET, 0.0)?
-        .f_div_scalar(labels)
-}
-
-/// The same where the classes are those of the whole batch; that of each head `[heads]` for logits
-/// `[heads, rows, classes]`.
-fn cross_entropy_on_device(
-    logits: &Tensor,
-    classes: &[i64],
-    labels: usize,
-) -> Result<Tensor, TchError> {
-    let (device, ignored) = (logits.device(), NO_TARGET);
-    let &[heads, rows, count] = logits.size().as_slice() else {
-        let classes = upload(&Tensor::f_from_slice(classes)?, device)?;
-        let mean = Reduction::Mean;
-        return logits.f_cross_entropy_loss::<&Tensor>(&classes, None, mean, ignored, 0.0);
+/// The sentence of each of these tokens of a part.
+fn sentences_of(part: &Part, tokens: &[usize]) -> Vec<usize> {
+    let ends = part.offsets().get(1..).unwrap_or_default();
+    let mut sequence = 0;
+    let sentence_of = |&token: &usize| {
+        while ends.get(sequence).is_some_and(|&end| end <= token) {
+            sequence += 1;
+        }
+        part.pool().map_or(sequence, |pool| pool[sequence])
     };
-    // Every class weighs the same, so that the sums of the heads are their means.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "a share of a batch"
-    )]
-    let weight = (1.0 / labels as f64) as f32;
-    let weights = vec![weight; usize::try_from(count).unwrap_or(0)];
-    let weights = upload(&Tensor::f_from_slice(&weights)?, device)?;
-    let classes = classes.repeat(usize::try_from(heads).unwrap_or(0));
-    let classes = upload(&Tensor::f_from_slice(&classes)?, device)?;
-    let (logits, none) = (logits.f_flatten(0, 1)?, Reduction::None);
-    let losses = logits.f_cross_entropy_loss(&classes, Some(&weights), none, ignored, 0.0)?;
-    let losses = losses.f_view([heads, rows])?;
-    losses.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)
+    tokens.iter().map(sentence_of).collect()
 }
 
 /// Computes the parts of a batch, at the same time where there are threads for it; results are in their order.

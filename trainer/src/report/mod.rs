@@ -74,10 +74,7 @@ pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
         &mut html,
         "Loss",
         &loss_chart(&measured),
-        &format!(
-            "{}, on a logarithmic scale.",
-            config.task.description().loss.about()
-        ),
+        &format!("{}, on a logarithmic scale.", config.loss().about()),
     );
     let note = "In per cent; the dot is the best epoch, whose weights are kept.";
     section(

@@ -6,6 +6,7 @@
 )]
 
 mod compare;
+mod decoding;
 mod numbers;
 mod same_bytes;
 mod sweep;

@@ -133,6 +133,13 @@ fn windows_and_empty_sequences_are_the_same_on_a_device() {
         let (device, host) = (pooled(on_device(input)), pooled(host.unwrap()));
         assert_same(name, &*head, &device, &host, targets);
     }
+    for name in ["adapter-crf", "scalar-mix-crf", "last-crf"] {
+        let (head, _) = started(name);
+        let pooled = |batch: Batch<'static>| batch.with_pool(pool.clone()).unwrap();
+        let host = Batch::packed(input.rows.clone(), &input.offsets, input.shape, input.dtype);
+        let (device, host) = (pooled(on_device(input)), pooled(host.unwrap()));
+        assert_same(name, &*head, &device, &host, &input.targets);
+    }
     let mut offsets = input.offsets.clone();
     offsets.insert(3, offsets[3]);
     let with_empty = Input {

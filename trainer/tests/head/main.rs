@@ -30,7 +30,7 @@ use trainer::schedule::{Schedule, ScheduleKind};
 use trainer::weights::{self, WeightsError};
 
 /// The fixtures of heads.
-const HEADS: [&str; 11] = [
+const HEADS: [&str; 15] = [
     "adapter",
     "adapter-no-tailor",
     "adapter-no-tailor-attention",
@@ -42,6 +42,10 @@ const HEADS: [&str; 11] = [
     "last",
     "layer",
     "concat",
+    "adapter-crf",
+    "attention-fusion-crf",
+    "scalar-mix-crf",
+    "last-crf",
 ];
 
 /// What both sides may differ by, relative to the largest number of a tensor.

@@ -95,6 +95,38 @@ fn windows_of_a_sentence_are_pooled_together() {
     }
 }
 
+/// A field goes over the words of a sentence, however many windows it is in. No token looks at another
+/// in these heads.
+#[test]
+fn a_field_goes_over_all_windows_of_a_sentence() {
+    let input = &Input::all()[0];
+    let mut offsets = input.offsets.clone();
+    offsets.remove(2);
+    let whole = Batch::packed(input.rows.as_slice(), &offsets, input.shape, input.dtype).unwrap();
+    let pool = vec![0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+    let pooled = input.batch().with_pool(pool).unwrap();
+    for name in ["attention-fusion-crf", "scalar-mix-crf", "last-crf"] {
+        let (head, _) = started(name);
+        let learned = |batch: &Batch<'_>| {
+            let result = head
+                .loss_and_gradients(batch, &input.targets, None)
+                .unwrap();
+            let gradient = result.gradients.last().unwrap().as_ref().unwrap().copy();
+            (result.loss, gradient)
+        };
+        let (one, other) = (learned(&pooled), learned(&whole));
+        assert!(
+            (one.0 - other.0).abs() < 1e-6,
+            "{name}: {} {}",
+            one.0,
+            other.0
+        );
+        assert_close(name, &one.1, &other.1);
+        let parted = learned(&input.batch());
+        assert!((one.0 - parted.0).abs() > 1e-5, "{name}: {}", parted.0);
+    }
+}
+
 #[test]
 fn a_batch_without_labels_teaches_nothing() {
     let input = &Input::all()[0];

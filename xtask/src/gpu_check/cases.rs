@@ -238,6 +238,7 @@ fn trainings(inputs: &Inputs, offered: &Offered) -> Vec<Case> {
     for option in [
         "--no-tailor",
         "--no-tailor-attention",
+        "--decode crf",
         "--deterministic",
         "--batch-tokens 300",
     ] {

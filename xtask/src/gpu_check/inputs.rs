@@ -110,6 +110,7 @@ pub(super) fn make(project: &Project, machine: &Machine, offered: &Offered) -> R
     )?;
     let run = |head: &String| format!("[[run]]\nhead = \"{head}\"\n");
     let runs: String = offered.heads.iter().map(run).collect();
+    let runs = runs + "[[run]]\nhead = \"last\"\ndecode = \"crf\"\n";
     fs::write(
         &inputs.heads,
         format!("[defaults]\nepochs = 1\norder-seed = 0\n[grid]\nseed = [0, 1]\n{runs}"),

@@ -45,6 +45,15 @@ pub fn spans<'a>(tags: &[&'a str]) -> Vec<Span<'a>> {
     found
 }
 
+/// Whether `tag` is legal right after `previous`, which is `O` at the beginning of a sentence: `I-`
+/// and `E-` go on with a span of their type, and with nothing else.
+#[must_use]
+pub fn may_follow(previous: &str, tag: &str) -> bool {
+    let (previous, tag) = (Tag::new(previous), Tag::new(tag));
+    let is_open = matches!(previous.prefix, 'B' | 'I') && previous.kind == tag.kind;
+    is_open || !matches!(tag.prefix, 'I' | 'E')
+}
+
 /// A tag in two: `B-PER` is `B` and `PER`.
 #[derive(Debug, Clone, Copy)]
 struct Tag<'a> {
@@ -126,6 +135,18 @@ mod tests {
         assert_eq!(told("O I-PER I-PER"), [("PER", 1, 3)]);
         assert_eq!(told("B-PER I-LOC"), [("PER", 0, 1), ("LOC", 1, 2)]);
         assert_eq!(told("E-PER I-PER O"), [("PER", 0, 1), ("PER", 1, 2)]);
+    }
+
+    #[test]
+    fn what_goes_on_with_a_span_follows_a_tag_of_it() {
+        for (previous, tag) in [("B-PER", "I-PER"), ("I-PER", "I-PER"), ("B", "I")] {
+            assert!(may_follow(previous, tag), "{previous} {tag}");
+        }
+        for previous in ["O", "B-LOC", "I-LOC", "E-PER", "S-PER", "B"] {
+            assert!(!may_follow(previous, "I-PER"), "{previous} I-PER");
+            assert!(may_follow(previous, "B-PER") && may_follow(previous, "O"));
+        }
+        assert!(!may_follow("B-a", "I-a-b") && may_follow("B-a-b", "I-a-b"));
     }
 
     #[test]
