@@ -59,14 +59,22 @@ impl ModelFiles {
     /// The configuration in `folder`, without weights.
     fn described_in(folder: &Path) -> Result<Self, ModelError> {
         if !folder.is_dir() {
-            return Err(ModelError::NoFolder {
-                folder: folder.to_owned(),
+            return Err(if folder.is_file() && is_gguf(folder) {
+                gguf(folder)
+            } else {
+                ModelError::NoFolder {
+                    folder: folder.to_owned(),
+                }
             });
         }
         let folder = fs_err::canonicalize(folder)?;
         let config = folder.join(CONFIG);
         if !config.is_file() {
-            return Err(ModelError::NoConfig { folder });
+            // A file of llama.cpp has its configuration in it.
+            return Err(match find_gguf(&folder)? {
+                Some(file) => gguf(&file),
+                None => ModelError::NoConfig { folder },
+            });
         }
         let id = folder.file_name().map_or_else(
             || "model".to_owned(),
@@ -260,17 +268,49 @@ fn find_weights(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     {
         return Ok(vec![onnx]);
     }
-    match FOREIGN_FILES
+    if let Some(found) = FOREIGN_FILES
         .iter()
         .find(|name| folder.join(name).is_file())
     {
-        Some(found) => Err(ModelError::ForeignWeights {
+        return Err(ModelError::ForeignWeights {
             folder: folder.to_owned(),
             found: (*found).to_owned(),
-        }),
-        None => Err(ModelError::NoWeights {
+        });
+    }
+    Err(match find_gguf(folder)? {
+        Some(file) => gguf(&file),
+        None => ModelError::NoWeights {
             folder: folder.to_owned(),
-        }),
+        },
+    })
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
+}
+
+/// The first file of llama.cpp in a folder, by name.
+fn find_gguf(folder: &Path) -> Result<Option<PathBuf>, ModelError> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        if is_gguf(&path) {
+            found.push(path);
+        }
+    }
+    Ok(found.into_iter().min())
+}
+
+/// The error for such a file.
+fn gguf(file: &Path) -> ModelError {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    ModelError::Gguf {
+        folder: folder.unwrap_or(Path::new(".")).to_owned(),
+        found: file.file_name().map_or_else(
+            || file.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
     }
 }
 
@@ -320,6 +360,20 @@ pub enum ModelError {
         /// The file that is there.
         found: String,
     },
+    /// Weights of llama.cpp.
+    #[error(
+        "{}/{found} is GGUF, a format of llama.cpp whose numbers are mostly quantised, which is not read here: use the \
+         safetensors checkpoint that it was made from; if there is none, write one with its rounded numbers where \
+         transformers and gguf are installed: python -c \"from transformers import AutoModel, AutoTokenizer; m, f = '{}', \
+         '{found}'; [c.from_pretrained(m, gguf_file=f).save_pretrained(m) for c in (AutoModel, AutoTokenizer)]\"",
+        folder.display(), folder.display()
+    )]
+    Gguf {
+        /// The file's folder.
+        folder: PathBuf,
+        /// The file's name.
+        found: String,
+    },
     /// The index of a model in several files.
     #[error(transparent)]
     Index(#[from] CheckpointError),
@@ -352,7 +406,8 @@ impl HasExitStatus for ModelError {
             | Self::NoConfig { .. }
             | Self::NoWeights { .. }
             | Self::FolderRevision { .. }
-            | Self::ForeignWeights { .. } => ExitStatus::User,
+            | Self::ForeignWeights { .. }
+            | Self::Gguf { .. } => ExitStatus::User,
         }
     }
 }

@@ -115,6 +115,41 @@ fn folders_that_are_no_models() {
 }
 
 #[test]
+fn weights_of_llama_cpp() {
+    let said = [
+        "b.Q4_K_M.gguf is GGUF",
+        "safetensors checkpoint that it was made from",
+        "gguf_file=f",
+    ];
+    Model::plain()
+        .remove("model.safetensors")
+        .write("b.Q4_K_M.gguf", "GGUF")
+        .write("c.gguf", "GGUF")
+        .fails_with(&said);
+    // Such a file needs no configuration beside it.
+    Model::plain()
+        .remove("model.safetensors")
+        .remove("config.json")
+        .write("b.Q4_K_M.gguf", "GGUF")
+        .fails_with(&said);
+    // Named itself.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("b.GGUF");
+    fs_err::write(&file, "GGUF").unwrap();
+    let error = ModelFiles::in_folder(&file).unwrap_err().to_string();
+    assert!(error.contains("b.GGUF is GGUF"), "{error}");
+    // Beside weights that are read it is no matter.
+    let model = Model::plain().write("b.gguf", "GGUF");
+    assert_eq!(
+        ModelFiles::in_folder(model.folder.path())
+            .unwrap()
+            .weights
+            .len(),
+        1
+    );
+}
+
+#[test]
 fn broken_configurations() {
     Model::plain()
         .write("config.json", "{\"model_type\": ")
@@ -334,6 +369,81 @@ fn settings_of_disentangled_attention() {
     first()
         .set("max_relative_positions", 7.into())
         .fails_with(&["has shape [18, 12], expected [14, 12]"]);
+}
+
+#[test]
+fn settings_of_newer_families_that_would_change_the_result() {
+    use serde_json::json;
+
+    let long = json!({ "rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0] });
+    for field in ["rope_parameters", "rope_scaling"] {
+        Model::copy_of("checkpoints/phi3-plain")
+            .set(field, long.clone())
+            .fails_with(&[&format!(
+                "{field}.rope_type = \"longrope\" is not supported"
+            )]);
+    }
+    Model::copy_of("checkpoints/llama-plain")
+        .set("rope_parameters", long)
+        .fails_with(&["rope_type = longrope is not supported", "llama3, yarn"]);
+    for gemma in ["gemma-plain", "gemma2-plain", "gemma3-text-plain"] {
+        Model::copy_of(&format!("checkpoints/{gemma}"))
+            .set("use_bidirectional_attention", true.into())
+            .fails_with(&["use_bidirectional_attention = true is not supported"]);
+    }
+    let partial = "partial_rotary_factor = 0.5 is not supported";
+    Model::copy_of("checkpoints/llama-plain")
+        .set("partial_rotary_factor", json!(0.5))
+        .fails_with(&[partial]);
+    let inside = json!({ "rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5 });
+    Model::copy_of("checkpoints/llama-plain")
+        .set("rope_parameters", inside)
+        .fails_with(&[partial]);
+}
+
+#[test]
+fn settings_of_nomic_berts_own_code_that_would_change_the_result() {
+    use serde_json::json;
+
+    let model = || Model::copy_of("checkpoints/nomic-bert-own-code");
+    for (field, value) in [
+        ("activation_function", json!("gelu")),
+        ("rotary_emb_fraction", json!(0.5)),
+        ("qkv_proj_bias", json!(true)),
+        ("mlp_fc1_bias", json!(true)),
+        ("mlp_fc2_bias", json!(true)),
+        ("prenorm", json!(true)),
+        ("parallel_block", json!(true)),
+        ("use_rms_norm", json!(true)),
+        ("causal", json!(true)),
+        ("rotary_emb_interleaved", json!(true)),
+        ("scale_attn_by_inverse_layer_idx", json!(true)),
+        ("scale_attn_weights", json!(false)),
+        ("rotary_scaling_factor", json!(2)),
+        ("rotary_emb_scale_base", json!(512)),
+    ] {
+        model()
+            .set(field, value)
+            .fails_with(&[&format!("{field} = "), "is not supported"]);
+    }
+    // What that code takes where nothing is said is no matter of guessing.
+    for field in [
+        "n_head",
+        "n_layer",
+        "n_inner",
+        "n_positions",
+        "activation_function",
+        "rotary_emb_base",
+        "rotary_emb_fraction",
+        "qkv_proj_bias",
+    ] {
+        model()
+            .set(field, Value::Null)
+            .fails_with(&[&format!("{field} is missing")]);
+    }
+    model()
+        .set("n_head", 3.into())
+        .fails_with(&["n_head is 3, expected a divisor of n_embd = 16"]);
 }
 
 #[test]

@@ -52,6 +52,30 @@ impl Config {
         }
     }
 
+    /// Whether there is such a field.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.get(field).is_some()
+    }
+
+    /// The same configuration with fields under other names, pairs of old and new.
+    pub(super) fn renamed(mut self, names: &[(&str, &str)]) -> Self {
+        for (old, new) in names {
+            if let Some(value) = self.fields.remove(*old) {
+                self.fields.insert((*new).to_owned(), value);
+            }
+        }
+        self
+    }
+
+    /// An error if `field` is missing, or says anything but `supported`.
+    pub(super) fn require(&self, field: &str, supported: &Value) -> Result<(), FamilyError> {
+        match self.get(field) {
+            None => Err(self.wrong(field, &supported.to_string(), "missing")),
+            Some(value) if value == supported => Ok(()),
+            Some(value) => Err(self.unsupported(field, value, &supported.to_string())),
+        }
+    }
+
     fn get(&self, field: &str) -> Option<&Value> {
         self.fields.get(field).filter(|value| !value.is_null())
     }

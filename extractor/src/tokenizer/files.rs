@@ -187,7 +187,12 @@ impl Files {
 
     /// No file holds the vocabulary that the class reads.
     pub(super) fn missing(&self) -> TokenizerError {
-        let sentence_piece = ["sentencepiece.bpe.model", "spiece.model", "tokenizer.model"];
+        let sentence_piece = [
+            "sentencepiece.bpe.model",
+            "spiece.model",
+            "spm.model",
+            "tokenizer.model",
+        ];
         let remedy = if sentence_piece.iter().any(|name| self.has(name)) {
             "; its SentencePiece model can be turned into tokenizer.json with Python: \
              AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"

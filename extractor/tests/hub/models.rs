@@ -433,6 +433,29 @@ fn weights_that_only_python_reads_are_not_fetched() {
 }
 
 #[test]
+fn weights_of_llama_cpp_are_not_fetched() {
+    let hub = Hub::start();
+    let cache = tempfile::tempdir().unwrap();
+    // Most have no configuration of their own.
+    hub.add("org/small-GGUF", "small.Q8_0.gguf", "GGUF", true)
+        .add("org/small-GGUF", "small.Q4_0.gguf", "GGUF", true)
+        .add("org/both", "config.json", "{}", false)
+        .add("org/both", "small.gguf", "GGUF", true);
+    for (id, file) in [
+        ("org/small-GGUF", "small.Q4_0.gguf"),
+        ("org/both", "small.gguf"),
+    ] {
+        let error = resolve(id, None, &hub.options(cache.path()))
+            .unwrap_err()
+            .to_string();
+        for part in [file, "that it was made from", "gguf_file="] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    assert_eq!(hub.seen().len(), 2);
+}
+
+#[test]
 fn a_model_that_moved_keeps_the_name_that_was_typed() {
     let (hub, cache) = hub();
     hub.rename("tiny", "org/tiny");

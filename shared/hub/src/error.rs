@@ -211,6 +211,20 @@ pub enum HubError {
         /// Weights of another format.
         found: Option<String>,
     },
+    /// Weights of llama.cpp alone.
+    #[error(
+        "{id} has no safetensors weights, only {found}: GGUF is a format of llama.cpp whose numbers are mostly quantised; \
+         use the safetensors checkpoint that it was made from (its page on the hub names it); if there is none, write one \
+         with its rounded numbers where transformers and gguf are installed: python -c \"from transformers import AutoModel, \
+         AutoTokenizer; [c.from_pretrained('{id}', gguf_file='{found}').save_pretrained('FOLDER') for c in (AutoModel, \
+         AutoTokenizer)]\" and pass --model FOLDER"
+    )]
+    Gguf {
+        /// The repository.
+        id: String,
+        /// The first of its files.
+        found: String,
+    },
     /// Not a model of `transformers`.
     #[error("{id} has no {name}, so it is not a model of transformers")]
     NoFile {

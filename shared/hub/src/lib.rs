@@ -81,6 +81,15 @@ impl Listing {
     fn has(&self, name: &str) -> bool {
         self.files.iter().any(|file| file == name)
     }
+
+    /// The first file of llama.cpp, by name.
+    fn gguf(&self) -> Option<&str> {
+        let is_gguf = |name: &&str| {
+            let ending = std::path::Path::new(name).extension();
+            ending.is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
+        };
+        self.files.iter().map(String::as_str).filter(is_gguf).min()
+    }
 }
 
 /// A listing of some ten thousand files is a few MB.

@@ -13,7 +13,7 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// What tokenizers are made from; those that the repository has are fetched.
-const TOKENIZER: [&str; 10] = [
+const TOKENIZER: [&str; 11] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -23,15 +23,17 @@ const TOKENIZER: [&str; 10] = [
     "merges.txt",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "spm.model",
     "tokenizer.model",
 ];
 /// A snapshot with one of these lists has a tokenizer.
-const VOCABULARIES: [&[&str]; 6] = [
+const VOCABULARIES: [&[&str]; 7] = [
     &["tokenizer.json"],
     &["vocab.txt"],
     &["vocab.json", "merges.txt"],
     &["spiece.model"],
     &["sentencepiece.bpe.model"],
+    &["spm.model"],
     &["tokenizer.model"],
 ];
 /// Weights that are never fetched: they have to be converted, and some run code when they are
@@ -180,21 +182,26 @@ fn fetch_all(
 ) -> Result<(), HubError> {
     let commit = listing.commit.as_str();
     let id = &repository.id;
+    let single = listing.has(WEIGHTS);
+    let has_weights = single || listing.has(INDEX);
+    let foreign = FOREIGN.iter().find(|name| listing.has(name));
+    // A file of llama.cpp has its configuration in it.
+    if let (false, None, Some(file)) = (has_weights, foreign, listing.gguf()) {
+        return Err(HubError::Gguf {
+            id: id.clone(),
+            found: file.to_owned(),
+        });
+    }
     if !listing.has(CONFIG) {
         return Err(HubError::NoFile {
             id: id.clone(),
             name: CONFIG,
         });
     }
-    let single = listing.has(WEIGHTS);
-    if !single && !listing.has(INDEX) && need != Need::Untrained {
-        let found = FOREIGN
-            .iter()
-            .find(|name| listing.has(name))
-            .map(|name| (*name).to_owned());
+    if !has_weights && need != Need::Untrained {
         return Err(HubError::NoSafetensors {
             id: id.clone(),
-            found,
+            found: foreign.map(|name| (*name).to_owned()),
         });
     }
     if missing_from(repository, commit, need).is_some() {

@@ -14,7 +14,8 @@ use crate::tensors::Header;
 
 /// Heads of 4 numbers get 64.
 const FACTOR: u64 = 16;
-const VOCABULARY: u64 = 300;
+/// As many as the largest of the tests' tokenizers that are used has, and tokens that a class adds.
+const VOCABULARY: u64 = 432;
 const POSITIONS: u64 = 64;
 /// Rows of OPT's position table that stand for no position.
 const OPT_UNUSED: u64 = 2;
@@ -48,11 +49,17 @@ const WORDS: [&str; 7] = [
 /// Headers of checkpoints of the tests are no longer.
 const LONGEST: u64 = 1 << 20;
 
-/// Writes the model to `out`, with the tokenizer in `tokenizer`.
-pub(super) fn write(checkpoint: &Path, tokenizer: &Path, out: &Path) -> Result<()> {
+/// Writes the model to `out`, with a tokenizer out of `fixtures`.
+pub(super) fn write(checkpoint: &Path, fixtures: &Path, out: &Path) -> Result<()> {
     fs::create_dir_all(out)?;
     let config = fs::read(checkpoint.join("config.json"))?;
     let mut config: Map<String, Value> = serde_json::from_slice(&config)?;
+    // Models of this type have byte-level BPE whatever their files say.
+    let tokenizer = fixtures.join(if config.get("model_type") == Some(&json!("qwen2")) {
+        "toy-roberta"
+    } else {
+        "toy-bert"
+    });
     for name in SIZES {
         if let Some(size) = config.get(name).and_then(Value::as_u64) {
             config.insert(name.to_owned(), json!(size * FACTOR));
@@ -70,7 +77,7 @@ pub(super) fn write(checkpoint: &Path, tokenizer: &Path, out: &Path) -> Result<(
         &checkpoint.join("model.safetensors"),
         &out.join("model.safetensors"),
     )?;
-    for name in ["tokenizer.json", "tokenizer_config.json", "vocab.txt"] {
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
         fs::copy(tokenizer.join(name), out.join(name))?;
     }
     Ok(())
@@ -145,9 +152,9 @@ mod tests {
             (
                 "bert.embeddings.word_embeddings.weight",
                 &[40, 12],
-                &[300, 192],
+                &[432, 192],
             ),
-            ("model.embed_tokens.weight", &[40, 12], &[300, 192]),
+            ("model.embed_tokens.weight", &[40, 12], &[432, 192]),
             ("wpe.weight", &[16, 12], &[64, 192]),
             ("decoder.embed_positions.weight", &[18, 12], &[66, 192]),
             (

@@ -119,7 +119,7 @@ pub(super) fn make(project: &Project, machine: &Machine, offered: &Offered) -> R
     let tokenizer = fixtures.join("toy-bert");
     for family in &inputs.families {
         let checkpoint = fixtures.join("checkpoints").join(family);
-        enlarged::write(&checkpoint, &tokenizer, &inputs.model(family))
+        enlarged::write(&checkpoint, &fixtures, &inputs.model(family))
             .with_context(|| format!("a model of zeros of the shape of {family}"))?;
     }
     deep(&inputs.model(DEEP), &tokenizer)?;
