@@ -15,6 +15,11 @@ const VECTORS: u64 = 10;
 /// The score of each pair of tokens before and after softmax, where attention is not computed in
 /// one piece.
 const SCORES: u64 = 2;
+/// The same where scores are capped, which takes a step more.
+const CAPPED_SCORES: u64 = 3;
+/// Bytes of each pair of tokens while it is computed which of them see one another: two float32 and
+/// a switch.
+const VISIBILITY: u64 = 9;
 
 /// The sizes that a batch's memory depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,11 @@ pub struct Footprint {
     pub intermediate: usize,
     /// Attention heads.
     pub heads: usize,
+    /// How many kinds of layers hide some tokens from others by a bias, `[1, 1, width, width]`:
+    /// those with a window, and those without one where scores are capped.
+    pub biases: usize,
+    /// Whether scores are capped.
+    pub capped: bool,
     /// What the encoder computes in.
     pub compute: ComputeDtype,
     /// Format of the rows that the graph makes, if it makes any.
@@ -48,8 +58,27 @@ impl Footprint {
         });
         let kept = layers * hidden * (compute + rows);
         let working = VECTORS * hidden + 2 * self.intermediate as u64;
-        let scores = SCORES * self.heads as u64 * width as u64;
+        let scores = if self.capped { CAPPED_SCORES } else { SCORES };
+        let scores = scores * self.heads as u64 * width as u64;
         kept + (working + scores) * compute
+    }
+
+    /// Bytes for a batch of rows of `width` positions beside those for each position: biases are
+    /// the same for all rows.
+    #[must_use]
+    pub fn batch_bytes(&self, width: usize) -> u64 {
+        let pairs = (width as u64).saturating_mul(width as u64);
+        match self.biases as u64 {
+            0 => 0,
+            biases => pairs.saturating_mul(biases * self.compute.bytes() as u64 + VISIBILITY),
+        }
+    }
+
+    /// Bytes of a batch of so many positions in rows of `width`.
+    #[must_use]
+    pub fn bytes(&self, positions: u64, width: usize) -> u64 {
+        let positions = positions.saturating_mul(self.position_bytes(width));
+        positions.saturating_add(self.batch_bytes(width))
     }
 
     /// Positions of the largest batch in rows of `width` whose tensors a GPU can count: ONNX
@@ -70,6 +99,7 @@ impl Footprint {
     /// Positions of the largest batch that `memory` bytes hold, in rows of `width`.
     #[must_use]
     pub fn positions(&self, memory: u64, width: usize) -> usize {
+        let memory = memory.saturating_sub(self.batch_bytes(width));
         let fitting = memory / self.position_bytes(width).max(1);
         usize::try_from(fitting).unwrap_or(usize::MAX)
     }
@@ -85,6 +115,8 @@ mod tests {
         hidden: 1024,
         intermediate: 4096,
         heads: 16,
+        biases: 0,
+        capped: false,
         compute: ComputeDtype::F16,
         rows: Some(StoreDtype::F16),
     };
@@ -121,6 +153,29 @@ mod tests {
             (1 << 31) / (16 * 512) - 1
         );
         assert_eq!(on_the_cpu.countable_positions(8), (1 << 31) / 4096 - 1);
+    }
+
+    #[test]
+    fn windows_take_a_bias_of_all_pairs_and_caps_another_score() {
+        let windowed = Footprint { biases: 1, ..LARGE };
+        let pairs = 2048 * 2048;
+        assert_eq!(LARGE.batch_bytes(2048), 0);
+        assert_eq!(windowed.batch_bytes(2048), pairs * (2 + 9));
+        let capped = Footprint {
+            biases: 2,
+            capped: true,
+            ..LARGE
+        };
+        assert_eq!(capped.batch_bytes(2048), pairs * (4 + 9));
+        let more = capped.position_bytes(2048) - LARGE.position_bytes(2048);
+        assert_eq!(more, 16 * 2048 * 2);
+        // A bias is there once, however many rows there are.
+        let position = windowed.position_bytes(2048);
+        let memory = 4096 * position + windowed.batch_bytes(2048);
+        assert_eq!(windowed.bytes(4096, 2048), memory);
+        assert_eq!(windowed.positions(memory, 2048), 4096);
+        assert_eq!(windowed.positions(memory - 1, 2048), 4095);
+        assert_eq!(windowed.positions(1000, 2048), 0);
     }
 
     #[test]

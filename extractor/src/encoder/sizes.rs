@@ -9,6 +9,10 @@ pub(super) struct Sizes {
     pub(super) states: usize,
     pub(super) hidden: usize,
     pub(super) heads: usize,
+    /// How many kinds of layers have a bias of scores.
+    pub(super) biases: usize,
+    /// Whether scores are capped.
+    pub(super) capped: bool,
     pub(super) intermediate: usize,
     /// Number of token ids.
     pub(super) vocabulary: usize,
@@ -17,12 +21,15 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn from_spec(spec: &EncoderSpec) -> Self {
+    /// The sizes of an encoder of which `layers` layers are computed.
+    pub(super) fn from_spec(spec: &EncoderSpec, layers: usize) -> Self {
         Self {
             family: spec.family.to_owned(),
             states: spec.states(),
             hidden: spec.hidden,
             heads: spec.attention.heads,
+            biases: spec.biases(layers),
+            capped: spec.attention.soft_cap.is_some(),
             intermediate: spec.intermediate(),
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),

@@ -423,6 +423,8 @@ fn gpu_tokens(
         hidden: spec.hidden,
         intermediate: spec.intermediate(),
         heads: spec.attention.heads,
+        biases: spec.biases(spec.layers),
+        capped: spec.attention.soft_cap.is_some(),
         compute: options.dtype,
         rows: None,
     };
@@ -517,6 +519,8 @@ mod tests {
             hidden: 1024,
             intermediate: 4096,
             heads: 16,
+            biases: 0,
+            capped: false,
             compute: crate::graph::ComputeDtype::F16,
             rows: None,
         };

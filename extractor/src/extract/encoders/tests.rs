@@ -28,6 +28,8 @@ fn memory(free: u64) -> GpuMemory {
             hidden: 1024,
             intermediate: 4096,
             heads: 16,
+            biases: 0,
+            capped: false,
             compute: ComputeDtype::F16,
             rows: Some(StoreDtype::F16),
         },
