@@ -151,11 +151,30 @@ fn cheapest_begins(widths: &[usize], budget: Budget) -> Vec<usize> {
     begins
 }
 
+/// Indices below `count` in an order whose every beginning is spread over all of them: steps of the
+/// golden section.
+#[must_use]
+pub fn spread(count: usize) -> impl Iterator<Item = usize> {
+    let step = (count * 618 / 1000).max(1);
+    let step = (step..=count)
+        .find(|&step| greatest_common_divisor(step, count) == 1)
+        .unwrap_or(1);
+    (0..count).map(move |number| number * step % count)
+}
+
+fn greatest_common_divisor(one: usize, other: usize) -> usize {
+    if other == 0 {
+        one
+    } else {
+        greatest_common_divisor(other, one % other)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Batch, Budget, GPU_PART_BYTES, batches};
+    use super::{Batch, Budget, GPU_PART_BYTES, batches, spread};
     use crate::encoder::Provider;
 
     fn budget(tokens: usize, overhead: usize) -> Budget {
@@ -202,6 +221,17 @@ mod tests {
         // The padding that they add is counted with the other.
         assert_eq!(batches[1].padding(&offsets), 3);
         assert_eq!(batches[2].padding(&offsets), 7);
+    }
+
+    #[test]
+    fn every_batch_comes_once_and_early_ones_are_far_apart() {
+        for count in [1, 2, 3, 10, 64, 999] {
+            let mut all: Vec<usize> = spread(count).collect();
+            assert!(count < 10 || all[0].abs_diff(all[1]) > count / 3);
+            all.sort_unstable();
+            assert_eq!(all, (0..count).collect::<Vec<_>>());
+        }
+        assert_eq!(spread(0).count(), 0);
     }
 
     /// bert-large in float16: 280,000 tokens of sentences as long as those of CoNLL-2003 (a

@@ -368,16 +368,91 @@ fn a_value_too_large_for_the_store_is_named_and_the_remedy_works() {
     let begin = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
     bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
     fs_err::write(&weights, bytes).unwrap();
-    toy.extract().assert().code(1).stderr(
-        contains("sentence")
-            .and(contains("layer 2"))
-            .and(contains("--store-dtype f32|bf16")),
-    );
+    toy.extract()
+        .args(["--store-dtype", "f16"])
+        .assert()
+        .code(1)
+        .stderr(
+            contains("sentence")
+                .and(contains("layer 2"))
+                .and(contains("--store-dtype bf16|f32")),
+        );
     // Nothing of the failed store is done, so the remedy needs no --overwrite.
     toy.extract()
         .args(["--store-dtype", "bf16"])
         .assert()
         .success();
+}
+
+#[test]
+fn a_trial_chooses_the_number_format_and_a_store_keeps_it() {
+    let toy = Toy::new();
+    let dtype = || {
+        let store = cache::Store::open(&toy.store(), cache::Io::Read).unwrap();
+        store.manifest().store_dtype
+    };
+    let small = contains("8 sequences: stored as float16 (--store-dtype bf16 or f32 overrules)");
+    toy.extract().assert().success().stderr(small);
+    assert_eq!(dtype(), cache::StoreDtype::F16);
+    let chosen = tree(&toy.store());
+    toy.extract()
+        .args(["--store-dtype", "f16", "--overwrite"])
+        .assert()
+        .success()
+        .stderr(contains("stored as").not());
+    assert_eq!(tree(&toy.store()), chosen);
+
+    let weights = toy.model().join("model.safetensors");
+    let mut bytes = fs_err::read(&weights).unwrap();
+    let begin = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
+    bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
+    fs_err::write(&weights, bytes).unwrap();
+    let large = contains("sequences: stored as bfloat16 (--store-dtype f16 or f32 overrules)");
+    toy.extract()
+        .arg("--overwrite")
+        .assert()
+        .success()
+        .stderr(large);
+    assert_eq!(dtype(), cache::StoreDtype::Bf16);
+    // The recorded format counts: nothing is tried again, and what is missing is made in it.
+    toy.extract()
+        .assert()
+        .success()
+        .stderr(contains("nothing to do"));
+    fs_err::remove_dir_all(toy.store()).unwrap();
+    let share = |share: &str| {
+        let mut command = toy.extract();
+        command.args(["--part-bytes", "4000", "--shard", share]);
+        command
+    };
+    share("1/2")
+        .assert()
+        .success()
+        .stderr(contains("stored as bfloat16"));
+    share("2/2")
+        .assert()
+        .success()
+        .stderr(contains("stored as").not());
+    assert_eq!(dtype(), cache::StoreDtype::Bf16);
+    for asked in ["f16", "f32"] {
+        let wanted = format!("wanted \"{}\"", asked.replace('f', "float"));
+        toy.extract()
+            .args(["--store-dtype", asked])
+            .assert()
+            .code(1)
+            .stderr(contains("store_dtype: stored \"bfloat16\"").and(contains(wanted)));
+    }
+    // Rows that the graph makes are those of the format that was chosen.
+    toy.extract()
+        .args(["--overwrite", "--rows", "device"])
+        .assert()
+        .success();
+    let by_graph = tree(&toy.store());
+    toy.extract()
+        .args(["--overwrite", "--rows", "device", "--store-dtype", "bf16"])
+        .assert()
+        .success();
+    assert_eq!(tree(&toy.store()), by_graph);
 }
 
 #[test]

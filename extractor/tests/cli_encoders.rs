@@ -115,7 +115,12 @@ fn a_value_too_large_for_the_store_is_named_wherever_rows_are_made() {
     bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
     fs_err::write(&weights, bytes).unwrap();
     let said = |options: &[&str]| {
-        let output = toy.extract().args(options).output().unwrap();
+        let mut command = toy.extract();
+        let output = command
+            .args(["--store-dtype", "f16"])
+            .args(options)
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
         let said = stderr(&output);
         let error = said.lines().find(|line| line.starts_with("error"));

@@ -377,7 +377,7 @@ fn a_batch_that_does_not_fit_the_model_is_refused_before_it_runs() {
 fn every_family_can_be_tried_without_weights() {
     for folder in checkpoints() {
         let config = folder.join("config.json");
-        let mut encoder = Encoder::blank(&config, 1, &options("all")).unwrap();
+        let mut encoder = Encoder::blank(&config, &[0], &options("all")).unwrap();
         assert_eq!(encoder.layers(), [0, 1], "{folder:?}");
         let batch = Batch {
             input_ids: vec![0; 6],

@@ -26,7 +26,7 @@ impl fmt::Display for Overflow {
             dtype,
         } = self;
         if value.is_finite() {
-            let remedy = "store float32 or bfloat16 instead (--store-dtype f32|bf16)";
+            let remedy = "store bfloat16 or float32 instead (--store-dtype bf16|f32)";
             write!(
                 formatter,
                 "{value} in layer {layer} is too large for {dtype}: {remedy}"
@@ -216,7 +216,7 @@ mod tests {
         let error = bytes_of(StoreDtype::F16, &[0.5, -65520.0]).unwrap_err();
         assert_eq!((error.layer, error.value), (3, -65520.0));
         assert!(
-            error.to_string().contains("--store-dtype f32|bf16"),
+            error.to_string().contains("--store-dtype bf16|f32"),
             "{error}"
         );
         assert!(bytes_of(StoreDtype::Bf16, &[65520.0]).is_ok());

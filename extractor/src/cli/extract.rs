@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use cache::{Io, Manifest, Opened, Store, StoreWriter};
+use cache::{Io, Manifest, Opened, Store, StoreDtype, StoreWriter};
 use hub::model::Need;
 use shared::exit::ExitStatus;
 use shared::terminal::Terminal;
@@ -11,9 +11,10 @@ use shared::terminal::Terminal;
 use super::error::CliError;
 use super::options::{ExtractOptions, Shard};
 use super::prepare;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Provider};
 use crate::extract::{
     self, BatchRequest, Computed, Encoders, ExtractError, Extraction, Identity, LargestBatch,
+    RangeTrial, StoreDtypeChoice,
 };
 use crate::job::{CheckError, CheckReport, Job, Startup, Summary, Work, self_check};
 use crate::plan::Tokens;
@@ -38,8 +39,15 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let digest = timed(&mut startup.digest, || {
         extraction.model.files.weights_digest()
     })?;
-    let identity = Identity::new(&extraction, digest)?;
     let overwrite = options.input.overwrite;
+    let auto = options.input.store_dtype == StoreDtypeChoice::Auto;
+    let recorded = (auto && !overwrite)
+        .then(|| extract::recorded_store_dtype(&path))
+        .flatten();
+    if let Some(dtype) = recorded {
+        extraction.store_as(dtype);
+    }
+    let mut identity = Identity::new(&extraction, digest)?;
     if !overwrite && is_finished(&path, &identity, &extraction, terminal)? {
         return finished(&path, options, terminal);
     }
@@ -54,7 +62,11 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let largest = LargestBatch::from_tables(&tokens.tables);
     extract::check_space(&path, &extraction, &tokens)?;
     extract::check_batches(&extraction, weight_bytes, largest, batches.cpu_tokens())?;
-    let encoder = load(&mut extraction, &tokens, &mut startup.loading, terminal)?;
+    let mut encoder = load(&mut extraction, &tokens, &mut startup.loading, terminal)?;
+    if auto && recorded.is_none() {
+        encoder = try_range(&mut extraction, encoder, &tokens, terminal)?;
+        identity = identity.stored_as(extraction.format.dtype);
+    }
     let mut encoders = Encoders::prepare(
         &extraction,
         encoder,
@@ -173,6 +185,45 @@ fn load(
         .model
         .check_vocabulary(&encoder, &tokens.tables)?;
     Ok(encoder)
+}
+
+/// Chooses the number format of the store by a trial of some sentences. Gives back the encoder, or
+/// another one where its graph makes rows in a format that was not chosen.
+fn try_range(
+    extraction: &mut Extraction,
+    mut encoder: Encoder,
+    tokens: &Tokens,
+    terminal: &Terminal,
+) -> Result<Encoder, CliError> {
+    let trial = match RangeTrial::run(&mut encoder, &tokens.tables) {
+        Ok(trial) => trial,
+        // A GPU that turns out not to run the encoder is left for the CPU later, or is an error then.
+        Err(error) if encoder.provider() == Provider::Cuda => {
+            terminal.status(format!(
+                "values     stored as float16, as a trial failed: {error}"
+            ));
+            return Ok(encoder);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let dtype = trial.dtype();
+    let other = match dtype {
+        StoreDtype::Bf16 => "f16 or f32",
+        StoreDtype::F16 | StoreDtype::F32 | StoreDtype::I8 => "bf16 or f32",
+    };
+    terminal.status(format!(
+        "values     up to {:.1} in {} sequences: stored as {dtype} (--store-dtype {other} overrules)",
+        trial.largest, trial.sequences
+    ));
+    if dtype == extraction.format.dtype {
+        return Ok(encoder);
+    }
+    extraction.store_as(dtype);
+    if encoder.row_format().is_none() {
+        return Ok(encoder);
+    }
+    drop(encoder);
+    Ok(extraction.model.load()?)
 }
 
 /// The parts that are missing and belong to this share of the work.

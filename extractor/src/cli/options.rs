@@ -12,7 +12,7 @@ use shared::tasks::Task;
 use shared::tasks::schemes::Scheme;
 
 use crate::encoder::{LayerSelection, RowsOn};
-use crate::extract::{Request, StoreFormat};
+use crate::extract::{Request, StoreDtypeChoice, StoreFormat};
 use crate::graph::ComputeDtype;
 
 /// What is encoded, with which encoder, and where it goes. Everything here decides what the store
@@ -45,9 +45,9 @@ pub(super) struct InputOptions {
         help_heading = "Store"
     )]
     pub(super) layers: LayerSelection,
-    /// Number format of the store.
-    #[arg(long, value_enum, default_value = "f16", help_heading = "Store")]
-    pub(super) store_dtype: StoreDtype,
+    /// Number format of the store. A store that was begun is finished in its own.
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Store")]
+    pub(super) store_dtype: StoreDtypeChoice,
     /// Compression. Without it the trainer reads the files in place; with it whole chunks are
     /// decoded, so that a store that does not fit into memory is trained on far more slowly.
     #[arg(long, value_enum, default_value = "none", help_heading = "Store")]
@@ -121,12 +121,12 @@ impl InputOptions {
             compute_dtype: self.dtype,
             device: self.device.clone(),
             threads: self.threads,
-            rows: self.rows.on(self.store_dtype),
+            rows: self.rows.on(self.store_dtype.provisional()),
             max_length: self.max_length,
             long: self.long,
             max_batch_tokens: self.max_batch_tokens,
             format: StoreFormat {
-                dtype: self.store_dtype,
+                dtype: self.store_dtype.provisional(),
                 codec: self.compression,
                 chunk_bytes: self.chunk_bytes,
                 file_bytes: self.file_bytes,

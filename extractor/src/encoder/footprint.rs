@@ -21,9 +21,14 @@ const BIASES: u64 = 2;
 /// Numbers of four bytes for each pair of tokens beside them: its distance, on the way to a whole
 /// number.
 const DISTANCES: u64 = 4;
-/// The same in an encoder with scores for distances: products with all distances, which are twice as
+/// The scores of each pair in an encoder with scores for distances: products with all distances, which are twice as
 /// many as tokens, both terms by pairs of tokens, and their sum.
 const SCORES_WITH_DISTANCES: u64 = 5;
+/// The scores of each pair where they are capped, which takes a step more.
+const CAPPED_SCORES: u64 = 3;
+/// Bytes of each pair of tokens while it is computed which of them see one another: two float32 and
+/// a switch.
+const VISIBILITY: u64 = 9;
 
 /// The sizes that a batch's memory depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +45,11 @@ pub struct Footprint {
     pub biased_heads: usize,
     /// Whether scores have terms for distances.
     pub distances: bool,
+    /// How many kinds of layers hide some tokens from others by a bias, `[1, 1, width, width]`:
+    /// those with a window, and those without one where scores are capped.
+    pub biases: usize,
+    /// Whether scores are capped.
+    pub capped: bool,
     /// What the encoder computes in.
     pub compute: ComputeDtype,
     /// Format of the rows that the graph makes, if it makes any.
@@ -63,6 +73,8 @@ impl Footprint {
         let working = VECTORS * hidden + 2 * self.intermediate as u64;
         let matrices = if self.distances {
             SCORES_WITH_DISTANCES
+        } else if self.capped {
+            CAPPED_SCORES
         } else {
             SCORES
         };
@@ -70,15 +82,28 @@ impl Footprint {
         kept + (working + scores) * compute
     }
 
-    /// Bytes for a batch of rows of `width` positions, however many rows it has: the biases of scores
-    /// by distance.
+    /// Bytes for a batch of rows of `width` positions beside those for each position: biases are
+    /// the same for all rows.
     #[must_use]
     pub fn batch_bytes(&self, width: usize) -> u64 {
-        if self.biased_heads == 0 {
-            return 0;
-        }
-        let biases = BIASES * self.biased_heads as u64 * self.compute.bytes() as u64;
-        (width as u64).pow(2) * (biases + DISTANCES * WIDE)
+        let compute = self.compute.bytes() as u64;
+        let by_distance = match self.biased_heads as u64 {
+            0 => 0,
+            heads => BIASES * heads * compute + DISTANCES * WIDE,
+        };
+        let windows = match self.biases as u64 {
+            0 => 0,
+            biases => biases * compute + VISIBILITY,
+        };
+        let pairs = (width as u64).saturating_mul(width as u64);
+        pairs.saturating_mul(by_distance + windows)
+    }
+
+    /// Bytes of a batch of so many positions in rows of `width`.
+    #[must_use]
+    pub fn bytes(&self, positions: u64, width: usize) -> u64 {
+        let positions = positions.saturating_mul(self.position_bytes(width));
+        positions.saturating_add(self.batch_bytes(width))
     }
 
     /// Positions of the largest batch in rows of `width` whose tensors a GPU can count: ONNX
@@ -118,6 +143,8 @@ mod tests {
         heads: 16,
         biased_heads: 0,
         distances: false,
+        biases: 0,
+        capped: false,
         compute: ComputeDtype::F16,
         rows: Some(StoreDtype::F16),
     };
@@ -188,6 +215,29 @@ mod tests {
             distances.countable_positions(512),
             ((1 << 31) - 1) / (16 * 1025)
         );
+    }
+
+    #[test]
+    fn windows_take_a_bias_of_all_pairs_and_caps_another_score() {
+        let windowed = Footprint { biases: 1, ..LARGE };
+        let pairs = 2048 * 2048;
+        assert_eq!(LARGE.batch_bytes(2048), 0);
+        assert_eq!(windowed.batch_bytes(2048), pairs * (2 + 9));
+        let capped = Footprint {
+            biases: 2,
+            capped: true,
+            ..LARGE
+        };
+        assert_eq!(capped.batch_bytes(2048), pairs * (4 + 9));
+        let more = capped.position_bytes(2048) - LARGE.position_bytes(2048);
+        assert_eq!(more, 16 * 2048 * 2);
+        // A bias is there once, however many rows there are.
+        let position = windowed.position_bytes(2048);
+        let memory = 4096 * position + windowed.batch_bytes(2048);
+        assert_eq!(windowed.bytes(4096, 2048), memory);
+        assert_eq!(windowed.positions(memory, 2048), 4096);
+        assert_eq!(windowed.positions(memory - 1, 2048), 4095);
+        assert_eq!(windowed.positions(1000, 2048), 0);
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn sizes(
         let sizes = Sizes {
             states,
             hidden,
-            ..Sizes::from_spec(&spec)
+            ..Sizes::from_spec(&spec, spec.layers)
         };
         return Ok((sizes, spec.position_ids()));
     }
@@ -93,6 +93,8 @@ fn sizes(
         heads: hidden.div_ceil(64),
         biased_heads: 0,
         distances: false,
+        biases: 0,
+        capped: false,
         intermediate: 4 * hidden,
         vocabulary: config.size(&["vocab_size"])?,
         max_positions: config.size(&["max_position_embeddings", "n_positions"])?,

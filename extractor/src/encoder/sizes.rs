@@ -13,6 +13,10 @@ pub(super) struct Sizes {
     pub(super) biased_heads: usize,
     /// Whether attention scores have terms for distances.
     pub(super) distances: bool,
+    /// How many kinds of layers have a bias of scores.
+    pub(super) biases: usize,
+    /// Whether scores are capped.
+    pub(super) capped: bool,
     pub(super) intermediate: usize,
     /// Number of token ids.
     pub(super) vocabulary: usize,
@@ -21,7 +25,8 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn from_spec(spec: &EncoderSpec) -> Self {
+    /// The sizes of an encoder of which `layers` layers are computed.
+    pub(super) fn from_spec(spec: &EncoderSpec, layers: usize) -> Self {
         Self {
             family: spec.family.to_owned(),
             states: spec.states(),
@@ -29,6 +34,8 @@ impl Sizes {
             heads: spec.attention.heads,
             biased_heads: spec.biased_heads(),
             distances: spec.attention.disentangled.is_some(),
+            biases: spec.biases(layers),
+            capped: spec.attention.soft_cap.is_some(),
             intermediate: spec.intermediate(),
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),

@@ -3,13 +3,14 @@
 
 use std::path::PathBuf;
 
+use cache::StoreDtype;
 use shared::datasets::Dataset;
 
 use super::error::ExtractError;
 use super::model::Model;
 use super::request::{Request, StoreFormat};
 use crate::batch::{GPU_PART_BATCHES, GPU_PART_BYTES};
-use crate::encoder::Provider;
+use crate::encoder::{Provider, RowsOn};
 use crate::plan::Tokens;
 
 /// A model, a data set and what is to become of them.
@@ -68,6 +69,17 @@ impl Extraction {
             bytes.part = rows.clamp(bytes.part, GPU_PART_BYTES);
         }
         bytes.units(self.row_bytes()).part_files
+    }
+
+    /// Changes the number format of the store to `dtype`, also that of rows which a graph makes.
+    pub fn store_as(&mut self, dtype: StoreDtype) {
+        self.format.dtype = dtype;
+        let rows = &mut self.model.options.rows;
+        *rows = match *rows {
+            RowsOn::Host => RowsOn::Host,
+            RowsOn::Gpu(_) => RowsOn::Gpu(dtype),
+            RowsOn::Graph(_) => RowsOn::Graph(dtype),
+        };
     }
 
     /// Tokenizes the data set, whose sentences are moved into the result.

@@ -98,6 +98,15 @@ impl Identity {
         })
     }
 
+    /// The same in another number format of the same size.
+    #[must_use]
+    pub fn stored_as(self, store_dtype: StoreDtype) -> Self {
+        Self {
+            store_dtype,
+            ..self
+        }
+    }
+
     /// The manifest of a store of this identity.
     #[must_use]
     pub fn manifest(&self, computed: Computed) -> Manifest {

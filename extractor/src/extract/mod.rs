@@ -16,6 +16,7 @@ mod model;
 mod request;
 mod space;
 mod store;
+mod store_dtype;
 
 pub use self::batches::LargestBatch;
 pub use self::encoders::{BatchRequest, Encoders};
@@ -27,3 +28,4 @@ pub use self::model::Model;
 pub use self::request::{Request, StoreFormat};
 pub use self::space::{check_space, needed_space, too_little_space};
 pub use self::store::{begun, is_finished, move_aside, open};
+pub use self::store_dtype::{RangeTrial, StoreDtypeChoice, recorded as recorded_store_dtype};

@@ -33,6 +33,25 @@ impl EncoderSpec {
         tables as u64 + layers.min(self.layers) as u64 * (matrices + biases) as u64
     }
 
+    /// How many kinds of the first `layers` layers hide some tokens from others by a bias of scores:
+    /// those with a window, and those without one where scores are capped.
+    #[must_use]
+    pub fn biases(&self, layers: usize) -> usize {
+        let [full, windowed] = self.layers_by_kind(layers);
+        let full = self.attention.soft_cap.is_some() && !full.is_empty();
+        usize::from(full) + usize::from(!windowed.is_empty())
+    }
+
+    /// The numbers of the first `layers` layers: those that see the whole sequence, and those that
+    /// have a window.
+    #[must_use]
+    pub fn layers_by_kind(&self, layers: usize) -> [Vec<usize>; 2] {
+        let window = self.attention.window.as_ref();
+        let (windowed, full) = (0..layers.min(self.layers))
+            .partition(|&layer| window.is_some_and(|window| window.is_in(layer)));
+        [full, windowed]
+    }
+
     /// How the weights of an encoder of this configuration are drawn with a seed.
     ///
     /// # Errors
@@ -84,6 +103,24 @@ mod tests {
         assert_eq!(qwen.weights(28), 596_049_920 - 28 * 2 * (1024 + 128) - 1024);
         let weights = qwen.random_weights(&config, 5).unwrap();
         assert!((weights.deviation - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn layers_of_each_kind_are_found_and_their_biases_counted() {
+        let gemma = r#"{"model_type": "gemma2", "hidden_size": 16, "num_hidden_layers": 5, "num_attention_heads": 4,
+            "num_key_value_heads": 4, "head_dim": 4, "intermediate_size": 32, "vocab_size": 64, "sliding_window": 8,
+            "max_position_embeddings": 64"#;
+        let (capped, _) = spec(&format!("{gemma}}}"));
+        assert_eq!(capped.layers_by_kind(5), [vec![1, 3], vec![0, 2, 4]]);
+        assert_eq!(
+            [0, 1, 2, 9].map(|layers| capped.biases(layers)),
+            [0, 1, 2, 2]
+        );
+        let (uncapped, _) = spec(&format!("{gemma}, \"attn_logit_softcapping\": null}}"));
+        assert_eq!(
+            [0, 1, 2, 9].map(|layers| uncapped.biases(layers)),
+            [0, 1, 1, 1]
+        );
     }
 
     #[test]

@@ -358,6 +358,8 @@ fn gpu_tokens(
         heads: spec.attention.heads,
         biased_heads: spec.biased_heads(),
         distances: spec.attention.disentangled.is_some(),
+        biases: spec.biases(spec.layers),
+        capped: spec.attention.soft_cap.is_some(),
         compute: options.dtype,
         rows: None,
     };
@@ -445,6 +447,8 @@ mod tests {
             heads: 16,
             biased_heads: 0,
             distances: false,
+            biases: 0,
+            capped: false,
             compute: crate::graph::ComputeDtype::F16,
             rows: None,
         };

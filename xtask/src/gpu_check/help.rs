@@ -39,7 +39,11 @@ impl Offered {
         };
         let offered = Self {
             dtypes: values(&of(extractor, "--dtype")?),
-            store_dtypes: values(&of(extractor, "--store-dtype")?),
+            // One of the others, chosen by the values.
+            store_dtypes: values(&of(extractor, "--store-dtype")?)
+                .into_iter()
+                .filter(|value| value != "auto")
+                .collect(),
             heads: heads(&of(trainer, "--head")?),
             sweep_on_several_gpus: of(sweep, "--device")?.contains("cuda:all"),
         };
@@ -130,6 +134,7 @@ Store:
           Number format of the store
 
           Possible values:
+          - auto: f16, or bf16
           - f16:  IEEE 754 half precision, up to 65504
           - bf16: The upper half of a float32: its range with 8 bits of precision. zarr-python
             cannot read it

@@ -92,18 +92,22 @@ impl Encoder {
         Self::from_spec(&spec, layers, options, || weights(files, &spec, &config))
     }
 
-    /// An encoder of the model's sizes, but with at most `layers` layers, a vocabulary of one and
-    /// no weights: to measure how long a layer takes. Nothing but `config.json` is read.
+    /// An encoder of the model's sizes, but with layers of the kinds of `layers` alone (their numbers
+    /// in the model, from 0), a vocabulary of one and no weights: to measure how long a layer takes.
+    /// Nothing but `config.json` is read.
     ///
     /// # Errors
     /// When the configuration cannot be used, or when ONNX Runtime or the device is not available.
     pub fn blank(
         config: &Path,
-        layers: usize,
+        layers: &[usize],
         options: &EncoderOptions,
     ) -> Result<Self, EncoderError> {
         let mut spec = EncoderSpec::from_config(&Config::read(config)?)?;
-        spec.layers = spec.layers.min(layers);
+        if let Some(window) = &mut spec.attention.window {
+            window.layers = layers.iter().map(|&layer| window.is_in(layer)).collect();
+        }
+        spec.layers = layers.len();
         spec.embedding.vocabulary = 1;
         let states = (0..spec.states()).collect();
         Self::from_spec(&spec, states, options, || Ok(Checkpoint::blank()))
@@ -171,7 +175,7 @@ impl Encoder {
                 positions: spec.position_ids(),
                 lengths: !spec.attention.causal,
             },
-            sizes: Sizes::from_spec(spec),
+            sizes: Sizes::from_spec(spec, layers.last().copied().unwrap_or(0)),
             layers,
             target,
             rows,
@@ -330,6 +334,8 @@ impl Encoder {
             heads: self.sizes.heads,
             biased_heads: self.sizes.biased_heads,
             distances: self.sizes.distances,
+            biases: self.sizes.biases,
+            capped: self.sizes.capped,
             compute,
             rows: self.row_format(),
         }

@@ -30,6 +30,8 @@ fn memory(free: u64) -> GpuMemory {
             heads: 16,
             biased_heads: 0,
             distances: false,
+            biases: 0,
+            capped: false,
             compute: ComputeDtype::F16,
             rows: Some(StoreDtype::F16),
         },
