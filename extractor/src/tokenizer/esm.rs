@@ -4,6 +4,8 @@
 //! longest at the first place first, and what lies between is unknown. Here they are added tokens,
 //! which are found in the same way, so that words and offsets are known too.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
 
@@ -82,13 +84,13 @@ pub(super) fn added(
     for content in tokens.added_texts() {
         all.push(plain(&content, true));
     }
-    let has = |all: &[AddedToken], content: &str| all.iter().any(|token| token.content == content);
+    let first_ones: HashSet<String> = all.iter().map(|token| token.content.clone()).collect();
     for content in vocabulary {
-        if !content.is_empty() && !has(&all, content) {
+        if !content.is_empty() && !first_ones.contains(content) {
             all.push(plain(content, false));
         }
     }
-    let first: Vec<char> = all
+    let first: HashSet<char> = all
         .iter()
         .filter_map(|token| token.content.chars().next())
         .collect();

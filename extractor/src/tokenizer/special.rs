@@ -81,7 +81,7 @@ struct Declared {
 }
 
 /// More of T5's tokens `<extra_id_...>` than any model has.
-const MOST_SENTINELS: i64 = 100_000;
+const MOST_SENTINELS: i64 = 10_000;
 
 /// The special and added tokens of a checkpoint.
 pub(super) struct Special {
