@@ -63,7 +63,7 @@ of a sentence is cut as at the beginning of a text.
 
 Ids, word ids and character offsets are those of `AutoTokenizer.from_pretrained(FOLDER)` of `transformers` 5 (its fast tokenizers,
 `is_split_into_words=True`) on accents, CJK, emoji, right-to-left text, words of 300 characters, control characters, and empty
-and white-space words, for word pieces, byte-level BPE, BPE with bytes and unigram models (`extractor/tests/fixtures/toy.py`), and for 260
+and white-space words, for word pieces, byte-level BPE, BPE with bytes and unigram models (`extractor/tests/fixtures/toy.py`), and for 272
 combinations of tokenizer files (`make_tokenizers.py` beside it, which also makes combinations by chance); where they cannot be,
 the error names the files that contradict one another. What of the files is replaced or not used is said in a line that begins
 with `tokenizer`.
@@ -90,6 +90,7 @@ others have `TokenizersBackend` (`mistral` where the Python package `mistral-com
 | `AlbertTokenizer` | albert | pieces with scores, the character map, the post-processor; `<unk>` is piece 1 | `do_lower_case` (true), `keep_accents` (false), `add_prefix_space` (true), special tokens |
 | `T5Tokenizer` | t5, mt5 | pieces with scores, the character map; `<unk>` is piece 2 | `extra_ids` (100) where no special tokens without a role are named; `eos_token` stands behind a sentence |
 | `MPNetTokenizer` | mpnet | the vocabulary; or `vocab.txt` | as `BertTokenizer`; `cls_token` (`<s>`) and `sep_token` (`</s>`) stand around a sentence |
+| `EsmTokenizer` | esm | nothing: `vocab.txt` | special tokens; `cls_token` and `eos_token` stand around a sentence |
 | `PreTrainedTokenizerFast`, `TokenizersBackend`, a name that `transformers` does not know, no `config.json` | | all of it, as it is | tokens alone |
 
 - A `tokenizer.json` of cased text without `tokenizer_config.json` is lower-cased by `BertTokenizer`, as in `transformers` 5.
@@ -103,12 +104,14 @@ others have `TokenizersBackend` (`mistral` where the Python package `mistral-com
 - Added tokens: `added_tokens_decoder` where `tokenizer_config.json` has it, and then no other list; else `special_tokens_map.json`
   (before `tokenizer_config.json`), `added_tokens.json` and over it `added_tokens` of `tokenizer.json`. Then `extra_special_tokens` or
   `additional_special_tokens`, and special tokens that are not in the vocabulary, get the next free ids, in this order.
+- `EsmTokenizer` is in Python alone: its ids are compared, words and offsets are those of the tokens that it finds in each word. What it
+  would find in ways of its own (a token that begins within another, white space in one, `single_word`) is refused.
 - `split_special_tokens` is obeyed; `extractor export` refuses it, because `tokenizer.json` cannot say it.
 
 Refused: a model in `tokenizer.json` of another kind than the class needs; an added token whose id in a file is not the one that it
 gets; a token around a sentence that is neither in the vocabulary nor added by a file; an unknown token that is not in a word piece
 vocabulary; two added tokens that the normalizer makes one (which is found is left to chance in `transformers`); classes written in
-Python alone (`BertJapaneseTokenizer`, `BertweetTokenizer`, `EsmTokenizer`, ...: no word ids) and other fast classes (`FunnelTokenizer`, ...),
+Python alone (`BertJapaneseTokenizer`, `BertweetTokenizer`, ...: no word ids) and other fast classes (`FunnelTokenizer`, ...),
 with what to do; `fix_mistral_regex` where it would change the pattern of `tokenizer.json`; a SentencePiece model alone, which has to be turned into `tokenizer.json` first.
 
 A store's `tokenizer_digest` is that of `tokenizer.json` alone where the files beside it change no id; else all files that were read

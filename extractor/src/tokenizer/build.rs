@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use tokenizers::{Model as _, Normalizer as _, PostProcessorWrapper};
+use tokenizers::{AddedToken, Model as _, Normalizer as _, PostProcessorWrapper};
 
 use super::around::Around;
 use super::class::Chosen;
 use super::files::{DEFINITION, Files};
 use super::names::Class;
 use super::special::{Special, not_there};
-use super::{TokenizerError, bert, byte_level, changes, generic, llama, piece, unigram};
+use super::{TokenizerError, bert, byte_level, changes, esm, generic, llama, piece, unigram};
 use shared::guard::guarded;
 
 /// A tokenizer and what is known of it.
@@ -40,9 +40,7 @@ pub(super) fn build(folder: &std::path::Path) -> Result<Built, TokenizerError> {
         understood(&files, DEFINITION, || changes::understands(theirs))?;
     }
     let mut inner = understood(&files, file, || tokenizers::Tokenizer::from_bytes(bytes))?;
-    let there = inner.get_added_tokens_decoder();
-    let there: Vec<String> = there.into_values().map(|token| token.content).collect();
-    let missing = tokens.to_add(&there);
+    let missing = missing(&files, &chosen, &tokens, &inner)?;
     understood(&files, file, || inner.add_tokens(missing).map(drop))?;
     if chosen.class == Class::Qwen2 {
         // The class adds them once more, by their text: properties that a file states are lost.
@@ -71,7 +69,9 @@ pub(super) fn build(folder: &std::path::Path) -> Result<Built, TokenizerError> {
             &files, &chosen, &inner, &around, &options,
         ))
     })?;
-    let counted_alone = files.definition.is_some() && differ.is_empty();
+    // The vocabulary of `EsmTokenizer` is never in tokenizer.json.
+    let is_defined = files.definition.is_some() && chosen.class != Class::Esm;
+    let counted_alone = is_defined && differ.is_empty();
     let more = if differ.is_empty() && !newly_read(&files, &chosen, &tokens, &around) {
         ""
     } else {
@@ -87,6 +87,22 @@ pub(super) fn build(folder: &std::path::Path) -> Result<Built, TokenizerError> {
         file,
         files,
     })
+}
+
+/// The tokens that have to be added.
+fn missing(
+    files: &Files,
+    chosen: &Chosen,
+    tokens: &Special,
+    inner: &tokenizers::Tokenizer,
+) -> Result<Vec<AddedToken>, TokenizerError> {
+    if chosen.class == Class::Esm {
+        let vocabulary: Vec<String> = inner.get_vocab(false).into_keys().collect();
+        return esm::added(files, tokens, &vocabulary);
+    }
+    let there = inner.get_added_tokens_decoder();
+    let there: Vec<String> = there.into_values().map(|token| token.content).collect();
+    Ok(tokens.to_add(&there))
 }
 
 /// A tokenizer as JSON.
@@ -120,6 +136,7 @@ fn definition(
             let definition = generic::definition(files, chosen, notes)?;
             return Ok(Definition::new(definition, DEFINITION));
         }
+        Class::Esm => esm::parts(files, tokens)?,
         Class::Bert | Class::Mpnet => bert::parts(files, chosen, tokens)?,
         Class::Roberta
         | Class::Gpt2
@@ -152,6 +169,7 @@ fn post_processor(
     Ok(match chosen.class {
         Class::Generic => None,
         Class::Bert | Class::DebertaV2 => Some(bert::around(tokens, id)?),
+        Class::Esm => Some(esm::around(tokens, id)?),
         Class::Mpnet => Some(bert::around_mpnet(tokens, id)?),
         Class::Roberta => Some(byte_level::around_roberta(files, tokens, id)?),
         Class::Gpt2 | Class::Qwen2 | Class::Qwen35 | Class::Llama | Class::Gemma => {
@@ -197,11 +215,12 @@ fn newly_read(files: &Files, chosen: &Chosen, tokens: &Special, around: &Around)
         text.lines()
             .any(|line| line.trim_end().len() < line.trim_end_matches('\r').len())
     };
-    files.definition.is_none()
-        && (chosen.class.is_later()
-            || tokens.has_more()
-            || (chosen.class == Class::Gpt2 && *around != Around::default())
-            || files.was_read("vocab.txt").is_some_and(at_ends))
+    chosen.class == Class::Esm
+        || files.definition.is_none()
+            && (chosen.class.is_later()
+                || tokens.has_more()
+                || (chosen.class == Class::Gpt2 && *around != Around::default())
+                || files.was_read("vocab.txt").is_some_and(at_ends))
 }
 
 /// What `read` gives; its errors, and the panics of the tokenizers crate, as errors about a file.

@@ -115,13 +115,6 @@ fn named(
     if let Some(class) = ours(base) {
         return Ok(Chosen { class, name });
     }
-    if base == "EsmTokenizer" {
-        let reason = format!(
-            "the tokenizer class {name} is written in Python alone and gives no word ids, also in transformers: it cuts \
-             sequences of amino acids, not words; expected a class with a tokenizer.json, such as PreTrainedTokenizerFast"
-        );
-        return Err(files.malformed(file, reason));
-    }
     if SLOW.contains(&base) {
         let reason = format!(
             "the tokenizer class {name} is written in Python alone and gives no word ids, also in transformers; \

@@ -42,6 +42,7 @@ fn tokens(class: Class) -> [&'static str; 7] {
             "[CLS]", "[SEP]", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]",
         ],
         Class::T5 => ["", "</s>", "<unk>", "", "<pad>", "", ""],
+        Class::Esm => ["", "<eos>", "<unk>", "", "<pad>", "<cls>", "<mask>"],
         Class::Generic => [""; 7],
     }
 }

@@ -12,6 +12,7 @@ mod byte_level;
 mod changes;
 mod class;
 mod defaults;
+mod esm;
 mod files;
 mod generic;
 mod llama;

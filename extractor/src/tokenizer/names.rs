@@ -37,6 +37,8 @@ pub(super) enum Class {
     Albert,
     /// A unigram model before `</s>`.
     T5,
+    /// Amino acids.
+    Esm,
     /// `tokenizer.json` as it is.
     Generic,
 }
@@ -85,6 +87,7 @@ pub(super) fn ours(name: &str) -> Option<Class> {
         "DebertaV2Tokenizer" => Class::DebertaV2,
         "AlbertTokenizer" => Class::Albert,
         "T5Tokenizer" => Class::T5,
+        "EsmTokenizer" => Class::Esm,
         "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend" | "BloomTokenizer" => {
             Class::Generic
         }
@@ -138,7 +141,7 @@ pub(super) const OTHER_FAST: [&str; 41] = [
 ];
 
 /// Classes of `transformers` 5 in Python alone, which give no word ids.
-pub(super) const SLOW: [&str; 37] = [
+pub(super) const SLOW: [&str; 36] = [
     "BartphoTokenizer",
     "BertGenerationTokenizer",
     "BertJapaneseTokenizer",
@@ -153,7 +156,6 @@ pub(super) const SLOW: [&str; 37] = [
     "CpmAntTokenizer",
     "CpmTokenizer",
     "DiaTokenizer",
-    "EsmTokenizer",
     "FSMTTokenizer",
     "FastSpeech2ConformerTokenizer",
     "FlaubertTokenizer",

@@ -81,7 +81,7 @@ struct Declared {
 }
 
 /// More of T5's tokens `<extra_id_...>` than any model has.
-const MOST_SENTINELS: i64 = 100_000;
+const MOST_SENTINELS: i64 = 10_000;
 
 /// The special and added tokens of a checkpoint.
 pub(super) struct Special {
@@ -151,6 +151,28 @@ impl Special {
         seen.into_iter()
             .map(|content| AddedToken::from(content, true))
             .collect()
+    }
+
+    /// A token that a file adds and that counts as a whole word alone.
+    pub(super) fn single_word(&self) -> Option<&str> {
+        let all = self.declared.values().map(|declared| &declared.token);
+        let mut single = all.filter(|token| token.single_word);
+        single.next().map(|token| token.content.as_str())
+    }
+
+    /// The texts of the tokens that files give ids, in the order of these, and of all special ones.
+    pub(super) fn added_texts(&self) -> Vec<String> {
+        let declared = self
+            .declared
+            .values()
+            .map(|declared| &declared.token.content);
+        let mut texts: Vec<String> = declared.filter(|text| !text.is_empty()).cloned().collect();
+        for token in self.by_text() {
+            if !texts.contains(&token.content) {
+                texts.push(token.content);
+            }
+        }
+        texts
     }
 
     /// What is to be added, in order, to a tokenizer that has the tokens `there` already.
