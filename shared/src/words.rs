@@ -54,18 +54,19 @@ impl Unit<'_> {
     }
 }
 
-/// The characters of a text; white space is parted from the marks on it.
+/// The characters of a text; white space is parted from the marks on it, and from signs that belong to
+/// what follows them.
 fn units(text: &str) -> impl Iterator<Item = Unit<'_>> {
-    text.grapheme_indices(true).flat_map(|(at, cluster)| {
-        let spaces = cluster.len() - cluster.trim_start().len();
-        let (space, rest) = cluster.split_at(spaces);
-        let unit = |at: usize, text| {
-            let first = str::chars(text).next()?;
-            Some(Unit { at, text, first })
-        };
-        [unit(at, space), unit(at + spaces, rest)]
-            .into_iter()
-            .flatten()
+    text.grapheme_indices(true).flat_map(|(mut at, cluster)| {
+        let mut rest = cluster;
+        std::iter::from_fn(move || {
+            let first = rest.chars().next()?;
+            let is_other = |next: char| next.is_whitespace() != first.is_whitespace();
+            let (text, behind) = rest.split_at(rest.find(is_other).unwrap_or(rest.len()));
+            let unit = Unit { at, text, first };
+            (at, rest) = (at + text.len(), behind);
+            Some(unit)
+        })
     })
 }
 
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn words_are_cut_by_the_rule() {
-        let cases: [(&str, &[&str]); 16] = [
+        let cases: [(&str, &[&str]); 18] = [
             (
                 "Mr. Smith (42) isn't here.",
                 &["Mr", ".", "Smith", "(", "42", ")", "isn't", "here", "."],
@@ -194,6 +195,9 @@ mod tests {
                 "\u{5d1}\u{5bc}, x\u{20e0}.",
                 &["\u{5d1}\u{5bc}", ",", "x\u{20e0}", "."],
             ),
+            // A sign that belongs to the letter behind it, which is white space here.
+            ("\u{11941} x", &["\u{11941}", "x"]),
+            ("a \u{301}b", &["a", "\u{301}b"]),
         ];
         for (text, expected) in cases {
             assert_eq!(cut(text), expected, "{text}");

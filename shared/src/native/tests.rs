@@ -142,3 +142,41 @@ fn the_libraries_laid_out_in_the_repository_are_found() {
         Some(ONNXRUNTIME_VERSION)
     );
 }
+
+#[test]
+fn of_several_libraries_the_tested_version_is_taken_else_the_last() {
+    let root = tempfile::tempdir().unwrap();
+    let found = |file: &str| {
+        touch(root.path(), &[file]);
+        let found = onnxruntime_in(root.path()).unwrap();
+        found.map(|path| path.file_name().unwrap().to_owned())
+    };
+    assert_eq!(found("libonnxruntime_providers_shared.so"), None);
+    for file in ["libonnxruntime.so", "libonnxruntime.so.1.0.0"] {
+        assert_eq!(found(file), Some(file.into()));
+    }
+    let tested = format!("libonnxruntime.so.{ONNXRUNTIME_VERSION}");
+    assert_eq!(found(&tested), Some(tested.clone().into()));
+    assert_eq!(found("libonnxruntime.so.9.0.0"), Some(tested.into()));
+}
+
+#[test]
+fn a_variable_that_is_not_set_names_nothing() {
+    assert!(variable("PATH").is_some_and(|path| !path.as_os_str().is_empty()));
+    assert_eq!(variable("ACTIVATION_CACHE_IS_NOT_SET"), None);
+}
+
+#[test]
+fn this_program_has_folders_of_libraries() {
+    let program = std::env::current_exe().unwrap().canonicalize().unwrap();
+    assert_eq!(library_dirs(), library_dirs_of(&program));
+    // Whatever is found here is a file.
+    assert!(onnxruntime().is_ok_and(|file| file.is_file()) || onnxruntime().is_err());
+}
+
+#[test]
+fn a_library_that_cannot_be_read_is_told_from_a_machine_that_fails() {
+    let status = |kind: io::ErrorKind| NativeError::Io(kind.into()).exit_status();
+    assert_eq!(status(io::ErrorKind::NotFound), ExitStatus::User);
+    assert_eq!(status(io::ErrorKind::StorageFull), ExitStatus::Machine);
+}

@@ -233,6 +233,7 @@ mod tests {
         for (place, task) in Task::ALL.iter().enumerate() {
             let description = task.description();
             assert!(!description.metrics.is_empty(), "{task}");
+            assert!(description.loss.about().contains("cross-entropy"), "{task}");
             assert_eq!(description.decodings[0], Decoding::default(), "{task}");
             for decoding in [Decoding::Viterbi, Decoding::Crf] {
                 assert_eq!(task.has_decoding(decoding), task.has_spans(), "{task}");
