@@ -4,8 +4,8 @@
 use rayon::prelude::*;
 use shared::tasks::{Decoder, largest};
 
-use super::tagger::Row;
-use super::{Labels, Sentence};
+use super::Sentence;
+use super::row::{Labels, Row};
 use crate::head::Level;
 
 /// See the module.

@@ -8,10 +8,12 @@ mod error;
 mod gathered;
 mod input;
 mod output;
+mod row;
 mod tagger;
 
 pub use error::{Mismatch, PredictError};
 pub use input::{Input, InputFormat, Portion, Sentence, Stream};
 pub use output::{OutputFormat, Writer};
+pub use row::Labels;
 pub use shared::words::words;
-pub use tagger::{Labels, Tagger, save};
+pub use tagger::{Tagger, save};

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use shared::tasks::Decoder;
 
 use super::gathered::Gathered;
+use super::row::{Labels, Row};
 use super::{Mismatch, Portion, PredictError, Sentence};
 use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
 use crate::encoder::runtime::Target;
@@ -20,25 +21,6 @@ use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run};
 use crate::model::ModelFiles;
 use crate::tokenizer::Tokenizer;
 use crate::window::windows;
-
-/// The labels of a sentence, as numbers of classes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Labels {
-    /// One a word; none for a word that the encoder never saw.
-    Words(Vec<Option<usize>>),
-    /// One for the whole sentence, and its probability; none where the encoder saw nothing.
-    Whole(Option<(usize, f32)>),
-}
-
-/// A sentence, or a window of one, as the encoder sees it.
-pub(super) struct Row {
-    /// Which sentence.
-    pub(super) sentence: usize,
-    /// Its tokens, special ones included.
-    pub(super) ids: Vec<u32>,
-    /// For each token the word that it is the first of.
-    pub(super) first_of: Vec<Option<usize>>,
-}
 
 /// Labels sentences.
 pub struct Tagger {
