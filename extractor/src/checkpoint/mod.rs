@@ -93,6 +93,13 @@ impl Checkpoint {
         Self::made(Made::Blank)
     }
 
+    /// Whether its tensors are in files; else whatever is asked for is made, and no tensor tells
+    /// what an encoder was trained with.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.made.is_none()
+    }
+
     /// The tensor called `name`, which must have `shape`. It is looked for behind each of
     /// `prefixes` in turn, and, if it belongs to a layer norm, under its old TensorFlow name.
     ///

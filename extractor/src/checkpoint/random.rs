@@ -36,7 +36,7 @@ impl RandomWeights {
     /// belong to norms.
     pub(super) fn filling(&self, name: &str, shape: &[usize]) -> Filling {
         match shape {
-            _ if name.ends_with(".bias") => Filling::One(0.0),
+            _ if name.ends_with("bias") => Filling::One(0.0),
             [_] => Filling::One(self.norm),
             _ => Filling::Normal(Normal {
                 start: self.start(name),
@@ -257,7 +257,9 @@ mod tests {
 
     #[test]
     fn biases_are_zero_and_norms_change_nothing() {
-        assert_eq!(WEIGHTS.filling("query.bias", &[5]), Filling::One(0.0));
+        for bias in ["query.bias", "attention.self.q_bias"] {
+            assert_eq!(WEIGHTS.filling(bias, &[5]), Filling::One(0.0), "{bias}");
+        }
         assert_eq!(WEIGHTS.filling("norm.weight", &[5]), Filling::One(1.0));
         let less_one = RandomWeights {
             norm: 0.0,

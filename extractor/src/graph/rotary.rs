@@ -78,6 +78,9 @@ impl EncoderGraph<'_> {
     /// The frequencies that the checkpoint has, or else those that follow from the configuration.
     fn frequencies(&self, rotary: &Rotary) -> Result<Vec<f32>, GraphError> {
         let shape = [rotary.frequencies.len()];
+        if !self.checkpoint.is_stored() {
+            return Ok(rotary.frequencies.clone());
+        }
         for name in rotary.stored {
             let prefixes = self.spec.names.prefixes;
             match self.checkpoint.tensor(prefixes, name, &shape) {
