@@ -153,7 +153,6 @@ fn cheapest_begins(widths: &[usize], budget: Budget) -> Vec<usize> {
 
 /// Indices below `count` in an order whose every beginning is spread over all of them: steps of the
 /// golden section.
-#[must_use]
 pub fn spread(count: usize) -> impl Iterator<Item = usize> {
     let step = (count * 618 / 1000).max(1);
     let step = (step..=count)

@@ -166,10 +166,10 @@ fn ways_to_write_the_same_spans() {
 fn what_was_recognised_is_said_and_can_be_overruled() {
     let bmes = load("train.conll", &columns("B-PER E-PER O S-LOC O B-X M-X E-X"));
     assert_eq!(bmes.scheme, Some(Scheme::Bmes));
-    let note = bmes.notes.last().unwrap();
+    let scheme = |note: &&String| note.contains("--scheme");
+    let note = bmes.notes.iter().find(scheme).unwrap();
     assert!(
-        note.contains("BMES (letters BMES as in `B-TYPE`, `O` outside)")
-            && note.contains("--scheme"),
+        note.contains("BMES (letters BMES as in `B-TYPE`, `O` outside)"),
         "{note}"
     );
     let plain = load("train.conll", &columns("B-PER I-PER O"));

@@ -220,7 +220,7 @@ pub fn find_store(
         let id = |pointer: &str| value.pointer(pointer).and_then(|id| id.as_str());
         let seed = value
             .pointer("/model/random_seed")
-            .and_then(|seed| seed.as_u64());
+            .and_then(serde_json::Value::as_u64);
         let fits = |wanted: Option<&str>, id: Option<String>| {
             wanted.is_none_or(|wanted| Some(slug(wanted)) == id.as_deref().map(slug))
         };

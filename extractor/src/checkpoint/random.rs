@@ -137,11 +137,8 @@ fn quantile(probability: f64) -> f64 {
     size.copysign(centred)
 }
 
-/// A polynomial of these coefficients, the constant first, by Horner's rule.
-#[expect(
-    clippy::suboptimal_flops,
-    reason = "a fused operation rounds otherwise, and not every machine has one"
-)]
+/// A polynomial of these coefficients, the constant first, by Horner's rule. Without fused operations,
+/// which round otherwise and which not every machine has.
 fn polynomial(x: f64, coefficients: &[f64]) -> f64 {
     let descending = coefficients.iter().rev();
     descending.fold(0.0, |sum, coefficient| sum * x + coefficient)

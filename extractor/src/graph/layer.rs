@@ -148,7 +148,7 @@ impl EncoderGraph<'_> {
         let norm = self.in_layer(layer, feed_forward_norm);
         let middle = self.residual_norm(&name, &attended, &stream.residual, &norm, true)?;
         let transformed = self.feed_forward(layer, &label, &middle.norm)?;
-        self.close_layer(layer, transformed, &middle.sum)
+        self.close_layer(layer, &transformed, &middle.sum)
     }
 
     /// Attention and feed-forward of the same hidden state, each of its own norm, and the sum of
@@ -169,7 +169,7 @@ impl EncoderGraph<'_> {
         let attended = self.with_bias(&format!("{label}.attention"), attended)?;
         let name = format!("{label}.attention.sum");
         let middle = self.builder.add(&name, [&attended, &stream.residual])?;
-        self.close_layer(layer, transformed, &middle)
+        self.close_layer(layer, &transformed, &middle)
     }
 
     /// Each block between its norms, and the sum after it.
@@ -198,7 +198,7 @@ impl EncoderGraph<'_> {
         let transformed = self.feed_forward(layer, &label, &input)?;
         let block = format!("{label}.feed_forward");
         let transformed = self.normed_block(layer, &block, transformed, after_feed_forward)?;
-        self.close_layer(layer, transformed, &middle)
+        self.close_layer(layer, &transformed, &middle)
     }
 
     /// The norm of what a block computes.
@@ -232,13 +232,13 @@ impl EncoderGraph<'_> {
     fn close_layer(
         &mut self,
         layer: usize,
-        block: BlockOutput<'_>,
+        block: &BlockOutput<'_>,
         residual: &str,
     ) -> Result<Stream, GraphError> {
         let state = layer + 1;
         let name = format!("layer.{layer}.sum");
         if let Some(norm) = self.norm_before_layer(state) {
-            let both = self.residual_norm(&name, &block, residual, &norm, true)?;
+            let both = self.residual_norm(&name, block, residual, &norm, true)?;
             return Ok(self.pre_norm_stream(both.sum, both.norm, state));
         }
         // In the order in which the operator with a norm adds up: the same sum to the last bit.
