@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn tables_have_the_rows_that_their_tokens_and_positions_need() {
         let cases: [(&str, &[u64], &[u64]); 10] = [
-            ("transformer.shared.weight", &[40, 12], &[300, 192]),
+            ("transformer.shared.weight", &[40, 12], &[432, 192]),
             ("encoder.relative_attention_bias.weight", &[32, 3], &[32, 3]),
             (
                 "bert.embeddings.word_embeddings.weight",
