@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::TokenizerError;
 use super::class::Chosen;
 use super::files::{DEFINITION, Files};
-use super::parts::{Parts, is_defined, sequence, special, take, template};
+use super::parts::{Ends, Parts, is_defined, take};
 use super::special::{Special, not_there};
 
 const VOCABULARY: &str = "vocab.txt";
@@ -67,12 +67,7 @@ pub(super) fn around(
     tokens: &Special,
     id: impl Fn(&str) -> Result<u32, TokenizerError>,
 ) -> Result<Value, TokenizerError> {
-    let begin = tokens.named("cls_token").unwrap_or("None");
-    let end = tokens.named("sep_token").unwrap_or("None");
-    let single = vec![special(begin, 0), sequence("A", 0), special(end, 0)];
-    let pair = [single.clone(), vec![sequence("B", 1), special(end, 1)]].concat();
-    let ids = [(begin, id(begin)?), (end, id(end)?)];
-    Ok(template(&single, &pair, &ids))
+    Ok(Ends::of(tokens, ["cls_token", "sep_token"], id)?.with_types())
 }
 
 /// What `MPNetTokenizer` puts around a sentence.
@@ -80,13 +75,5 @@ pub(super) fn around_mpnet(
     tokens: &Special,
     id: impl Fn(&str) -> Result<u32, TokenizerError>,
 ) -> Result<Value, TokenizerError> {
-    let begin = tokens.named("cls_token").unwrap_or("None");
-    let end = tokens.named("sep_token").unwrap_or("None");
-    Ok(json!({
-        "type": "RobertaProcessing",
-        "sep": [end, id(end)?],
-        "cls": [begin, id(begin)?],
-        "trim_offsets": true,
-        "add_prefix_space": false,
-    }))
+    Ok(Ends::of(tokens, ["cls_token", "sep_token"], id)?.of_roberta(true, false))
 }

@@ -12,7 +12,7 @@ use super::TokenizerError;
 use super::class::Chosen;
 use super::files::{CONFIG, DEFINITION, Files};
 use super::names::Class;
-use super::parts::{Parts, is_defined, sequence, special, take, template};
+use super::parts::{Ends, Parts, is_defined, sequence, special, take, template};
 use super::special::Special;
 
 /// The pattern by which `Qwen2Tokenizer` cuts text: shortened endings, letters after one other
@@ -130,15 +130,8 @@ pub(super) fn around_roberta(
     tokens: &Special,
     id: impl Fn(&str) -> Result<u32, TokenizerError>,
 ) -> Result<Value, TokenizerError> {
-    let begin = tokens.named("cls_token").unwrap_or("None");
-    let end = tokens.named("sep_token").unwrap_or("None");
-    Ok(json!({
-        "type": "RobertaProcessing",
-        "sep": [end, id(end)?],
-        "cls": [begin, id(begin)?],
-        "trim_offsets": files.flag("trim_offsets")?.unwrap_or(true),
-        "add_prefix_space": true,
-    }))
+    let ends = Ends::of(tokens, ["cls_token", "sep_token"], id)?;
+    Ok(ends.of_roberta(files.flag("trim_offsets")?.unwrap_or(true), true))
 }
 
 /// What `GPT2Tokenizer` and others put around a sentence: what `tokenizer.json` says; without it,
@@ -175,13 +168,7 @@ pub(super) fn around_deberta(
     tokens: &Special,
     id: impl Fn(&str) -> Result<u32, TokenizerError>,
 ) -> Result<Value, TokenizerError> {
-    let begin = tokens.named("cls_token").unwrap_or("None");
-    let end = tokens.named("sep_token").unwrap_or("None");
-    let single = vec![special(begin, 0), sequence("A", 0), special(end, 0)];
-    let second = vec![special(end, 0), sequence("B", 0), special(end, 0)];
-    let pair = [single.clone(), second].concat();
-    let ids = [(begin, id(begin)?), (end, id(end)?)];
-    Ok(template(&single, &pair, &ids))
+    Ok(Ends::of(tokens, ["cls_token", "sep_token"], id)?.with_two_between())
 }
 
 /// What `add_bos_token` and `add_eos_token` ask for.

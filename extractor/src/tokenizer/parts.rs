@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::TokenizerError;
 use super::class::Chosen;
 use super::files::{DEFINITION, Files};
+use super::special::Special;
 
 /// What a class makes of the vocabulary and the settings.
 pub(super) struct Parts {
@@ -99,4 +100,65 @@ pub(super) fn template(single: &[Value], pair: &[Value], tokens: &[(&str, u32)])
         })
         .collect();
     json!({ "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens })
+}
+
+/// The tokens that stand before and after a sentence, with their ids.
+pub(super) struct Ends<'t> {
+    begin: (&'t str, u32),
+    end: (&'t str, u32),
+}
+
+impl<'t> Ends<'t> {
+    /// The tokens in these two roles.
+    ///
+    /// # Errors
+    /// When one has no id.
+    pub(super) fn of(
+        tokens: &'t Special,
+        roles: [&str; 2],
+        id: impl Fn(&str) -> Result<u32, TokenizerError>,
+    ) -> Result<Self, TokenizerError> {
+        let [begin, end] = roles.map(|role| tokens.named(role).unwrap_or("None"));
+        Ok(Self {
+            begin: (begin, id(begin)?),
+            end: (end, id(end)?),
+        })
+    }
+
+    /// The same ids for tokens that are called `begin` and `end`.
+    pub(super) fn called(self, begin: &'t str, end: &'t str) -> Self {
+        Self {
+            begin: (begin, self.begin.1),
+            end: (end, self.end.1),
+        }
+    }
+
+    /// Around a sentence, and around two: the second is of type 1, and has a token behind it.
+    pub(super) fn with_types(&self) -> Value {
+        self.template(vec![sequence("B", 1), special(self.end.0, 1)])
+    }
+
+    /// Around a sentence, and around two, with two tokens between them.
+    pub(super) fn with_two_between(&self) -> Value {
+        let end = || special(self.end.0, 0);
+        self.template(vec![end(), sequence("B", 0), end()])
+    }
+
+    fn template(&self, second: Vec<Value>) -> Value {
+        let (begin, end) = (special(self.begin.0, 0), special(self.end.0, 0));
+        let single = vec![begin, sequence("A", 0), end];
+        let pair = [single.clone(), second].concat();
+        template(&single, &pair, &[self.begin, self.end])
+    }
+
+    /// The post-processor of RoBERTa.
+    pub(super) fn of_roberta(&self, trim_offsets: bool, add_prefix_space: bool) -> Value {
+        json!({
+            "type": "RobertaProcessing",
+            "sep": self.end,
+            "cls": self.begin,
+            "trim_offsets": trim_offsets,
+            "add_prefix_space": add_prefix_space,
+        })
+    }
 }

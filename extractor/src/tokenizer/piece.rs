@@ -11,7 +11,7 @@ use super::TokenizerError;
 use super::class::Chosen;
 use super::files::{CONFIG, DEFINITION, Files};
 use super::names::Class;
-use super::parts::{Parts, sequence, special, template};
+use super::parts::{Ends, Parts, sequence, special, template};
 use super::special::{Special, not_there};
 use super::unigram::{character_map, lead, metaspace, pieces};
 
@@ -155,15 +155,8 @@ pub(super) fn around_albert(
     if let Some(stated) = stated.filter(|stated| !stated.is_null()) {
         return Ok(stated.clone());
     }
-    let begin = id(tokens.named("cls_token").unwrap_or("None"))?;
-    let end = id(tokens.named("sep_token").unwrap_or("None"))?;
-    let single = vec![special("[CLS]", 0), sequence("A", 0), special("[SEP]", 0)];
-    let pair = [single.clone(), vec![sequence("B", 1), special("[SEP]", 1)]].concat();
-    Ok(template(
-        &single,
-        &pair,
-        &[("[CLS]", begin), ("[SEP]", end)],
-    ))
+    let ends = Ends::of(tokens, ["cls_token", "sep_token"], id)?;
+    Ok(ends.called("[CLS]", "[SEP]").with_types())
 }
 
 /// What `T5Tokenizer` puts around a sentence: the token that ends text, called `</s>` whatever its

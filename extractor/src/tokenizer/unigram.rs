@@ -11,7 +11,7 @@ use super::TokenizerError;
 use super::class::Chosen;
 use super::files::{DEFINITION, Files};
 use super::names::Class;
-use super::parts::{Parts, is_defined, sequence, special, take, template};
+use super::parts::{Ends, Parts, is_defined, take};
 use super::special::Special;
 
 /// The index of `<unk>` in every vocabulary of XLM-RoBERTa.
@@ -104,14 +104,5 @@ pub(super) fn around(
     tokens: &Special,
     id: impl Fn(&str) -> Result<u32, TokenizerError>,
 ) -> Result<Value, TokenizerError> {
-    let begin = tokens.named("bos_token").unwrap_or("None");
-    let end = tokens.named("eos_token").unwrap_or("None");
-    let single = vec![special(begin, 0), sequence("A", 0), special(end, 0)];
-    let pair = [
-        single.clone(),
-        vec![special(end, 0), sequence("B", 0), special(end, 0)],
-    ]
-    .concat();
-    let ids = [(begin, id(begin)?), (end, id(end)?)];
-    Ok(template(&single, &pair, &ids))
+    Ok(Ends::of(tokens, ["bos_token", "eos_token"], id)?.with_two_between())
 }
