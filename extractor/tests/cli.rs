@@ -363,11 +363,7 @@ fn a_store_that_fails_its_self_check_is_moved_out_of_the_way() {
 #[test]
 fn a_value_too_large_for_the_store_is_named_and_the_remedy_works() {
     let toy = Toy::new();
-    let weights = toy.model().join("model.safetensors");
-    let mut bytes = fs_err::read(&weights).unwrap();
-    let begin = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
-    bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
-    fs_err::write(&weights, bytes).unwrap();
+    toy.enlarge_values();
     toy.extract()
         .args(["--store-dtype", "f16"])
         .assert()
@@ -402,11 +398,7 @@ fn a_trial_chooses_the_number_format_and_a_store_keeps_it() {
         .stderr(contains("stored as").not());
     assert_eq!(tree(&toy.store()), chosen);
 
-    let weights = toy.model().join("model.safetensors");
-    let mut bytes = fs_err::read(&weights).unwrap();
-    let begin = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
-    bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
-    fs_err::write(&weights, bytes).unwrap();
+    toy.enlarge_values();
     let large = contains("sequences: stored as bfloat16 (--store-dtype f16 or f32 overrules)");
     toy.extract()
         .arg("--overwrite")

@@ -8,7 +8,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Toy, begin_of, stderr, tree};
+use common::{Toy, stderr, tree};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
@@ -109,11 +109,7 @@ fn a_store_does_not_depend_on_where_rows_are_made() {
 #[test]
 fn a_value_too_large_for_the_store_is_named_wherever_rows_are_made() {
     let toy = Toy::new();
-    let weights = toy.model().join("model.safetensors");
-    let mut bytes = fs_err::read(&weights).unwrap();
-    let begin = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
-    bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
-    fs_err::write(&weights, bytes).unwrap();
+    toy.enlarge_values();
     let said = |options: &[&str]| {
         let mut command = toy.extract();
         let output = command

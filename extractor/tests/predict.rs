@@ -12,9 +12,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use common::trained::Trained;
 use common::{Toy, program, stderr};
 use extractor::encoder::EncoderOptions;
 use extractor::head::Run;
@@ -32,112 +33,6 @@ fn heads() -> Vec<(String, &'static str)> {
         (name, *options)
     };
     examples.map(named).collect()
-}
-
-/// A toy model, a store of it and heads trained on that.
-struct Trained {
-    toy: Toy,
-    trainer: PathBuf,
-    runtimes: Vec<(&'static str, PathBuf)>,
-}
-
-impl Trained {
-    /// Extracts with `options`; none where `trainer` is not built.
-    fn new(options: &str) -> Option<Self> {
-        Self::on(Toy::new(), options)
-    }
-
-    fn on(toy: Toy, options: &str) -> Option<Self> {
-        let trainer = assert_cmd::cargo::cargo_bin!("extractor").with_file_name("trainer");
-        if !trainer.is_file() || !trainer.with_file_name("trainer-torch").is_file() {
-            println!(
-                "skipped: {} is not built (`cargo test --workspace` builds it)",
-                trainer.display()
-            );
-            return None;
-        }
-        let torch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/torch");
-        let mut runtimes = Vec::new();
-        if std::env::var_os("LIBTORCH").is_none() && torch.is_dir() {
-            runtimes.push(("LIBTORCH", torch));
-        }
-        toy.extract()
-            .args(options.split_whitespace())
-            .assert()
-            .success();
-        Some(Self {
-            toy,
-            trainer,
-            runtimes,
-        })
-    }
-
-    fn trainer(&self, arguments: &str) -> String {
-        let mut command = Command::new(&self.trainer);
-        command.current_dir(self.toy.path()).envs(
-            self.runtimes
-                .iter()
-                .map(|(name, path)| (name, path.as_path())),
-        );
-        let output = command.args(arguments.split_whitespace()).output().unwrap();
-        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Trains a head into `runs/name` and gives what it says of the test split: a word and its label a line.
-    fn head(&self, name: &str, options: &str) -> String {
-        self.trainer(&format!(
-            "--cache cache --epochs 12 --lr 2e-2 --batch-size 8 --device cpu -q --name {name} {options}"
-        ));
-        self.labels(name)
-    }
-
-    /// A copy of a run that differs in how tags are chosen alone; its name.
-    fn decoded_by_viterbi(&self, name: &str) -> String {
-        let runs = self.toy.path().join("runs");
-        let copy = format!("{name}-viterbi");
-        fs_err::create_dir(runs.join(&copy)).unwrap();
-        for file in ["config.json", "adapter.safetensors"] {
-            fs_err::copy(runs.join(name).join(file), runs.join(&copy).join(file)).unwrap();
-        }
-        let config = runs.join(&copy).join("config.json");
-        let text = fs_err::read_to_string(&config).unwrap();
-        let changed = text.replace("\"decode\": \"argmax\"", "\"decode\": \"viterbi\"");
-        assert_ne!(text, changed);
-        fs_err::write(&config, changed).unwrap();
-        copy
-    }
-
-    /// What a run says of the test split.
-    fn labels(&self, name: &str) -> String {
-        let columns = self.trainer(&format!(
-            "predict --run runs/{name} --cache cache --split test --device cpu -q"
-        ));
-        let mut labels = String::new();
-        for line in columns.lines() {
-            let fields: Vec<&str> = line.split(' ').collect();
-            match fields.as_slice() {
-                [word, _, predicted] => writeln!(labels, "{word} {predicted}").unwrap(),
-                _ => labels.push('\n'),
-            }
-        }
-        labels
-    }
-
-    fn predict(&self, name: &str, options: &str) -> Output {
-        self.extractor("predict", name, options)
-    }
-
-    /// A sub-command on the run `runs/name` and the toy model.
-    fn extractor(&self, command: &str, name: &str, options: &str) -> Output {
-        program(self.toy.path())
-            .args([command, "--model", "toy-bert", "--run"])
-            .arg(format!("runs/{name}"))
-            .args(options.split_whitespace())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
 }
 
 fn stdout(output: &Output) -> String {
@@ -517,7 +412,7 @@ fn what_cannot_be_used_is_told_with_the_remedy() {
         for said in said {
             assert!(message.contains(said), "{said}: {message}");
         }
-        stdout_of(&output)
+        String::from_utf8_lossy(&output.stdout).into_owned()
     };
     fails(
         "--input nothing.txt",
@@ -576,10 +471,6 @@ fn what_cannot_be_used_is_told_with_the_remedy() {
     );
     fs_err::write(folder.join("runs/last/config.json"), "{}").unwrap();
     fails("", &["runs/last/config.json: missing field"]);
-}
-
-fn stdout_of(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]

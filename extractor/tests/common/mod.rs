@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod trained;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -56,6 +58,15 @@ impl Toy {
 
     pub(crate) fn model(&self) -> PathBuf {
         self.path().join("toy-bert")
+    }
+
+    /// Gives the model a weight of a million behind its last layer, so that values pass float16.
+    pub(crate) fn enlarge_values(&self) {
+        let weights = self.model().join("model.safetensors");
+        let mut bytes = fs_err::read(&weights).unwrap();
+        let begin = begin_of(&bytes, "layer.1.output.LayerNorm.weight");
+        bytes[begin..begin + 4].copy_from_slice(&1e6_f32.to_le_bytes());
+        fs_err::write(&weights, bytes).unwrap();
     }
 
     pub(crate) fn dataset(&self) -> PathBuf {
