@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The templates on a real Slurm of one machine: `test.sh BIN MODEL DATASET`, where BIN is the folder of the built
-# programs. Starts munged, slurmctld and slurmd of its own in a temporary folder (Debian: slurm-wlm, munge; as root) and stops
-# them at the end. An array of four fills one store while one task is requeued in the middle and one is cancelled and
-# submitted again; the dependent job trains; the store must be byte-identical to one that a single process wrote.
+# programs. Starts munged, slurmctld and slurmd of its own in a temporary folder (Debian: slurm-wlm,
+# munge; as root) and stops them at the end. An array of four fills one store while one task is
+# requeued in the middle and one is cancelled and submitted again; the dependent job trains; the
+# store must be byte-identical to one that a single process wrote.
 set -euo pipefail
 
 [ $# -eq 3 ] || { echo "usage: $0 BIN MODEL DATASET" >&2; exit 1; }
@@ -127,8 +128,8 @@ echo "task 1 told of its restart"
 grep -q "^Store $work/node/cache/" "train-$training.log"
 echo "the dependent job copied the store to its node and trained a head"
 
-# Told to stop, as by a preemption: exit 75, requeued, ended as if nothing had been. Meanwhile a training that takes for ever
-# runs into its time limit of a minute, which it hears of before.
+# Told to stop, as by a preemption: exit 75, requeued, ended as if nothing had been. Meanwhile a
+# training that takes for ever runs into its time limit of a minute, which it hears of before.
 seeds=$(EPOCHS=20 sbatch --parsable "$here/seeds.sbatch")
 limited=$(EPOCHS=100000 sbatch --parsable --array=9 --time=1 --signal=TERM@10 "$here/seeds.sbatch")
 wait_until 120 "seed 1 did not begin" '[ -s "$work/runs/seed-1/last/state.json" ]'

@@ -1,5 +1,6 @@
-//! Whether this machine has an NVIDIA driver: one answer for both programs, for `--device auto` and for `doctor`, so that what
-//! is reported is what is used. Neither library is asked: opening two gigabytes of CUDA libraries in vain takes seconds.
+//! Whether this machine has an NVIDIA driver: one answer for both programs, for `--device auto` and
+//! for `doctor`, so that what is reported is what is used. Neither library is asked: opening two
+//! gigabytes of CUDA libraries in vain takes seconds.
 
 use std::path::{Path, PathBuf};
 

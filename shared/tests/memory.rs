@@ -1,5 +1,6 @@
-//! A large file of each format is read in seconds, in memory of less than three times its size. Each alone in a process,
-//! for the system counts the memory of the whole of it. `LARGE_FILE_MB` makes the files larger or smaller.
+//! A large file of each format is read in seconds, in memory of less than three times its size.
+//! Each alone in a process, for the system counts the memory of the whole of it. `LARGE_FILE_MB`
+//! makes the files larger or smaller.
 
 #![expect(
     clippy::expect_used,
@@ -71,7 +72,8 @@ fn write(format: &str, words: &[(String, &str)], out: &mut String) -> std::fmt::
     }
 }
 
-/// Writes a file sentence by sentence: a text of its size in this process would teach the allocator to keep such pieces.
+/// Writes a file sentence by sentence: a text of its size in this process would teach the allocator
+/// to keep such pieces.
 fn fill(path: &Path, format: &str, size: usize) -> std::io::Result<()> {
     let mut file = BufWriter::new(fs_err::File::create(path)?);
     if format == "csv" {

@@ -1,4 +1,5 @@
-//! README's first command: from a fresh clone to a trained head on real sentences, with the programs as a user runs them.
+//! README's first command: from a fresh clone to a trained head on real sentences, with the
+//! programs as a user runs them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -94,8 +95,9 @@ pub(crate) fn build(project: &Project) -> Result<BTreeMap<String, PathBuf>> {
     build_packages(project, &["extractor", "trainer"], "release")
 }
 
-/// Builds the programs of some packages, or of all if none is named (then with the tests, so that these have nothing left to
-/// compile), and tells where cargo put them: the target folder may be elsewhere.
+/// Builds the programs of some packages, or of all if none is named (then with the tests, so that
+/// these have nothing left to compile), and tells where cargo put them: the target folder may be
+/// elsewhere.
 pub(crate) fn build_packages(
     project: &Project,
     packages: &[&str],

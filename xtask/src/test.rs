@@ -1,5 +1,5 @@
-//! All tests, with what they need: the libraries, a real encoder, and in Python zarr to read the stores that we write and
-//! onnxruntime to run the graphs that we export.
+//! All tests, with what they need: the libraries, a real encoder, and in Python zarr to read the
+//! stores that we write and onnxruntime to run the graphs that we export.
 
 use std::env;
 use std::path::Path;

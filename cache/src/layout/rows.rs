@@ -85,9 +85,10 @@ pub fn encode(
     Ok(())
 }
 
-/// Counts the values `[hidden]` of one layer of one token that were converted elsewhere, by what is known of them before they
-/// were rounded: smallest and largest, and the sum of their sizes. False, and nothing is counted, if one of them is not
-/// finite or does not fit into `dtype`: [`encode`] tells which.
+/// Counts the values `[hidden]` of one layer of one token that were converted elsewhere, by what is
+/// known of them before they were rounded: smallest and largest, and the sum of their sizes. False,
+/// and nothing is counted, if one of them is not finite or does not fit into `dtype`: [`encode`]
+/// tells which.
 #[must_use]
 pub fn count(
     dtype: StoreDtype,

@@ -1,5 +1,5 @@
-//! Every single call by which a store is written fails once: nothing is ever listed as done that is not whole on the disk,
-//! and the next writer ends with the same bytes.
+//! Every single call by which a store is written fails once: nothing is ever listed as done that is
+//! not whole on the disk, and the next writer ends with the same bytes.
 //!
 //! Some calls are tried with every `cargo test`; `STORE_FAULTS=all cargo test -p cache faults` tries each of them.
 
@@ -91,7 +91,8 @@ fn a_call_that_fails_leaves_nothing_that_looks_done() {
                 fs_err::remove_dir_all(path("broken.zarr")).unwrap();
                 let output = run(&storage, &path("broken.zarr"), codec, at, stays);
                 let said = said(&output);
-                // Calls whose failing harms nothing, such as removing a file that the next writer sweeps, may be passed over.
+                // Calls whose failing harms nothing, such as removing a file that the next writer
+                // sweeps, may be passed over.
                 if !output.status.success() {
                     assert!(said.contains("the store says: "), "call {at}: {said}");
                     assert!(said.contains("Input/output error"), "call {at}: {said}");

@@ -118,7 +118,8 @@ fn library_dirs_of(program: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The file of ONNX Runtime: what `ORT_DYLIB_PATH` names (the file, or a folder that holds it), else that in a `lib` folder.
+/// The file of ONNX Runtime: what `ORT_DYLIB_PATH` names (the file, or a folder that holds it),
+/// else that in a `lib` folder.
 ///
 /// # Errors
 /// [`NativeError`] when it is nowhere, or the variable names nothing.
@@ -231,7 +232,8 @@ fn find_torch(named: Option<PathBuf>, dirs: &[PathBuf]) -> Result<TorchLibraries
     }
 }
 
-/// `folder` is `lib/torch` of the wheels, or a libtorch unpacked from its own archive, which brings CUDA's libraries itself.
+/// `folder` is `lib/torch` of the wheels, or a libtorch unpacked from its own archive, which brings
+/// CUDA's libraries itself.
 fn torch_in(folder: PathBuf) -> Result<TorchLibraries, NativeError> {
     let folder = folder.canonicalize().unwrap_or(folder);
     let own = folder.join("lib");

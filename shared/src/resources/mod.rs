@@ -31,8 +31,8 @@ fn limited(allowed: usize, slurm: Option<&str>) -> usize {
     }
 }
 
-/// The bytes of memory that this process may use: what its control group (versions 1 and 2) allows or, where that is less,
-/// `ulimit -v`; none without a limit.
+/// The bytes of memory that this process may use: what its control group (versions 1 and 2) allows
+/// or, where that is less, `ulimit -v`; none without a limit.
 #[must_use]
 pub fn memory_limit() -> Option<u64> {
     let group = fs_err::read_to_string("/proc/self/cgroup")

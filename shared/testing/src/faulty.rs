@@ -47,7 +47,8 @@ impl FaultyStorage {
         })
     }
 
-    /// Lets `command` work on the storage. Call number `at` fails, from 1, none for 0; later ones too if it `stays` broken.
+    /// Lets `command` work on the storage. Call number `at` fails, from 1, none for 0; later ones
+    /// too if it `stays` broken.
     pub fn under(&self, command: &mut Command, at: usize, stays: bool) {
         let _ = fs_err::remove_file(&self.log);
         command

@@ -104,8 +104,8 @@ impl Builder {
     }
 
     /// Adds a parameter `[rows, ..]` of which blocks of so many rows are used, one after another from the first on. Of
-    /// parameters that are there the blocks come too, as tensors that have gradients of their own: taken as parts of the
-    /// whole, each would have a gradient as large as that, and their sum.
+    /// parameters that are there the blocks come too, as tensors that have gradients of their own:
+    /// taken as parts of the whole, each would have a gradient as large as that, and their sum.
     pub(crate) fn add_in_blocks(
         &mut self,
         parameter: &Parameter,

@@ -256,7 +256,8 @@ mod tests {
         assert_eq!(read(folder.path()).unwrap(), []);
     }
 
-    /// A file system that came back without what was written last: no zeros in place of it, no half line before the next.
+    /// A file system that came back without what was written last: no zeros in place of it, no half
+    /// line before the next.
     #[test]
     fn a_file_that_is_too_short_goes_on_after_its_last_whole_line() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Losses that are NaN or infinite, wherever they come from: trainings end with a word, and what is written can be read.
+//! Losses that are NaN or infinite, wherever they come from: trainings end with a word, and what is
+//! written can be read.
 
 use shared::datasets::SplitName;
 

@@ -161,8 +161,8 @@ fn assert_close(what: &str, got: &Tensor, expected: &Tensor) {
     );
 }
 
-/// What of a parameter training determines. The keys' biases shift all scores of a softmax alike, so that their gradient is nothing
-/// but rounding, which Adam blows up to steps of full size.
+/// What of a parameter training determines. The keys' biases shift all scores of a softmax alike,
+/// so that their gradient is nothing but rounding, which Adam blows up to steps of full size.
 fn meaningful(parameter: &str, tensor: &Tensor) -> Option<Tensor> {
     match parameter {
         "adapter.key_projector.bias" => None,

@@ -1,5 +1,5 @@
-//! Set-up of the native libraries: fetch the wheels, unpack what is needed beside each other, and put the whole in place
-//! in one step, so that `lib/` is complete whenever it is there.
+//! Set-up of the native libraries: fetch the wheels, unpack what is needed beside each other, and
+//! put the whole in place in one step, so that `lib/` is complete whenever it is there.
 
 use std::path::{Path, PathBuf};
 use std::process;

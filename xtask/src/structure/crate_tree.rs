@@ -1,4 +1,5 @@
-//! The modules of a crate, read from its sources: which file each is in, what it defines and what it imports. Tests are left out.
+//! The modules of a crate, read from its sources: which file each is in, what it defines and what
+//! it imports. Tests are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

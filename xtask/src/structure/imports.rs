@@ -1,6 +1,7 @@
-//! Which file of a crate takes names from which, and the circles among them. A name counts where the code uses it, for the file
-//! that defines it: what a module only passes on to others (`pub use`) ties nobody to it. Nor does what a module takes from the
-//! modules that it is inside of: a folder is one thing, and its first file says what it is.
+//! Which file of a crate takes names from which, and the circles among them. A name counts where
+//! the code uses it, for the file that defines it: what a module only passes on to others (`pub
+//! use`) ties nobody to it. Nor does what a module takes from the modules that it is inside of: a
+//! folder is one thing, and its first file says what it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
