@@ -19,7 +19,7 @@ pub use self::index::Index;
 use self::random::Filling;
 pub use self::random::RandomWeights;
 pub(crate) use self::random::VERSION as RANDOM_VERSION;
-pub use self::tensor::{Element, Tensor};
+pub use self::tensor::{Element, Origin, Tensor};
 
 /// What a tensor without numbers is full of: no zero, which graphs are simplified by, and exact in
 /// every type.

@@ -64,6 +64,12 @@ pub(super) struct Normal {
 }
 
 impl Normal {
+    /// Where they are among all numbers that a seed gives: the start of the generator, and the first
+    /// number after it.
+    pub(super) fn place(&self) -> (u64, u64) {
+        (self.start, self.first)
+    }
+
     /// The same without the first `count`.
     pub(super) fn skip(self, count: usize) -> Self {
         Self {

@@ -48,6 +48,15 @@ impl Element for bf16 {
     }
 }
 
+/// Where numbers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A file, mapped at this address.
+    File(usize),
+    /// A generator, from this place of its numbers on.
+    Random((u64, u64)),
+}
+
 /// A view of a tensor in a mapped file. Its pages are given back when it is dropped.
 pub struct Tensor<'checkpoint> {
     shape: Vec<usize>,
@@ -113,13 +122,14 @@ impl<'checkpoint> Tensor<'checkpoint> {
         &self.shape
     }
 
-    /// Where its numbers begin in memory, if they are in a file: what two tensors have in common
-    /// that are the same one.
+    /// What two tensors of one shape have in common that are the same one; none where that is not
+    /// known.
     #[must_use]
-    pub fn address(&self) -> Option<usize> {
-        match self.numbers {
-            Numbers::Mapped { bytes, .. } => Some(bytes.as_ptr().addr()),
-            Numbers::Computed(_) | Numbers::Made(_) => None,
+    pub fn origin(&self) -> Option<Origin> {
+        match &self.numbers {
+            Numbers::Mapped { bytes, .. } => Some(Origin::File(bytes.as_ptr().addr())),
+            Numbers::Made(Filling::Normal(normal)) => Some(Origin::Random(normal.place())),
+            Numbers::Made(Filling::One(_)) | Numbers::Computed(_) => None,
         }
     }
 

@@ -2,14 +2,14 @@
 //! whose small embeddings always have a projection behind them.
 
 use super::activation::Activation;
+use super::attention::AttentionInput;
 use super::bert;
 use super::config::Config;
+use super::embedding::{Projected, Projection};
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
-use super::spec::{
-    AttentionInput, EncoderSpec, FeedForward, LayerGroups, Projected, Projection, ResidualOrder,
-};
+use super::spec::{EncoderSpec, FeedForward, LayerGroups, ResidualOrder};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["albert"],

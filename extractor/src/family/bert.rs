@@ -1,13 +1,14 @@
 //! BERT (Devlin et al. 2019), and what its relatives share with it.
 
 use super::activation::Activation;
+use super::attention::{Attention, AttentionInput};
 use super::config::Config;
+use super::embedding::{Embedding, TokenTypes};
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::spec::{
-    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, LinearLayout, Norm,
-    PositionEncoding, ResidualOrder, TensorNames, TokenTypes,
+    EncoderSpec, FeedForward, LinearLayout, Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {

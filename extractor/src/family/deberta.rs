@@ -1,12 +1,13 @@
 //! `DeBERTa` (He et al. 2021), the first version: every distance has a row of its own until there are
 //! no more, and query, key and value are one matrix.
 
+use super::attention::AttentionInput;
 use super::config::Config;
 use super::deberta_v2::{outside_of_attention, scaled};
 use super::disentangled::{Disentangled, DistanceLayer, Distances, farthest, terms};
 use super::error::FamilyError;
 use super::reader::Family;
-use super::spec::{AttentionInput, EncoderSpec};
+use super::spec::EncoderSpec;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["deberta"],

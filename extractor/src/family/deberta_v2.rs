@@ -2,16 +2,15 @@
 //! far apart two tokens are, by buckets that grow with the distance.
 
 use super::activation::Activation;
+use super::attention::AttentionInput;
 use super::bert;
 use super::config::Config;
 use super::disentangled::{Disentangled, DistanceLayer, Distances, farthest, in_buckets, terms};
+use super::embedding::{Projected, Projection};
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
-use super::spec::{
-    AttentionInput, Convolution, EncoderSpec, Norm, PositionEncoding, Projected, Projection,
-    ResidualOrder,
-};
+use super::spec::{Convolution, EncoderSpec, Norm, PositionEncoding, ResidualOrder};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["deberta-v2"],

@@ -1,13 +1,14 @@
 //! `DistilBERT` (Sanh et al. 2019): BERT without token types, under other names.
 
 use super::activation::Activation;
+use super::attention::{Attention, AttentionInput};
 use super::config::Config;
+use super::embedding::Embedding;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::spec::{
-    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, LinearLayout, Norm,
-    PositionEncoding, ResidualOrder, TensorNames,
+    EncoderSpec, FeedForward, LinearLayout, Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {

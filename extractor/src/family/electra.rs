@@ -3,10 +3,11 @@
 
 use super::bert;
 use super::config::Config;
+use super::embedding::{Projected, Projection};
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
-use super::spec::{EncoderSpec, Projected, Projection};
+use super::spec::EncoderSpec;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["electra"],

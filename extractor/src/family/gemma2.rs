@@ -1,11 +1,12 @@
 //! Gemma 2 (2024): Gemma with norms before and behind its blocks, capped scores, and a window in
 //! every other layer.
 
+use super::attention::AttentionScale;
 use super::config::Config;
 use super::error::FamilyError;
 use super::gemma;
 use super::reader::Family;
-use super::spec::{AttentionScale, EncoderSpec, ResidualOrder};
+use super::spec::{EncoderSpec, ResidualOrder};
 use super::window::{Window, windowed_layers};
 
 pub(super) const FAMILY: Family = Family {

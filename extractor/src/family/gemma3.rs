@@ -1,12 +1,13 @@
 //! Gemma 3 (2025), its text encoder: Gemma 2 with norms of queries and keys in place of the cap, and
 //! rotary positions of their own in layers with a window.
 
+use super::attention::QueryKeyNorms;
 use super::config::Config;
 use super::error::FamilyError;
 use super::gemma2::{soft_cap, window, with_block_norms};
 use super::reader::Family;
 use super::rotary::{RotaryDefaults, rotary};
-use super::spec::{EncoderSpec, PositionEncoding, QueryKeyNorms};
+use super::spec::{EncoderSpec, PositionEncoding};
 use super::window::windowed_layers;
 
 pub(super) const FAMILY: Family = Family {

@@ -2,13 +2,14 @@
 //! after the last.
 
 use super::activation::Activation;
+use super::attention::{Attention, AttentionInput, AttentionScale};
 use super::config::Config;
+use super::embedding::Embedding;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, LinearLayout,
-    Norm, PositionEncoding, ResidualOrder, TensorNames,
+    EncoderSpec, FeedForward, LinearLayout, Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {

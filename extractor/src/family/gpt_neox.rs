@@ -2,13 +2,14 @@
 //! state, and a part of each head is turned by its position.
 
 use super::activation::Activation;
+use super::attention::{Attention, AttentionInput};
 use super::config::Config;
+use super::embedding::Embedding;
 use super::error::FamilyError;
 use super::reader::Family;
 use super::rotary::{RotaryDefaults, rotary};
 use super::spec::{
-    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, LinearLayout, Norm,
-    PositionEncoding, ResidualOrder, TensorNames,
+    EncoderSpec, FeedForward, LinearLayout, Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {

@@ -9,7 +9,8 @@ use crate::checkpoint::RandomWeights;
 const DEVIATION: f64 = 0.02;
 
 impl EncoderSpec {
-    /// Number of weights of the embeddings and the first `layers` layers, norms apart.
+    /// Number of weights of the embeddings and the first `layers` layers, norms apart; weights that
+    /// layers share are counted once.
     #[must_use]
     pub fn weights(&self, layers: usize) -> u64 {
         let (embedding, attention) = (&self.embedding, &self.attention);
@@ -30,7 +31,12 @@ impl EncoderSpec {
         let biases = usize::from(attention.bias) * attention.sizes().iter().sum::<usize>()
             + usize::from(attention.output_bias) * self.hidden
             + usize::from(bias) * (self.intermediate() + self.hidden);
-        tables as u64 + layers.min(self.layers) as u64 * (matrices + biases) as u64
+        let layers = layers.min(self.layers);
+        let distinct = self
+            .names
+            .groups
+            .map_or(layers, |groups| groups.distinct(layers));
+        tables as u64 + distinct as u64 * (matrices + biases) as u64
     }
 
     /// How many kinds of the first `layers` layers hide some tokens from others by a bias of scores:
@@ -103,6 +109,24 @@ mod tests {
         assert_eq!(qwen.weights(28), 596_049_920 - 28 * 2 * (1024 + 128) - 1024);
         let weights = qwen.random_weights(&config, 5).unwrap();
         assert!((weights.deviation - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn weights_that_layers_share_are_counted_once() {
+        let albert = |groups: usize| {
+            let albert = format!(
+                r#"{{"model_type": "albert", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+                "embedding_size": 128, "intermediate_size": 3072, "vocab_size": 30000, "num_hidden_groups": {groups},
+                "inner_group_num": 1, "max_position_embeddings": 512, "type_vocab_size": 2}}"#
+            );
+            spec(&albert).0
+        };
+        let layer = 4 * 768 * 769 + 2 * 768 * 3072 + 3072 + 768;
+        let tables = (30_000 + 512 + 768) * 128;
+        for (groups, layers, distinct) in [(1, 12, 1), (1, 0, 0), (3, 12, 3), (3, 5, 2)] {
+            let weights = albert(groups).weights(layers);
+            assert_eq!(weights, tables + distinct * layer, "{groups}: {layers}");
+        }
     }
 
     #[test]

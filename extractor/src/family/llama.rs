@@ -2,13 +2,15 @@
 //! before the blocks, a gated feed-forward block, keys that several heads share.
 
 use super::activation::Activation;
+use super::attention::{Attention, AttentionInput};
 use super::config::Config;
+use super::embedding::Embedding;
 use super::error::FamilyError;
 use super::reader::Family;
 use super::rotary::{RotaryDefaults, rotary};
 use super::spec::{
-    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, GatedInput, LinearLayout, Norm,
-    PositionEncoding, ResidualOrder, TensorNames,
+    EncoderSpec, FeedForward, GatedInput, LinearLayout, Norm, PositionEncoding, ResidualOrder,
+    TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {

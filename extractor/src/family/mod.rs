@@ -7,6 +7,7 @@
 
 mod activation;
 mod albert;
+mod attention;
 mod bert;
 mod config;
 mod deberta;
@@ -14,6 +15,7 @@ mod deberta_v2;
 mod disentangled;
 mod distilbert;
 mod electra;
+mod embedding;
 mod error;
 mod esm;
 mod eurobert;
@@ -44,17 +46,18 @@ mod t5;
 mod window;
 
 pub use self::activation::Activation;
+pub use self::attention::{Attention, AttentionInput, AttentionScale, QueryKeyNorms};
 pub use self::config::Config;
 pub use self::disentangled::{Disentangled, DistanceLayer, Distances};
+pub use self::embedding::{Embedding, Projected, Projection, TokenTypes};
 pub use self::error::FamilyError;
 pub use self::position_ids::PositionIds;
 use self::reader::Family;
 pub use self::relative_bias::{BiasTable, RelativeBias};
 pub use self::rotary::Rotary;
 pub use self::spec::{
-    Attention, AttentionInput, AttentionScale, Convolution, Embedding, EncoderSpec, FeedForward,
-    GatedInput, LayerGroups, LinearLayout, Norm, PositionEncoding, Projected, Projection,
-    QueryKeyNorms, ResidualOrder, TensorNames, TokenTypes,
+    Convolution, EncoderSpec, FeedForward, GatedInput, LayerGroups, LinearLayout, Norm,
+    PositionEncoding, ResidualOrder, TensorNames,
 };
 pub use self::window::Window;
 

@@ -2,13 +2,15 @@
 //! first, a gated feed-forward block, and a window in most layers, which have angles of their own.
 
 use super::activation::Activation;
+use super::attention::{Attention, AttentionInput};
 use super::config::Config;
+use super::embedding::Embedding;
 use super::error::FamilyError;
 use super::reader::Family;
 use super::rotary::{RotaryDefaults, rotary};
 use super::spec::{
-    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, GatedInput, LinearLayout, Norm,
-    PositionEncoding, ResidualOrder, TensorNames,
+    EncoderSpec, FeedForward, GatedInput, LinearLayout, Norm, PositionEncoding, ResidualOrder,
+    TensorNames,
 };
 use super::window::{Window, windowed_layers};
 

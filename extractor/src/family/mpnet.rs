@@ -1,13 +1,14 @@
 //! `MPNet` (Song et al. 2020): BERT without token types, whose positions begin above the padding
 //! token's id and whose attention scores have biases by distance, the same in all layers.
 
+use super::attention::AttentionInput;
 use super::bert;
 use super::config::Config;
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::relative_bias::{BiasTable, RelativeBias};
-use super::spec::{AttentionInput, EncoderSpec, ResidualOrder};
+use super::spec::{EncoderSpec, ResidualOrder};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["mpnet"],

@@ -3,15 +3,14 @@
 
 use serde_json::json;
 
+use super::attention::AttentionInput;
 use super::config::Config;
+use super::embedding::TokenTypes;
 use super::error::FamilyError;
 use super::llama::{self, Defaults};
 use super::reader::Family;
 use super::rotary::RotaryDefaults;
-use super::spec::{
-    AttentionInput, EncoderSpec, FeedForward, GatedInput, Norm, ResidualOrder, TensorNames,
-    TokenTypes,
-};
+use super::spec::{EncoderSpec, FeedForward, GatedInput, Norm, ResidualOrder, TensorNames};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["nomic_bert"],

@@ -1,10 +1,11 @@
 //! `OLMo` 2 (2024): Llama with its norms behind the blocks, and norms of all queries and all keys.
 
+use super::attention::QueryKeyNorms;
 use super::config::Config;
 use super::error::FamilyError;
 use super::llama::{self, Defaults};
 use super::reader::Family;
-use super::spec::{EncoderSpec, QueryKeyNorms, ResidualOrder};
+use super::spec::{EncoderSpec, ResidualOrder};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["olmo2"],

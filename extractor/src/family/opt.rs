@@ -3,13 +3,14 @@
 //! biases.
 
 use super::activation::Activation;
+use super::attention::{Attention, AttentionInput};
 use super::config::Config;
+use super::embedding::{Embedding, Projected, Projection};
 use super::error::FamilyError;
 use super::position_ids::PositionIds;
 use super::reader::Family;
 use super::spec::{
-    Attention, AttentionInput, Embedding, EncoderSpec, FeedForward, LinearLayout, Norm,
-    PositionEncoding, Projected, Projection, ResidualOrder, TensorNames,
+    EncoderSpec, FeedForward, LinearLayout, Norm, PositionEncoding, ResidualOrder, TensorNames,
 };
 
 pub(super) const FAMILY: Family = Family {

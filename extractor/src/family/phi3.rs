@@ -1,12 +1,13 @@
 //! Phi-3 (Abdin et al. 2024): Llama with merged linear layers, and a window if one is set. Its
 //! variants for long texts choose their positions by the longest text of a batch and are refused.
 
+use super::attention::AttentionInput;
 use super::config::Config;
 use super::error::FamilyError;
 use super::llama::{self, Defaults};
 use super::reader::Family;
 use super::rotary::RotaryDefaults;
-use super::spec::{AttentionInput, EncoderSpec, FeedForward, GatedInput};
+use super::spec::{EncoderSpec, FeedForward, GatedInput};
 use super::window::Window;
 
 pub(super) const FAMILY: Family = Family {

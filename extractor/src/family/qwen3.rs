@@ -1,11 +1,12 @@
 //! Qwen3 (Yang et al. 2025): Llama whose heads have norms of their queries and keys.
 
+use super::attention::QueryKeyNorms;
 use super::config::Config;
 use super::error::FamilyError;
 use super::llama::{self, Defaults};
 use super::qwen2;
 use super::reader::Family;
-use super::spec::{EncoderSpec, QueryKeyNorms};
+use super::spec::EncoderSpec;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["qwen3"],

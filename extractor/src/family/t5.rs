@@ -3,13 +3,15 @@
 //! in all layers or, in UMT5, each layer's own. Of a whole checkpoint the decoder is not read.
 
 use super::activation::Activation;
+use super::attention::{Attention, AttentionInput, AttentionScale};
 use super::config::Config;
+use super::embedding::Embedding;
 use super::error::FamilyError;
 use super::reader::Family;
 use super::relative_bias::{BiasTable, RelativeBias};
 use super::spec::{
-    Attention, AttentionInput, AttentionScale, Embedding, EncoderSpec, FeedForward, GatedInput,
-    LinearLayout, Norm, PositionEncoding, ResidualOrder, TensorNames,
+    EncoderSpec, FeedForward, GatedInput, LinearLayout, Norm, PositionEncoding, ResidualOrder,
+    TensorNames,
 };
 
 const MODEL_TYPES: [&str; 3] = ["t5", "mt5", "umt5"];

@@ -6,7 +6,7 @@ use ort::memory::Allocator;
 use ort::value::{PrimitiveTensorElementType, Tensor as OrtTensor};
 
 use super::error::GraphError;
-use crate::checkpoint::{Element, Tensor};
+use crate::checkpoint::{Element, Origin, Tensor};
 
 /// The weights of a linear layer.
 pub(super) struct Linear<'checkpoint> {
@@ -43,12 +43,12 @@ pub(super) struct Source<'checkpoint> {
     one_more: bool,
 }
 
-/// What tells one recipe from another: where in memory the numbers are, and what is done with them.
+/// What tells one recipe from another: where the numbers come from, and what is done with them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
-    parts: Vec<(usize, Vec<usize>)>,
+    parts: Vec<(Origin, Vec<usize>)>,
     transposed: bool,
-    added: Option<(usize, Vec<usize>)>,
+    added: Option<(Origin, Vec<usize>)>,
     one_more: bool,
 }
 
@@ -116,14 +116,14 @@ impl<'checkpoint> Source<'checkpoint> {
         }
     }
 
-    /// What the same recipe for the same numbers has in common, if they are in a file.
+    /// What the same recipe for the same numbers has in common, if that is known.
     pub(super) fn identity(&self) -> Option<Identity> {
-        let address = |tensor: &Tensor<'_>| Some((tensor.address()?, tensor.shape().to_vec()));
+        let origin = |tensor: &Tensor<'_>| Some((tensor.origin()?, tensor.shape().to_vec()));
         Some(Identity {
-            parts: self.parts.iter().map(address).collect::<Option<_>>()?,
+            parts: self.parts.iter().map(origin).collect::<Option<_>>()?,
             transposed: self.transposed,
             added: match &self.added {
-                Some(table) => Some(address(table)?),
+                Some(table) => Some(origin(table)?),
                 None => None,
             },
             one_more: self.one_more,
