@@ -21,8 +21,15 @@ impl EncoderSpec {
         };
         let projection = embedding.projection.map_or(0, |_| self.hidden);
         let tables = (embedding.vocabulary + position_rows + projection) * embedding.size;
-        let (FeedForward::Plain { inner, bias, .. } | FeedForward::Gated { inner, bias, .. }) =
-            self.feed_forward;
+        let (inner, [bias, output_bias]) = match self.feed_forward {
+            FeedForward::Plain { inner, bias, .. } => (inner, [bias, bias]),
+            FeedForward::Gated {
+                inner,
+                bias,
+                output_bias,
+                ..
+            } => (inner, [bias, output_bias]),
+        };
         let matrices = self.hidden
             * (attention.sizes().iter().sum::<usize>()
                 + attention.size()
@@ -30,7 +37,8 @@ impl EncoderSpec {
                 + inner);
         let biases = usize::from(attention.bias) * attention.sizes().iter().sum::<usize>()
             + usize::from(attention.output_bias) * self.hidden
-            + usize::from(bias) * (self.intermediate() + self.hidden);
+            + usize::from(bias) * self.intermediate()
+            + usize::from(output_bias) * self.hidden;
         let layers = layers.min(self.layers);
         let distinct = self
             .names

@@ -36,7 +36,13 @@ impl EncoderGraph<'_> {
         let key = self.normed_heads(layer, &key_label, key, (key_norm, by_head, key_heads))?;
         let key = self.rotated(layer, &key_label, key, key_heads)?;
         let key = self.for_every_head(&key_label, key)?;
-        let value = self.for_every_head(&format!("{label}.value"), value)?;
+        let value_label = format!("{label}.value");
+        let value = if self.spec.attention.rotated_values {
+            self.rotated(layer, &value_label, value, key_heads)?
+        } else {
+            value
+        };
+        let value = self.for_every_head(&value_label, value)?;
         match attention.soft_cap {
             Some(cap) => self.capped(layer, label, [&query, &key, &value], cap),
             None => self.multi_head(layer, label, [&query, &key, &value]),
