@@ -17,15 +17,17 @@ mod request;
 mod space;
 mod store;
 mod store_dtype;
+mod weight_memory;
 
 pub use self::batches::LargestBatch;
 pub use self::encoders::{BatchRequest, Encoders};
 pub use self::error::ExtractError;
 pub use self::extraction::Extraction;
 pub use self::identity::{Computed, Identity, dataset_identity};
-pub use self::memory::{check_batches, check_weights};
+pub use self::memory::check_batches;
 pub use self::model::Model;
 pub use self::request::{Request, StoreFormat};
 pub use self::space::{check_space, needed_space, too_little_space};
 pub use self::store::{begun, is_finished, move_aside, open};
 pub use self::store_dtype::{RangeTrial, StoreDtypeChoice, recorded as recorded_store_dtype};
+pub use self::weight_memory::WeightMemory;

@@ -24,8 +24,6 @@ pub struct Attention {
     pub soft_cap: Option<f32>,
     /// The norms of queries and keys, if there are any.
     pub norms: Option<QueryKeyNorms>,
-    /// Whether rotary positions turn values as they turn queries and keys.
-    pub rotated_values: bool,
     /// What is added to scores by the distance of two tokens, if anything is.
     pub relative_bias: Option<RelativeBias>,
     /// The terms of scores for distances, if there are any (`DeBERTa`).
@@ -58,7 +56,6 @@ impl Attention {
             window: None,
             soft_cap: None,
             norms: None,
-            rotated_values: false,
             relative_bias: None,
             disentangled: None,
             bias: true,

@@ -61,7 +61,7 @@ pub use self::spec::{
     Convolution, EncoderSpec, FeedForward, GatedInput, LayerGroups, LinearLayout, Norm,
     PositionEncoding, ResidualOrder, TensorNames,
 };
-pub use self::window::Window;
+pub use self::window::{Blocks, Window};
 
 const FAMILIES: [Family; 29] = [
     bert::FAMILY,

@@ -33,11 +33,11 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     });
     let angles = Rotary {
         interleaved: true,
+        values: config.switch_or("rotary_value", false)?,
         table: Some("encoder.embed_positions.weight"),
         ..Rotary::stored(config, BASE, spec.attention.head_size, &[])?
     };
     let longest = config.size(&["max_position_embeddings"])?;
     spec.position = PositionEncoding::rotary(angles, longest);
-    spec.attention.rotated_values = config.switch_or("rotary_value", false)?;
     Ok(spec)
 }

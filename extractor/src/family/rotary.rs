@@ -17,6 +17,8 @@ pub struct Rotary {
     pub frequencies: Vec<f32>,
     /// Whether dimension `2 i` is turned with dimension `2 i + 1` instead.
     pub interleaved: bool,
+    /// Whether values are turned as queries and keys are.
+    pub values: bool,
     /// What sines and cosines are multiplied with.
     pub factor: f32,
     /// Names under which checkpoints may have other frequencies, which count then.
@@ -49,6 +51,7 @@ impl Rotary {
         Self {
             frequencies,
             interleaved: false,
+            values: false,
             factor: 1.0,
             stored: &[],
             table: None,

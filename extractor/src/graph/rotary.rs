@@ -45,6 +45,11 @@ impl EncoderGraph<'_> {
         self.builder.node(operator, &name, &inputs, attributes)
     }
 
+    /// Whether rotary positions turn values as well.
+    pub(super) fn turns_values(&self) -> bool {
+        matches!(&self.spec.position, PositionEncoding::Rotary { full, .. } if full.values)
+    }
+
     /// Cosines and sines, `[width, dimensions / 2]` in the number format of the encoder.
     fn angles(&mut self, rotary: &Rotary, windowed: bool) -> Result<[String; 2], GraphError> {
         if let Some(angles) = &self.shared.angles[usize::from(windowed)] {
