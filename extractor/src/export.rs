@@ -104,6 +104,7 @@ fn describe(run: &Run) -> Value {
         "level": level,
         "labels": run.classes,
         "decode": run.head.decode,
+        "subword": run.head.subword,
         "max_length": run.store.max_length,
         "long": run.store.long,
         "model": run.store.model,

@@ -103,6 +103,16 @@ fn every_head_labels_text_as_trainer_labels_the_store() {
         assert_eq!(labelled, expected, "{name}");
     };
     let (mut learned, mut changed) = (0, 0);
+    for subword in ["last", "mean"] {
+        let options = format!("--head scalar-mix --subword {subword}");
+        let name = format!("{subword}-sub-word");
+        let labelled = trained.head(&name, &options);
+        same(&name, &labelled);
+        assert!(labels(&labelled).len() > 1, "{subword}");
+        let field = format!("{subword}-sub-word-crf");
+        let labelled = trained.head(&field, &format!("{options} --decode crf"));
+        same(&field, &labelled);
+    }
     for (name, options) in heads() {
         let single = trained.head(&name, options);
         same(&name, &single);
@@ -138,8 +148,22 @@ fn every_head_has_the_logits_of_trainer() {
     };
     let folder = trained.toy.path();
     let files = ModelFiles::in_folder(&trained.toy.model()).unwrap();
-    for (name, options) in heads() {
-        trained.head(&name, options);
+    let others = ["adapter", "scalar-mix", "last"]
+        .into_iter()
+        .flat_map(|head| {
+            let options = |subword| {
+                (
+                    format!("{head}-{subword}"),
+                    format!("--head {head} --subword {subword}"),
+                )
+            };
+            ["last", "mean"].map(options)
+        });
+    let all = heads()
+        .into_iter()
+        .map(|(name, options)| (name, options.to_owned()));
+    for (name, options) in all.chain(others) {
+        trained.head(&name, &options);
         trained.trainer(&format!(
             "predict --run runs/{name} --cache cache --split test --device cpu -q --out labels --logits logits"
         ));
@@ -341,6 +365,8 @@ fn onnxruntime_in_python_gives_the_same_labels() {
         ("fusion", "--head attention-fusion"),
         ("legal", "--head layer:0 --decode viterbi"),
         ("field", "--head layer:0 --decode crf"),
+        ("last", "--head scalar-mix --subword last"),
+        ("mean", "--head adapter --no-tailor --subword mean"),
     ] {
         let expected = trained.head(name, options);
         for (file, how) in [("whole.onnx", ""), ("parted.onnx", "--external-data")] {

@@ -57,7 +57,8 @@ training, and longer texts are windows.
 Sequences have 2,048 tokens at most, or as many as the encoder takes where these are fewer; `--max-length` says otherwise.
 
 Decoders are frozen encoders here: a token sees what is to its left, and the last hidden state is that after the last norm. The vector
-of a word is that of its first sub-word, which in a decoder has not seen the rest of the word.
+of a word is that of its first sub-word unless `trainer --subword last|mean` says otherwise; in a decoder the first has not seen the rest of
+the word.
 `Qwen2Tokenizer`, `GemmaTokenizer` and the `PreTrainedTokenizerFast` of Llama 3 give words no leading space (see below), so that each word
 of a sentence is cut as at the beginning of a text.
 

@@ -2,6 +2,7 @@
 //! several rows, and what is chosen for its words may depend on all of them.
 
 use rayon::prelude::*;
+use shared::heads::Subword;
 use shared::tasks::{Decoder, largest};
 
 use super::Sentence;
@@ -20,12 +21,13 @@ pub(super) struct Gathered {
     /// one by one.
     words: Vec<Vec<f32>>,
     classes: usize,
+    subword: Subword,
 }
 
 impl Gathered {
     pub(super) fn new(
         sentences: &[Sentence],
-        level: Level,
+        (level, subword): (Level, Subword),
         classes: usize,
         decoder: &Decoder,
     ) -> Self {
@@ -43,6 +45,7 @@ impl Gathered {
             tokens: vec![0; sentences.len()],
             words: sentences.iter().map(kept).collect(),
             classes,
+            subword,
         }
     }
 
@@ -52,13 +55,11 @@ impl Gathered {
         match &mut self.labels[row.sentence] {
             Labels::Words(labels) => {
                 let kept = &mut self.words[row.sentence];
-                let tokens = row.first_of.iter().zip(logits.chunks_exact(classes));
-                for (first_of, logits) in tokens {
-                    let Some(word) = *first_of else { continue };
+                for (word, logits) in row.of_words(logits, classes, self.subword) {
                     // Chosen anew at the end where other words count too.
-                    labels[word] = Some(largest(logits));
+                    labels[word] = Some(largest(&logits));
                     if let Some(kept) = kept.get_mut(word * classes..(word + 1) * classes) {
-                        kept.copy_from_slice(logits);
+                        kept.copy_from_slice(&logits);
                     }
                 }
             }
@@ -134,13 +135,18 @@ mod tests {
             bytes: 0,
         };
         let classes = ["O", "B-PER", "I-PER"];
+        let words_by_first = (Level::Token, Subword::First);
         let labelled = |decoder: Decoder, unseen: usize| {
             let mut gathered =
-                Gathered::new(std::slice::from_ref(&sentence), Level::Token, 3, &decoder);
-            let row = |first_of: &[Option<usize>]| Row {
-                sentence: 0,
-                ids: vec![0; first_of.len()],
-                first_of: first_of.to_vec(),
+                Gathered::new(std::slice::from_ref(&sentence), words_by_first, 3, &decoder);
+            let row = |first_of: &[Option<usize>]| {
+                let words = (0..).zip(first_of);
+                let words = words.filter_map(|(token, word)| Some(((*word)?, token..token + 1)));
+                Row {
+                    sentence: 0,
+                    ids: vec![0; first_of.len()],
+                    words: words.collect(),
+                }
             };
             gathered.take(&row(&[Some(3), None]), &[1.0, 0.0, 3.0, 9.0, 9.0, 9.0]);
             let seen: Vec<_> = (0..3)

@@ -7,6 +7,7 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::Tensor;
 use rayon::prelude::*;
+use shared::heads::Subword;
 use shared::tasks::Decoder;
 
 use super::gathered::Gathered;
@@ -27,6 +28,7 @@ pub struct Tagger {
     session: Session,
     tokenizer: Tokenizer,
     level: Level,
+    subword: Subword,
     decoder: Decoder,
     classes: usize,
     vocabulary: usize,
@@ -69,6 +71,7 @@ impl Tagger {
             session,
             tokenizer,
             level: run.head.level,
+            subword: run.head.subword,
             decoder: run.decoder.clone(),
             classes: run.classes.len(),
             vocabulary: spec.embedding.vocabulary,
@@ -141,12 +144,10 @@ impl Tagger {
         let (rows, offsets) = self.all_rows(sentences)?;
         let words = sentences.iter().map(|sentence| sentence.words.len());
         let mut all: Vec<_> = words.map(|words| vec![None; words]).collect();
-        let classes = self.classes;
+        let (classes, subword) = (self.classes, self.subword);
         self.each_row(&rows, &offsets, |row, logits| {
-            for (word, logits) in row.first_of.iter().zip(logits.chunks_exact(classes)) {
-                if let Some(word) = word {
-                    all[row.sentence][*word] = Some(logits.to_vec());
-                }
+            for (word, logits) in row.of_words(logits, classes, subword) {
+                all[row.sentence][word] = Some(logits);
             }
         })?;
         Ok(all)
@@ -183,7 +184,12 @@ impl Tagger {
         rows: &[Row],
         offsets: &[u64],
     ) -> Result<Vec<Labels>, PredictError> {
-        let mut labels = Gathered::new(sentences, self.level, self.classes, &self.decoder);
+        let mut labels = Gathered::new(
+            sentences,
+            (self.level, self.subword),
+            self.classes,
+            &self.decoder,
+        );
         self.each_row(rows, offsets, |row, logits| labels.take(row, logits))?;
         Ok(labels.finish(&self.decoder))
     }
@@ -227,16 +233,19 @@ impl Tagger {
         let row = |range: std::ops::Range<usize>| {
             let own = &sub_words.ids[range.clone()];
             let ids: Vec<u32> = [prefix, own, suffix].concat();
-            let mut first_of = vec![None; ids.len()];
-            for (first_of, at) in first_of[prefix.len()..].iter_mut().zip(range) {
-                let word = sub_words.word_ids[at];
-                let begins = at == 0 || sub_words.word_ids[at - 1] != word;
-                *first_of = begins.then_some(word as usize);
+            let of_words = &sub_words.word_ids;
+            let (mut words, mut token) = (Vec::new(), prefix.len());
+            for own in of_words[range.clone()].chunk_by(|left, right| left == right) {
+                let at = range.start + token - prefix.len();
+                if at == 0 || of_words[at - 1] != own[0] {
+                    words.push((own[0] as usize, token..token + own.len()));
+                }
+                token += own.len();
             }
             Row {
                 sentence: index,
                 ids,
-                first_of,
+                words,
             }
         };
         Ok(ranges.into_iter().map(row).collect())

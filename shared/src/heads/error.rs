@@ -1,5 +1,6 @@
 //! What can be wrong with the options of a head.
 
+use super::Subword;
 use crate::tasks::{Decoding, Task};
 
 /// Options that make no head.
@@ -36,6 +37,16 @@ pub enum HeadOptionsError {
         task: Task,
         /// The ways that the task has.
         expected: &'static [Decoding],
+    },
+    /// A choice among the sub-words of a word where texts are labelled.
+    #[error(
+        "--subword {got} does not go with --task {task}: it labels texts, by the mean of all their tokens; leave the option out"
+    )]
+    Subword {
+        /// What was given.
+        got: Subword,
+        /// The task.
+        task: Task,
     },
     /// Sizes that make no network.
     #[error("{0}")]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::HeadOptionsError;
 use super::kind::{AdapterOptions, HeadKind, Sizes};
 use super::parameters::Parameter;
-use super::{classifier, crf};
+use super::{Subword, classifier, crf};
 use crate::tasks::{Chain, Decoder, Decoding, Level};
 
 /// Everything that a head's parameters' names and shapes depend on, and its dropout.
@@ -33,6 +33,9 @@ pub struct HeadOptions {
     /// How predictions are chosen; runs from before there was a choice took the largest logit.
     #[serde(default)]
     pub decode: Decoding,
+    /// Which vector a word has; runs from before there was a choice took the first sub-word's.
+    #[serde(default)]
+    pub subword: Subword,
 }
 
 impl HeadOptions {
@@ -50,6 +53,7 @@ impl HeadOptions {
             classifier_size: 256,
             level: Level::Token,
             decode: Decoding::default(),
+            subword: Subword::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{HeadOptions, HeadOptionsError};
+use super::{HeadOptions, HeadOptionsError, Subword};
 use crate::exit::{ExitStatus, HasExitStatus};
 use crate::tasks::{Decoding, Loss, Task};
 
@@ -145,6 +145,12 @@ impl<Store, Settings> Config<Store, Settings> {
     pub fn check_head(&self) -> Result<(), HeadOptionsError> {
         self.head.check()?;
         self.head.layers_read()?;
+        if self.head.subword != Subword::First && !self.task.labels_words() {
+            return Err(HeadOptionsError::Subword {
+                got: self.head.subword,
+                task: self.task,
+            });
+        }
         if self.task.has_decoding(self.head.decode) {
             return Ok(());
         }
@@ -164,7 +170,8 @@ impl<Store, Settings> Config<Store, Settings> {
         }
     }
 
-    /// The kind of head, what was left out of it, and how predictions are chosen, if not as usual.
+    /// The kind of head, what was left out of it, which vector a word has and how predictions are
+    /// chosen, if not as usual.
     #[must_use]
     pub fn head_name(&self) -> String {
         let decode = if self.head.decode == Decoding::default() {
@@ -172,7 +179,16 @@ impl<Store, Settings> Config<Store, Settings> {
         } else {
             format!("-{}", self.head.decode)
         };
-        format!("{}{}{decode}", self.head.kind, self.head.adapter.left_out())
+        let subword = if self.head.subword == Subword::default() {
+            String::new()
+        } else {
+            format!("-{}-subword", self.head.subword)
+        };
+        format!(
+            "{}{}{subword}{decode}",
+            self.head.kind,
+            self.head.adapter.left_out()
+        )
     }
 }
 

@@ -99,15 +99,16 @@ fn impossible_sizes_are_refused() {
 fn options_are_recorded_as_ever() {
     let mut options = options("concat:8,0");
     options.level = crate::tasks::Level::Sentence;
-    let json = r#"{"kind":"concat:8,0","layers":[0,4,8,12],"hidden":32,"classes":3,"tailor":true,"tailor_attention":true,"attention_size":16,"heads":2,"dropout":0.1,"classifier_size":256,"level":"sequence","decode":"argmax"}"#;
+    let json = r#"{"kind":"concat:8,0","layers":[0,4,8,12],"hidden":32,"classes":3,"tailor":true,"tailor_attention":true,"attention_size":16,"heads":2,"dropout":0.1,"classifier_size":256,"level":"sequence","decode":"argmax","subword":"first"}"#;
     assert_eq!(serde_json::to_string(&options).unwrap(), json);
     assert_eq!(serde_json::from_str::<HeadOptions>(json).unwrap(), options);
     // Before there was a choice it was not recorded.
-    let before = json.replace(",\"decode\":\"argmax\"", "");
-    assert_eq!(
-        serde_json::from_str::<HeadOptions>(&before).unwrap(),
-        options
-    );
+    for choice in [",\"decode\":\"argmax\"", ",\"subword\":\"first\""] {
+        let before = json.replace(choice, "");
+        assert_ne!(before, json);
+        let read = serde_json::from_str::<HeadOptions>(&before).unwrap();
+        assert_eq!(read, options);
+    }
     let wrong = json.replace("concat:8,0", "crf");
     let error = serde_json::from_str::<HeadOptions>(&wrong).unwrap_err();
     assert!(error.to_string().contains("'crf'"), "{error}");

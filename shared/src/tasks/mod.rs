@@ -5,6 +5,7 @@
 mod accuracy;
 mod chunk;
 mod decoding;
+pub mod dependencies;
 mod level;
 mod metric;
 mod ner;

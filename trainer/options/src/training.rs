@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use shared::heads::{HeadKind, forms, usages};
+use shared::heads::{HeadKind, Subword, forms, usages};
 use shared::tasks::{Decoding, Task};
 
 use crate::values::{not_negative, positive, share};
@@ -101,6 +101,9 @@ pub struct HeadArgs {
     /// How the tags of spans are chosen (ner, chunk); other tasks have argmax alone
     #[arg(long, value_enum, default_value_t)]
     pub decode: Decoding,
+    /// Which vector a word has that is several sub-words (tasks that label words)
+    #[arg(long, value_enum, default_value_t)]
+    pub subword: Subword,
 }
 
 /// The help of `--dropout`: the default of the adapter, and of the heads whose authors used another.

@@ -40,6 +40,8 @@ pub struct Batch<'s> {
     whole: Part,
     /// Empty for rows on a device, where the whole batch is computed at once.
     parts: Vec<Part>,
+    /// See [`Batch::with_words`].
+    words: Option<Vec<u32>>,
 }
 
 /// Means over the layers of each token `[tokens, hidden]`, and over the tokens of each sequence
@@ -74,6 +76,16 @@ pub enum BatchError {
     /// libtorch failed; on a GPU mostly because its memory is not enough.
     #[error("libtorch: {}", one_line(.0))]
     Torch(#[from] TchError),
+    /// Words that are not those of the tokens.
+    #[error(
+        "lengths of words for {got} of {tokens} tokens; each must stand at the first token of its word, which must end before          the next one and in its sequence"
+    )]
+    Words {
+        /// Tokens of the batch.
+        tokens: usize,
+        /// Lengths given.
+        got: usize,
+    },
     /// A pool of another length, or with gaps.
     #[error(
         "the sentences of {sequences} sequences must count up from 0 without gaps, one a sequence; got {pool:?}"
@@ -90,9 +102,11 @@ impl HasExitStatus for BatchError {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Torch(_) => ExitStatus::Machine,
-            Self::Empty | Self::Mixed { .. } | Self::Size { .. } | Self::Pool { .. } => {
-                ExitStatus::User
-            }
+            Self::Empty
+            | Self::Mixed { .. }
+            | Self::Size { .. }
+            | Self::Words { .. }
+            | Self::Pool { .. } => ExitStatus::User,
         }
     }
 }
@@ -210,6 +224,7 @@ impl<'s> Batch<'s> {
             backing,
             whole: Part::whole(offsets, None),
             parts: Vec::new(),
+            words: None,
             dtype,
             layers,
             hidden,
@@ -237,6 +252,40 @@ impl<'s> Batch<'s> {
         }
         self.whole = Part::whole(self.offsets(), Some(&pool));
         Ok(self)
+    }
+
+    /// Tells the words: at the first token of each word, how many tokens of its sequence it has, and 0
+    /// elsewhere; `[tokens]`. Without it each token is a word.
+    ///
+    /// # Errors
+    /// Another number of tokens, or words that overlap or go on past their sequence.
+    pub fn with_words(mut self, words: Vec<u32>) -> Result<Self, BatchError> {
+        let wrong = |words: &[u32]| {
+            let mut end = 0;
+            words.iter().enumerate().any(|(token, &length)| {
+                let begins_early = length > 0 && token < end;
+                if length > 0 {
+                    end = token.saturating_add(length as usize);
+                }
+                begins_early || end > words.len()
+            })
+        };
+        let sequences = self.offsets().windows(2);
+        let mut sequences = sequences.map(|pair| words.get(pair[0]..pair[1]));
+        if words.len() != self.tokens() || sequences.any(|words| words.is_none_or(wrong)) {
+            return Err(BatchError::Words {
+                tokens: self.tokens(),
+                got: words.len(),
+            });
+        }
+        self.words = Some(words);
+        Ok(self)
+    }
+
+    /// The words, where they were told: see [`Self::with_words`].
+    #[must_use]
+    pub fn words(&self) -> Option<&[u32]> {
+        self.words.as_deref()
     }
 
     /// The batch as one part.

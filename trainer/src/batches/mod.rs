@@ -136,13 +136,15 @@ fn collate<'s>(
     index: usize,
     sentences: &[usize],
 ) -> Result<LabelledBatch<'s>, LoadError> {
-    let (mut sequences, mut pool, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sequences, mut pool) = (Vec::new(), Vec::new());
+    let (mut targets, mut words) = (Vec::new(), Vec::new());
     for (place, &sentence) in sentences.iter().enumerate() {
         for sequence in split.sequences(sentence) {
             sequences.push(sequence);
             pool.push(place);
         }
         split.targets(sentence, &mut targets);
+        split.words(sentence, &mut words);
     }
     let activations = match split.placement.batch(split.reader, &sequences)? {
         Some(batch) => batch,
@@ -151,7 +153,7 @@ fn collate<'s>(
     Ok(LabelledBatch {
         index,
         sentences: sentences.to_vec(),
-        activations: activations.with_pool(pool)?,
+        activations: activations.with_pool(pool)?.with_words(words)?,
         targets,
     })
 }

@@ -169,6 +169,24 @@ impl<'s> LabelledSplit<'s> {
         }
     }
 
+    /// Appends for each token of `sentence` how many tokens of its window the word has that begins
+    /// with it; 0 where none begins. A word that a window cuts begins once.
+    pub(crate) fn words(&self, sentence: usize, out: &mut Vec<u32>) {
+        let offsets = self.reader.offsets();
+        let at = |sequence: usize| usize::try_from(offsets[sequence]).unwrap_or(usize::MAX);
+        let mut last = -1;
+        for sequence in self.sequences(sentence) {
+            let word_ids = &self.reader.word_ids()[at(sequence)..at(sequence + 1)];
+            for word in word_ids.chunk_by(|left, right| left == right) {
+                let begins = word[0] > last;
+                let length = u32::try_from(word.len()).unwrap_or(u32::MAX);
+                out.push(if begins { length } else { 0 });
+                out.extend(word.iter().skip(1).map(|_| 0));
+                last = last.max(word[0]);
+            }
+        }
+    }
+
     /// The label of each word (or of the sentence), sentence by sentence; also of words that the
     /// encoder never saw, because they have no sub-word or were cut off. What has no label is
     /// [`UNLABELLED`].

@@ -93,6 +93,7 @@ fn head_options(
         dropout: options.dropout.unwrap_or(defaults.dropout),
         classifier_size: options.classifier_size,
         decode: options.decode,
+        subword: options.subword,
         ..defaults
     }
 }

@@ -24,6 +24,7 @@ mod sizes;
 mod step;
 mod tailor;
 mod tokens;
+mod words;
 
 use std::collections::BTreeSet;
 

@@ -9,12 +9,14 @@
 use std::cell::Cell;
 
 use rayon::prelude::*;
+use shared::heads::Subword;
 use shared::tasks::NO_TARGET;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::objective::{Objective, Targets};
 use super::sizes::size;
 use super::tokens::indices;
+use super::words::{Rows, Words};
 use super::{Dropout, Head, HeadError, Learned, Level, Reading, Tokens};
 use crate::activations::device::Layout;
 use crate::activations::{Batch, Part};
@@ -43,6 +45,12 @@ fn logits_of<H: Head + ?Sized>(
         let means = sentence_means(head, &features, batch, part)?;
         return Ok(common.classifier.forward(&means)?);
     }
+    if common.options.subword != Subword::First {
+        let words = Words::all(batch, part, common.options.subword);
+        let rows = padding(head, &tokens).map_or(Rows::Tokens, Rows::Padded);
+        let vectors = words.vectors(&features, rows, tokens.layout().is_some())?;
+        return Ok(words.at_firsts(&common.classifier.forward(&vectors)?)?);
+    }
     let logits = common.classifier.forward(&features)?;
     match padding(head, &tokens) {
         Some(layout) => Ok(layout.pack(&logits)?),
@@ -70,7 +78,7 @@ pub(super) fn learn<H: Head + ?Sized>(
             Level::Sentence => part.sentences(),
         };
         let before = if only_labelled(head) {
-            count(&targets[..rows.start])
+            computed_before(head, batch, &targets[..rows.start])
         } else {
             part.tokens().start
         };
@@ -142,7 +150,12 @@ fn learn_part<H: Head + ?Sized>(
     }
     let leaves: Vec<&Tensor> = common.leaves.iter().flatten().collect();
     let only_labelled = only_labelled(head);
-    let computed = only_labelled.then_some(labelled.as_slice());
+    let (level, subword) = (common.options.level, common.options.subword);
+    let words = (level == Level::Token && subword != Subword::First)
+        .then(|| Words::labelled(batch, part, targets, subword));
+    let counting = words.as_ref().map(Words::computed);
+    let counting = counting.as_ref().unwrap_or(&labelled);
+    let computed = only_labelled.then_some(counting.as_slice());
     let tokens = Tokens::new(batch, part, computed, &common.options, common.device)?;
     let reading = head.read(&tokens)?;
     // On a device autograd reaches through the sums.
@@ -165,15 +178,17 @@ fn learn_part<H: Head + ?Sized>(
     let labelled_dropout;
     let dropout = match dropout {
         Some(dropout) if only_labelled && !picked => {
-            labelled_dropout = dropout.for_labelled(targets, &labelled, common.device)?;
+            labelled_dropout = dropout.for_labelled(targets, counting, common.device)?;
             Some(&labelled_dropout)
         }
         other => other,
     };
     let features = head.features(&read, &tokens, dropout)?;
-    let (features, classes) = if common.options.level == Level::Sentence {
+    let (features, classes) = if level == Level::Sentence {
         let means = sentence_means(head, &features, batch, part)?;
         (means, targets.to_vec())
+    } else if words.is_some() {
+        (features, Vec::new())
     } else if let Some(layout) = padding(head, &tokens) {
         (features, layout.padded_targets(targets, NO_TARGET))
     } else {
@@ -181,9 +196,17 @@ fn learn_part<H: Head + ?Sized>(
     };
     // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
     let labels_only = || labelled.iter().map(|&place| targets[place]).collect();
-    let (features, classes) = if picked {
+    let on_device = tokens.layout().is_some();
+    let (features, classes) = if let Some(words) = &words {
+        let rows = match padding(head, &tokens) {
+            _ if picked => Rows::Computed,
+            Some(layout) => Rows::Padded(layout),
+            None => Rows::Tokens,
+        };
+        (words.vectors(&features, rows, on_device)?, labels_only())
+    } else if picked {
         (features, labels_only())
-    } else if tokens.layout().is_some() || common.classifier.is_merged(size(targets.len())) {
+    } else if on_device || common.classifier.is_merged(size(targets.len())) {
         (features, classes)
     } else {
         let places = indices(&labelled, common.device)?;
@@ -196,7 +219,7 @@ fn learn_part<H: Head + ?Sized>(
         sentence_of: &sentence_of,
         labels,
     };
-    let objective = Objective::new(common, &logits, &targets, tokens.layout().is_some())?;
+    let objective = Objective::new(common, &logits, &targets, on_device)?;
     let mut gradients = backward(&objective.differentiable, &leaves, cut.map(|_| &read))?;
     if let Some(weights) = cut
         && let Some(by_sums) = gradients.pop().flatten()
@@ -221,6 +244,19 @@ fn learn_part<H: Head + ?Sized>(
         loss: objective.loss,
         gradients,
     })
+}
+
+/// How many tokens are computed on whose targets these are, those of the first parts of a batch.
+fn computed_before<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> usize {
+    let subword = head.options().subword;
+    let Some(words) = batch.words().filter(|_| subword == Subword::Mean) else {
+        return count(targets);
+    };
+    let labelled = targets
+        .iter()
+        .zip(words)
+        .filter(|(target, _)| **target != NO_TARGET);
+    labelled.map(|(_, &length)| length.max(1) as usize).sum()
 }
 
 /// The sentence of each of these tokens of a part.

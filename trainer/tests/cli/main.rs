@@ -9,6 +9,7 @@ mod compare;
 mod decoding;
 mod numbers;
 mod same_bytes;
+mod subword;
 mod sweep;
 
 use std::path::Path;

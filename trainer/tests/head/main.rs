@@ -15,6 +15,7 @@
 
 mod device;
 mod rules;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -130,8 +131,18 @@ impl Input {
 
 /// The head of a fixture, with the weights it starts from there.
 fn started(name: &str) -> (Box<dyn Head>, BTreeMap<String, Tensor>) {
+    changed(name, |_| ())
+}
+
+/// The same with other options, which its parameters do not depend on.
+fn changed(
+    name: &str,
+    change: impl FnOnce(&mut HeadOptions),
+) -> (Box<dyn Head>, BTreeMap<String, Tensor>) {
     let name = format!("{name}.safetensors");
-    let head = head::build(&options(&name), Device::Cpu, 1).unwrap();
+    let mut options = options(&name);
+    change(&mut options);
+    let head = head::build(&options, Device::Cpu, 1).unwrap();
     let fixture = tensors(&name);
     let start: Vec<_> = fixture
         .iter()
