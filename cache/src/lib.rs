@@ -23,6 +23,7 @@ pub use layout::manifest::{
     DatasetIdentity, FORMAT_VERSION, FieldDifference, LongPolicy, Manifest, ModelIdentity,
     SplitSize, model_name,
 };
+pub use layout::rotation;
 pub use layout::rows::{self, Overflow};
 pub use layout::statistics::{LayerStatistics, LayerSummary, PartStatistics};
 pub use layout::tables::{LabelTable, Labels, SplitTables};

@@ -46,7 +46,7 @@ pub(crate) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
 /// `zarr.json` of `hidden_states`, `[tokens, layers, hidden]`.
 pub(crate) fn hidden_states(layout: &SplitLayout) -> Result<Vec<u8>, StoreError> {
     let layers = layout.layers as u64;
-    // With the scale that int8 vectors carry.
+    // With the scale that int8 and int4 vectors carry.
     let hidden = layout.row_bytes / layers / layout.dtype.bytes() as u64;
     let compression = layout
         .codec
@@ -62,9 +62,10 @@ pub(crate) fn hidden_states(layout: &SplitLayout) -> Result<Vec<u8>, StoreError>
         StoreDtype::F32 => data_type::float32(),
         StoreDtype::Bf16 => data_type::bfloat16(),
         StoreDtype::I8 => data_type::int8(),
+        StoreDtype::I4 => data_type::uint8(),
     };
     let zero: FillValueMetadata = match layout.dtype {
-        StoreDtype::I8 => 0.into(),
+        StoreDtype::I8 | StoreDtype::I4 => 0.into(),
         _ => 0.0.into(),
     };
     let mut builder = ArrayBuilder::new(

@@ -5,6 +5,8 @@ use std::fmt;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+use super::int4;
+pub use super::int4::unpack as unpack_int4;
 use crate::{LayerStatistics, StoreDtype};
 
 /// A value that the store cannot keep: too large for its number format, or not finite at all.
@@ -81,6 +83,7 @@ pub fn encode(
             Err(_) => put(out, values, |value| bf16::from_f32(value).to_le_bytes()),
         },
         StoreDtype::I8 => quantise(values, out),
+        StoreDtype::I4 => stats.add_error(int4::encode(values, out)),
     }
     Ok(())
 }
@@ -150,13 +153,19 @@ pub(crate) fn decode(dtype: StoreDtype, hidden: usize, bytes: &[u8], out: &mut [
                 }
             }
         }
+        StoreDtype::I4 => {
+            let vectors = bytes.chunks_exact(dtype.vector_bytes(hidden));
+            for (vector, out) in vectors.zip(out.chunks_exact_mut(hidden)) {
+                int4::decode(vector, out);
+            }
+        }
     }
 }
 
-/// The value as it comes back from the store; of an int8 vector, whose other values decide, the value itself.
+/// The value as it comes back from the store; of an int8 or int4 vector, whose other values decide, the value itself.
 pub(crate) fn rounded(dtype: StoreDtype, value: f32) -> f32 {
     match dtype {
-        StoreDtype::F32 | StoreDtype::I8 => value,
+        StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => value,
         StoreDtype::F16 => f16::from_f32(value).to_f32(),
         StoreDtype::Bf16 => bf16::from_f32(value).to_f32(),
     }
@@ -169,6 +178,7 @@ fn limit(dtype: StoreDtype) -> f32 {
         StoreDtype::F16 => 65520.0,
         StoreDtype::Bf16 => f32::from_bits(0x7f7f_8000),
         StoreDtype::F32 | StoreDtype::I8 => f32::INFINITY,
+        StoreDtype::I4 => int4::LIMIT,
     }
 }
 
@@ -291,6 +301,7 @@ mod tests {
             StoreDtype::F32,
             StoreDtype::Bf16,
             StoreDtype::I8,
+            StoreDtype::I4,
         ] {
             for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut values = vec![0.25; 37];

@@ -209,7 +209,7 @@ fn try_range(
     let dtype = trial.dtype();
     let other = match dtype {
         StoreDtype::Bf16 => "f16 or f32",
-        StoreDtype::F16 | StoreDtype::F32 | StoreDtype::I8 => "bf16 or f32",
+        StoreDtype::F16 | StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => "bf16 or f32",
     };
     terminal.status(format!(
         "values     up to {:.1} in {} sequences: stored as {dtype} (--store-dtype {other} overrules)",

@@ -90,14 +90,23 @@ fn split_lines(name: &str, split: &SplitInspection) -> Vec<String> {
             labels.classes.join(" ")
         ));
     }
+    // What rounding did, where the store says it.
+    let with_error = split
+        .layers
+        .iter()
+        .any(|layer| layer.statistics.error.is_some());
+    let heading = if with_error { "    error" } else { "" };
     lines.push(format!(
-        "{:>10} {:>12} {:>12} {:>12} {:>8} {:>8}",
+        "{:>10} {:>12} {:>12} {:>12} {:>8} {:>8}{heading}",
         "layer", "minimum", "maximum", "mean |x|", "NaN", "Inf"
     ));
     for layer in &split.layers {
         let of = &layer.statistics;
+        let error = of
+            .error
+            .map_or_else(String::new, |error| format!(" {error:>8.4}"));
         lines.push(format!(
-            "{:>10} {:>12.4} {:>12.4} {:>12.4} {:>8} {:>8}",
+            "{:>10} {:>12.4} {:>12.4} {:>12.4} {:>8} {:>8}{error}",
             layer.layer, of.minimum, of.maximum, of.mean_absolute, of.nan, of.infinite
         ));
     }
