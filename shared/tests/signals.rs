@@ -104,7 +104,7 @@ fn every_stopping_signal_is_seen() {
 
 /// Whether this process ignores a signal, as the system tells.
 fn is_ignored(number: u32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = fs_err::read_to_string("/proc/self/status").unwrap();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
     mask >> (number - 1) & 1 == 1
