@@ -20,8 +20,8 @@ pub use error::StoreError;
 pub use layout::codec::Codec;
 pub use layout::dtype::StoreDtype;
 pub use layout::manifest::{
-    DatasetIdentity, FORMAT_VERSION, FieldDifference, LongPolicy, Manifest, ModelIdentity,
-    SplitSize, model_name,
+    ConvertedFrom, DatasetIdentity, FORMAT_VERSION, FieldDifference, LongPolicy, Manifest,
+    ModelIdentity, SplitSize, model_name,
 };
 pub use layout::rotation;
 pub use layout::rows::{self, Overflow};

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod cli;
+pub mod convert;
 pub mod doctor;
 pub mod encoder;
 pub mod export;

@@ -128,6 +128,55 @@ fn quantise(values: &[f32], out: &mut [u8]) {
     rest.copy_from_slice(&scale.to_le_bytes());
 }
 
+/// Brings stored vectors from one number format into another.
+#[derive(Debug)]
+pub struct Recoder {
+    from: StoreDtype,
+    to: StoreDtype,
+    /// `[hidden]`
+    values: Vec<f32>,
+}
+
+impl Recoder {
+    /// For vectors of `hidden` values.
+    #[must_use]
+    pub fn new(from: StoreDtype, to: StoreDtype, hidden: usize) -> Self {
+        Self {
+            from,
+            to,
+            values: vec![0.0; hidden],
+        }
+    }
+
+    /// Converts the stored vector of one layer of one token and counts its values; bytes of the same format stay as they
+    /// are. `error` is what is known of the rounding of such vectors of the source, and is kept with these.
+    ///
+    /// # Errors
+    /// [`Overflow`] as for [`encode`].
+    ///
+    /// # Panics
+    /// If `stored` or `out` are not of the length of a vector.
+    pub fn recode(
+        &mut self,
+        layer: usize,
+        stored: &[u8],
+        out: &mut [u8],
+        error: Option<f64>,
+        stats: &mut LayerStatistics,
+    ) -> Result<(), Overflow> {
+        decode(self.from, self.values.len(), stored, &mut self.values);
+        if self.from != self.to {
+            return encode(self.to, layer, &self.values, out, stats);
+        }
+        out.copy_from_slice(stored);
+        stats.add(&self.values, f32::INFINITY);
+        if let Some(error) = error {
+            stats.add_error(error * error);
+        }
+        Ok(())
+    }
+}
+
 /// Steps on each side of zero of an int8 vector.
 pub(crate) const STEPS: f32 = 127.0;
 

@@ -10,7 +10,7 @@ use super::column::write_column;
 use crate::layout::column::{ColumnShape, column_file, column_folder};
 use crate::layout::metadata::{self, ColumnMetadata};
 use crate::layout::tables::TokenWords;
-use crate::write::target::write_if_other;
+use crate::write::temporary::write_if_other;
 use crate::{Labels, SplitTables, Store, StoreError};
 
 impl Store {

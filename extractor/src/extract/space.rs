@@ -77,7 +77,10 @@ fn what_fits(free: u64, tokens: u64, row_bytes: u64, layers: u64) -> String {
 }
 
 /// Bytes of all files below a folder; what other processes take away meanwhile does not count.
-fn size_on_disk(folder: &Path) -> std::io::Result<u64> {
+///
+/// # Errors
+/// The file system fails.
+pub fn size_on_disk(folder: &Path) -> std::io::Result<u64> {
     let there = |result: std::io::Result<u64>| match result {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         result => result,
