@@ -36,7 +36,9 @@ impl Row {
             if places.len() > 1 {
                 #[expect(clippy::cast_precision_loss, reason = "tokens of a word")]
                 let count = places.len() as f32;
-                mean.iter_mut().for_each(|sum| *sum /= count);
+                for sum in &mut mean {
+                    *sum /= count;
+                }
             }
             (*word, mean)
         })
