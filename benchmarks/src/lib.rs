@@ -151,6 +151,7 @@ fn tables(tokens: u64) -> SplitTables {
         classes: (0..CLASSES).map(|class| format!("class{class}")).collect(),
         level: Level::Token,
         ids,
+        heads: None,
     });
     table
 }

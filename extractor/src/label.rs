@@ -9,6 +9,7 @@ use cache::{Labels, SplitReader, Store};
 use serde::Serialize;
 use shared::datasets::{Dataset, Split, SplitName};
 use shared::exit::{ExitStatus, HasExitStatus};
+use shared::tasks::dependencies::NO_HEAD;
 use shared::tasks::{NO_CLASS, Task};
 use thiserror::Error;
 
@@ -275,10 +276,15 @@ fn table(dataset: &Dataset, split: &SplitReader, found: &[Option<Place>]) -> Lab
         .collect();
     let of_words = dataset.task.labels_words();
     let mut ids = Vec::new();
+    let mut heads = dataset.task.has_heads().then(Vec::new);
     for (sentence, place) in found.iter().enumerate() {
         if let Some((number, place)) = *place {
             let labels = dataset.splits[number].sentences.labels(place);
             ids.extend(labels.map(|label| classes.get(label).copied().unwrap_or(NO_CLASS)));
+            let own = dataset.splits[number].sentences.heads(place);
+            if let (Some(heads), Some(own)) = (&mut heads, own) {
+                heads.extend_from_slice(own);
+            }
         } else {
             let missing = if of_words {
                 split.words(sentence).len()
@@ -286,6 +292,9 @@ fn table(dataset: &Dataset, split: &SplitReader, found: &[Option<Place>]) -> Lab
                 1
             };
             ids.extend(std::iter::repeat_n(NO_CLASS, missing));
+            if let Some(heads) = &mut heads {
+                heads.extend(std::iter::repeat_n(NO_HEAD, missing));
+            }
         }
     }
     Labels {
@@ -293,6 +302,7 @@ fn table(dataset: &Dataset, split: &SplitReader, found: &[Option<Place>]) -> Lab
         classes: dataset.classes.clone(),
         level: dataset.task.level(),
         ids,
+        heads,
     }
 }
 

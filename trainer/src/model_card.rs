@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::metrics::{Event, Final};
-use crate::report;
 use crate::run::Config;
+use crate::{predictions, report};
 
 /// The model card of the run called `name`.
 #[must_use]
@@ -48,6 +48,10 @@ pub fn render(name: &str, config: &Config, events: &[Event], seconds: f64) -> St
         );
     }
     for last in finals() {
+        if let Some(attachment) = &last.scores.attachment {
+            let (uas, clas) = (attachment.uas, attachment.clas);
+            let _ = write!(card, "\nOn {}: UAS {uas:.4}, CLAS {clas:.4}.\n", last.split);
+        }
         let _ = write!(
             card,
             "\nBy class, on {}:\n\n| class | precision | recall | F1 | support |\n|---|---|---|---|---|\n",
@@ -68,7 +72,11 @@ pub fn render(name: &str, config: &Config, events: &[Event], seconds: f64) -> St
     }
     let _ = writeln!(card, "| training time | {} |", report::duration(seconds));
     let _ = writeln!(card, "| finished | {} |", today());
-    card.push_str("\nThe weights are in `adapter.safetensors`, curves and maps in `report.html`, predictions in `predictions.*.conll`.\n");
+    let predictions = predictions::file_name("*", config.task);
+    let _ = writeln!(
+        card,
+        "\nThe weights are in `adapter.safetensors`, curves and maps in `report.html`, predictions in `{predictions}`."
+    );
     card
 }
 

@@ -1,23 +1,47 @@
 //! Predictions as columns: token, gold label, predicted label, and an empty line after each
-//! sentence, as the `conlleval` script reads them.
+//! sentence, as the `conlleval` script reads them; trees as CoNLL-U, with what is gold in MISC.
 
 use std::fmt::Write;
 
-use shared::datasets::SplitName;
-use shared::tasks::{Target, UNLABELLED, or_outside};
+use shared::tasks::dependencies::write_conllu;
+use shared::tasks::{Target, Task, UNLABELLED, or_outside};
 
 use crate::batches::LabelledSplit;
-use crate::evaluation::Logits;
+use crate::evaluation::{Logits, Predictions, gold_trees};
 
-/// Name of the file for `split` in a run folder.
+/// Before the number of the gold head in MISC, 0 for the root.
+pub(crate) const GOLD_HEAD: &str = "GoldHead=";
+/// Before the gold relation in MISC.
+pub(crate) const GOLD_RELATION: &str = "GoldDeprel=";
+
+/// Name of the file for `split` in the folder of a run of `task`.
 #[must_use]
-pub fn file_name(split: SplitName) -> String {
-    format!("predictions.{split}.conll")
+pub fn file_name(split: &str, task: Task) -> String {
+    let format = if task.has_heads() { "conllu" } else { "conll" };
+    format!("predictions.{split}.{format}")
 }
 
-/// The columns of a whole split.
+/// The predictions of a whole split, as its file has them.
 #[must_use]
-pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
+pub fn render(split: &LabelledSplit<'_>, predicted: &Predictions) -> String {
+    let Some(trees) = predicted.trees(split) else {
+        return columns(split, &predicted.labels(split));
+    };
+    let mut out = String::new();
+    for (sentence, (gold, tree)) in gold_trees(split).iter().zip(&trees).enumerate() {
+        let misc = |word: usize| {
+            let arc = gold[word];
+            let head = arc.head.map_or(0, |head| head + 1);
+            let told = format!("{GOLD_HEAD}{head}|{GOLD_RELATION}{}", arc.relation);
+            (arc.relation != UNLABELLED).then_some(told)
+        };
+        write_conllu(&mut out, &split.reader.words(sentence), tree, misc);
+    }
+    out
+}
+
+/// Labels as columns.
+fn columns(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
     let missing = split.table.task.target().missing();
     let mut out = String::new();
     for (sentence, (gold, predicted)) in split.gold().iter().zip(predicted).enumerate() {

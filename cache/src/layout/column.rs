@@ -28,6 +28,9 @@ pub(crate) const TABLES: [&str; 7] = [
     "sentence_words",
 ];
 
+/// The groups in which labels of a task are, by the task's name.
+pub(crate) const LABEL_GROUPS: [&str; 3] = ["labels", "word_labels", "heads"];
+
 /// Shape of a small array on disk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ColumnShape {

@@ -1,6 +1,7 @@
 //! The small arrays of a split: which tokens, words and labels the hidden states belong to.
 
 use shared::datasets::SplitName;
+use shared::tasks::dependencies::{NO_HEAD, ROOT};
 use shared::tasks::{Level, NO_CLASS, Task};
 
 use crate::{Column, Manifest, SplitSize, StoreError};
@@ -16,6 +17,9 @@ pub struct Labels {
     pub level: Level,
     /// `[words]` or `[sentences]`: class, or [`NO_CLASS`] for what is not to be scored.
     pub ids: Vec<i32>,
+    /// `[words]`, for tasks that have heads: the head's index in its sentence, [`ROOT`] for the root,
+    /// [`NO_HEAD`] for a word without a label.
+    pub heads: Option<Vec<i32>>,
 }
 
 /// Labels of one task for one split, as a store has them.
@@ -31,6 +35,9 @@ pub struct LabelTable {
     pub ids: Column<i32>,
     /// `[words]`, for [`Level::Token`]: the classes of all words, those without a token included.
     pub words: Option<Column<i32>>,
+    /// `[words]`, for tasks that have heads: the head's index in its sentence, [`ROOT`] for the root,
+    /// [`NO_HEAD`] for a word without a label.
+    pub heads: Option<Column<i32>>,
 }
 
 /// Everything of a split but its hidden states. A *sequence* is what the encoder saw at once: a sentence, or a
@@ -93,9 +100,13 @@ impl SplitTables {
             )));
         }
         let size = self.size();
+        let mut bounds = vec![0];
+        for words in &self.words {
+            bounds.push(bounds[bounds.len() - 1] + words.len() as u64);
+        }
         self.labels
             .iter()
-            .try_for_each(|labels| labels.check(self.name, size))
+            .try_for_each(|labels| labels.check(self.name, size, &bounds))
     }
 
     fn invalid(&self, what: String) -> StoreError {
@@ -144,8 +155,14 @@ impl TokenWords<'_> {
 }
 
 impl Labels {
-    /// Whether the ids fit the classes and a split of that size.
-    pub(crate) fn check(&self, split: SplitName, size: SplitSize) -> Result<(), StoreError> {
+    /// Whether the ids fit the classes and a split of that size, in which the sentences end at these
+    /// words `[sentences + 1]`.
+    pub(crate) fn check(
+        &self,
+        split: SplitName,
+        size: SplitSize,
+        sentence_words: &[u64],
+    ) -> Result<(), StoreError> {
         let expected = match self.level {
             Level::Token => size.words,
             Level::Sentence => size.sentences,
@@ -164,10 +181,47 @@ impl Labels {
             .iter()
             .find(|&&id| id != NO_CLASS && usize::try_from(id).map_or(true, |id| id >= classes))
         {
-            Some(id) => invalid(format!("{} labels: class {id} of {classes}", self.task)),
-            None => Ok(()),
+            Some(id) => return invalid(format!("{} labels: class {id} of {classes}", self.task)),
+            None => {}
+        }
+        match (&self.heads, self.task.has_heads()) {
+            (None, false) => Ok(()),
+            (Some(heads), true) => {
+                check_heads(heads, sentence_words).map_or(Ok(()), |what| invalid(what))
+            }
+            (heads, _) => invalid(format!(
+                "{} labels {} heads",
+                self.task,
+                if heads.is_some() { "have no" } else { "need" }
+            )),
         }
     }
+}
+
+/// What is wrong with the heads of all words, of sentences that end at these words.
+pub(crate) fn check_heads(heads: &[i32], sentence_words: &[u64]) -> Option<String> {
+    let words = sentence_words.last().copied().unwrap_or(0);
+    if heads.len() as u64 != words {
+        return Some(format!(
+            "heads: expected {words} entries, got {}",
+            heads.len()
+        ));
+    }
+    for (sentence, bounds) in sentence_words.windows(2).enumerate() {
+        let length = bounds[1].saturating_sub(bounds[0]);
+        let at = |bound: u64| usize::try_from(bound).unwrap_or(usize::MAX);
+        let own = heads.get(at(bounds[0])..at(bounds[1])).unwrap_or_default();
+        let is_none = |head: i32| u64::try_from(head).map_or(true, |head| head >= length);
+        let wrong = own
+            .iter()
+            .find(|&&head| head != ROOT && head != NO_HEAD && is_none(head));
+        if let Some(head) = wrong {
+            return Some(format!(
+                "heads: word {head} of sentence {sentence}, which has {length} words"
+            ));
+        }
+    }
+    None
 }
 
 /// Whether tables and manifest speak of the same splits.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::tasks::Level;
 
 use super::{Problem, ProblemKind};
-use crate::layout::column::{COLUMN_FILE, ColumnShape, TABLES};
+use crate::layout::column::{COLUMN_FILE, ColumnShape, LABEL_GROUPS, TABLES};
 use crate::layout::metadata::{self, ATTRIBUTE, ColumnMetadata};
 use crate::write::labelling::Element;
 use crate::{Manifest, SplitLayout, StoreError};
@@ -55,8 +55,8 @@ pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, S
                 level.and_then(|attribute| serde_json::from_value(attribute["level"].clone()).ok());
             let (dimension, length) = match level {
                 Some(Level::Sentence) => ("sentences", size.sentences),
-                _ if name.starts_with(WORD_LABELS) => ("words", size.words),
-                _ => ("tokens", size.tokens),
+                _ if name.starts_with(LABELS) => ("tokens", size.tokens),
+                _ => ("words", size.words),
             };
             problems.extend(array(&name, dimension, length).check::<i32>()?);
         }
@@ -67,14 +67,10 @@ pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, S
 /// The files that small arrays and metadata of a split may have.
 pub(super) fn known_files(store: &Path, layout: &SplitLayout) -> Result<Vec<PathBuf>, StoreError> {
     let folder = PathBuf::from(layout.split.to_string());
-    let mut files: Vec<_> = [
-        "zarr.json",
-        "hidden_states/zarr.json",
-        "labels/zarr.json",
-        "word_labels/zarr.json",
-    ]
-    .map(PathBuf::from)
-    .into();
+    let mut files: Vec<_> = ["zarr.json", "hidden_states/zarr.json"]
+        .map(PathBuf::from)
+        .into();
+    files.extend(LABEL_GROUPS.map(|group| Path::new(group).join("zarr.json")));
     for array in TABLES
         .into_iter()
         .map(str::to_owned)
@@ -85,13 +81,13 @@ pub(super) fn known_files(store: &Path, layout: &SplitLayout) -> Result<Vec<Path
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
 }
 
-/// Group of the labels of words.
-const WORD_LABELS: &str = "word_labels";
+/// Where the labels of tokens are.
+const LABELS: &str = "labels/";
 
-/// `labels/<task>` and `word_labels/<task>` for every task there is, relative to the split.
+/// `labels/<task>`, `word_labels/<task>` and `heads/<task>` for every task there is, relative to the split.
 fn label_folders(store: &Path, layout: &SplitLayout) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
-    for group in ["labels", WORD_LABELS] {
+    for group in LABEL_GROUPS {
         let folder = store.join(format!("{}/{group}", layout.split));
         if !folder.is_dir() {
             continue;

@@ -30,8 +30,9 @@ impl Store {
                     what: "the store has no such split".to_owned(),
                 });
             };
-            labels.check(*split, reader.size())?;
-            splits.push((path.join(split.to_string()), reader.token_words(), labels));
+            let tokens = reader.token_words();
+            labels.check(*split, reader.size(), tokens.sentence_words)?;
+            splits.push((path.join(split.to_string()), tokens, labels));
         }
         splits
             .iter()
@@ -39,13 +40,15 @@ impl Store {
     }
 }
 
-/// Writes `labels/<task>` of the split in `folder`, and `word_labels/<task>` if words are labelled.
+/// Writes `labels/<task>` of the split in `folder`, `word_labels/<task>` if words are labelled, and
+/// `heads/<task>` if they have heads.
 fn write_labels(folder: &Path, labels: &Labels, tokens: TokenWords<'_>) -> Result<(), StoreError> {
     let Labels {
         task,
         classes,
         level,
         ids,
+        heads,
     } = labels;
     let attributes = Some((*level, classes.as_slice()));
     let group = |name: &str| {
@@ -61,6 +64,10 @@ fn write_labels(folder: &Path, labels: &Labels, tokens: TokenWords<'_>) -> Resul
         return write(folder, &name, "sentences", ids, attributes);
     }
     // Labels of the tokens last: a task exists when they do.
+    if let Some(heads) = heads {
+        group("heads")?;
+        write(folder, &format!("heads/{task}"), "words", heads, None)?;
+    }
     group("word_labels")?;
     write(
         folder,

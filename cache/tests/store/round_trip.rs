@@ -73,7 +73,9 @@ fn check(fixture: &Fixture, store: &Store, seed: u64) {
             level,
             ids,
             words,
+            heads,
         } = split.labels(Task::Pos).unwrap();
+        assert!(heads.is_none());
         let expected = &table.labels[0];
         assert_eq!(
             (task, classes, level, &ids[..], words.as_deref().unwrap()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use cache::{ByteLimits, Codec, LongPolicy, StoreDtype};
 use clap::{Args, ValueEnum};
-use shared::datasets::{Column, Format, SplitName};
+use shared::datasets::{Column, Format, Relations, SplitName};
 use shared::device::DeviceChoice;
 use shared::size::parse_bytes;
 use shared::tasks::Task;
@@ -171,6 +171,9 @@ pub(super) struct DataOptions {
     /// Column of the labels, likewise; in CoNLL-U upos, xpos, deprel or an attribute of misc.
     #[arg(long, value_name = "COLUMN", help_heading = "Data set")]
     pub(super) label_column: Option<Column>,
+    /// How relations of dependencies are kept (--task dep): with their subtypes or without.
+    #[arg(long, value_enum, default_value = "full", help_heading = "Data set")]
+    pub(super) relations: Relations,
     /// Chooses the sentences that are held out of train where there is no validation split.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Data set")]
     pub(super) split_seed: u64,

@@ -82,6 +82,7 @@ pub(super) fn dataset(
         scheme: options.scheme,
         token_column: options.token_column.clone(),
         label_column: options.label_column.clone(),
+        relations: options.relations,
         seed: options.split_seed,
         ..Source::new(name)
     };

@@ -257,6 +257,7 @@ impl Layout<'_> {
             classes: self.classes.to_vec(),
             level: self.task.level(),
             ids: Vec::new(),
+            heads: self.task.has_heads().then(Vec::new),
         };
         let mut table = SplitTables {
             name: split.name,
@@ -273,6 +274,9 @@ impl Layout<'_> {
             let kept = self.windows(split, index, &sentence, sub_words)?;
             let classes = self.class_ids(split, &sentence, &class_ids)?;
             labels.ids.extend(classes);
+            if let (Some(heads), Some(own)) = (&mut labels.heads, split.sentences.heads(index)) {
+                heads.extend_from_slice(own);
+            }
             for window in kept {
                 self.sequence(
                     &mut table,

@@ -13,7 +13,9 @@ use super::labelled_file::LabelledFile;
 use super::layout::{Layout, is_boundary};
 use super::lines::{Line, Lines, is_blank};
 use super::misc::{Attribute, MISC};
+use super::trees::{Relations, Tree};
 use super::{Column, DatasetError, Format, LineError, Sentences, Source};
+use crate::tasks::dependencies::universal;
 use crate::tasks::{Level, Task, UNLABELLED};
 
 /// Words above which a file has more than one sentence.
@@ -28,6 +30,15 @@ pub(super) struct ColumnFile {
     attribute: Option<Attribute>,
     /// Whether `_` says that a word has no label, as in CoNLL-U.
     underscore_is_none: bool,
+    relations: Relations,
+}
+
+/// What a line says of a word.
+struct Word<'a> {
+    word: &'a str,
+    label: &'a str,
+    /// Its number in the sentence and that of its head, where heads are read.
+    arc: Option<(&'a str, &'a str)>,
 }
 
 impl ColumnFile {
@@ -56,13 +67,14 @@ impl ColumnFile {
             underscore_is_none: is_conllu && !spans && layout.label != MISC,
             layout,
             attribute,
+            relations: source.relations,
         })
     }
 
-    /// The word and the label of a line; none for a line that holds no word.
-    fn word<'a>(&'a self, line: &Line<'a>) -> Result<Option<(&'a str, &'a str)>, DatasetError> {
+    /// What a line says; none for a line that holds no word.
+    fn word<'a>(&'a self, line: &Line<'a>) -> Result<Option<Word<'a>>, DatasetError> {
         let layout = &self.layout;
-        let (mut id, mut word, mut label, mut count) = ("", "", "", 0);
+        let (mut id, mut word, mut label, mut head, mut count) = ("", "", "", "", 0);
         for (index, field) in layout.fields(line.text).enumerate() {
             count = index + 1;
             if Some(index) == layout.id {
@@ -73,6 +85,9 @@ impl ColumnFile {
             }
             if index == layout.label {
                 label = field;
+            }
+            if Some(index) == layout.head {
+                head = field;
             }
         }
         if line.text.starts_with('#') && layout.is_comment(count, label) {
@@ -94,7 +109,29 @@ impl ColumnFile {
             Some(attribute) => attribute.value(label),
             None => label,
         };
-        Ok(Some((word, label)))
+        let arc = layout.head.is_some().then_some((id, head));
+        let label = match self.relations {
+            Relations::Universal if arc.is_some() => universal(label),
+            Relations::Universal | Relations::Full => label,
+        };
+        Ok(Some(Word { word, label, arc }))
+    }
+
+    /// Ends the sentence that began on a line.
+    fn close(
+        &self,
+        sentences: &mut Sentences,
+        tree: &mut Tree,
+        begin: usize,
+    ) -> Result<(), DatasetError> {
+        let heads = tree.close().map_err(|(line, cause)| DatasetError::Line {
+            path: self.path.clone(),
+            line,
+            cause,
+        })?;
+        sentences.add_heads(&heads);
+        sentences.close(begin);
+        Ok(())
     }
 
     /// Says which columns are read, where others could be.
@@ -108,9 +145,11 @@ impl ColumnFile {
             columns,
             ..
         } = self.layout;
+        let head = self.layout.head;
+        let heads = head.map_or_else(String::new, |head| format!(", heads from column {head}"));
         (token != 0 || columns > 2).then(|| {
             format!(
-                "words are read from column {token} and labels from column {label} of {columns}, counted \
+                "words are read from column {token}{heads} and labels from column {label} of {columns}, counted \
                  from 0 (--token-column and --label-column choose others)"
             )
         })
@@ -134,15 +173,20 @@ impl LabelledFile for ColumnFile {
         let mut lines = Lines::open(&self.path)?;
         let mut sentences = Sentences::default();
         let mut begin = None;
+        let mut tree = Tree::default();
         while let Some(line) = lines.next()? {
             if is_blank(line.text) || is_boundary(line.text) {
-                sentences.close(begin.take().unwrap_or(line.number));
+                self.close(
+                    &mut sentences,
+                    &mut tree,
+                    begin.take().unwrap_or(line.number),
+                )?;
                 continue;
             }
             if self.layout.header == Some(line.number) {
                 continue;
             }
-            if let Some((word, label)) = self.word(&line)? {
+            if let Some(Word { word, label, arc }) = self.word(&line)? {
                 begin.get_or_insert(line.number);
                 sentences.add_word(word);
                 match label {
@@ -150,9 +194,13 @@ impl LabelledFile for ColumnFile {
                     "_" if self.underscore_is_none => sentences.add_label(UNLABELLED),
                     _ => sentences.add_label(label),
                 }
+                if let Some(arc) = arc {
+                    let added = tree.add(&line, arc, label != "_");
+                    added.map_err(|cause| line.error(cause))?;
+                }
             }
         }
-        sentences.close(begin.unwrap_or_default());
+        self.close(&mut sentences, &mut tree, begin.unwrap_or_default())?;
         notes.extend(self.columns_note());
         if sentences.len() == 1 && sentences.word_count() > ONE_SENTENCE {
             return Err(DatasetError::NoSentenceEnds {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::SplitName;
 use super::parquet::ParquetError;
 use crate::exit::{ExitStatus, HasExitStatus};
+use crate::tasks::dependencies::TreeError;
 
 /// Why a data set cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -314,6 +315,33 @@ pub enum LineError {
     /// Annotations of one text that disagree.
     #[error("{0} annotations of one text that differ: keep one of them")]
     Annotations(usize),
+    /// A head that is no number.
+    #[error(
+        "the head `{0}` is no number: expected the ID of a word of the sentence, 0 for its root, or `_` for a word without a label"
+    )]
+    Head(String),
+    /// Words whose numbers do not count up.
+    #[error(
+        "the ID `{got}` stands where word {expected} of the sentence is expected: number the words from 1, with an empty line after each sentence"
+    )]
+    WordNumber {
+        /// The number of the word.
+        expected: usize,
+        /// What is there.
+        got: String,
+    },
+    /// A head without a relation, or the other way round.
+    #[error(
+        "the word has {}: give both, or `_` for both where the word has no label",
+        if *has_relation { "a relation but no head" } else { "a head but no relation" }
+    )]
+    HalfAnArc {
+        /// Whether the relation is there.
+        has_relation: bool,
+    },
+    /// Heads that make no tree.
+    #[error("{0}: correct the column HEAD, or take the sentence out of the file")]
+    Tree(TreeError),
     /// A text without a word.
     #[error("the text has no word in it: fill it in, or delete the line")]
     NoWord,

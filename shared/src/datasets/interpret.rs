@@ -21,6 +21,7 @@ pub(super) fn dataset(
     let counts = label_counts(&splits);
     let labels = Observed { level, counts };
     let mut task = task(source.task, &labels, &splits)?;
+    check_heads(&splits, task)?;
     check_empty(&splits, &labels, task)?;
     if task.labels_words() && labels.are_numbers() {
         notes.push("the labels are numbers without names".to_owned());
@@ -86,6 +87,20 @@ fn task(wanted: Option<Task>, labels: &Observed, splits: &[Split]) -> Result<Tas
             path: first_path(splits),
             found: labels.level.about(),
         }),
+    }
+}
+
+/// Refuses labels without heads for a task that has these.
+fn check_heads(splits: &[Split], task: Task) -> Result<(), DatasetError> {
+    let lacks = |split: &&Split| !split.sentences.is_empty() && split.sentences.heads(0).is_none();
+    match splits.iter().find(lacks) {
+        Some(split) if task.has_heads() => Err(DatasetError::Task {
+            path: split.path.clone(),
+            task,
+            needed: "a head and a relation for every word, in the columns of CoNLL-U",
+            found: "labels without heads",
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -20,6 +20,11 @@ pub(super) const CONLLU: [&str; 10] = [
     "id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc",
 ];
 
+/// The number of a word's head among them.
+const HEAD: usize = 6;
+/// The relation to the head.
+const DEPREL: usize = 7;
+
 /// The columns of a file.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -31,6 +36,8 @@ pub(super) struct Layout {
     pub(super) id: Option<usize>,
     pub(super) token: usize,
     pub(super) label: usize,
+    /// The number of the word's head, where the task needs it.
+    pub(super) head: Option<usize>,
     /// The line that names the columns.
     pub(super) header: Option<usize>,
     /// Labels seen, and whether they are tags of spans; they tell comments from words.
@@ -79,6 +86,7 @@ impl Layout {
                 id: None,
                 token: 0,
                 label: 1,
+                head: None,
                 header: None,
                 known: HashSet::new(),
                 spans: false,
@@ -131,6 +139,7 @@ impl Layout {
         };
         let label = match &source.label_column {
             Some(column) => rows.column("label", column)?,
+            None if is_conllu && source.task.is_some_and(Task::has_heads) => DEPREL,
             None if is_conllu => 3,
             None => match rows.named_label(token, source.task)? {
                 Some(column) => column,
@@ -146,6 +155,9 @@ impl Layout {
             let (path, cause) = (path.to_path_buf(), LineError::Texts);
             return Err(DatasetError::Line { path, line, cause });
         }
+        let is_head = |name: &String| name.eq_ignore_ascii_case(CONLLU[HEAD]);
+        let needed = source.task.is_some_and(Task::has_heads) && id.is_some();
+        let head = names.names.iter().position(is_head).filter(|_| needed);
         let known = rows.values(label).map(str::to_owned).collect();
         let spans = rows.share(label, is_span_tag) > 0.9;
         Ok(Self {
@@ -154,6 +166,7 @@ impl Layout {
             id,
             token,
             label,
+            head,
             header,
             known,
             spans,

@@ -30,6 +30,7 @@ mod sentences;
 mod source;
 mod spans;
 mod split;
+mod trees;
 
 use std::path::PathBuf;
 
@@ -41,6 +42,7 @@ pub use lines::{Line, Lines, is_blank};
 pub use sentences::{Sentence, Sentences};
 pub use source::Source;
 pub use split::SplitName;
+pub use trees::Relations;
 
 use crate::tasks::schemes::Scheme;
 use crate::tasks::{Level, Task};
@@ -108,7 +110,7 @@ impl Dataset {
         self.splits.iter().find(|split| split.name == name)
     }
 
-    /// SHA-256 over task, classes, and every split's name, words and labels, in order: equal for
+    /// SHA-256 over task, classes, and every split's name, words, labels and heads, in order: equal for
     /// equal data, whatever the files are called or how they are written.
     #[must_use]
     pub fn digest(&self) -> String {
@@ -140,6 +142,9 @@ impl Dataset {
                     .sentences
                     .labels(index)
                     .for_each(|label| text(&mut hasher, label));
+                for head in split.sentences.heads(index).unwrap_or_default() {
+                    hasher.update(head.to_le_bytes());
+                }
             }
         }
         crate::files::hexadecimal(&hasher.finalize())

@@ -26,6 +26,8 @@ pub struct Sentences {
     /// The bytes of each word.
     lengths: Vec<u32>,
     labels: Vec<u32>,
+    /// The head of each word, where the file has heads; else empty.
+    heads: Vec<i32>,
     classes: LabelNames,
     /// Where each sentence ends.
     ends: Vec<End>,
@@ -146,6 +148,17 @@ impl Sentences {
             .map(|number| self.classes.texts[*number as usize].as_str())
     }
 
+    /// The heads of one sentence's words, as [`crate::tasks::dependencies`] has them; none where the
+    /// file has no heads.
+    ///
+    /// # Panics
+    /// When there is no sentence `index`.
+    #[must_use]
+    pub fn heads(&self, index: usize) -> Option<&[i32]> {
+        self.heads
+            .get(self.begin(index).word..self.ends[index].word)
+    }
+
     /// The line on which a sentence begins, from 1.
     ///
     /// # Panics
@@ -214,6 +227,11 @@ impl Sentences {
         self.labels.push(number);
     }
 
+    /// Adds the heads of all words of the sentence that [`Self::close`] will end.
+    pub(super) fn add_heads(&mut self, heads: &[i32]) {
+        self.heads.extend_from_slice(heads);
+    }
+
     /// Adds a label that is empty in the file, which may mean that the word is in no span.
     pub(super) fn add_empty_label(&mut self, line: usize, column: usize) {
         self.first_empty.get_or_insert((line, column));
@@ -237,6 +255,7 @@ impl Sentences {
         for index in 0..other.len() {
             other.words(index).for_each(|word| self.add_word(word));
             other.labels(index).for_each(|label| self.add_label(label));
+            self.add_heads(other.heads(index).unwrap_or_default());
             self.close(other.line(index));
         }
         self.empty_words += other.empty_words;
@@ -247,6 +266,7 @@ impl Sentences {
         self.text.shrink_to_fit();
         self.lengths.shrink_to_fit();
         self.labels.shrink_to_fit();
+        self.heads.shrink_to_fit();
         self.ends.shrink_to_fit();
     }
 
@@ -275,6 +295,7 @@ impl Sentences {
         for index in (0..self.len()).filter(|index| chosen(*index)) {
             self.words(index).for_each(|word| taken.add_word(word));
             self.labels(index).for_each(|label| taken.add_label(label));
+            taken.add_heads(self.heads(index).unwrap_or_default());
             taken.close(self.line(index));
         }
         let mut bytes = std::mem::take(&mut self.text).into_bytes();
@@ -284,6 +305,9 @@ impl Sentences {
             if !chosen(index) {
                 bytes.copy_within(begin.text..end.text, kept.text);
                 self.lengths.copy_within(begin.word..end.word, kept.word);
+                if !self.heads.is_empty() {
+                    self.heads.copy_within(begin.word..end.word, kept.word);
+                }
                 self.labels.copy_within(begin.label..end.label, kept.label);
                 kept = End {
                     text: kept.text + end.text - begin.text,
@@ -298,6 +322,7 @@ impl Sentences {
         }
         self.ends.truncate(count);
         self.lengths.truncate(kept.word);
+        self.heads.truncate(kept.word);
         self.labels.truncate(kept.label);
         bytes.truncate(kept.text);
         // Only whole words were moved, so this is text again.

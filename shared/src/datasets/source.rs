@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Column, Format, SplitName};
+use super::{Column, Format, Relations, SplitName};
 use crate::tasks::Task;
 use crate::tasks::schemes::Scheme;
 
@@ -25,6 +25,8 @@ pub struct Source {
     pub token_column: Option<Column>,
     /// The column or field of the labels.
     pub label_column: Option<Column>,
+    /// Whether relations keep their subtypes.
+    pub relations: Relations,
     /// Chooses the sentences that are taken from train where there is no validation split.
     pub seed: u64,
 }

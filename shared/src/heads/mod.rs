@@ -12,13 +12,17 @@ pub mod kind;
 pub mod level;
 mod options;
 pub mod parameters;
+pub mod parser;
 pub mod run;
 mod subword;
+mod tree_scorer;
 
 pub use error::HeadOptionsError;
 pub use kind::{AdapterOptions, Form, HeadKind, forms, usages};
 pub use options::HeadOptions;
+pub use parser::ParserOptions;
 pub use subword::Subword;
+pub use tree_scorer::{Attached, TreeScorer};
 
 #[cfg(test)]
 mod tests;

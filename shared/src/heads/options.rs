@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::HeadOptionsError;
 use super::kind::{AdapterOptions, HeadKind, Sizes};
 use super::parameters::Parameter;
+use super::parser::{self, ParserOptions};
 use super::{Subword, classifier, crf};
 use crate::tasks::{Chain, Decoder, Decoding, Level};
 
@@ -36,6 +37,9 @@ pub struct HeadOptions {
     /// Which vector a word has; runs from before there was a choice took the first sub-word's.
     #[serde(default)]
     pub subword: Subword,
+    /// The scorer of trees in place of the classifier, for tasks whose words have heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parser: Option<ParserOptions>,
 }
 
 impl HeadOptions {
@@ -54,6 +58,7 @@ impl HeadOptions {
             level: Level::Token,
             decode: Decoding::default(),
             subword: Subword::default(),
+            parser: None,
         }
     }
 
@@ -80,6 +85,17 @@ impl HeadOptions {
                 "--dropout must be at least 0 and below 1, got {}",
                 self.dropout
             ));
+        }
+        if let Some(parser) = &self.parser {
+            if parser.arc_size == 0 || parser.relation_size == 0 {
+                return wrong("--arc-size and --relation-size must be at least 1".to_owned());
+            }
+            if !(0.0..1.0).contains(&parser.dropout) {
+                return wrong(format!(
+                    "--parser-dropout must be at least 0 and below 1, got {}",
+                    parser.dropout
+                ));
+            }
         }
         if self.kind.layers(&self.layers).is_empty() {
             let usage = self.kind.form().usage;
@@ -165,9 +181,20 @@ impl HeadOptions {
             hidden: self.hidden,
             adapter: &self.adapter,
         });
-        list.extend(self.classifier().list());
+        match self.parser() {
+            Some(parser) => list.extend(parser.list()),
+            None => list.extend(self.classifier().list()),
+        }
         list.extend(self.crf().into_iter().flat_map(crf::Parameters::list));
         list
+    }
+
+    /// Names and shapes of the parameters of the scorer of trees, if there is one in place of the
+    /// classifier.
+    #[must_use]
+    pub fn parser(&self) -> Option<parser::Parameters> {
+        let parser = self.parser.as_ref();
+        parser.map(|options| parser::Parameters::new(options, self.features(), self.classes))
     }
 
     /// Names and shapes of the classifier's parameters.

@@ -151,6 +151,17 @@ impl<Store, Settings> Config<Store, Settings> {
                 task: self.task,
             });
         }
+        if self.task.has_heads() != self.head.parser.is_some() {
+            return Err(HeadOptionsError::Size(format!(
+                "a head for --task {} {} the sizes of a parser (`parser`)",
+                self.task,
+                if self.task.has_heads() {
+                    "needs"
+                } else {
+                    "does not have"
+                }
+            )));
+        }
         if self.task.has_decoding(self.head.decode) {
             return Ok(());
         }

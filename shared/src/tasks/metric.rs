@@ -10,6 +10,8 @@ pub enum Metric {
     SpanF1,
     /// The share of labels that are right.
     Accuracy,
+    /// The share of words whose head and relation are right, subtypes of relations apart.
+    Las,
 }
 
 /// A number of a table of scores that a chart may show.
@@ -23,6 +25,12 @@ pub enum Figure {
     Recall,
     /// The share of labels that are right.
     Accuracy,
+    /// The share of words whose head and relation are right.
+    Las,
+    /// The share of words whose head is right.
+    Uas,
+    /// F1 of content words' heads and relations.
+    Clas,
 }
 
 impl Metric {
@@ -32,6 +40,7 @@ impl Metric {
         match self {
             Self::SpanF1 => Figure::F1.name(),
             Self::Accuracy => Figure::Accuracy.name(),
+            Self::Las => Figure::Las.name(),
         }
     }
 
@@ -41,7 +50,7 @@ impl Metric {
     pub fn value(self, counts: Counts) -> f64 {
         match self {
             Self::SpanF1 => counts.f1(),
-            Self::Accuracy => counts.recall(),
+            Self::Accuracy | Self::Las => counts.recall(),
         }
     }
 
@@ -51,6 +60,9 @@ impl Metric {
         match self {
             Self::SpanF1 => "A span counts when type and both ends are right, as conlleval counts.",
             Self::Accuracy => "Each label counts by itself.",
+            Self::Las => {
+                "A word counts when its head and its relation, without the subtype, are right, as the CoNLL 2018 evaluation counts on gold words."
+            }
         }
     }
 
@@ -60,6 +72,7 @@ impl Metric {
         match self {
             Self::SpanF1 => &[Figure::F1, Figure::Precision, Figure::Recall],
             Self::Accuracy => &[Figure::Accuracy],
+            Self::Las => &[Figure::Las, Figure::Uas, Figure::Clas],
         }
     }
 }
@@ -73,6 +86,9 @@ impl Figure {
             Self::Precision => "precision",
             Self::Recall => "recall",
             Self::Accuracy => "accuracy",
+            Self::Las => "LAS",
+            Self::Uas => "UAS",
+            Self::Clas => "CLAS",
         }
     }
 }

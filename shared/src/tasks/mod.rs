@@ -5,6 +5,7 @@
 mod accuracy;
 mod chunk;
 mod decoding;
+mod dep;
 pub mod dependencies;
 mod level;
 mod metric;
@@ -63,6 +64,9 @@ pub enum Loss {
     /// over sentences and divided by what has a label: cross-entropy, where words do not depend on
     /// each other.
     SentenceLikelihood,
+    /// Minus the logarithms of the probability of each word's head, and of its relation to it, in
+    /// nats, averaged over words.
+    HeadsAndRelations,
 }
 
 impl Loss {
@@ -73,6 +77,9 @@ impl Loss {
             Self::CrossEntropy => "Mean cross-entropy in nats",
             Self::SentenceLikelihood => {
                 "Minus the logarithm of the probability of all tags of a sentence, in nats a word"
+            }
+            Self::HeadsAndRelations => {
+                "Mean cross-entropy of heads and of relations at them, added up, in nats"
             }
         }
     }
@@ -111,6 +118,8 @@ tasks! {
     Pos = pos,
     /// One label a text.
     Sequence = sequence,
+    /// A head and a relation a word.
+    Dep = dep,
 }
 
 impl Task {
@@ -144,6 +153,12 @@ impl Task {
     #[must_use]
     pub fn labels_words(self) -> bool {
         self.level() == Level::Token
+    }
+
+    /// Whether words have heads beside their labels.
+    #[must_use]
+    pub fn has_heads(self) -> bool {
+        self.target() == Target::Dependencies
     }
 
     /// Whether labels are tags of spans.

@@ -2,7 +2,7 @@
 //! counted, what a missing one is.
 
 use super::spans::SpanScores;
-use super::{Level, OUTSIDE, Observed, UNLABELLED};
+use super::{Level, OUTSIDE, Observed, UNLABELLED, dependencies};
 
 /// What a head predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Target {
     WordClass,
     /// A class for every text.
     TextClass,
+    /// A head in the sentence and a class for every word.
+    Dependencies,
 }
 
 impl Target {
@@ -20,15 +22,18 @@ impl Target {
     #[must_use]
     pub fn level(self) -> Level {
         match self {
-            Self::SpanTags | Self::WordClass => Level::Token,
+            Self::SpanTags | Self::WordClass | Self::Dependencies => Level::Token,
             Self::TextClass => Level::Sentence,
         }
     }
 
-    /// Whether labels look like these targets.
+    /// Whether labels look like these targets. Relations look like any classes of words: that they
+    /// are relations has to be said.
     #[must_use]
     pub fn suits(self, labels: &Observed) -> bool {
-        labels.level == self.level() && (self != Self::SpanTags || labels.are_span_tags())
+        self != Self::Dependencies
+            && labels.level == self.level()
+            && (self != Self::SpanTags || labels.are_span_tags())
     }
 
     /// Whether labels can be these targets.
@@ -51,7 +56,7 @@ impl Target {
     pub fn missing(self) -> &'static str {
         match self {
             Self::SpanTags => OUTSIDE,
-            Self::WordClass | Self::TextClass => Self::LEFT_OUT,
+            Self::WordClass | Self::TextClass | Self::Dependencies => Self::LEFT_OUT,
         }
     }
 
@@ -62,6 +67,7 @@ impl Target {
         match self {
             Self::SpanTags => label.split_once('-').map_or(label, |(_, kind)| kind),
             Self::WordClass | Self::TextClass => label,
+            Self::Dependencies => dependencies::universal(label),
         }
     }
 

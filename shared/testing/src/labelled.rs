@@ -16,6 +16,13 @@ const LAYERS: usize = 3;
 const HIDDEN: usize = 8;
 /// Bytewise order.
 const CLASSES: [&str; 5] = ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"];
+/// The relations of trees, likewise: a sentence has one `root`, on which all hang but `case`, which
+/// hangs on the only `obj`; so that words of these classes tell their heads.
+const RELATIONS: [&str; 5] = ["case", "nsubj", "obj", "punct", "root"];
+const CASE: usize = 0;
+const OBJ: usize = 2;
+const PUNCT: usize = 3;
+const ROOT: usize = 4;
 
 /// What to build.
 pub struct Recipe {
@@ -159,9 +166,13 @@ fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random
         told: Vec::new(),
         ids: Vec::new(),
     };
+    let mut all_heads = Vec::new();
     for sentence in 0..sentences {
         let whole = (task == Task::Sequence).then(|| usize::try_from(random.below(3)).unwrap());
-        let tags = tags(random);
+        let tags = match task {
+            Task::Dep => relations(random),
+            _ => tags(random),
+        };
         split.token(-1, whole);
         for (word, &class) in tags.iter().enumerate() {
             // Sentences of more than nine words come as two windows.
@@ -181,6 +192,7 @@ fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random
         if recipe.bare_word {
             tags.push(1);
         }
+        all_heads.extend(heads(&tags));
         if recipe.unseen_class && name == SplitName::Test {
             tags[0] = 5;
         }
@@ -201,6 +213,7 @@ fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random
     } = split;
     let (level, classes) = match task {
         Task::Sequence => (Level::Sentence, &["a", "b", "c"][..]),
+        Task::Dep => (Level::Token, &RELATIONS[..]),
         _ => (Level::Token, &CLASSES[..]),
     };
     let mut classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
@@ -213,6 +226,7 @@ fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random
             classes,
             level,
             ids,
+            heads: (task == Task::Dep).then_some(all_heads),
         });
     }
     Split { tables, told }
@@ -235,6 +249,35 @@ fn tags(random: &mut Random) -> Vec<usize> {
         });
     }
     tags
+}
+
+/// The relations of three to twelve words in any order, of which one is the root and one an object.
+fn relations(random: &mut Random) -> Vec<usize> {
+    let mut relations = vec![OBJ, ROOT];
+    for _ in 0..=random.below(10) {
+        relations.push([CASE, 1, PUNCT][usize::try_from(random.below(3)).unwrap()]);
+    }
+    for last in (1..relations.len()).rev() {
+        relations.swap(
+            last,
+            usize::try_from(random.below(last as u64 + 1)).unwrap(),
+        );
+    }
+    relations
+}
+
+/// The heads of words with these relations.
+fn heads(relations: &[usize]) -> impl Iterator<Item = i32> {
+    let place = |wanted: usize| {
+        let place = relations.iter().position(|&relation| relation == wanted);
+        i32::try_from(place.unwrap_or(0)).unwrap()
+    };
+    let (root, object) = (place(ROOT), place(OBJ));
+    relations.iter().map(move |&relation| match relation {
+        ROOT => -1,
+        CASE => object,
+        _ => root,
+    })
 }
 
 fn manifest(recipe: &Recipe, tables: &[SplitTables]) -> Manifest {

@@ -42,6 +42,8 @@ pub struct Batch<'s> {
     parts: Vec<Part>,
     /// See [`Batch::with_words`].
     words: Option<Vec<u32>>,
+    /// See [`Batch::with_heads`].
+    heads: Option<Vec<i64>>,
 }
 
 /// Means over the layers of each token `[tokens, hidden]`, and over the tokens of each sequence
@@ -225,6 +227,7 @@ impl<'s> Batch<'s> {
             whole: Part::whole(offsets, None),
             parts: Vec::new(),
             words: None,
+            heads: None,
             dtype,
             layers,
             hidden,
@@ -280,6 +283,28 @@ impl<'s> Batch<'s> {
         }
         self.words = Some(words);
         Ok(self)
+    }
+
+    /// Tells the gold heads of words: at the first token of each word where in the batch that of its
+    /// head is, -1 for the root, [`NO_TARGET`](shared::tasks::NO_TARGET) for none; `[tokens]`.
+    ///
+    /// # Errors
+    /// Another number of tokens.
+    pub fn with_heads(mut self, heads: Vec<i64>) -> Result<Self, BatchError> {
+        if heads.len() != self.tokens() {
+            return Err(BatchError::Words {
+                tokens: self.tokens(),
+                got: heads.len(),
+            });
+        }
+        self.heads = Some(heads);
+        Ok(self)
+    }
+
+    /// The gold heads, where they were told: see [`Self::with_heads`].
+    #[must_use]
+    pub fn heads(&self) -> Option<&[i64]> {
+        self.heads.as_deref()
     }
 
     /// The words, where they were told: see [`Self::with_words`].

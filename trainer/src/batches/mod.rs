@@ -137,7 +137,7 @@ fn collate<'s>(
     sentences: &[usize],
 ) -> Result<LabelledBatch<'s>, LoadError> {
     let (mut sequences, mut pool) = (Vec::new(), Vec::new());
-    let (mut targets, mut words) = (Vec::new(), Vec::new());
+    let (mut targets, mut words, mut heads) = (Vec::new(), Vec::new(), Vec::new());
     for (place, &sentence) in sentences.iter().enumerate() {
         for sequence in split.sequences(sentence) {
             sequences.push(sequence);
@@ -145,15 +145,22 @@ fn collate<'s>(
         }
         split.targets(sentence, &mut targets);
         split.words(sentence, &mut words);
+        if let Some(gold) = &split.table.heads {
+            split.heads(gold, sentence, &words, &mut targets, &mut heads);
+        }
     }
     let activations = match split.placement.batch(split.reader, &sequences)? {
         Some(batch) => batch,
         None => stored(split, &sequences)?,
     };
+    let mut activations = activations.with_pool(pool)?.with_words(words)?;
+    if split.table.heads.is_some() {
+        activations = activations.with_heads(heads)?;
+    }
     Ok(LabelledBatch {
         index,
         sentences: sentences.to_vec(),
-        activations: activations.with_pool(pool)?.with_words(words)?,
+        activations,
         targets,
     })
 }

@@ -7,7 +7,8 @@ use std::ops::Range;
 use cache::{LabelTable, SplitReader, Store, StoreError};
 use shared::datasets::SplitName;
 use shared::exit::{ExitStatus, HasExitStatus};
-use shared::tasks::{Level, NO_CLASS, Task, UNLABELLED};
+use shared::tasks::dependencies::{NO_HEAD, ROOT};
+use shared::tasks::{Level, NO_CLASS, NO_TARGET, Task, UNLABELLED};
 
 use super::Placement;
 
@@ -183,6 +184,48 @@ impl<'s> LabelledSplit<'s> {
                 out.push(if begins { length } else { 0 });
                 out.extend(word.iter().skip(1).map(|_| 0));
                 last = last.max(word[0]);
+            }
+        }
+    }
+
+    /// Appends for each token of `sentence` the place of its word's gold head in the batch, as
+    /// [`crate::activations::Batch::with_heads`] has it, where the batch has `words` so far, those of
+    /// the sentence last. A word whose head has no token cannot learn it: its target in `targets`,
+    /// likewise, is taken away.
+    pub(super) fn heads(
+        &self,
+        heads: &[i32],
+        sentence: usize,
+        words: &[u32],
+        targets: &mut [i64],
+        out: &mut Vec<i64>,
+    ) {
+        let tokens = self.tokens(sentence);
+        let begin = words.len() - tokens.len();
+        let word_ids = &self.reader.word_ids()[tokens];
+        let first_word = self.reader.first_word(sentence);
+        let next = self.reader.first_word(sentence + 1);
+        let mut place_of = vec![None; next - first_word];
+        let word = |token: usize| usize::try_from(word_ids[token]).unwrap_or(usize::MAX);
+        let begins = |token: &usize| words[begin + token] > 0;
+        let firsts: Vec<usize> = (0..word_ids.len()).filter(begins).collect();
+        for &token in &firsts {
+            if let Some(place) = place_of.get_mut(word(token)) {
+                *place = i64::try_from(begin + token).ok();
+            }
+        }
+        out.resize(out.len() + word_ids.len(), NO_TARGET);
+        for token in firsts {
+            let head = heads.get(first_word + word(token)).copied();
+            let place = match head.unwrap_or(NO_HEAD) {
+                ROOT => Some(i64::from(ROOT)),
+                head => usize::try_from(head)
+                    .ok()
+                    .and_then(|head| place_of.get(head).copied().flatten()),
+            };
+            match place {
+                Some(place) => out[begin + token] = place,
+                None => targets[begin + token] = NO_TARGET,
             }
         }
     }

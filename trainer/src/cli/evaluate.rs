@@ -37,7 +37,7 @@ pub(super) fn predict(
     terminal: &Terminal,
 ) -> Result<ExitStatus, CommandError> {
     over_split(&options.run, terminal, |split, predicted, computed| {
-        let columns = predictions::render(split, &predicted.labels(split));
+        let columns = predictions::render(split, predicted);
         if let Some(path) = &options.out {
             write_atomic(path, columns.as_bytes())?;
             terminal.status(format!("Predictions {}", path.display()));
@@ -45,6 +45,13 @@ pub(super) fn predict(
             terminal.result(columns.trim_end_matches('\n').to_owned() + "\n");
         }
         if let Some(path) = &options.logits {
+            let task = split.table.task;
+            if task.has_heads() {
+                return Err(CommandError::Option(format!(
+                    "--logits: a head for {task} scores pairs of words, not classes; leave the option out, or `extractor export` \
+                     a graph that gives the scores"
+                )));
+            }
             let (head, size) = computed;
             let logits = evaluation::logits(head, split, size)?;
             write_atomic(path, predictions::logits(split, &logits)?.as_bytes())?;

@@ -61,8 +61,11 @@ pub(super) fn finish(
             if let Some(warning) = loss_warning(&predicted, split.name) {
                 terminal.warn(format!("run {}: {warning}", ending.name));
             }
-            let columns = predictions::render(split, &predicted.labels(split));
-            let file = ending.folder.join(predictions::file_name(split.name));
+            let columns = predictions::render(split, &predicted);
+            let file = ending.folder.join(predictions::file_name(
+                &split.name.to_string(),
+                ending.config.task,
+            ));
             write_atomic(file, columns.as_bytes())?;
             ending.trained.log.add(&Event::Final(Box::new(Final {
                 split: split.name.to_string(),

@@ -2,6 +2,7 @@
 
 use cache::Store;
 use shared::files::sha256_file;
+use shared::heads::ParserOptions;
 use trainer_options::{HeadArgs, TrainArgs, TrainingArgs};
 
 use super::CommandError;
@@ -21,6 +22,11 @@ pub(super) fn config(
     let classes = train.table.classes.clone();
     let head = HeadOptions {
         level: train.table.level,
+        parser: train
+            .table
+            .task
+            .has_heads()
+            .then(|| parser_options(&options.head, manifest.hidden)),
         ..head_options(
             &options.head,
             manifest.layers.clone(),
@@ -74,6 +80,21 @@ pub(super) fn batch_size(options: &TrainingArgs) -> BatchSize {
     options
         .batch_tokens
         .map_or(BatchSize::Sentences(options.batch_size), BatchSize::Tokens)
+}
+
+/// The sizes of the scorer of trees.
+fn parser_options(options: &HeadArgs, hidden: usize) -> ParserOptions {
+    let usual = ParserOptions::usual(hidden);
+    let arc_size = options.arc_size.unwrap_or(usual.arc_size);
+    let of_arcs = options.arc_size.map(|size| (size / 4).clamp(1, 64));
+    ParserOptions {
+        arc_size,
+        relation_size: options
+            .relation_size
+            .or(of_arcs)
+            .unwrap_or(usual.relation_size),
+        dropout: options.parser_dropout.unwrap_or(usual.dropout),
+    }
 }
 
 fn head_options(

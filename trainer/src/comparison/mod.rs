@@ -11,11 +11,12 @@ use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::spans::{Counts, SpanScores};
 use shared::tasks::{Target, Task, UNLABELLED};
 
+use crate::predictions;
 use crate::run::RunError;
 use crate::summary::Summary;
 
 pub use bootstrap::{Difference, Resampled};
-pub use tagged::{Sentence, read};
+pub use tagged::{Sentence, read, read_trees};
 
 /// Why runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum ComparisonError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// A file of predictions that has no three columns.
-    #[error("{} line {line}: expected token, gold and predicted label, got {got:?}", .path.display())]
+    #[error("{} line {line}: expected a word with what is gold and what is predicted, got {got:?}", .path.display())]
     Columns {
         /// The file.
         path: PathBuf,
@@ -116,8 +117,13 @@ pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, Co
     let mut all = Vec::new();
     let mut first: Option<Vec<Sentence>> = None;
     for summary in summaries {
-        let path = summary.folder.join(format!("predictions.{split}.conll"));
-        let sentences = read(&path)?;
+        let task = summary.config.task;
+        let path = summary.folder.join(predictions::file_name(split, task));
+        let sentences = if task.has_heads() {
+            read_trees(&path)?
+        } else {
+            read(&path)?
+        };
         if let Some(first) = &first {
             let same = |(one, other): (&Sentence, &Sentence)| {
                 (&one.words, &one.gold) == (&other.words, &other.gold)
@@ -141,7 +147,6 @@ pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, Co
                 ));
             }
         }
-        let task = summary.config.task;
         all.push(
             sentences
                 .iter()

@@ -5,6 +5,7 @@ mod attention;
 mod logits;
 mod predicted;
 mod scores;
+mod trees;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -12,6 +13,7 @@ use std::ops::ControlFlow;
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::signals::StopFlag;
 use shared::tasks::UNLABELLED;
+use shared::tasks::dependencies::Arc;
 use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledBatch, LabelledSplit, LoadError};
@@ -21,7 +23,8 @@ use crate::torch_error::one_line;
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
 pub use logits::{Logits, logits};
 use predicted::{Rule, Sums};
-pub use scores::{ClassScore, Confusion, Labelled, Scores};
+pub use scores::{Attachment, ClassScore, Confusion, Labelled, Scores};
+pub use trees::gold_trees;
 
 /// Why a head cannot be run over a split.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +87,9 @@ fn in_order(split: &LabelledSplit<'_>, size: BatchSize) -> Vec<Vec<usize>> {
 pub struct Predictions {
     /// Number of the class of each token (token tasks), or of each sentence.
     classes: Vec<usize>,
+    /// Where words have heads, that of each word at its first token: its index in the sentence,
+    /// `ROOT` for none.
+    heads: Option<Vec<i32>>,
     /// Mean cross-entropy over what is labelled, in nats.
     pub loss: f64,
     /// Where that is NaN or infinite, the labels that make it so.
@@ -125,9 +131,19 @@ impl Predictions {
         split.by_word(UNLABELLED, |row| names[self.classes[row]].as_str())
     }
 
+    /// The predicted trees, sentence by sentence, with all words; none for tasks without heads.
+    #[must_use]
+    pub fn trees<'s>(&self, split: &LabelledSplit<'s>) -> Option<Vec<Vec<Arc<'s>>>> {
+        let heads = self.heads.as_ref()?;
+        Some(trees::complete(split, heads, &self.classes))
+    }
+
     /// Scores these predictions.
     #[must_use]
     pub fn scores(&self, split: &LabelledSplit<'_>) -> Scores {
+        if let Some(trees) = self.trees(split) {
+            return Scores::of_trees(split.table.task, &gold_trees(split), &trees, self.loss);
+        }
         Scores::new(
             split.table.task,
             &Labelled {

@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use shared::heads::TreeScorer;
+use shared::tasks::dependencies::ROOT;
 use shared::tasks::{Decoder, largest};
 use tch::TchError;
 
+use super::trees::{Parsed, parsed};
 use super::{NonFinite, Predictions};
 use crate::batches::{LabelledBatch, LabelledSplit};
 use crate::head::{AnyHead, Field, HeadError};
@@ -14,6 +17,8 @@ pub(super) struct Rule {
     decoder: Decoder,
     /// None for cross-entropy.
     field: Option<Field>,
+    /// Where words have heads.
+    scorer: Option<TreeScorer>,
 }
 
 impl Rule {
@@ -24,12 +29,17 @@ impl Rule {
         classes: &[String],
     ) -> Result<Vec<Self>, HeadError> {
         let mut fields = head.common().fields(heads)?.into_iter();
+        let mut scorers = head.common().scorers(heads)?.into_iter();
         let rule = |_| {
-            let field = fields.next();
+            let (field, scorer) = (fields.next(), scorers.next());
             let missing = || TchError::Shape("a field for each head".to_owned());
             let learned = |_: &_| field.as_ref().map(Field::chain).ok_or_else(missing);
             let decoder = head.options().decoder(classes, learned)?;
-            Ok(Self { decoder, field })
+            Ok(Self {
+                decoder,
+                field,
+                scorer,
+            })
         };
         (0..heads).map(rule).collect()
     }
@@ -39,6 +49,7 @@ impl Rule {
 #[derive(Clone)]
 pub(super) struct Sums {
     classes: Vec<usize>,
+    heads: Option<Vec<i32>>,
     loss: f64,
     labelled: u32,
     /// Of those labelled, how many have a loss that is NaN or infinite, and the first sentence with one.
@@ -70,6 +81,11 @@ impl Sums {
     pub(super) fn new(split: &LabelledSplit<'_>) -> Self {
         Self {
             classes: vec![0; split.table.ids.len()],
+            heads: split
+                .table
+                .heads
+                .as_ref()
+                .map(|_| vec![ROOT; split.table.ids.len()]),
             loss: 0.0,
             labelled: 0,
             non_finite: None,
@@ -84,6 +100,10 @@ impl Sums {
         batch: &LabelledBatch<'_>,
         logits: &[f32],
     ) {
+        if let Some(scorer) = &rule.scorer {
+            self.add_trees(scorer, split, batch, logits);
+            return;
+        }
         let classes = split.table.classes.len();
         let mut first = 0;
         for &index in &batch.sentences {
@@ -107,6 +127,36 @@ impl Sums {
             for (logits, target) in labelled {
                 self.count(index, 1, cross_entropy(logits, target));
             }
+        }
+    }
+
+    /// Adds the trees of a batch; `kept` has of each token what the scorer needs, `[tokens, width]`.
+    fn add_trees(
+        &mut self,
+        scorer: &TreeScorer,
+        split: &LabelledSplit<'_>,
+        batch: &LabelledBatch<'_>,
+        kept: &[f32],
+    ) {
+        let (width, mut first) = (scorer.width(), 0);
+        for &index in &batch.sentences {
+            let rows = split.rows(index);
+            let own = first..first + rows.len();
+            first = own.end;
+            let kept = &kept[own.start * width..own.end * width];
+            let Parsed {
+                words,
+                loss,
+                labels,
+            } = parsed(scorer, split, batch, (own, rows.start), kept);
+            for (row, attached) in words {
+                self.classes[row] = attached.class.unwrap_or(0);
+                if let Some(heads) = &mut self.heads {
+                    let head = attached.head.and_then(|head| i32::try_from(head).ok());
+                    heads[row] = head.unwrap_or(ROOT);
+                }
+            }
+            self.count(index, labels, loss);
         }
     }
 
@@ -150,6 +200,7 @@ impl Sums {
     pub(super) fn end(self) -> Predictions {
         Predictions {
             classes: self.classes,
+            heads: self.heads,
             loss: if self.labelled == 0 {
                 0.0
             } else {

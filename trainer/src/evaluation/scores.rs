@@ -62,6 +62,22 @@ pub struct Scores {
     /// The confusion matrix; left out of the scores of an epoch.
     #[serde(default, skip_serializing_if = "Confusion::is_empty")]
     pub confusion: Confusion,
+    /// Of dependency trees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<Attachment>,
+}
+
+/// What is measured of dependency trees besides LAS, which is [`Scores::value`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Share of words whose head is right.
+    #[serde(deserialize_with = "number::or_nan")]
+    pub uas: f64,
+    /// F1 of content words' heads and relations.
+    #[serde(deserialize_with = "number::or_nan")]
+    pub clas: f64,
+    /// By the distance between a word and its head.
+    pub distances: Vec<ClassScore>,
 }
 
 /// Gold and predicted labels, sentence by sentence; one label a word, or one a sentence.
@@ -114,6 +130,7 @@ impl Scores {
                 .map(|(name, counts)| ClassScore::new(name, counts.scores()))
                 .collect(),
             confusion: Confusion::count(categories),
+            attachment: None,
         }
     }
 
@@ -125,6 +142,9 @@ impl Scores {
             Figure::Precision => self.micro.precision,
             Figure::Recall => self.micro.recall,
             Figure::Accuracy => self.accuracy,
+            Figure::Las => self.value,
+            Figure::Uas => self.attachment.as_ref().map_or(f64::NAN, |one| one.uas),
+            Figure::Clas => self.attachment.as_ref().map_or(f64::NAN, |one| one.clas),
         }
     }
 
@@ -153,12 +173,17 @@ impl Scores {
                 row.name, row.precision, row.recall, row.f1, row.support
             )
         }));
+        if let Some(attachment) = &self.attachment {
+            let Attachment { uas, clas, .. } = attachment;
+            let las = self.value;
+            lines.push(format!("LAS {las:.4}  UAS {uas:.4}  CLAS {clas:.4}"));
+        }
         lines
     }
 }
 
 impl Confusion {
-    fn count<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    pub(super) fn count<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut counted: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for pair in pairs {
             *counted.entry(pair).or_default() += 1;
@@ -214,7 +239,7 @@ impl Confusion {
 }
 
 impl ClassScore {
-    fn new(name: &str, scores: Averages) -> Self {
+    pub(super) fn new(name: &str, scores: Averages) -> Self {
         let Averages {
             precision,
             recall,

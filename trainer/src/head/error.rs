@@ -45,6 +45,19 @@ pub enum HeadError {
         /// Number of classes.
         classes: usize,
     },
+    /// A batch without the heads that a tree is made of.
+    #[error("the batch does not tell the heads of its words; give them with `with_heads`")]
+    NoHeads,
+    /// A head that is no word of the sentence.
+    #[error(
+        "the head of the word at token {token} is at token {head}, where no word of its sentence begins"
+    )]
+    WrongHead {
+        /// The first token of the word.
+        token: usize,
+        /// What was given.
+        head: i64,
+    },
     /// Sequences that make no batch.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -58,9 +71,12 @@ impl HasExitStatus for HeadError {
         match self {
             Self::Torch(_) => ExitStatus::Machine,
             Self::Batch(error) => error.exit_status(),
-            Self::Options(_) | Self::Shape { .. } | Self::Targets { .. } | Self::Class { .. } => {
-                ExitStatus::User
-            }
+            Self::Options(_)
+            | Self::Shape { .. }
+            | Self::Targets { .. }
+            | Self::NoHeads
+            | Self::WrongHead { .. }
+            | Self::Class { .. } => ExitStatus::User,
         }
     }
 }

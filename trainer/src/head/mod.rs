@@ -17,6 +17,7 @@ mod error;
 mod fusion;
 mod objective;
 mod parameters;
+mod parser;
 mod probe;
 mod random;
 mod scalar_mix;
@@ -37,12 +38,13 @@ pub use shared::tasks::Level;
 use tch::{Device, Tensor};
 pub use tokens::Tokens;
 
-use shared::heads::HeadOptionsError;
+use shared::heads::{HeadOptionsError, TreeScorer};
 
 use crate::activations::Batch;
 use classifier::Classifier;
 use crf::Crf;
 use parameters::{Builder, Built};
+use parser::Parser;
 
 /// Losses and gradients, which a device may still be computing.
 pub struct Losses {
@@ -90,14 +92,32 @@ pub struct Common {
     idle: BTreeSet<String>,
     /// What gradients are taken by, for each parameter: itself, or blocks of its first rows.
     leaves: Vec<Vec<Tensor>>,
-    classifier: Classifier,
+    output: Output,
     /// What is behind the logits, if anything is.
     crf: Option<Crf>,
 }
 
+/// The last part of a head.
+enum Output {
+    /// Classes of tokens, or of sentences.
+    Classes(Classifier),
+    /// Trees of sentences.
+    Trees(Parser),
+}
+
+impl Output {
+    /// The dimensions of several heads in front of the parameters' own: none, or their number.
+    fn heads(&self) -> Vec<i64> {
+        match self {
+            Self::Classes(classifier) => classifier.heads(),
+            Self::Trees(parser) => parser.heads(),
+        }
+    }
+}
+
 /// A network over stored hidden states.
 pub trait Head: Send {
-    /// Options, parameters and classifier.
+    /// Options, parameters and the last part.
     fn common(&self) -> &Common;
 
     /// What to read of the layers.
@@ -160,7 +180,9 @@ pub trait Head: Send {
         self.common().idle.contains(name)
     }
 
-    /// Logits `[tokens, classes]`, or `[sentences, classes]`; without dropout and gradients.
+    /// Logits `[tokens, classes]`, or `[sentences, classes]`; without dropout and gradients. Where
+    /// words have heads, `[tokens, projected]`: at the first token of each word what
+    /// [`TreeScorer`] needs of it.
     ///
     /// # Errors
     /// A batch of another shape, or libtorch failed.
@@ -198,7 +220,7 @@ pub trait Head: Send {
     ) -> Result<Losses, HeadError> {
         let Learned { loss, gradients } = self.learn(batch, targets, dropout)?;
         let common = self.common();
-        let rows = common.classifier.heads().len();
+        let rows = common.output.heads().len();
         let whole = gradients.into_iter().zip(&common.parameters);
         let whole = whole.map(|(pieces, (_, parameter))| step::whole(pieces, parameter, rows));
         Ok(Losses {
@@ -283,9 +305,12 @@ fn with(
 }
 
 impl Common {
-    /// Adds the classifier, the last part of every head.
+    /// Adds the last part of every head.
     fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
-        let classifier = Classifier::new(&mut builder, &options.classifier())?;
+        let output = match options.parser {
+            Some(parser) => Output::Trees(Parser::new(&mut builder, options, parser)?),
+            None => Output::Classes(Classifier::new(&mut builder, &options.classifier())?),
+        };
         let crf = options.crf();
         let crf = crf
             .map(|parameters| Crf::new(&mut builder, &parameters))
@@ -297,7 +322,7 @@ impl Common {
             parameters: list,
             idle,
             leaves,
-            classifier,
+            output,
             crf,
         })
     }
@@ -306,6 +331,14 @@ impl Common {
     pub(crate) fn fields(&self, heads: usize) -> Result<Vec<Field>, HeadError> {
         let fields = self.crf.as_ref().map(|crf| crf.fields(heads)).transpose()?;
         Ok(fields.unwrap_or_default())
+    }
+
+    /// The scorers of trees of so many `heads`; nothing for heads without.
+    pub(crate) fn scorers(&self, heads: usize) -> Result<Vec<TreeScorer>, HeadError> {
+        match &self.output {
+            Output::Trees(parser) => Ok(parser.scorers(heads)?),
+            Output::Classes(_) => Ok(Vec::new()),
+        }
     }
 
     /// Dropout on `[.., rows, columns]` in training, for heads that have it in a single place.

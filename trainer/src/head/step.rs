@@ -13,11 +13,13 @@ use shared::heads::Subword;
 use shared::tasks::NO_TARGET;
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::classifier::Classifier;
 use super::objective::{Objective, Targets};
+use super::parser::{Parser, Trees};
 use super::sizes::size;
 use super::tokens::indices;
 use super::words::{Rows, Words};
-use super::{Dropout, Head, HeadError, Learned, Level, Reading, Tokens};
+use super::{Dropout, Head, HeadError, Learned, Level, Output, Reading, Tokens};
 use crate::activations::device::Layout;
 use crate::activations::{Batch, Part};
 
@@ -41,17 +43,29 @@ fn logits_of<H: Head + ?Sized>(
         Reading::Layers(chosen) => tokens.gathered(&chosen)?,
     };
     let features = head.features(&read, &tokens, None)?;
-    if common.options.level == Level::Sentence {
-        let means = sentence_means(head, &features, batch, part)?;
-        return Ok(common.classifier.forward(&means)?);
-    }
-    if common.options.subword != Subword::First {
-        let words = Words::all(batch, part, common.options.subword);
+    let subword = common.options.subword;
+    let vectors = || {
+        let words = Words::all(batch, part, subword);
         let rows = padding(head, &tokens).map_or(Rows::Tokens, Rows::Padded);
         let vectors = words.vectors(&features, rows, tokens.layout().is_some())?;
-        return Ok(words.at_firsts(&common.classifier.forward(&vectors)?)?);
+        Ok::<_, TchError>((words, vectors))
+    };
+    let classifier = match &common.output {
+        Output::Classes(classifier) => classifier,
+        Output::Trees(parser) => {
+            let (words, vectors) = vectors()?;
+            return Ok(words.at_firsts(&parser.projected(&vectors)?)?);
+        }
+    };
+    if common.options.level == Level::Sentence {
+        let means = sentence_means(head, &features, batch, part)?;
+        return Ok(classifier.forward(&means)?);
     }
-    let logits = common.classifier.forward(&features)?;
+    if subword != Subword::First {
+        let (words, vectors) = vectors()?;
+        return Ok(words.at_firsts(&classifier.forward(&vectors)?)?);
+    }
+    let logits = classifier.forward(&features)?;
     match padding(head, &tokens) {
         Some(layout) => Ok(layout.pack(&logits)?),
         None => Ok(logits),
@@ -130,7 +144,7 @@ pub(super) fn whole(
 fn no_losses<H: Head + ?Sized>(head: &H) -> Result<Learned, HeadError> {
     let common = head.common();
     Ok(Learned {
-        loss: Tensor::f_zeros(common.classifier.heads(), (Kind::Float, common.device))?,
+        loss: Tensor::f_zeros(common.output.heads(), (Kind::Float, common.device))?,
         gradients: common.parameters.iter().map(|_| Vec::new()).collect(),
     })
 }
@@ -151,8 +165,15 @@ fn learn_part<H: Head + ?Sized>(
     let leaves: Vec<&Tensor> = common.leaves.iter().flatten().collect();
     let only_labelled = only_labelled(head);
     let (level, subword) = (common.options.level, common.options.subword);
-    let words = (level == Level::Token && subword != Subword::First)
-        .then(|| Words::labelled(batch, part, targets, subword));
+    let words = match &common.output {
+        Output::Trees(_) => Some(Words::all(batch, part, subword)),
+        Output::Classes(_) if level == Level::Sentence || subword == Subword::First => None,
+        Output::Classes(_) => Some(Words::labelled(batch, part, targets, subword)),
+    };
+    let parser_dropout = dropout.map(|dropout| {
+        let before = words_before(batch, part.tokens().start);
+        dropout.starting_at(before).step_by_step()
+    });
     let counting = words.as_ref().map(Words::computed);
     let counting = counting.as_ref().unwrap_or(&labelled);
     let computed = only_labelled.then_some(counting.as_slice());
@@ -184,42 +205,20 @@ fn learn_part<H: Head + ?Sized>(
         other => other,
     };
     let features = head.features(&read, &tokens, dropout)?;
-    let (features, classes) = if level == Level::Sentence {
-        let means = sentence_means(head, &features, batch, part)?;
-        (means, targets.to_vec())
-    } else if words.is_some() {
-        (features, Vec::new())
-    } else if let Some(layout) = padding(head, &tokens) {
-        (features, layout.padded_targets(targets, NO_TARGET))
-    } else {
-        (features, targets.to_vec())
-    };
-    // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
-    let labels_only = || labelled.iter().map(|&place| targets[place]).collect();
-    let on_device = tokens.layout().is_some();
-    let (features, classes) = if let Some(words) = &words {
-        let rows = match padding(head, &tokens) {
-            _ if picked => Rows::Computed,
-            Some(layout) => Rows::Padded(layout),
-            None => Rows::Tokens,
-        };
-        (words.vectors(&features, rows, on_device)?, labels_only())
-    } else if picked {
-        (features, labels_only())
-    } else if on_device || common.classifier.is_merged(size(targets.len())) {
-        (features, classes)
-    } else {
-        let places = indices(&labelled, common.device)?;
-        (features.f_index_select(-2, &places)?, labels_only())
-    };
-    let logits = common.classifier.forward(&features)?;
-    let sentence_of = sentences_of(part, &labelled);
-    let targets = Targets {
-        classes: &classes,
-        sentence_of: &sentence_of,
+    let learned = Learning {
+        tokens: &tokens,
+        batch,
+        part,
+        targets,
         labels,
+        labelled: &labelled,
+        words: words.as_ref(),
+        picked,
     };
-    let objective = Objective::new(common, &logits, &targets, on_device)?;
+    let objective = match &common.output {
+        Output::Classes(classifier) => learned.classes(head, classifier, features)?,
+        Output::Trees(parser) => learned.trees(head, parser, &features, parser_dropout.as_ref())?,
+    };
     let mut gradients = backward(&objective.differentiable, &leaves, cut.map(|_| &read))?;
     if let Some(weights) = cut
         && let Some(by_sums) = gradients.pop().flatten()
@@ -246,9 +245,121 @@ fn learn_part<H: Head + ?Sized>(
     })
 }
 
+/// A part of a batch from which a head learns.
+struct Learning<'l, 'b> {
+    tokens: &'l Tokens<'b>,
+    batch: &'l Batch<'b>,
+    part: &'l Part,
+    /// Those of the part.
+    targets: &'l [i64],
+    /// Labels of the whole batch.
+    labels: usize,
+    /// The places of those of the part.
+    labelled: &'l [usize],
+    /// The words whose vectors are needed, where these are not those of labelled tokens.
+    words: Option<&'l Words>,
+    /// Whether only the tokens that count have features.
+    picked: bool,
+}
+
+impl Learning<'_, '_> {
+    fn on_device(&self) -> bool {
+        self.tokens.layout().is_some()
+    }
+
+    /// The vectors of words.
+    fn vectors<H: Head + ?Sized>(
+        &self,
+        head: &H,
+        words: &Words,
+        features: &Tensor,
+    ) -> Result<Tensor, TchError> {
+        let rows = match padding(head, self.tokens) {
+            _ if self.picked => Rows::Computed,
+            Some(layout) => Rows::Padded(layout),
+            None => Rows::Tokens,
+        };
+        words.vectors(features, rows, self.on_device())
+    }
+
+    /// The loss of classes.
+    fn classes<H: Head + ?Sized>(
+        &self,
+        head: &H,
+        classifier: &Classifier,
+        features: Tensor,
+    ) -> Result<Objective, HeadError> {
+        let common = head.common();
+        let targets = self.targets;
+        let labels_only = || self.labelled.iter().map(|&place| targets[place]).collect();
+        let (features, classes) = if common.options.level == Level::Sentence {
+            let means = sentence_means(head, &features, self.batch, self.part)?;
+            (means, targets.to_vec())
+        } else if let Some(words) = self.words {
+            (self.vectors(head, words, &features)?, labels_only())
+        } else if self.picked {
+            (features, labels_only())
+        } else if let Some(layout) = padding(head, self.tokens) {
+            (features, layout.padded_targets(targets, NO_TARGET))
+        } else {
+            (features, targets.to_vec())
+        };
+        // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
+        let is_settled = self.picked || self.words.is_some() || self.on_device();
+        let (features, classes) = if is_settled || classifier.is_merged(size(targets.len())) {
+            (features, classes)
+        } else {
+            let places = indices(self.labelled, common.device)?;
+            (features.f_index_select(-2, &places)?, labels_only())
+        };
+        let logits = classifier.forward(&features)?;
+        let sentence_of = sentences_of(self.part, self.labelled);
+        let targets = Targets {
+            classes: &classes,
+            sentence_of: &sentence_of,
+            labels: self.labels,
+        };
+        Ok(Objective::new(common, &logits, &targets, self.on_device())?)
+    }
+
+    /// The loss of trees.
+    fn trees<H: Head + ?Sized>(
+        &self,
+        head: &H,
+        parser: &Parser,
+        features: &Tensor,
+        dropout: Option<&Dropout>,
+    ) -> Result<Objective, HeadError> {
+        let words = self.words.ok_or(HeadError::NoHeads)?;
+        let sentence_of = sentences_of(self.part, words.firsts());
+        let (batch, part) = (self.batch, self.part);
+        let trees = Trees::new(batch, part, words.firsts(), &sentence_of, self.targets)?;
+        let vectors = self.vectors(head, words, features)?;
+        let loss = parser.loss(&vectors, &trees, self.labels, dropout, self.on_device())?;
+        Ok(Objective {
+            differentiable: loss.shallow_clone(),
+            loss,
+            by_others: Vec::new(),
+        })
+    }
+}
+
+/// How many words begin before a token of the batch.
+fn words_before(batch: &Batch<'_>, token: usize) -> usize {
+    let begins = |length: &&u32| **length > 0;
+    let words = batch.words().map(|words| &words[..token]);
+    words.map_or(token, |words| words.iter().filter(begins).count())
+}
+
 /// How many tokens are computed on whose targets these are, those of the first parts of a batch.
 fn computed_before<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> usize {
     let subword = head.options().subword;
+    if let Output::Trees(_) = &head.common().output {
+        let words = batch.words().map(|words| &words[..targets.len()]);
+        let count = |&length: &u32| subword.places(0..length as usize).len();
+        let begun = words.map(|words| words.iter().filter(|&&length| length > 0).map(count));
+        return begun.map_or(targets.len(), Iterator::sum);
+    }
     let Some(words) = batch.words().filter(|_| subword == Subword::Mean) else {
         return count(targets);
     };

@@ -73,6 +73,11 @@ impl Words {
         }
     }
 
+    /// The first token of each word in the part.
+    pub(super) fn firsts(&self) -> &[usize] {
+        &self.firsts
+    }
+
     /// The tokens that count, in their order.
     pub(super) fn computed(&self) -> Vec<usize> {
         self.places.iter().cloned().flatten().collect()

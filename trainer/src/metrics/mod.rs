@@ -294,6 +294,7 @@ mod tests {
                 macro_average: class.clone(),
                 classes: vec![class],
                 confusion: Confusion::default(),
+                attachment: None,
             };
             let row = AttentionRow {
                 name: "O".to_owned(),

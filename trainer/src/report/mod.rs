@@ -97,6 +97,15 @@ pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
             &note,
         );
     }
+    let trees = measured.finals.last();
+    if let Some(attachment) = trees.and_then(|last| last.scores.attachment.as_ref()) {
+        section(
+            &mut html,
+            "By distance",
+            &tables::distances(attachment),
+            "Words between a word and its head; precision counts predicted arcs of that length, recall gold ones.",
+        );
+    }
     if let Some(last) = measured.finals.last() {
         let note = tables::confusion_note(&last.scores.confusion);
         section(
@@ -162,6 +171,12 @@ fn tiles(measured: &Measured<'_>) -> String {
             format!("{:.2}", last.scores.value * 100.0),
             &format!("{} on {}", last.scores.metric, last.split),
         );
+        if let Some(attachment) = &last.scores.attachment {
+            for (name, value) in [("UAS", attachment.uas), ("CLAS", attachment.clas)] {
+                let what = format!("{name} on {}", last.split);
+                tile(format!("{:.2}", value * 100.0), &what);
+            }
+        }
     }
     if let (Some(best), Some(last)) = (measured.best(), measured.epochs.last()) {
         tile(format!("{} of {}", best.epoch, last.epoch), "best epoch");

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::escape;
-use crate::evaluation::{AttentionRow, ClassScore, Confusion, LayerAttention, Scores};
+use crate::evaluation::{Attachment, AttentionRow, ClassScore, Confusion, LayerAttention, Scores};
 
 /// More classes than this make a matrix that nobody can read.
 const MATRIX: usize = 20;
@@ -26,7 +26,16 @@ pub(super) fn scores(scores: &Scores) -> String {
     score_table(scores)
 }
 
+/// The same by the distance between words and their heads.
+pub(super) fn distances(attachment: &Attachment) -> String {
+    rows(&attachment.distances, &[])
+}
+
 fn score_table(scores: &Scores) -> String {
+    rows(&scores.classes, &[&scores.micro, &scores.macro_average])
+}
+
+fn rows(classes: &[ClassScore], sums: &[&ClassScore]) -> String {
     let mut html = "<div class=scroll><table class=scores><tr><th></th><th>precision</th><th>recall</th><th>F1</th><th class=bar></th><th>support</th></tr>".to_owned();
     let row = |html: &mut String, class: &str, score: &ClassScore| {
         let ClassScore {
@@ -47,11 +56,12 @@ fn score_table(scores: &Scores) -> String {
             f1 * 100.0,
         );
     };
-    for class in &scores.classes {
+    for class in classes {
         row(&mut html, "", class);
     }
-    row(&mut html, " class=sum", &scores.micro);
-    row(&mut html, " class=sum", &scores.macro_average);
+    for sum in sums {
+        row(&mut html, " class=sum", sum);
+    }
     html + "</table></div>"
 }
 

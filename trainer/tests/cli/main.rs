@@ -11,6 +11,7 @@ mod numbers;
 mod same_bytes;
 mod subword;
 mod sweep;
+mod trees;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

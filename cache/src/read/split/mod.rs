@@ -11,10 +11,10 @@ use shared::datasets::SplitName;
 use shared::tasks::{Level, Task};
 
 use self::files::HiddenFiles;
-use crate::layout::column::{TABLES, column_folder};
+use crate::layout::column::{LABEL_GROUPS, TABLES, column_folder};
 use crate::layout::metadata::read_attribute;
 use crate::layout::record::SplitRecord;
-use crate::layout::tables::TokenWords;
+use crate::layout::tables::{TokenWords, check_heads};
 use crate::read::column;
 use crate::{
     Column, Hidden, Io, LabelTable, Manifest, Reading, SplitLayout, SplitSize, StoreError,
@@ -275,15 +275,32 @@ impl SplitReader {
             return Ok(());
         }
         let folder = self.store.join(self.name().to_string());
-        let labels = ["labels", "word_labels"]
+        let labels = LABEL_GROUPS
             .into_iter()
             .flat_map(|group| self.labels.iter().map(move |table| (group, table)))
-            .filter(|(group, table)| *group == "labels" || table.words.is_some())
+            .filter(|(group, table)| match *group {
+                "word_labels" => table.words.is_some(),
+                "heads" => table.heads.is_some(),
+                _ => true,
+            })
             .map(|(group, table)| format!("{group}/{}", table.task));
         let tables = TABLES.into_iter().map(str::to_owned);
         tables
             .chain(labels)
-            .try_for_each(|name| column::check(&folder.join(name)))
+            .try_for_each(|name| column::check(&folder.join(name)))?;
+        let heads = self
+            .labels
+            .iter()
+            .filter_map(|table| Some((table.task, table.heads.as_ref()?)));
+        for (task, heads) in heads {
+            if let Some(what) = check_heads(heads, &self.sentence_words) {
+                return Err(StoreError::damaged(
+                    &folder.join(format!("heads/{task}")),
+                    what,
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -338,12 +355,14 @@ fn open_labels(
             ),
             Level::Sentence => (column("labels", size.sentences)?, None),
         };
+        let heads = task.has_heads().then(|| column("heads", size.words));
         Ok(LabelTable {
             task,
             classes,
             level,
             ids,
             words,
+            heads: heads.transpose()?,
         })
     };
     read_label_attributes(folder)?

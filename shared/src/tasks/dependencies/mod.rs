@@ -3,6 +3,7 @@
 //! trees are compared; data sets, store and both programs have trees in this form.
 
 mod check;
+mod conllu;
 mod scores;
 mod spanning;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 use super::NO_CLASS;
 
 pub use check::{TreeError, check};
+pub use conllu::write_conllu;
 pub use scores::{Arc, AttachmentScores, DISTANCES, distance};
 pub use spanning::best_tree;
 

@@ -86,6 +86,14 @@ impl Dropout {
         }
     }
 
+    /// The same without masks of several steps at once, which are made for one shape alone.
+    pub(super) fn step_by_step(&self) -> Self {
+        Self {
+            precomputed: None,
+            ..self.clone()
+        }
+    }
+
     /// The dropout of rows `[targets]` of which only those at the places `labelled` count; the others
     /// have the mask of any of these.
     pub(super) fn for_labelled(
