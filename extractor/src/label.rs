@@ -9,8 +9,10 @@ use cache::{Labels, SplitReader, Store};
 use serde::Serialize;
 use shared::datasets::{Dataset, Split, SplitName};
 use shared::exit::{ExitStatus, HasExitStatus};
-use shared::tasks::{NO_CLASS, Task};
+use shared::tasks::Task;
 use thiserror::Error;
+
+use crate::labels::LabelBuilder;
 
 /// Why a data set cannot label a store.
 #[derive(Debug, Error)]
@@ -172,10 +174,10 @@ impl Labelling {
                 sentences: split.sentences(),
                 matched: in_split,
                 elsewhere: found.iter().flatten().count() - in_split,
-                labelled: table.ids.iter().filter(|&&id| id != NO_CLASS).count(),
+                labelled: table.labelled(),
             };
             matches.insert(split.name(), counts);
-            labels.push((split.name(), table));
+            labels.push((split.name(), table.finish()));
         }
         let first_missing = found
             .iter()
@@ -265,35 +267,24 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The labels of a split, [`NO_CLASS`] for what was not found.
-fn table(dataset: &Dataset, split: &SplitReader, found: &[Option<Place>]) -> Labels {
-    let classes: HashMap<&str, i32> = dataset
-        .classes
-        .iter()
-        .map(String::as_str)
-        .zip(0..)
-        .collect();
-    let of_words = dataset.task.labels_words();
-    let mut ids = Vec::new();
+/// The labels of a split; what was not found has none.
+fn table<'a>(
+    dataset: &'a Dataset,
+    split: &SplitReader,
+    found: &[Option<Place>],
+) -> LabelBuilder<'a> {
+    let mut labels = LabelBuilder::new(dataset.task, &dataset.classes);
     for (sentence, place) in found.iter().enumerate() {
-        if let Some((number, place)) = *place {
-            let labels = dataset.splits[number].sentences.labels(place);
-            ids.extend(labels.map(|label| classes.get(label).copied().unwrap_or(NO_CLASS)));
-        } else {
-            let missing = if of_words {
-                split.words(sentence).len()
-            } else {
-                1
-            };
-            ids.extend(std::iter::repeat_n(NO_CLASS, missing));
+        let known = place.is_some_and(|(number, place)| {
+            labels
+                .add(dataset.splits[number].sentences.labels(place))
+                .is_ok()
+        });
+        if !known {
+            labels.add_unlabelled(split.words(sentence).len());
         }
     }
-    Labels {
-        task: dataset.task,
-        classes: dataset.classes.clone(),
-        level: dataset.task.level(),
-        ids,
-    }
+    labels
 }
 
 /// The first sentence of a split that was not found, beside what the data set has in its place.

@@ -3,16 +3,32 @@
 
 use std::fmt::Write;
 
-use shared::datasets::SplitName;
 use shared::tasks::{Target, UNLABELLED, or_outside};
 
 use crate::batches::LabelledSplit;
-use crate::evaluation::Logits;
+use crate::evaluation::{Logits, Predictions};
+use crate::text_predictions;
 
-/// Name of the file for `split` in a run folder.
+/// Name of the file for a split in a run folder.
 #[must_use]
-pub fn file_name(split: SplitName) -> String {
-    format!("predictions.{split}.conll")
+pub fn file_name(split: &LabelledSplit<'_>) -> String {
+    let ending = if text_predictions::holds(split) {
+        "jsonl"
+    } else {
+        "conll"
+    };
+    format!("predictions.{}.{ending}", split.name)
+}
+
+/// The predictions for a whole split, as columns or as lines of JSON.
+///
+/// # Errors
+/// When they cannot be written as JSON.
+pub fn file(split: &LabelledSplit<'_>, predicted: &Predictions) -> serde_json::Result<String> {
+    if text_predictions::holds(split) {
+        return text_predictions::render(split, predicted);
+    }
+    Ok(render(split, &predicted.labels(split)))
 }
 
 /// The columns of a whole split.
@@ -37,7 +53,8 @@ pub fn render(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
 }
 
 /// The logits of a whole split, a JSON object a sentence: `words`, `classes`, and `logits` with a list `[classes]`
-/// for each word, or a single one for a sentence task; `null` for a word that the encoder never saw.
+/// for each word, or a single one for a sentence task; `null` for a word that the encoder never saw. A pair of texts also
+/// has `second_text`, the index of the first word of the second one.
 ///
 /// # Errors
 /// When they cannot be written as JSON.
@@ -45,6 +62,9 @@ pub fn logits(split: &LabelledSplit<'_>, logits: &Logits) -> serde_json::Result<
     #[derive(serde::Serialize)]
     struct Line<'a> {
         words: &'a [&'a str],
+        /// Index of the first word of the second text of a pair.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        second_text: Option<usize>,
         classes: &'a [String],
         logits: &'a [Option<&'a [f32]>],
     }
@@ -52,6 +72,7 @@ pub fn logits(split: &LabelledSplit<'_>, logits: &Logits) -> serde_json::Result<
     for (sentence, logits) in logits.by_word(split).iter().enumerate() {
         let line = Line {
             words: &split.reader.words(sentence),
+            second_text: split.reader.second_text(sentence),
             classes: &split.table.classes,
             logits,
         };

@@ -22,6 +22,7 @@ fn labels_are_added_without_touching_the_rest() {
         ids: (0..sentences(split))
             .map(|sentence| i32::from(sentence % 3 == 0))
             .collect(),
+        texts: None,
     };
     let labels = [SplitName::Train, SplitName::Test].map(|split| (split, table(split)));
     Store::add_labels(folder.path(), &labels).unwrap();
@@ -61,6 +62,7 @@ fn labels_that_do_not_fit_are_refused() {
         classes: vec!["O".to_owned()],
         level: Level::Token,
         ids: vec![0; 3],
+        texts: None,
     };
     let error = Store::add_labels(folder.path(), &[(SplitName::Train, table)]).unwrap_err();
     assert!(error.to_string().contains("got 3"), "{error}");

@@ -72,6 +72,7 @@ fn check(fixture: &Fixture, store: &Store, seed: u64) {
             level,
             ids,
             words,
+            ..
         } = split.labels(Task::Pos).unwrap();
         let expected = &table.labels[0];
         assert_eq!(

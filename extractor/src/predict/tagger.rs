@@ -70,7 +70,7 @@ impl Tagger {
             tokenizer,
             level: run.head.level,
             decoder: run.decoder.clone(),
-            classes: run.classes.len(),
+            classes: run.head.classes,
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),
             max_length,

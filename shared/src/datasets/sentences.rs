@@ -8,7 +8,7 @@ use std::collections::HashMap;
 pub struct Sentence {
     /// The words.
     pub words: Vec<String>,
-    /// One label a word; for tasks that label texts exactly one.
+    /// One label a word; for tasks that label texts exactly one, or any number.
     pub labels: Vec<String>,
     /// The line of the file on which it begins, from 1.
     pub line: usize,
@@ -212,6 +212,11 @@ impl Sentences {
     pub(super) fn add_label(&mut self, label: &str) {
         let number = self.classes.number(label);
         self.labels.push(number);
+    }
+
+    /// Says that there is a label of this name, whether it occurs or not.
+    pub(super) fn declare_label(&mut self, label: &str) {
+        self.classes.number(label);
     }
 
     /// Adds a label that is empty in the file, which may mean that the word is in no span.

@@ -13,10 +13,12 @@ pub mod level;
 mod options;
 pub mod parameters;
 pub mod run;
+mod threshold;
 
 pub use error::HeadOptionsError;
 pub use kind::{AdapterOptions, Form, HeadKind, forms, usages};
 pub use options::HeadOptions;
+pub use threshold::Threshold;
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::error::HeadOptionsError;
 use super::kind::{AdapterOptions, HeadKind, Sizes};
 use super::parameters::Parameter;
-use super::{classifier, crf};
-use crate::tasks::{Chain, Decoder, Decoding, Level};
+use super::{Threshold, classifier, crf};
+use crate::tasks::{Chain, Decoder, Decoding, Level, Output};
 
 /// Everything that a head's parameters' names and shapes depend on, and its dropout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct HeadOptions {
     pub layers: Vec<usize>,
     /// Hidden size of the encoder.
     pub hidden: usize,
-    /// Number of classes.
+    /// Number of classes; 1 for a head that gives a number.
     pub classes: usize,
     /// What the adapter alone has; recorded for other kinds too.
     #[serde(flatten)]
@@ -33,6 +33,13 @@ pub struct HeadOptions {
     /// How predictions are chosen; runs from before there was a choice took the largest logit.
     #[serde(default)]
     pub decode: Decoding,
+    /// What the head computes for each token or sentence; runs from before there was a choice have
+    /// classes.
+    #[serde(default, skip_serializing_if = "Output::is_usual")]
+    pub output: Output,
+    /// From which probability on a class is predicted, where any number of them may be.
+    #[serde(default, skip_serializing_if = "Threshold::is_usual")]
+    pub threshold: Threshold,
 }
 
 impl HeadOptions {
@@ -50,6 +57,8 @@ impl HeadOptions {
             classifier_size: 256,
             level: Level::Token,
             decode: Decoding::default(),
+            output: Output::default(),
+            threshold: Threshold::default(),
         }
     }
 

@@ -3,13 +3,23 @@
 
 use super::spans::Counts;
 
-/// A score between 0 and 1.
+/// A score, at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     /// F1 over all spans.
     SpanF1,
     /// The share of labels that are right.
     Accuracy,
+    /// F1 over all classes of all texts.
+    SetF1,
+    /// The mean of the F1 of the classes.
+    MacroF1,
+    /// Matthews' correlation coefficient of classes.
+    Matthews,
+    /// The correlation of numbers.
+    Pearson,
+    /// The correlation of the ranks of numbers.
+    Spearman,
 }
 
 /// A number of a table of scores that a chart may show.
@@ -23,25 +33,44 @@ pub enum Figure {
     Recall,
     /// The share of labels that are right.
     Accuracy,
+    /// The mean of the F1 of the classes.
+    MacroF1,
+    /// Matthews' correlation coefficient of classes.
+    Matthews,
+    /// The correlation of numbers.
+    Pearson,
+    /// The correlation of the ranks of numbers.
+    Spearman,
 }
 
 impl Metric {
     /// As it is stored and shown.
     #[must_use]
     pub fn name(self) -> &'static str {
+        self.figure().name()
+    }
+
+    /// The number of a table of scores that it is.
+    #[must_use]
+    pub fn figure(self) -> Figure {
         match self {
-            Self::SpanF1 => Figure::F1.name(),
-            Self::Accuracy => Figure::Accuracy.name(),
+            Self::SpanF1 | Self::SetF1 => Figure::F1,
+            Self::Accuracy => Figure::Accuracy,
+            Self::MacroF1 => Figure::MacroF1,
+            Self::Matthews => Figure::Matthews,
+            Self::Pearson => Figure::Pearson,
+            Self::Spearman => Figure::Spearman,
         }
     }
 
-    /// The score of counts over all classes. Labels that are compared one by one are all predicted
-    /// and all gold.
+    /// The score of counts over all classes; NaN for one that does not follow from them. Labels
+    /// that are compared one by one are all predicted and all gold.
     #[must_use]
     pub fn value(self, counts: Counts) -> f64 {
         match self {
-            Self::SpanF1 => counts.f1(),
+            Self::SpanF1 | Self::SetF1 => counts.f1(),
             Self::Accuracy => counts.recall(),
+            Self::MacroF1 | Self::Matthews | Self::Pearson | Self::Spearman => f64::NAN,
         }
     }
 
@@ -51,6 +80,11 @@ impl Metric {
         match self {
             Self::SpanF1 => "A span counts when type and both ends are right, as conlleval counts.",
             Self::Accuracy => "Each label counts by itself.",
+            Self::SetF1 => "Each class of a text counts by itself.",
+            Self::MacroF1 => "Each class counts the same, however often it occurs.",
+            Self::Matthews => "The correlation of gold and predicted classes (Gorodkin 2004).",
+            Self::Pearson => "The correlation of gold and predicted numbers.",
+            Self::Spearman => "The correlation of the ranks of gold and predicted numbers.",
         }
     }
 
@@ -60,6 +94,11 @@ impl Metric {
         match self {
             Self::SpanF1 => &[Figure::F1, Figure::Precision, Figure::Recall],
             Self::Accuracy => &[Figure::Accuracy],
+            Self::SetF1 => &[Figure::F1, Figure::MacroF1],
+            Self::MacroF1 => &[Figure::MacroF1],
+            Self::Matthews => &[Figure::Matthews],
+            Self::Pearson => &[Figure::Pearson, Figure::Spearman],
+            Self::Spearman => &[Figure::Spearman],
         }
     }
 }
@@ -73,6 +112,10 @@ impl Figure {
             Self::Precision => "precision",
             Self::Recall => "recall",
             Self::Accuracy => "accuracy",
+            Self::MacroF1 => "macro F1",
+            Self::Matthews => "Matthews",
+            Self::Pearson => "Pearson",
+            Self::Spearman => "Spearman",
         }
     }
 }

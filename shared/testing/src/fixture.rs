@@ -203,6 +203,7 @@ fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
         ids: (0..all_words)
             .map(|word| i32::try_from(word % 3).unwrap())
             .collect(),
+        texts: None,
     };
     let input_ids = (0..tokens)
         .map(|token| u32::try_from(scramble(token as u64) % 30_000).unwrap())
@@ -214,6 +215,7 @@ fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
         input_ids,
         word_ids,
         words,
+        second_text: Vec::new(),
         labels: vec![labels],
     }
 }

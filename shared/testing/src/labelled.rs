@@ -213,6 +213,7 @@ fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random
             classes,
             level,
             ids,
+            texts: None,
         });
     }
     Split { tables, told }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use shared::heads::{HeadKind, forms, usages};
+use shared::heads::{HeadKind, Threshold, forms, usages};
 use shared::tasks::{Decoding, Task};
 
 use crate::values::{not_negative, positive, share};
@@ -101,6 +101,10 @@ pub struct HeadArgs {
     /// How the tags of spans are chosen (ner, chunk); other tasks have argmax alone
     #[arg(long, value_enum, default_value_t)]
     pub decode: Decoding,
+    /// From which probability on a label is predicted where a text may have any number (multilabel): one for all, or
+    /// `tuned` for each on the validation split
+    #[arg(long, value_name = "SHARE|tuned", default_value_t)]
+    pub threshold: Threshold,
 }
 
 /// The help of `--dropout`: the default of the adapter, and of the heads whose authors used another.

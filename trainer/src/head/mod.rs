@@ -23,6 +23,7 @@ mod scalar_mix;
 mod sizes;
 mod step;
 mod tailor;
+mod text_losses;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -45,8 +46,8 @@ use parameters::{Builder, Built};
 
 /// Losses and gradients, which a device may still be computing.
 pub struct Losses {
-    /// What is minimised, in nats, by the targets that are labels: mean cross-entropy, or minus the
-    /// logarithms of the likelihoods of sentences' tags; `[]` or `[heads]`.
+    /// What is minimised, by the targets that are labels: mean cross-entropy in nats, minus the
+    /// logarithms of the likelihoods of sentences' tags, mean squared error; `[]` or `[heads]`.
     pub loss: Tensor,
     /// See [`LossAndGradients::gradients`]; of a head group for each head.
     pub gradients: Vec<Option<Tensor>>,
@@ -168,7 +169,8 @@ pub trait Head: Send {
     }
 
     /// Loss and gradients for targets `[tokens]`, or `[sentences]`: classes or
-    /// [`NO_TARGET`](shared::tasks::NO_TARGET). Without `dropout` nothing is dropped.
+    /// [`NO_TARGET`](shared::tasks::NO_TARGET); for heads of sets and numbers what
+    /// [`Output`](shared::tasks::Output) says. Without `dropout` nothing is dropped.
     ///
     /// # Errors
     /// A batch of another shape, targets that do not fit, or libtorch failed.

@@ -9,7 +9,7 @@
 use std::cell::Cell;
 
 use rayon::prelude::*;
-use shared::tasks::NO_TARGET;
+use shared::tasks::{NO_TARGET, Output, target_number};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::objective::{Objective, Targets};
@@ -66,8 +66,11 @@ pub(super) fn learn<H: Head + ?Sized>(
     let labels = count(targets);
     let parts = in_parts(head, batch, |head, part| {
         let rows = match head.options().level {
-            Level::Token => part.tokens(),
-            Level::Sentence => part.sentences(),
+            Level::Token => part.tokens().clone(),
+            Level::Sentence => {
+                let (rows, width) = (part.sentences(), targets_of_row(head));
+                rows.start * width..rows.end * width
+            }
         };
         let before = if only_labelled(head) {
             count(&targets[..rows.start])
@@ -181,9 +184,12 @@ fn learn_part<H: Head + ?Sized>(
     };
     // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
     let labels_only = || labelled.iter().map(|&place| targets[place]).collect();
+    let all = common.options.output != Output::Class
+        || tokens.layout().is_some()
+        || common.classifier.is_merged(size(targets.len()));
     let (features, classes) = if picked {
         (features, labels_only())
-    } else if tokens.layout().is_some() || common.classifier.is_merged(size(targets.len())) {
+    } else if all {
         (features, classes)
     } else {
         let places = indices(&labelled, common.device)?;
@@ -291,7 +297,7 @@ fn only_labelled<H: Head + ?Sized>(head: &H) -> bool {
 fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Result<(), HeadError> {
     let expected = match head.options().level {
         Level::Token => batch.tokens(),
-        Level::Sentence => batch.whole().sentences().len(),
+        Level::Sentence => batch.whole().sentences().len() * targets_of_row(head),
     };
     if targets.len() != expected {
         return Err(HeadError::Targets {
@@ -300,13 +306,24 @@ fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Resu
         });
     }
     let classes = head.options().classes;
+    let is_target = |target: i64| match head.options().output {
+        Output::Class => (0..size(classes)).contains(&target),
+        Output::Set => (0..=1).contains(&target),
+        Output::Number => target_number(target).is_some(),
+    };
     let wrong = targets
         .iter()
-        .find(|target| **target != NO_TARGET && !(0..size(classes)).contains(*target));
+        .find(|target| **target != NO_TARGET && !is_target(**target));
     match wrong {
         Some(&got) => Err(HeadError::Class { got, classes }),
         None => Ok(()),
     }
+}
+
+/// How many targets a sentence has.
+fn targets_of_row<H: Head + ?Sized>(head: &H) -> usize {
+    let options = head.options();
+    options.output.targets_of_row(options.classes)
 }
 
 /// How many targets are labels.
