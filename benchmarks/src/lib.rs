@@ -152,6 +152,8 @@ fn tables(tokens: u64) -> SplitTables {
         level: Level::Token,
         ids,
         heads: None,
+        texts: None,
+        texts: None,
     });
     table
 }

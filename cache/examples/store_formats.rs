@@ -100,6 +100,7 @@ impl Source {
                         .collect()
                 })
                 .collect(),
+            second_text: Vec::new(),
             labels: Vec::new(),
         };
         Self {

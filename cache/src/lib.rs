@@ -26,7 +26,7 @@ pub use layout::manifest::{
 pub use layout::rotation;
 pub use layout::rows::{self, Overflow};
 pub use layout::statistics::{LayerStatistics, LayerSummary, PartStatistics};
-pub use layout::tables::{LabelTable, Labels, SplitTables};
+pub use layout::tables::{LabelTable, Labels, SplitTables, TextLabels};
 pub use layout::{ByteLimits, Part, SplitLayout, Units, manifest};
 pub use read::column::Column;
 pub use read::hidden::Hidden;

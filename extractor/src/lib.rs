@@ -15,6 +15,7 @@ pub mod graph;
 pub mod head;
 pub mod job;
 pub mod label;
+mod labels;
 pub mod model;
 pub mod plan;
 pub mod predict;

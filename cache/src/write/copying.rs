@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::column::write_column;
 use super::temporary::write_if_other;
 use crate::StoreError;
-use crate::layout::column::COLUMN_FILE;
+use crate::layout::column::{COLUMN_FILE, ROWS_FILE};
 use crate::layout::metadata::read_attribute;
 use crate::read::column;
 
@@ -35,13 +35,16 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), StoreError> {
     let checksum = read_attribute(&from.join("zarr.json"))?;
     if checksum.is_some_and(|attribute| attribute.get("crc32c").is_some_and(Value::is_string)) {
         column::check(from)?;
-        let data = match fs_err::read(from.join(COLUMN_FILE)) {
+        // The data file is named by the number of dimensions.
+        let is_of_rows = from.join(ROWS_FILE).exists();
+        let name = if is_of_rows { ROWS_FILE } else { COLUMN_FILE };
+        let data = match fs_err::read(from.join(name)) {
             // An array without elements has no data.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             data => data.map_err(StoreError::io)?,
         };
         let description = fs_err::read(from.join("zarr.json")).map_err(StoreError::io)?;
-        return write_column(to, &data, &description);
+        return write_column(to, (name, &data), &description);
     }
     copy_arrays(from, to)
 }

@@ -74,6 +74,7 @@ fn check(fixture: &Fixture, store: &Store, seed: u64) {
             ids,
             words,
             heads,
+            ..
         } = split.labels(Task::Pos).unwrap();
         assert!(heads.is_none());
         let expected = &table.labels[0];

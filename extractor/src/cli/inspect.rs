@@ -3,6 +3,7 @@
 use cache::inspect::{Inspection, SplitInspection, inspect};
 use shared::exit::ExitStatus;
 use shared::size::format_bytes;
+use shared::tasks::Output;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
@@ -87,7 +88,10 @@ fn split_lines(name: &str, split: &SplitInspection) -> Vec<String> {
         lines.push(format!(
             "{:<10} {}",
             task.to_string(),
-            labels.classes.join(" ")
+            match task.output() {
+                Output::Number => "numbers".to_owned(),
+                Output::Class | Output::Set => labels.classes.join(" "),
+            }
         ));
     }
     // What rounding did, where the store says it.

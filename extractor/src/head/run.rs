@@ -6,7 +6,7 @@ use cache::Manifest;
 use serde::de::IgnoredAny;
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::heads::run::{self, Config, RunFolderError, WEIGHTS};
-use shared::tasks::{Chain, Decoder, Task};
+use shared::tasks::{Chain, Decoder, Output, Task};
 
 use super::{HeadOptions, Parameters};
 use crate::checkpoint::CheckpointError;
@@ -38,11 +38,15 @@ impl Run {
         let config = Config::<Manifest, IgnoredAny>::load(folder)?;
         let weights = run::file(folder, WEIGHTS)?;
         let parameters = Parameters::open(&weights)?;
-        let decoder = config.head.decoder(&config.classes, |crf| {
-            let [transitions, start, end] =
-                [&crf.transitions, &crf.start, &crf.end].map(|one| parameters.values(one));
-            Ok::<_, RunError>(Chain::of_scores(&transitions?, &start?, &end?))
-        })?;
+        let decoder = match config.head.output {
+            Output::Class => config.head.decoder(&config.classes, |crf| {
+                let [transitions, start, end] =
+                    [&crf.transitions, &crf.start, &crf.end].map(|one| parameters.values(one));
+                Ok::<_, RunError>(Chain::of_scores(&transitions?, &start?, &end?))
+            })?,
+            Output::Set => Decoder::Set(config.thresholds(folder)?),
+            Output::Number => Decoder::Number,
+        };
         Ok(Self {
             folder: folder.to_owned(),
             task: config.task,

@@ -73,7 +73,7 @@ impl Tagger {
             level: run.head.level,
             subword: run.head.subword,
             decoder: run.decoder.clone(),
-            classes: run.classes.len(),
+            classes: run.head.classes,
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),
             max_length,

@@ -68,6 +68,7 @@ pub fn no_sentences(name: SplitName) -> SplitTables {
         input_ids: Vec::new(),
         word_ids: Vec::new(),
         words: Vec::new(),
+        second_text: Vec::new(),
         labels: Vec::new(),
     }
 }
