@@ -153,7 +153,6 @@ fn tables(tokens: u64) -> SplitTables {
         ids,
         heads: None,
         texts: None,
-        texts: None,
     });
     table
 }
