@@ -111,6 +111,9 @@ fn describe(run: &Run) -> Value {
         "dataset": run.store.dataset.id,
         "extractor": env!("CARGO_PKG_VERSION"),
     });
+    if run.scorer.is_some() {
+        description["root"] = json!("column 0 of arc_scores and relation_scores");
+    }
     if let Decoder::Sentence(chain) = &run.decoder {
         let classes = 0..run.classes.len();
         let scores = |score: &dyn Fn(usize) -> Option<f32>| {

@@ -63,6 +63,8 @@ impl Gathered {
                     }
                 }
             }
+            // Trees are made elsewhere.
+            Labels::Tree(_) => {}
             Labels::Whole(_) => {
                 self.tokens[row.sentence] += row.ids.len();
                 let sums = self.sums[row.sentence * classes..].iter_mut();
@@ -96,7 +98,7 @@ impl Gathered {
                 let logits: Vec<_> = logits.map(|(seen, row)| seen.map(|_| row)).collect();
                 *labels = decoder.words(&logits);
             }
-            Labels::Whole(_) | Labels::Words(_) => {}
+            Labels::Whole(_) | Labels::Words(_) | Labels::Tree(_) => {}
         });
         self.labels
     }

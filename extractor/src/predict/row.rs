@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use shared::heads::Subword;
+use shared::heads::{Attached, Subword};
 
 /// A sentence, or a window of one, as the encoder sees it.
 pub(super) struct Row {
@@ -52,4 +52,6 @@ pub enum Labels {
     Words(Vec<Option<usize>>),
     /// One for the whole sentence, and its probability; none where the encoder saw nothing.
     Whole(Option<(usize, f32)>),
+    /// A head and a class of relation for each word.
+    Tree(Vec<Attached>),
 }
