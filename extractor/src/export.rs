@@ -117,6 +117,9 @@ fn describe(run: &Run) -> Value {
     if let Decoder::Set(thresholds) = &run.decoder {
         description["thresholds"] = json!(thresholds);
     }
+    if run.scorer.is_some() {
+        description["root"] = json!("column 0 of arc_scores and relation_scores");
+    }
     if let Decoder::Sentence(chain) = &run.decoder {
         let classes = 0..run.classes.len();
         let scores = |score: &dyn Fn(usize) -> Option<f32>| {

@@ -129,18 +129,18 @@ mod tests {
     fn labels_become_numbers_of_their_kind() {
         let classes = ["a", "b", "c"].map(str::to_owned);
         let mut sets = LabelBuilder::new(Task::Multilabel, &classes);
-        sets.add(["c", "a"]).unwrap();
-        sets.add([]).unwrap();
+        sets.add(["c", "a"], None).unwrap();
+        sets.add([], None).unwrap();
         sets.add_unlabelled(7);
-        assert_eq!(sets.add(["a", "z"]), Err("z"));
+        assert_eq!(sets.add(["a", "z"], None), Err("z"));
         assert_eq!(sets.labelled(), 3, "with what was added of the wrong one");
         let expected = vec![1, 0, 1, 0, 0, 0, 255, 255, 255, 1, 0, 0];
         assert_eq!(sets.finish().texts, Some(TextLabels::Sets(expected)));
 
         let mut numbers = LabelBuilder::new(Task::Regression, &[]);
-        numbers.add(["2.5"]).unwrap();
+        numbers.add(["2.5"], None).unwrap();
         numbers.add_unlabelled(3);
-        assert_eq!(numbers.add(["good"]), Err("good"));
+        assert_eq!(numbers.add(["good"], None), Err("good"));
         assert_eq!(numbers.labelled(), 1);
         let Some(TextLabels::Numbers(numbers)) = numbers.finish().texts else {
             panic!("no numbers");
@@ -148,9 +148,20 @@ mod tests {
         assert!((numbers[0] - 2.5).abs() < 1e-9 && numbers[1].is_nan());
 
         let mut words = LabelBuilder::new(Task::Pos, &classes);
-        words.add(["b", UNLABELLED]).unwrap();
+        words.add(["b", UNLABELLED], None).unwrap();
         words.add_unlabelled(2);
         assert_eq!(words.labelled(), 1);
         assert_eq!(words.finish().ids, [1, NO_CLASS, NO_CLASS, NO_CLASS]);
+    }
+
+    #[test]
+    fn heads_go_with_the_labels_of_words() {
+        let classes = ["root", "det"].map(str::to_owned);
+        let mut words = LabelBuilder::new(Task::Dep, &classes);
+        words.add(["det", "root"], Some(&[1, -1])).unwrap();
+        words.add_unlabelled(1);
+        let labels = words.finish();
+        assert_eq!(labels.heads, Some(vec![1, -1, NO_HEAD]));
+        assert_eq!(labels.ids, [1, 0, NO_CLASS]);
     }
 }

@@ -1,6 +1,11 @@
 //! Heads and relations of CoNLL-U (`--task dep`): what is read of good files, and what is told of bad
 //! ones.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is the failure being reported, in helpers too"
+)]
+
 use std::path::PathBuf;
 
 use shared::datasets::{Column, Relations, Source, SplitName};

@@ -196,10 +196,17 @@ fn distinguishing(config: &Config) -> BTreeMap<String, String> {
     for (name, value) in head.adapter.unusual() {
         all.insert(name.to_owned(), value.to_string());
     }
-    all.insert(
-        "classifier-size".to_owned(),
-        head.classifier_size.to_string(),
-    );
+    match &head.parser {
+        None => {
+            let size = head.classifier_size.to_string();
+            all.insert("classifier-size".to_owned(), size);
+        }
+        Some(parser) => all.extend([
+            ("arc-size".to_owned(), parser.arc_size.to_string()),
+            ("relation-size".to_owned(), parser.relation_size.to_string()),
+            ("parser-dropout".to_owned(), parser.dropout.to_string()),
+        ]),
+    }
     if let Ok(Value::Object(settings)) = serde_json::to_value(&config.training) {
         for (key, value) in settings {
             if key != "seed" && !value.is_null() {

@@ -253,9 +253,7 @@ impl Labels {
         }
         match (&self.heads, self.task.has_heads()) {
             (None, false) => Ok(()),
-            (Some(heads), true) => {
-                check_heads(heads, sentence_words).map_or(Ok(()), |what| invalid(what))
-            }
+            (Some(heads), true) => check_heads(heads, sentence_words).map_or(Ok(()), invalid),
             (heads, _) => invalid(format!(
                 "{} labels {} heads",
                 self.task,

@@ -91,6 +91,7 @@ fn heads_stand_beside_relations() {
         level: Level::Token,
         ids: heads.iter().map(|&head| i32::from(head == -1)).collect(),
         heads: Some(heads.clone()),
+        texts: None,
     };
     Store::add_labels(folder.path(), &[(split, table.clone())]).unwrap();
     for io in [Io::Mmap, Io::Read] {

@@ -16,6 +16,7 @@ fn labels(task: Task, classes: &[&str], texts: TextLabels) -> Labels {
         classes: classes.iter().map(|&class| class.to_owned()).collect(),
         level: Level::Sentence,
         ids: Vec::new(),
+        heads: None,
         texts: Some(texts),
     }
 }

@@ -5,13 +5,15 @@
 //! `[rows, width]`, the padding on the right. Output: [`LOGITS`], float32, `[rows, width, classes]`
 //! (undefined at padding), or `[rows, classes]` where sentences are classified. What is behind the
 //! mean over tokens there is linear, so that the logits of a sentence are the mean of those of its
-//! windows, weighted with their tokens.
+//! windows, weighted with their tokens. Where words have heads, there is one more input and other
+//! outputs, see [`super::trees`].
 
 use ort::editor::{Model, ONNX_DOMAIN};
 use ort::operator::Attribute;
 use ort::value::TensorElementType;
 
 use super::nodes::{Nodes, Rows, size};
+use super::trees::{self, ARC_SCORES, RELATION_SCORES, TreeOutputs, WORDS};
 use super::{HeadOptions, Level, Parameters};
 use crate::checkpoint::Checkpoint;
 use crate::family::{EncoderSpec, PositionIds};
@@ -25,7 +27,8 @@ pub const ATTENTION_MASK: &str = "attention_mask";
 /// The result.
 pub const LOGITS: &str = "logits";
 
-/// Builds the graph of an encoder up to the last layer that the head reads, and of the head.
+/// Builds the graph of an encoder up to the last layer that the head reads, and of the head;
+/// `outputs` is for heads that make trees.
 ///
 /// # Errors
 /// When a tensor of either is missing or has another shape, or ONNX Runtime refuses a part of the
@@ -36,6 +39,7 @@ pub fn build(
     dtype: ComputeDtype,
     options: &HeadOptions,
     parameters: &Parameters,
+    outputs: TreeOutputs,
 ) -> Result<Model, GraphError> {
     let read = options.layers_read().unwrap_or_default();
     let mut states = read.clone();
@@ -61,8 +65,12 @@ pub fn build(
         .filter_map(|layer| Some(layers[states.binary_search(layer).ok()?].as_str()))
         .collect();
     let features = super::layers::features(&mut nodes, options, &layers, &rows)?;
-    logits(&mut nodes, options, &features, &rows)?;
-    close(nodes.builder, options)
+    if options.parser.is_some() {
+        trees::outputs(&mut nodes, options, &features, outputs)?;
+    } else {
+        logits(&mut nodes, options, &features, &rows)?;
+    }
+    close(nodes.builder, options, outputs)
 }
 
 /// What the encoder reads, from what is given: positions and lengths.
@@ -155,13 +163,34 @@ fn logits(
     Ok(())
 }
 
-fn close(builder: Builder, options: &HeadOptions) -> Result<Model, GraphError> {
+fn close(
+    builder: Builder,
+    options: &HeadOptions,
+    outputs: TreeOutputs,
+) -> Result<Model, GraphError> {
     let ids = |name| outlet(name, TensorElementType::Int64, &[-1, -1]);
     let classes = size(options.classes);
+    let float = |name, shape: &[i64]| outlet(name, TensorElementType::Float32, shape);
+    if let Some(parser) = &options.parser {
+        let inputs = vec![
+            ids(INPUT_IDS),
+            ids(ATTENTION_MASK),
+            float(WORDS, &[-1, -1, -1]),
+        ];
+        let projected = size(parser.projected_size(options.classes));
+        let outputs = match outputs {
+            TreeOutputs::Projected => vec![float(LOGITS, &[-1, -1, projected])],
+            TreeOutputs::Scores => vec![
+                float(ARC_SCORES, &[-1, -1, -1]),
+                float(RELATION_SCORES, &[-1, -1, classes, -1]),
+            ],
+        };
+        return builder.close(inputs, outputs);
+    }
     let shape: &[i64] = match options.level {
         Level::Token => &[-1, -1, classes],
         Level::Sentence => &[-1, classes],
     };
-    let logits = outlet(LOGITS, TensorElementType::Float32, shape);
+    let logits = float(LOGITS, shape);
     builder.close(vec![ids(INPUT_IDS), ids(ATTENTION_MASK)], vec![logits])
 }

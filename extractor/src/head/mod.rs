@@ -12,9 +12,11 @@ mod parameters;
 mod run;
 #[cfg(test)]
 mod tests;
+mod trees;
 
 pub use graph::{ATTENTION_MASK, LOGITS, build};
 pub use parameters::Parameters;
 pub use run::{Run, RunError};
 pub use shared::heads::{HeadKind, HeadOptions};
 pub use shared::tasks::Level;
+pub use trees::{ARC_SCORES, RELATION_SCORES, TreeOutputs, WORDS};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use cache::Manifest;
 use serde::de::IgnoredAny;
 use shared::exit::{ExitStatus, HasExitStatus};
+use shared::heads::TreeScorer;
 use shared::heads::run::{self, Config, RunFolderError, WEIGHTS};
 use shared::tasks::{Chain, Decoder, Output, Task};
 
@@ -25,6 +26,8 @@ pub struct Run {
     pub parameters: Parameters,
     /// What chooses predictions among the classes.
     pub decoder: Decoder,
+    /// What makes trees, where words have heads.
+    pub scorer: Option<TreeScorer>,
     /// The store that it was trained on: encoder, tokenizer and limits.
     pub store: Manifest,
 }
@@ -47,6 +50,7 @@ impl Run {
             Output::Set => Decoder::Set(config.thresholds(folder)?),
             Output::Number => Decoder::Number,
         };
+        let scorer = scorer(&config.head, &parameters)?;
         Ok(Self {
             folder: folder.to_owned(),
             task: config.task,
@@ -54,9 +58,25 @@ impl Run {
             head: config.head,
             parameters,
             decoder,
+            scorer,
             store: config.store,
         })
     }
+}
+
+/// What makes trees of words that the head scores, where they have heads.
+pub(super) fn scorer(
+    head: &HeadOptions,
+    parameters: &Parameters,
+) -> Result<Option<TreeScorer>, CheckpointError> {
+    let (Some(parser), Some(sizes)) = (head.parser(), head.parser) else {
+        return Ok(None);
+    };
+    let weight = parameters.values(&parser.words.weight())?;
+    let bias = parameters.values(&parser.words.bias())?;
+    let root = parameters.values(&parser.root)?;
+    let scorer = TreeScorer::new(sizes, head.classes, (&weight, &bias), &root);
+    Ok(Some(scorer))
 }
 
 /// Why a run folder cannot be used.

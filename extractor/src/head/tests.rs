@@ -7,7 +7,12 @@ use ndarray::s;
 use ort::value::Tensor;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
-use super::{ATTENTION_MASK, HeadKind, HeadOptions, LOGITS, Parameters, build};
+use shared::heads::ParserOptions;
+
+use super::{
+    ARC_SCORES, ATTENTION_MASK, HeadKind, HeadOptions, LOGITS, Parameters, RELATION_SCORES,
+    TreeOutputs, WORDS, build,
+};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{Batch, Device, Encoder, EncoderOptions, runtime};
 use crate::family::{Config, EncoderSpec};
@@ -47,7 +52,15 @@ fn classifier(folder: &Path, width: usize) -> (Parameters, Vec<f32>) {
 fn logits(files: &ModelFiles, options: &HeadOptions, parameters: &Parameters) -> Vec<f32> {
     let spec = EncoderSpec::from_config(&Config::read(&files.config).unwrap()).unwrap();
     let weights = Checkpoint::open(&files.weights).unwrap();
-    let model = build(&spec, &weights, ComputeDtype::F32, options, parameters).unwrap();
+    let model = build(
+        &spec,
+        &weights,
+        ComputeDtype::F32,
+        options,
+        parameters,
+        TreeOutputs::Projected,
+    )
+    .unwrap();
     let builder = runtime::session_builder(runtime::Target::Cpu, 1).unwrap();
     let mut session = model.into_session(&builder).unwrap();
     let width = ROWS[0].len();
@@ -124,6 +137,103 @@ fn positions_and_lengths_are_those_of_every_family() {
                         (got - expected).abs() < 1e-4,
                         "{name}, row {row}, token {column}: {got} for {expected}"
                     );
+                }
+            }
+        }
+    }
+}
+
+/// Two graphs of one head, of which one gives what the scorer needs of each word, and the other the
+/// scores themselves.
+#[test]
+fn scores_of_trees_are_those_of_the_scorer() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ModelFiles::in_folder(&checkpoint("bert-plain")).unwrap();
+    let spec = EncoderSpec::from_config(&Config::read(&files.config).unwrap()).unwrap();
+    let weights = Checkpoint::open(&files.weights).unwrap();
+    let layers: Vec<usize> = (0..=spec.layers).collect();
+    let mut options = HeadOptions::new(HeadKind::Last, layers, spec.hidden, CLASSES);
+    options.parser = Some(ParserOptions {
+        arc_size: 5,
+        relation_size: 3,
+        dropout: 0.0,
+    });
+    let path = folder.path().join("parser.safetensors");
+    let mut values = Vec::new();
+    for (number, parameter) in options.parameters().iter().enumerate() {
+        let count: usize = parameter.shape.iter().product();
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let numbers = (0..count).map(|place| ((place * 29 + number * 7) % 83) as f32 / 40.0 - 1.0);
+        values.push((parameter.clone(), numbers.collect::<Vec<f32>>()));
+    }
+    let tensors = values.iter().map(|(parameter, values)| {
+        let bytes = bytemuck::cast_slice(values);
+        let view = TensorView::new(Dtype::F32, parameter.shape.clone(), bytes);
+        (parameter.name.as_str(), view.unwrap())
+    });
+    serialize_to_file(tensors, None, &path).unwrap();
+    let parameters = Parameters::open(&path).unwrap();
+    let scorer = super::run::scorer(&options, &parameters).unwrap().unwrap();
+
+    let width = ROWS[0].len();
+    let (mut ids, mut mask) = (
+        vec![0_i64; ROWS.len() * width],
+        vec![0_i64; ROWS.len() * width],
+    );
+    for (row, tokens) in ROWS.iter().enumerate() {
+        for (token, &id) in tokens.iter().enumerate() {
+            (ids[row * width + token], mask[row * width + token]) = (i64::from(id), 1);
+        }
+    }
+    // Three words of the first row, the second of which is two tokens; two of the others.
+    let mut shares = vec![0_f32; ROWS.len() * 3 * width];
+    for (row, word, token, share) in [
+        (0, 0, 0, 1.0),
+        (0, 1, 1, 0.5),
+        (0, 1, 2, 0.5),
+        (0, 2, 4, 1.0),
+        (1, 0, 0, 1.0),
+        (1, 1, 2, 1.0),
+        (2, 0, 0, 1.0),
+    ] {
+        shares[(row * 3 + word) * width + token] = share;
+    }
+    let run = |outputs: TreeOutputs, name: &str| {
+        // It opens ONNX Runtime.
+        let builder = runtime::session_builder(runtime::Target::Cpu, 1).unwrap();
+        let dtype = ComputeDtype::F32;
+        let model = build(&spec, &weights, dtype, &options, &parameters, outputs).unwrap();
+        let mut session = model.into_session(&builder).unwrap();
+        let shape = [ROWS.len(), width];
+        let inputs = ort::inputs! {
+            INPUT_IDS => Tensor::from_array((shape, ids.clone())).unwrap(),
+            ATTENTION_MASK => Tensor::from_array((shape, mask.clone())).unwrap(),
+            WORDS => Tensor::from_array(([ROWS.len(), 3, width], shares.clone())).unwrap(),
+        };
+        let outputs = session.run(inputs).unwrap();
+        let (_, values) = outputs[name].try_extract_tensor::<f32>().unwrap();
+        values.to_vec()
+    };
+    let kept = run(TreeOutputs::Projected, LOGITS);
+    let arcs = run(TreeOutputs::Scores, ARC_SCORES);
+    let relations = run(TreeOutputs::Scores, RELATION_SCORES);
+    let near = |one: f32, other: f32| assert!((one - other).abs() < 1e-4 * (1.0 + one.abs()));
+    for row in 0..ROWS.len() {
+        let of_word = |word: usize| {
+            let first = (row * 3 + word) * scorer.width();
+            &kept[first..first + scorer.width()]
+        };
+        let words = [of_word(0), of_word(1), of_word(2)];
+        let expected = scorer.arcs(&words);
+        for (one, other) in arcs[row * 12..(row + 1) * 12].iter().zip(&expected) {
+            near(*one, *other);
+        }
+        for (word, dependent) in words.iter().enumerate() {
+            for column in 0..4 {
+                let head = usize::checked_sub(column, 1).map(|head| words[head]);
+                for (class, expected) in scorer.relations(dependent, head).iter().enumerate() {
+                    let place = (((row * 3 + word) * CLASSES) + class) * 4 + column;
+                    near(relations[place], *expected);
                 }
             }
         }

@@ -65,6 +65,8 @@ impl Gathered {
                     }
                 }
             }
+            // Trees are made elsewhere.
+            Labels::Tree(_) => {}
             Labels::Whole(_) | Labels::Set(_) | Labels::Number(_) => {
                 self.tokens[row.sentence] += row.ids.len();
                 let sums = self.sums[row.sentence * classes..].iter_mut();
@@ -110,7 +112,11 @@ impl Gathered {
                 let logits: Vec<_> = logits.map(|(seen, row)| seen.map(|_| row)).collect();
                 *labels = decoder.words(&logits);
             }
-            Labels::Whole(_) | Labels::Set(_) | Labels::Number(_) | Labels::Words(_) => {}
+            Labels::Whole(_)
+            | Labels::Set(_)
+            | Labels::Number(_)
+            | Labels::Words(_)
+            | Labels::Tree(_) => {}
         });
         self.labels
     }

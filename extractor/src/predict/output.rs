@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
+use shared::heads::Attached;
+use shared::tasks::dependencies::{Arc, write_conllu};
 use shared::tasks::{OUTSIDE, Target, Task};
 
 use super::{Labels, Sentence};
@@ -12,7 +14,7 @@ use super::{Labels, Sentence};
 /// How labelled sentences are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// A word and its label a line, an empty line after each sentence.
+    /// A word and its label a line, an empty line after each sentence; CoNLL-U for dependencies.
     Conll,
     /// A JSON object a sentence.
     Jsonl,
@@ -45,6 +47,7 @@ impl Writer {
                     OutputFormat::Inline => self.inline(&sentence.words, &labels, out),
                 }
             }
+            Labels::Tree(tree) => self.tree(sentence, tree, out),
             Labels::Whole(whole) => {
                 let whole = whole.map(|(class, score)| (self.classes[class].as_str(), score));
                 let label = whole.map(|(label, _)| label);
@@ -80,6 +83,42 @@ impl Writer {
                 self.whole(sentence, written.as_deref(), fields, out);
             }
         }
+    }
+
+    fn tree(&self, sentence: &Sentence, tree: &[Attached], out: &mut String) {
+        let words: Vec<&str> = sentence.words.iter().map(String::as_str).collect();
+        let arc = |attached: &Attached| Arc {
+            head: attached.head,
+            relation: attached.relation(&self.classes),
+        };
+        let arcs: Vec<Arc<'_>> = tree.iter().map(arc).collect();
+        // A `String` takes whatever is written to it.
+        let _ = match self.format {
+            OutputFormat::Conll => {
+                write_conllu(out, &words, &arcs, |_| None);
+                Ok(())
+            }
+            OutputFormat::Jsonl => {
+                let heads: Vec<usize> = arcs
+                    .iter()
+                    .map(|arc| arc.head.map_or(0, |head| head + 1))
+                    .collect();
+                let relations: Vec<&str> = arcs.iter().map(|arc| arc.relation).collect();
+                let mut object = json!({ "words": words, "heads": heads, "labels": relations });
+                if let Some((text, places)) = &sentence.source {
+                    object["text"] = json!(text);
+                    object["offsets"] = json!(places);
+                }
+                writeln!(out, "{object}")
+            }
+            OutputFormat::Inline => {
+                let pieces = words.iter().zip(&arcs).map(|(word, arc)| {
+                    let head = arc.head.map_or("ROOT", |head| words[head]);
+                    format!("{word}/{}>{head}", arc.relation)
+                });
+                writeln!(out, "{}", pieces.collect::<Vec<_>>().join(" "))
+            }
+        };
     }
 
     fn jsonl(&self, sentence: &Sentence, labels: &[&str], out: &mut String) {

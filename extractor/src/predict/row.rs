@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use shared::heads::Subword;
+use shared::heads::{Attached, Subword};
 
 /// A sentence, or a window of one, as the encoder sees it.
 pub(super) struct Row {
@@ -57,4 +57,6 @@ pub enum Labels {
     Set(Option<(Vec<usize>, Vec<f64>)>),
     /// A number for the whole text; none where the encoder saw nothing.
     Number(Option<f32>),
+    /// A head and a class of relation for each word.
+    Tree(Vec<Attached>),
 }

@@ -7,7 +7,7 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::Tensor;
 use rayon::prelude::*;
-use shared::heads::Subword;
+use shared::heads::{Subword, TreeScorer};
 use shared::tasks::Decoder;
 
 use super::gathered::Gathered;
@@ -18,7 +18,7 @@ use crate::encoder::runtime::Target;
 use crate::encoder::{self, Batch, EncoderError, EncoderOptions, Footprint, Provider, runtime};
 use crate::family::{Config, EncoderSpec};
 use crate::graph::INPUT_IDS;
-use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run};
+use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run, TreeOutputs, WORDS};
 use crate::model::ModelFiles;
 use crate::tokenizer::Tokenizer;
 use crate::window::windows;
@@ -30,6 +30,8 @@ pub struct Tagger {
     level: Level,
     subword: Subword,
     decoder: Decoder,
+    /// Where words have heads.
+    scorer: Option<TreeScorer>,
     classes: usize,
     vocabulary: usize,
     max_positions: usize,
@@ -73,6 +75,7 @@ impl Tagger {
             level: run.head.level,
             subword: run.head.subword,
             decoder: run.decoder.clone(),
+            scorer: run.scorer.clone(),
             classes: run.head.classes,
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),
@@ -184,6 +187,9 @@ impl Tagger {
         rows: &[Row],
         offsets: &[u64],
     ) -> Result<Vec<Labels>, PredictError> {
+        if let Some(scorer) = self.scorer.clone() {
+            return self.trees_of(&scorer, sentences, rows, offsets);
+        }
         let mut labels = Gathered::new(
             sentences,
             (self.level, self.subword),
@@ -192,6 +198,28 @@ impl Tagger {
         );
         self.each_row(rows, offsets, |row, logits| labels.take(row, logits))?;
         Ok(labels.finish(&self.decoder))
+    }
+
+    /// The same where words have heads.
+    fn trees_of(
+        &mut self,
+        scorer: &TreeScorer,
+        sentences: &[Sentence],
+        rows: &[Row],
+        offsets: &[u64],
+    ) -> Result<Vec<Labels>, PredictError> {
+        let words = sentences.iter().map(|sentence| sentence.words.len());
+        let mut kept: Vec<Vec<Option<Vec<f32>>>> = words.map(|words| vec![None; words]).collect();
+        self.each_row(rows, offsets, |row, values| {
+            for ((word, _), values) in row.words.iter().zip(values.chunks_exact(scorer.width())) {
+                kept[row.sentence][*word] = Some(values.to_vec());
+            }
+        })?;
+        let tree = |words: &Vec<Option<Vec<f32>>>| {
+            let words: Vec<Option<&[f32]>> = words.iter().map(Option::as_deref).collect();
+            Labels::Tree(scorer.tree(&words))
+        };
+        Ok(kept.par_iter().map(tree).collect())
     }
 
     /// Computes the logits of all rows, batch by batch.
@@ -206,7 +234,7 @@ impl Tagger {
             let ids: Vec<&[u32]> = members.iter().map(|row| row.ids.as_slice()).collect();
             let batch = Batch::padded_to(batch.width, &ids)?;
             batch.check(self.vocabulary, self.max_positions)?;
-            let logits = self.run(&batch)?;
+            let logits = self.run(&batch, &members)?;
             for (row, logits) in members
                 .into_iter()
                 .zip(logits.chunks_exact(logits.len() / ids.len()))
@@ -251,8 +279,26 @@ impl Tagger {
         Ok(ranges.into_iter().map(row).collect())
     }
 
-    /// `[rows, width, classes]` or `[rows, classes]`.
-    fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EncoderError> {
+    /// The share of each token in the vectors of the words of each row, `[rows, words, width]`.
+    fn shares(&self, rows: &[&Row], width: usize) -> ([usize; 3], Vec<f32>) {
+        let words = rows.iter().map(|row| row.words.len()).max();
+        let words = words.unwrap_or(0).max(1);
+        let mut shares = vec![0.0; rows.len() * words * width];
+        for (place, row) in rows.iter().enumerate() {
+            for (word, (_, tokens)) in row.words.iter().enumerate() {
+                let tokens = self.subword.places(tokens.clone());
+                let first = (place * words + word) * width;
+                #[expect(clippy::cast_precision_loss, reason = "tokens of a word")]
+                let share = 1.0 / tokens.len() as f32;
+                shares[first + tokens.start..first + tokens.end].fill(share);
+            }
+        }
+        ([rows.len(), words, width], shares)
+    }
+
+    /// `[rows, width, classes]` or `[rows, classes]`; where words have heads, `[rows, words, width]`
+    /// of a [`TreeScorer`].
+    fn run(&mut self, batch: &Batch, rows: &[&Row]) -> Result<Vec<f32>, EncoderError> {
         let failed = |source| EncoderError::Runtime { source };
         let shape = [batch.rows, batch.width];
         let ids: Vec<i64> = batch.input_ids.iter().map(|&id| i64::from(id)).collect();
@@ -260,10 +306,14 @@ impl Tagger {
         for (row, &length) in mask.chunks_exact_mut(batch.width).zip(&batch.lengths) {
             row[..usize::try_from(length).unwrap_or(0)].fill(1);
         }
-        let inputs = ort::inputs! {
+        let mut inputs = ort::inputs! {
             INPUT_IDS => Tensor::from_array((shape, ids)).map_err(failed)?,
             ATTENTION_MASK => Tensor::from_array((shape, mask)).map_err(failed)?,
         };
+        if self.scorer.is_some() {
+            let shares = Tensor::from_array(self.shares(rows, batch.width)).map_err(failed)?;
+            inputs.push((WORDS.into(), shares.into()));
+        }
         let run = self.session.run(inputs);
         let outputs = run.map_err(|source| EncoderError::Run {
             device: self.target.to_string(),
@@ -324,11 +374,15 @@ fn session(
         device: target.to_string(),
         source,
     };
-    let (spec, model) = graph(files, run, options)?;
+    let (spec, model) = graph(files, run, options, TreeOutputs::Projected)?;
     let mut session = model.into_session(&builder).map_err(failed)?;
     if target != Target::Cpu {
         let one = |value: i64| Tensor::from_array(([1, 1], vec![value])).map_err(failed);
-        let inputs = ort::inputs! { INPUT_IDS => one(0)?, ATTENTION_MASK => one(1)? };
+        let mut inputs = ort::inputs! { INPUT_IDS => one(0)?, ATTENTION_MASK => one(1)? };
+        if run.scorer.is_some() {
+            let share = Tensor::from_array(([1, 1, 1], vec![1.0_f32])).map_err(failed)?;
+            inputs.push((WORDS.into(), share.into()));
+        }
         session.run(inputs).map_err(failed)?;
     }
     Ok((session, spec))
@@ -379,6 +433,7 @@ fn graph(
     files: &ModelFiles,
     run: &Run,
     options: &EncoderOptions,
+    outputs: TreeOutputs,
 ) -> Result<(EncoderSpec, ort::editor::Model), EncoderError> {
     let config = Config::read(&files.config)?;
     let spec = EncoderSpec::from_config(&config)?;
@@ -389,6 +444,7 @@ fn graph(
         options.dtype,
         &run.head,
         &run.parameters,
+        outputs,
     )?;
     Ok((spec, model))
 }
@@ -425,7 +481,7 @@ pub fn save(
             .with_config_entry(format!("{key}min_size_in_bytes"), "1024")?)
     };
     let builder = configure().map_err(failed)?;
-    let (_, model) = graph(files, run, &options)?;
+    let (_, model) = graph(files, run, &options, TreeOutputs::Scores)?;
     model.into_session(&builder).map_err(failed)?;
     Ok(tokenizer)
 }

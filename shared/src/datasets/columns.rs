@@ -35,7 +35,7 @@ pub(super) struct ColumnFile {
 
 /// What a line says of a word.
 struct Word<'a> {
-    word: &'a str,
+    form: &'a str,
     label: &'a str,
     /// Its number in the sentence and that of its head, where heads are read.
     arc: Option<(&'a str, &'a str)>,
@@ -114,7 +114,11 @@ impl ColumnFile {
             Relations::Universal if arc.is_some() => universal(label),
             Relations::Universal | Relations::Full => label,
         };
-        Ok(Some(Word { word, label, arc }))
+        Ok(Some(Word {
+            form: word,
+            label,
+            arc,
+        }))
     }
 
     /// Ends the sentence that began on a line.
@@ -186,9 +190,9 @@ impl LabelledFile for ColumnFile {
             if self.layout.header == Some(line.number) {
                 continue;
             }
-            if let Some(Word { word, label, arc }) = self.word(&line)? {
+            if let Some(Word { form, label, arc }) = self.word(&line)? {
                 begin.get_or_insert(line.number);
-                sentences.add_word(word);
+                sentences.add_word(form);
                 match label {
                     "" => sentences.add_empty_label(line.number, self.layout.label),
                     "_" if self.underscore_is_none => sentences.add_label(UNLABELLED),

@@ -1,6 +1,6 @@
 //! The biaffine scorer of dependency trees behind a head's features (Dozat and Manning 2017): what
 //! each word is as a dependent and as a head, for arcs and for relations, from one linear layer with
-//! ReLU; then how well each word hangs on each other one, and in which relation. The root is a learned
+//! `ReLU`; then how well each word hangs on each other one, and in which relation. The root is a learned
 //! vector beside the words' features.
 
 use serde::{Deserialize, Serialize};

@@ -59,6 +59,12 @@ impl TreeScorer {
         }
     }
 
+    /// The root as a head of arcs, `[arc_size]`, and of relations, `[relation_size]`.
+    #[must_use]
+    pub fn root(&self) -> (&[f32], &[f32]) {
+        (&self.root_arc, &self.root_relation)
+    }
+
     /// Width of what is kept of a word.
     #[must_use]
     pub fn width(&self) -> usize {

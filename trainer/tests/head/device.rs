@@ -29,7 +29,7 @@ pub(super) fn on_device(input: &Input) -> Batch<'static> {
     Batch::on_device(rows, &input.offsets, input.dtype).unwrap()
 }
 
-fn assert_near(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
+pub(super) fn assert_near(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
     assert_eq!(got.size(), expected.size(), "{what}");
     if got.numel() == 0 {
         return;

@@ -15,6 +15,7 @@
 
 mod device;
 mod rules;
+mod trees;
 mod words;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Numbers that repeat (SplitMix64).
+/// Numbers that repeat (`SplitMix64`).
 struct Random(u64);
 
 impl Random {
@@ -44,8 +44,6 @@ fn is_tree(heads: &[Option<usize>]) -> bool {
 
 /// The best sum over all trees with one root.
 fn best_of_all(scores: &[f32], words: usize) -> f32 {
-    let mut best = f32::NEG_INFINITY;
-    let mut heads = vec![None; words];
     fn fill(
         word: usize,
         roots: usize,
@@ -67,6 +65,8 @@ fn best_of_all(scores: &[f32], words: usize) -> f32 {
             }
         }
     }
+    let mut best = f32::NEG_INFINITY;
+    let mut heads = vec![None; words];
     fill(0, 0, &mut heads, scores, &mut best);
     best
 }
