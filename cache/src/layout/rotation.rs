@@ -61,8 +61,8 @@ vectorised! {
                 if let Ok(values) = <&mut [f32; 32]>::try_from(&mut *values) {
                     // Its address is hidden as in `transform`.
                     let values = std::hint::black_box(values);
-                    for place in 0..32 {
-                        values[place] = changed(values[place], bits >> place);
+                    for (place, value) in values.iter_mut().enumerate() {
+                        *value = changed(*value, bits >> place);
                     }
                     continue;
                 }
