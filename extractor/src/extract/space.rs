@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cache::StoreDtype;
 use shared::size::format_bytes;
 
 use super::error::ExtractError;
@@ -52,6 +53,11 @@ pub fn too_little_space(
     let mut hints = vec![what_fits(free, tokens.counts.tokens, row_bytes, layers)];
     if row_bytes > layers * extraction.model.hidden as u64 * 2 {
         hints.push("--store-dtype f16 takes half of it".to_owned());
+    }
+    let smallest = layers * StoreDtype::I4.vector_bytes(extraction.model.hidden) as u64;
+    if row_bytes > smallest {
+        let bytes = format_bytes(tokens.counts.tokens * (smallest + TABLE_BYTES));
+        hints.push(format!("--store-dtype i4 takes {bytes}"));
     }
     ExtractError::Space {
         path: path.to_owned(),
