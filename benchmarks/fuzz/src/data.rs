@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use clap::ValueEnum as _;
 use shared::datasets::{Column, Dataset, Source, SplitName};
+use shared::tasks::dependencies::check;
 use shared::tasks::schemes::Scheme;
 use shared::tasks::{Task, UNLABELLED};
 
@@ -98,10 +99,10 @@ fn wished(mut source: Source, way: u8) -> Source {
     // 0 says nothing.
     source.task = Task::ALL.get(usize::from(way).wrapping_sub(1)).copied();
     match way {
-        5 => source.label_column = Some(Column::Index(1)),
-        6 => source.label_column = Some(Column::Name("label".to_owned())),
-        7 => source.token_column = Some(Column::Index(2)),
-        8 => source.token_column = Some(Column::Name("text".to_owned())),
+        6 => source.label_column = Some(Column::Index(1)),
+        7 => source.label_column = Some(Column::Name("label".to_owned())),
+        8 => source.token_column = Some(Column::Index(2)),
+        9 => source.token_column = Some(Column::Name("text".to_owned())),
         _ => {}
     }
     source
@@ -113,6 +114,13 @@ fn use_up(dataset: &Dataset) {
         let Some(split) = dataset.split(name) else {
             continue;
         };
+        if dataset.task.has_heads() {
+            for sentence in 0..split.sentences.len() {
+                let heads = split.sentences.heads(sentence).unwrap_or_default();
+                assert_eq!(heads.len(), split.sentences.words(sentence).len());
+                assert_eq!(check(heads), Ok(()), "heads that make no tree");
+            }
+        }
         for sentence in split.sentences.iter() {
             assert!(!sentence.words.is_empty(), "a sentence without a word");
             let labels = sentence.labels.len();

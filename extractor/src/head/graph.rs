@@ -66,7 +66,7 @@ pub fn build(
         .collect();
     let features = super::layers::features(&mut nodes, options, &layers, &rows)?;
     if options.parser.is_some() {
-        trees::outputs(&mut nodes, options, &features, outputs)?;
+        trees::outputs(&mut nodes, options, &features, (outputs, LOGITS))?;
     } else {
         logits(&mut nodes, options, &features, &rows)?;
     }

@@ -4,9 +4,9 @@
 
 use ort::operator::Attribute;
 
+use super::HeadOptions;
 use super::nodes::{Nodes, size};
 use super::parameters::Matrix;
-use super::{HeadOptions, LOGITS};
 use crate::graph::GraphError;
 
 /// The share of each token of a row in the vector of each of its words, float32
@@ -20,19 +20,20 @@ pub const RELATION_SCORES: &str = "relation_scores";
 /// What the graph gives of trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TreeOutputs {
-    /// What [`shared::heads::TreeScorer`] needs of each word, `[rows, words, projected]`, so that
-    /// words of several rows can make one tree.
+    /// What [`shared::heads::TreeScorer`] needs of each word, `[rows, words, projected]`, under the name
+    /// of logits; so that words of several rows can make one tree.
     Projected,
     /// [`ARC_SCORES`] and [`RELATION_SCORES`] of each row by itself.
     Scores,
 }
 
-/// Nodes from features `[rows, width, features]` to the outputs.
+/// Nodes from features `[rows, width, features]` to the outputs; `projected` is the name of what
+/// [`TreeOutputs::Projected`] gives.
 pub(super) fn outputs(
     nodes: &mut Nodes<'_>,
     options: &HeadOptions,
     features: &str,
-    outputs: TreeOutputs,
+    (outputs, projected): (TreeOutputs, &str),
 ) -> Result<(), GraphError> {
     let (Some(parser), Some(sizes)) = (options.parser(), options.parser) else {
         return Ok(());
@@ -56,7 +57,7 @@ pub(super) fn outputs(
         let relations = nodes.linear(&parser.relations, &relation_dependents)?;
         let all = [&arcs, &arc_heads, &relations, &relation_heads].map(String::as_str);
         let kept = nodes.along("Concat", "parser.projected", &all, -1)?;
-        nodes.apply("Identity", LOGITS, &[&kept])?;
+        nodes.apply("Identity", projected, &[&kept])?;
         return Ok(());
     }
     let scorer = super::run::scorer(options, nodes.parameters)?;

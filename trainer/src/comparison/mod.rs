@@ -31,7 +31,7 @@ pub enum ComparisonError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// A file of predictions that has no three columns.
-    #[error("{} line {line}: expected a word with what is gold and what is predicted, got {got:?}", .path.display())]
+    #[error("{} line {line}: expected token, gold and predicted label, got {got:?}", .path.display())]
     Columns {
         /// The file.
         path: PathBuf,

@@ -84,22 +84,22 @@ fn trees_are_learned_and_written() {
     let results = json(&place.succeed(&format!("{TRAIN} --json")));
     let run = "runs/toy--synthetic--scalar-mix-0";
     assert_eq!(results["run"], run);
-    let test = &results["scores"]["test"];
-    assert_eq!(test["metric"], "LAS");
-    assert!(test["value"].as_f64().unwrap() > 0.97, "{test}");
+    let on_test = &results["scores"]["test"];
+    assert_eq!(on_test["metric"], "LAS");
+    assert!(on_test["value"].as_f64().unwrap() > 0.97, "{on_test}");
     let text = place.text(&format!("{run}/predictions.test.conllu"));
-    assert_scores(test, &text);
-    let classes: Vec<&str> = test["classes"]
+    assert_scores(on_test, &text);
+    let classes: Vec<&str> = on_test["classes"]
         .as_array()
         .unwrap()
         .iter()
         .map(|class| class["name"].as_str().unwrap())
         .collect();
     assert_eq!(classes, ["case", "nsubj", "obj", "punct", "root"]);
-    assert_eq!(test["attachment"]["distances"][0]["name"], "root");
+    assert_eq!(on_test["attachment"]["distances"][0]["name"], "root");
 
     let scores = json(&place.succeed(&format!("eval --run {run} --cache cache --json")));
-    assert_eq!(scores, *test);
+    assert_eq!(scores, *on_test);
     let told = place.succeed(&format!("predict --run {run} --cache cache"));
     assert_eq!(told, text);
     let report = place.text(&format!("{run}/report.html"));
@@ -129,7 +129,7 @@ fn trees_are_learned_and_written() {
     let found = json(&place.succeed(&format!("compare {run} runs/poor --json")));
     let difference = found["differences"][0]["found"]["difference"].as_f64();
     let value = |scores: &Value| scores["value"].as_f64().unwrap();
-    let expected = value(test) - value(&poor["scores"]["test"]);
+    let expected = value(on_test) - value(&poor["scores"]["test"]);
     assert!((difference.unwrap() - expected).abs() < 1e-9, "{found}");
 }
 

@@ -239,6 +239,8 @@ fn trainings(inputs: &Inputs, offered: &Offered) -> Vec<Case> {
         "--no-tailor",
         "--no-tailor-attention",
         "--decode crf",
+        "--subword last",
+        "--subword mean",
         "--deterministic",
         "--batch-tokens 300",
     ] {
@@ -259,6 +261,17 @@ fn trainings(inputs: &Inputs, offered: &Offered) -> Vec<Case> {
                     vec![step],
                 ));
             }
+        }
+    }
+    for head in &offered.heads {
+        for subword in ["first", "mean"] {
+            let options = format!("--task dep --head {head} --subword {subword}");
+            let step = trainer(inputs, "f16", "--epochs 2 --out runs --device cuda");
+            let step = step.with(&format!("--limit-train 200 {options}"));
+            cases.push(Case::new(
+                format!("train trees, {head} {subword}"),
+                vec![step],
+            ));
         }
     }
     for (name, config) in [("8 adapters", &inputs.sweep), ("every head", &inputs.heads)] {

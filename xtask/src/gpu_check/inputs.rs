@@ -1,6 +1,7 @@
 //! What the cases read: checkpoints of zeros, a few sentences and more of them, and stores.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -134,7 +135,49 @@ pub(super) fn make(project: &Project, machine: &Machine, offered: &Offered) -> R
         steps::run("extractor", &mut machine.command(&step, true))?;
         inputs.stores.insert(format.clone(), root);
     }
+    if let Some(root) = inputs.stores.get("f16") {
+        let trees = inputs.data.join("trees");
+        fs::create_dir_all(&trees)?;
+        for split in ["train", "validation"] {
+            let columns = fs::read_to_string(inputs.many.join(format!("{split}.conll")))?;
+            fs::write(trees.join(format!("{split}.conllu")), conllu(&columns))?;
+        }
+        let stores: Vec<PathBuf> = fs::read_dir(root)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_>>()?;
+        for store in stores.iter().filter(|path| path.is_dir()) {
+            let step = Step::new(Program::Extractor)
+                .path("label", store)
+                .path("--dataset", &trees)
+                .with("--task dep --quiet");
+            steps::run("extractor", &mut machine.command(&step, true))?;
+        }
+    }
     Ok(inputs)
+}
+
+/// Columns of words and labels as CoNLL-U, in which each word hangs on the one before it.
+fn conllu(columns: &str) -> String {
+    let mut text = String::new();
+    let mut word = 0;
+    for line in columns
+        .lines()
+        .filter(|line| !line.starts_with("-DOCSTART-"))
+    {
+        let Some((form, label)) = line.rsplit_once(' ') else {
+            if word > 0 {
+                text.push('\n');
+            }
+            word = 0;
+            continue;
+        };
+        let relation = if word == 0 { "root" } else { label };
+        let id = word + 1;
+        // A `String` takes whatever is written to it.
+        let _ = writeln!(text, "{id}\t{form}\t_\t_\t_\t_\t{word}\t{relation}\t_\t_");
+        word = id;
+    }
+    text
 }
 
 /// The checkpoints of the tests that are one file: those of the same families in several are read
