@@ -1,5 +1,5 @@
-//! Numbers and sets of labels from data to predictions: what `trainer` says of the store, `extractor predict` says
-//! of the text, with scores that follow from the predictions.
+//! Numbers and sets of labels from data to predictions: what `trainer` says of the store,
+//! `extractor predict` says of the text, with scores that follow from the predictions.
 
 #![allow(
     clippy::unwrap_used,

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use clap::ValueEnum as _;
 use shared::datasets::{Column, Dataset, Source, SplitName};
 use shared::tasks::schemes::Scheme;
-use shared::tasks::{Task, UNLABELLED};
+use shared::tasks::{Output, Task, UNLABELLED};
 
 use crate::bytes::way;
 use crate::place::file;
@@ -72,7 +72,7 @@ pub(crate) fn tsv(input: &[u8]) {
 }
 
 fn text(name: &str, input: &[u8]) {
-    let (way, input) = way(input, 9);
+    let (way, input) = way(input, 11);
     let source = wished(Source::new(file(name, input)), way);
     if let Ok(dataset) = source.load() {
         use_up(&dataset);
@@ -80,7 +80,7 @@ fn text(name: &str, input: &[u8]) {
 }
 
 pub(crate) fn parquet(input: &[u8]) {
-    let (way, input) = way(input, 9);
+    let (way, input) = way(input, 11);
     let source = wished(Source::new(file("train.parquet", input)), way);
     if let Ok(dataset) = source.load() {
         use_up(&dataset);
@@ -102,6 +102,14 @@ fn wished(mut source: Source, way: u8) -> Source {
         6 => source.label_column = Some(Column::Name("label".to_owned())),
         7 => source.token_column = Some(Column::Index(2)),
         8 => source.token_column = Some(Column::Name("text".to_owned())),
+        9 => {
+            source.token_column = Some(Column::Index(0));
+            source.text_pair_column = Some(Column::Index(1));
+        }
+        10 => {
+            source.task = Some(Task::Multilabel);
+            source.label_column = Some(Column::Name("1,2".to_owned()));
+        }
         _ => {}
     }
     source
@@ -115,13 +123,28 @@ fn use_up(dataset: &Dataset) {
         };
         for sentence in split.sentences.iter() {
             assert!(!sentence.words.is_empty(), "a sentence without a word");
+            let second = sentence.second.unwrap_or(1);
+            assert!(second > 0, "a pair whose first text has no word");
+            assert!(
+                sentence.second.is_none() || second < sentence.words.len(),
+                "a pair whose second text has no word"
+            );
             let labels = sentence.labels.len();
-            let expected = if dataset.task.labels_words() {
-                sentence.words.len()
-            } else {
-                1
+            let expected = match dataset.task.output() {
+                Output::Class if dataset.task.labels_words() => sentence.words.len(),
+                Output::Class | Output::Number => 1,
+                Output::Set => labels,
             };
             assert_eq!(labels, expected, "labels of a sentence");
+            if dataset.task.output() == Output::Number {
+                let numbers = sentence.labels.iter().map(|label| label.parse::<f32>());
+                let mut numbers = numbers.map(|number| number.is_ok_and(f32::is_finite));
+                assert!(
+                    numbers.all(|is_finite| is_finite),
+                    "a label that is no number"
+                );
+                continue;
+            }
             assert!(
                 sentence
                     .labels

@@ -8,7 +8,7 @@ use ort::value::{PrimitiveTensorElementType, Tensor};
 use super::batch::Batch;
 use super::error::EncoderError;
 use crate::family::PositionIds;
-use crate::graph::{INPUT_IDS, LENGTHS, POSITION_IDS};
+use crate::graph::{INPUT_IDS, LENGTHS, POSITION_IDS, TOKEN_TYPES};
 
 /// The inputs that a graph has.
 pub(super) enum GraphInputs {
@@ -18,6 +18,8 @@ pub(super) enum GraphInputs {
         positions: PositionIds,
         /// Whether attention must be told where rows end.
         lengths: bool,
+        /// Whether the graph is told the type of each token.
+        token_types: bool,
     },
     /// Those of an exported graph, int64.
     Exported {
@@ -35,7 +37,7 @@ pub(super) enum ExportedInput {
     InputIds,
     /// 1 where there is a token, 0 where there is padding.
     AttentionMask,
-    /// Token types, all 0.
+    /// Token types.
     TokenTypeIds,
     /// The number of each token.
     PositionIds,
@@ -65,7 +67,7 @@ impl ExportedInput {
         match self {
             Self::InputIds => wide(&batch.input_ids),
             Self::AttentionMask => filled(batch, |row| vec![1; row.len()]),
-            Self::TokenTypeIds => vec![0; batch.rows * batch.width],
+            Self::TokenTypeIds => wide(&token_types(batch)),
             Self::PositionIds => wide(&position_ids(batch, positions)),
         }
     }
@@ -78,7 +80,18 @@ impl GraphInputs {
     /// The inputs of a run that encodes `batch`.
     pub(super) fn for_batch(&self, batch: &Batch) -> Result<Inputs, EncoderError> {
         match self {
-            Self::Built { positions, lengths } => built_inputs(batch, *positions, *lengths),
+            Self::Built {
+                positions,
+                lengths,
+                token_types: told,
+            } => {
+                let mut inputs = built_inputs(batch, *positions, *lengths)?;
+                if *told {
+                    let types = tensor([batch.rows, batch.width], token_types(batch))?;
+                    inputs.push((TOKEN_TYPES.into(), types));
+                }
+                Ok(inputs)
+            }
             Self::Exported { inputs, positions } => {
                 let tensor = |input: &ExportedInput| {
                     let values = input.values(batch, *positions);
@@ -126,6 +139,15 @@ fn lengths_and_offsets(batch: &Batch) -> Result<Vec<i32>, EncoderError> {
     Ok([&batch.lengths, &offsets, &offsets]
         .map(Vec::as_slice)
         .concat())
+}
+
+/// The type of each token, `[rows, width]`.
+fn token_types(batch: &Batch) -> Vec<i32> {
+    if batch.token_types.is_empty() {
+        vec![0; batch.rows * batch.width]
+    } else {
+        batch.token_types.clone()
+    }
 }
 
 /// Rows of the position table, `[rows, width]`; 0 at padding.

@@ -3,9 +3,9 @@
 //! without a file.
 //!
 //! Inputs are [`INPUT_IDS`] and [`POSITION_IDS`], int32 `[rows, width]`, and, unless the encoder is
-//! causal, [`LENGTHS`], int32 `[3 * rows + 2]`. Outputs are the selected hidden states, ascending,
-//! `[rows, width, hidden]` in the number format that the encoder computes in, and on request rows
-//! of a store ([`ROWS`]).
+//! causal, [`LENGTHS`], int32 `[3 * rows + 2]`; [`TOKEN_TYPES`] where it is told them. Outputs are
+//! the selected hidden states, ascending, `[rows, width, hidden]` in the number format that the
+//! encoder computes in, and on request rows of a store ([`ROWS`]).
 //!
 //! Operators: <https://onnx.ai/onnx/operators/> and, for the domain `com.microsoft`,
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md>.
@@ -41,7 +41,7 @@ pub use self::dtype::ComputeDtype;
 pub(crate) use self::dtype::{ONNX_FLOAT, ONNX_INT32, ONNX_INT64};
 use self::encoder_graph::{EncoderGraph, Shared};
 pub use self::error::GraphError;
-pub use self::inputs::{INPUT_IDS, KEPT, LENGTHS, POSITION_IDS};
+pub use self::inputs::{INPUT_IDS, KEPT, LENGTHS, POSITION_IDS, TOKEN_TYPES};
 pub use self::rows::{ROWS, STATISTICS, can_be_output};
 use crate::checkpoint::Checkpoint;
 use crate::family::EncoderSpec;
@@ -68,6 +68,9 @@ pub fn build(
     let mut inputs = vec![ids(INPUT_IDS), ids(POSITION_IDS)];
     if !spec.attention.causal {
         inputs.push(numbers(LENGTHS));
+    }
+    if spec.tells_token_types() {
+        inputs.push(ids(TOKEN_TYPES));
     }
     if rows.is_some() {
         inputs.push(numbers(KEPT));

@@ -151,7 +151,7 @@ mod tests {
             words,
             source: None,
             line: 1,
-            bytes: 0,
+            ..Sentence::default()
         };
         let classes = ["O", "B-PER", "I-PER"];
         let labelled = |decoder: Decoder, unseen: usize| {
@@ -160,6 +160,7 @@ mod tests {
             let row = |first_of: &[Option<usize>]| Row {
                 sentence: 0,
                 ids: vec![0; first_of.len()],
+                second: None,
                 first_of: first_of.to_vec(),
             };
             gathered.take(&row(&[Some(3), None]), &[1.0, 0.0, 3.0, 9.0, 9.0, 9.0]);

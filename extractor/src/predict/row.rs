@@ -6,6 +6,8 @@ pub(super) struct Row {
     pub(super) sentence: usize,
     /// Its tokens, special ones included.
     pub(super) ids: Vec<u32>,
+    /// The first token of the second text of a pair.
+    pub(super) second: Option<usize>,
     /// For each token the word that it is the first of.
     pub(super) first_of: Vec<Option<usize>>,
 }

@@ -68,8 +68,8 @@ pub enum Loss {
     /// over sentences and divided by what has a label: cross-entropy, where words do not depend on
     /// each other.
     SentenceLikelihood,
-    /// Cross-entropy of whether a class is right, by the sigmoid of its logit, in nats, averaged over
-    /// all classes of what has a label.
+    /// Cross-entropy of whether a class is right, by the sigmoid of its logit, in nats, averaged
+    /// over all classes of what has a label.
     BinaryCrossEntropy,
     /// The square of the difference from the gold number, averaged over what has one.
     SquaredError,

@@ -101,8 +101,8 @@ pub struct HeadArgs {
     /// How the tags of spans are chosen (ner, chunk); other tasks have argmax alone
     #[arg(long, value_enum, default_value_t)]
     pub decode: Decoding,
-    /// From which probability on a label is predicted where a text may have any number (multilabel): one for all, or
-    /// `tuned` for each on the validation split
+    /// From which probability on a label is predicted where a text may have any number
+    /// (multilabel): one for all, or `tuned` for each on the validation split
     #[arg(long, value_name = "SHARE|tuned", default_value_t)]
     pub threshold: Threshold,
 }

@@ -87,8 +87,8 @@ fn in_order(split: &LabelledSplit<'_>, size: BatchSize) -> Vec<Vec<usize>> {
 pub struct Predictions {
     /// Number of the class of each token (token tasks), or of each sentence.
     classes: Vec<usize>,
-    /// What the head gives for texts that have not one class each, `[sentences, outputs]`: logits of
-    /// classes, or a number; NaN for a sentence that the encoder never saw.
+    /// What the head gives for texts that have not one class each, `[sentences, outputs]`: logits
+    /// of classes, or a number; NaN for a sentence that the encoder never saw.
     values: Vec<f32>,
     /// From which probability on a class of a set is predicted, where none were tuned.
     threshold: f64,

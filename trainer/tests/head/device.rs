@@ -16,7 +16,7 @@ use super::{HEADS, Input, options, started};
 const TOLERANCE: f64 = 1e-5;
 
 /// The batch of `input` with its rows as a tensor.
-fn on_device(input: &Input) -> Batch<'static> {
+pub(super) fn on_device(input: &Input) -> Batch<'static> {
     let kind = match input.dtype {
         StoreDtype::F16 => Kind::Half,
         StoreDtype::Bf16 => Kind::BFloat16,
@@ -29,7 +29,7 @@ fn on_device(input: &Input) -> Batch<'static> {
     Batch::on_device(rows, &input.offsets, input.dtype).unwrap()
 }
 
-fn assert_near(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
+pub(super) fn assert_near(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
     assert_eq!(got.size(), expected.size(), "{what}");
     if got.numel() == 0 {
         return;
@@ -44,7 +44,13 @@ fn assert_near(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
 }
 
 /// Compares everything that a head makes of two batches.
-fn assert_same(name: &str, head: &AnyHead, one: &Batch<'_>, other: &Batch<'_>, targets: &[i64]) {
+pub(super) fn assert_same(
+    name: &str,
+    head: &AnyHead,
+    one: &Batch<'_>,
+    other: &Batch<'_>,
+    targets: &[i64],
+) {
     let logits = |batch| head.logits(batch).unwrap();
     assert_near(
         &format!("{name}: logits"),

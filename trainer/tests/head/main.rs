@@ -15,6 +15,7 @@
 
 mod device;
 mod rules;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
