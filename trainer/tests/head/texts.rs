@@ -134,7 +134,13 @@ fn a_device_parts_and_groups_change_nothing() {
             }
         }
 
-        let group = head::grouped(&[&*head, &**other]).unwrap();
+        let both = |(one, other): (&(String, Tensor), &(String, Tensor))| {
+            let both = Tensor::stack(&[one.1.detach(), other.1.detach()], 0);
+            (one.0.clone(), both.set_requires_grad(true))
+        };
+        let parameters = head.parameters().iter().zip(other.parameters());
+        let parameters = parameters.map(both).collect();
+        let group = head::build_group(head.options(), Device::Cpu, parameters).unwrap();
         let together = group
             .losses_and_gradients(&on_device(input), &targets, None)
             .unwrap();
