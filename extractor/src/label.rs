@@ -244,7 +244,7 @@ impl<'a> Places<'a> {
         let same = splits.position(|other| other.name == split.name());
         let sentences = 0..split.sentences();
         sentences
-            .map(|sentence| self.take(text(split, sentence), |(number, _)| Some(*number) == same))
+            .map(|sentence| self.take(&text(split, sentence), |(number, _)| Some(*number) == same))
             .collect()
     }
 
@@ -252,17 +252,17 @@ impl<'a> Places<'a> {
     fn elsewhere(&mut self, split: &'a SplitReader, found: &mut [Option<Place>]) {
         for (sentence, place) in found.iter_mut().enumerate() {
             if place.is_none() {
-                *place = self.take(text(split, sentence), |_| true);
+                *place = self.take(&text(split, sentence), |_| true);
             }
         }
     }
 
     fn take(
         &mut self,
-        text: (Vec<&'a str>, Option<usize>),
+        text: &(Vec<&'a str>, Option<usize>),
         fits: impl Fn(&Place) -> bool,
     ) -> Option<Place> {
-        let places = self.by_words.get_mut(&text)?;
+        let places = self.by_words.get_mut(text)?;
         let at = places.iter().position(fits)?;
         places.remove(at)
     }

@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use common::trained::Trained;
@@ -180,16 +181,12 @@ fn pairs_stay_apart_from_the_data_set_to_the_predictions() {
         .count();
     let accuracy = result["scores"]["test"]["accuracy"].as_f64().unwrap();
     assert!((accuracy * 8.0 - f64::from(u32::try_from(right).unwrap())).abs() < 1e-9);
-    let tsv: String = data
-        .iter()
-        .map(|line| {
-            format!(
-                "{}\t{}\n",
-                line["sentence1"].as_str().unwrap(),
-                line["sentence2"].as_str().unwrap()
-            )
-        })
-        .collect();
+    let mut tsv = String::new();
+    for line in &data {
+        let [first, second] =
+            [&line["sentence1"], &line["sentence2"]].map(|text| text.as_str().unwrap());
+        writeln!(tsv, "{first}\t{second}").unwrap();
+    }
     fs_err::write(trained.toy.path().join("test.txt"), tsv).unwrap();
     let from_text = trained.predict("pairs", "--input test.txt");
     let from_json = trained.predict("pairs", "--input names/test.jsonl");

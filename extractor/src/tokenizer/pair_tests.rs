@@ -17,7 +17,7 @@ fn words(text: &Value) -> Vec<&str> {
 #[test]
 fn pairs_are_put_together_as_transformers_does() {
     let (pairs, cases) = (read("pairs.json"), read("tokenizers.json"));
-    let (mut compared, mut cut, mut typed) = (0, 0, 0);
+    let (mut compared, mut cut, mut with_types) = (0, 0, 0);
     for case in cases["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
         let Some(expected) = pairs["cases"].get(name) else {
@@ -47,11 +47,11 @@ fn pairs_are_put_together_as_transformers_does() {
                 match tokenizer.types_second_text() {
                     Ok(true) => {
                         assert_eq!(json!(by_text), *types, "{name} {texts} {length}");
-                        typed += 1;
+                        with_types += 1;
                     }
                     Ok(false) => assert_eq!(json!(vec![0; by_text.len()]), *types, "{name}"),
                     Err(TokenizerError::Pair { .. }) => {
-                        assert_ne!(json!(by_text), *types, "{name}")
+                        assert_ne!(json!(by_text), *types, "{name}");
                     }
                     Err(error) => panic!("{name}: {error}"),
                 }
@@ -65,7 +65,7 @@ fn pairs_are_put_together_as_transformers_does() {
         assert!(expected.next().is_none(), "{name}");
     }
     assert!(
-        compared > 500 && cut > 200 && typed > 100,
-        "{compared} {cut} {typed}"
+        compared > 500 && cut > 200 && with_types > 100,
+        "{compared} {cut} {with_types}"
     );
 }

@@ -224,7 +224,7 @@ pub(super) fn flags(fields: &[Field], wishes: Wishes<'_>) -> Result<Option<Vec<u
     let column = |name: &str| {
         // Parsing a column cannot fail.
         let Ok(column) = name.trim().parse::<Column>();
-        named(fields, "label", Some(&column)).map(|found| found.unwrap_or_default())
+        named(fields, "label", Some(&column)).map(Option::unwrap_or_default)
     };
     names
         .split(',')

@@ -23,7 +23,6 @@ pub enum Output {
 impl Output {
     /// Whether it is the usual one, which is not written down.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
     }

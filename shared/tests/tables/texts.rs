@@ -101,7 +101,7 @@ fn numbers_of_texts() {
     let whole = "text\tlabel\na b\t1\nc d\t2\ne f\t1\ng h\t2\n";
     assert_eq!(load("train.tsv", whole).task, Task::Sequence);
     let said = load_with("train.tsv", whole, |source| {
-        source.task = Some(Task::Regression)
+        source.task = Some(Task::Regression);
     });
     assert_eq!(scores(&said.unwrap()), ["1", "1", "2", "2"]);
     // The column of scores goes before others that may be labels.
@@ -254,7 +254,7 @@ fn labels_before_texts() {
     );
     let several = "__label__a __label__b so good\n__label__a x y\n";
     let several = load_with("train.txt", several, |source| {
-        source.task = Some(Task::Multilabel)
+        source.task = Some(Task::Multilabel);
     });
     assert_eq!(sets(&several.unwrap()), ["so good => a+b", "x y => a"]);
     let data = load_with("train.any", "x a b\ny c\n", |source| {

@@ -73,7 +73,9 @@ mod tests {
             pairs in prop::collection::vec((0_usize..4, 0_usize..4), 1..60)
         ) {
             let mut counts = vec![vec![0; 4]; 4];
-            pairs.iter().for_each(|&(gold, predicted)| counts[gold][predicted] += 1);
+            for &(gold, predicted) in &pairs {
+                counts[gold][predicted] += 1;
+            }
             let (got, expected) = (matthews(&counts), by_definition(&pairs, 4));
             prop_assert!((got - expected).abs() < 1e-9, "{got} {expected}");
         }
