@@ -219,17 +219,18 @@ type Place = (usize, usize);
 /// The sentences of a data set by their words; those that are taken are gone.
 struct Places<'a> {
     dataset: &'a Dataset,
-    by_words: HashMap<Vec<&'a str>, VecDeque<Place>>,
+    /// With the place of the second text of a pair.
+    by_words: HashMap<(Vec<&'a str>, Option<usize>), VecDeque<Place>>,
 }
 
 impl<'a> Places<'a> {
     fn in_dataset(dataset: &'a Dataset) -> Self {
-        let mut by_words: HashMap<Vec<&str>, VecDeque<Place>> = HashMap::new();
+        let mut by_words: HashMap<(Vec<&str>, Option<usize>), VecDeque<Place>> = HashMap::new();
         for (number, split) in dataset.splits.iter().enumerate() {
             for sentence in 0..split.sentences.len() {
                 let words = split.sentences.words(sentence).collect();
                 by_words
-                    .entry(words)
+                    .entry((words, split.sentences.second(sentence)))
                     .or_default()
                     .push_back((number, sentence));
             }
@@ -243,7 +244,7 @@ impl<'a> Places<'a> {
         let same = splits.position(|other| other.name == split.name());
         let sentences = 0..split.sentences();
         sentences
-            .map(|sentence| self.take(&split.words(sentence), |(number, _)| Some(*number) == same))
+            .map(|sentence| self.take(&text(split, sentence), |(number, _)| Some(*number) == same))
             .collect()
     }
 
@@ -251,13 +252,17 @@ impl<'a> Places<'a> {
     fn elsewhere(&mut self, split: &'a SplitReader, found: &mut [Option<Place>]) {
         for (sentence, place) in found.iter_mut().enumerate() {
             if place.is_none() {
-                *place = self.take(&split.words(sentence), |_| true);
+                *place = self.take(&text(split, sentence), |_| true);
             }
         }
     }
 
-    fn take(&mut self, words: &[&'a str], fits: impl Fn(&Place) -> bool) -> Option<Place> {
-        let places = self.by_words.get_mut(words)?;
+    fn take(
+        &mut self,
+        text: &(Vec<&'a str>, Option<usize>),
+        fits: impl Fn(&Place) -> bool,
+    ) -> Option<Place> {
+        let places = self.by_words.get_mut(text)?;
         let at = places.iter().position(fits)?;
         places.remove(at)
     }
@@ -265,6 +270,11 @@ impl<'a> Places<'a> {
     fn left(&self) -> usize {
         self.by_words.values().map(VecDeque::len).sum()
     }
+}
+
+/// The words of a sentence, and where the second text of a pair begins.
+fn text(split: &SplitReader, sentence: usize) -> (Vec<&str>, Option<usize>) {
+    (split.words(sentence), split.second_text(sentence))
 }
 
 /// The labels of a split; what was not found has none.

@@ -17,6 +17,7 @@ pub mod job;
 pub mod label;
 mod labels;
 pub mod model;
+pub mod pairs;
 pub mod plan;
 pub mod predict;
 mod random;

@@ -127,6 +127,7 @@ fn blank(batch: &batch::Batch, offsets: &[u64]) -> Batch {
     };
     let (rows, width) = (batch.sequences.len(), batch.width);
     Batch {
+        token_types: Vec::new(),
         input_ids: vec![0; rows * width],
         lengths: batch.sequences.iter().map(length).collect(),
         rows,

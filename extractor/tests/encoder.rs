@@ -78,6 +78,7 @@ fn expected(folder: &Path) -> Vec<Expected> {
         let shape: [usize; 4] = states.shape().try_into().unwrap();
         let (rows, width) = (ids.shape()[0], ids.shape()[1]);
         let batch = Batch {
+            token_types: Vec::new(),
             input_ids: integers(ids.data()),
             lengths: integers(lengths.data()),
             rows,
@@ -154,6 +155,7 @@ fn a_sequence_is_encoded_alone_as_it_is_in_company() {
             let begin = row * batch.width;
             let input_ids = batch.input_ids[begin..begin + width].to_vec();
             let single = Batch {
+                token_types: Vec::new(),
                 input_ids,
                 lengths: vec![length],
                 rows: 1,
@@ -179,6 +181,7 @@ fn every_activation_is_that_of_transformers() {
     let input_ids = integers(tensors.tensor("input_ids").unwrap().data());
     let width = input_ids.len();
     let batch = Batch {
+        token_types: Vec::new(),
         input_ids,
         lengths: vec![i32::try_from(width).unwrap()],
         rows: 1,
@@ -358,6 +361,7 @@ fn a_batch_that_does_not_fit_the_model_is_refused_before_it_runs() {
     assert!(message(&[2; 17]).contains("17 tokens is longer than the 16"));
     assert!(message(&[]).contains("empty"));
     let longer = Batch {
+        token_types: Vec::new(),
         input_ids: vec![2, 3],
         lengths: vec![3],
         rows: 1,
@@ -380,6 +384,7 @@ fn every_family_can_be_tried_without_weights() {
         let mut encoder = Encoder::blank(&config, &[0], &options("all")).unwrap();
         assert_eq!(encoder.layers(), [0, 1], "{folder:?}");
         let batch = Batch {
+            token_types: Vec::new(),
             input_ids: vec![0; 6],
             lengths: vec![3, 2],
             rows: 2,

@@ -177,7 +177,7 @@ fn every_head_has_the_logits_of_trainer() {
                 words: line.words,
                 source: None,
                 line: 1,
-                bytes: 0,
+                ..Sentence::default()
             });
             expected.push(line.logits);
         }

@@ -1,5 +1,5 @@
-//! Numbers and sets of labels from data to predictions: what `trainer` says of the store, `extractor predict` says
-//! of the text, with scores that follow from the predictions.
+//! Numbers and sets of labels from data to predictions: what `trainer` says of the store,
+//! `extractor predict` says of the text, with scores that follow from the predictions.
 
 #![allow(
     clippy::unwrap_used,
@@ -59,11 +59,12 @@ fn predicted(trained: &Trained, name: &str) -> (Vec<Value>, Vec<Value>) {
     let of_store = trained.trainer(&format!(
         "predict --run runs/{name} --cache cache --split test --device cpu -q"
     ));
-    let input: String =
-        lines(&fs_err::read_to_string(trained.toy.dataset().join("test.jsonl")).unwrap())
-            .iter()
-            .map(|line| format!("{}\n", line["text"].as_str().unwrap()))
-            .collect();
+    let data = fs_err::read_to_string(trained.toy.dataset().join("test.jsonl")).unwrap();
+    let mut input = String::new();
+    for line in lines(&data) {
+        input.push_str(line["text"].as_str().unwrap());
+        input.push('\n');
+    }
     fs_err::write(trained.toy.path().join("test.txt"), input).unwrap();
     let output = trained.predict(name, "--input test.txt --output-format jsonl");
     assert!(output.status.success(), "{}", stderr(&output));

@@ -1,4 +1,4 @@
-//! The five real sets beside the repository, where they are there, are read with no option at all.
+//! The real sets beside the repository, where they are there, are read with no option at all.
 #![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ fn every_set_has_the_sentences_that_its_authors_say() {
         ("ud-ewt", Task::Pos, [12_544, 2_001, 2_077]),
         // A tenth of the 10,003 sentences of train is held out.
         ("banking77", Task::Sequence, [9_003, 1_000, 3_080]),
+        ("sts-captions", Task::Regression, [1_000, 375, 375]),
     ];
     for (name, task, expected) in sets {
         let data = Source::new(folder.join(name)).load().unwrap();

@@ -78,9 +78,10 @@ fn columns(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
     out
 }
 
-/// The logits of a whole split, a JSON object a sentence: `words`, `classes`, and `logits` with a list `[classes]`
-/// for each word, or a single one for a sentence task; `null` for a word that the encoder never saw. A pair of texts also
-/// has `second_text`, the index of the first word of the second one.
+/// The logits of a whole split, a JSON object a sentence: `words`, `classes`, and `logits` with a
+/// list `[classes]` for each word, or a single one for a sentence task; `null` for a word that the
+/// encoder never saw. A pair of texts also has `second_text`, the index of the first word of the
+/// second one.
 ///
 /// # Errors
 /// When they cannot be written as JSON.

@@ -1,6 +1,7 @@
-//! Predictions of texts that columns cannot hold: numbers, sets of labels, and whatever is predicted
-//! for pairs of texts. A JSON object a text: `text`, for a pair `text_pair`, then `gold` and
-//! `predicted`, a label, a list of labels or a number; `gold` is null for a text without a label.
+//! Predictions of texts that columns cannot hold: numbers, sets of labels, and whatever is
+//! predicted for pairs of texts. A JSON object a text: `text`, for a pair `text_pair`, then `gold`
+//! and `predicted`, a label, a list of labels or a number; `gold` is null for a text without a
+//! label.
 
 use serde::{Deserialize, Serialize};
 use shared::tasks::{Level, Output, UNLABELLED, or_outside};

@@ -6,7 +6,7 @@ use clap::ValueEnum as _;
 use shared::datasets::{Column, Dataset, Source, SplitName};
 use shared::tasks::dependencies::check;
 use shared::tasks::schemes::Scheme;
-use shared::tasks::{Task, UNLABELLED};
+use shared::tasks::{Output, Task, UNLABELLED};
 
 use crate::bytes::way;
 use crate::place::file;
@@ -73,7 +73,7 @@ pub(crate) fn tsv(input: &[u8]) {
 }
 
 fn text(name: &str, input: &[u8]) {
-    let (way, input) = way(input, 9);
+    let (way, input) = way(input, 11);
     let source = wished(Source::new(file(name, input)), way);
     if let Ok(dataset) = source.load() {
         use_up(&dataset);
@@ -81,7 +81,7 @@ fn text(name: &str, input: &[u8]) {
 }
 
 pub(crate) fn parquet(input: &[u8]) {
-    let (way, input) = way(input, 9);
+    let (way, input) = way(input, 11);
     let source = wished(Source::new(file("train.parquet", input)), way);
     if let Ok(dataset) = source.load() {
         use_up(&dataset);
@@ -99,10 +99,18 @@ fn wished(mut source: Source, way: u8) -> Source {
     // 0 says nothing.
     source.task = Task::ALL.get(usize::from(way).wrapping_sub(1)).copied();
     match way {
-        6 => source.label_column = Some(Column::Index(1)),
-        7 => source.label_column = Some(Column::Name("label".to_owned())),
-        8 => source.token_column = Some(Column::Index(2)),
-        9 => source.token_column = Some(Column::Name("text".to_owned())),
+        8 => source.label_column = Some(Column::Index(1)),
+        9 => source.label_column = Some(Column::Name("label".to_owned())),
+        10 => source.token_column = Some(Column::Index(2)),
+        11 => source.token_column = Some(Column::Name("text".to_owned())),
+        12 => {
+            source.token_column = Some(Column::Index(0));
+            source.text_pair_column = Some(Column::Index(1));
+        }
+        13 => {
+            source.task = Some(Task::Multilabel);
+            source.label_column = Some(Column::Name("1,2".to_owned()));
+        }
         _ => {}
     }
     source
@@ -123,13 +131,28 @@ fn use_up(dataset: &Dataset) {
         }
         for sentence in split.sentences.iter() {
             assert!(!sentence.words.is_empty(), "a sentence without a word");
+            let second = sentence.second.unwrap_or(1);
+            assert!(second > 0, "a pair whose first text has no word");
+            assert!(
+                sentence.second.is_none() || second < sentence.words.len(),
+                "a pair whose second text has no word"
+            );
             let labels = sentence.labels.len();
-            let expected = if dataset.task.labels_words() {
-                sentence.words.len()
-            } else {
-                1
+            let expected = match dataset.task.output() {
+                Output::Class if dataset.task.labels_words() => sentence.words.len(),
+                Output::Class | Output::Number => 1,
+                Output::Set => labels,
             };
             assert_eq!(labels, expected, "labels of a sentence");
+            if dataset.task.output() == Output::Number {
+                let numbers = sentence.labels.iter().map(|label| label.parse::<f32>());
+                let mut numbers = numbers.map(|number| number.is_ok_and(f32::is_finite));
+                assert!(
+                    numbers.all(|is_finite| is_finite),
+                    "a label that is no number"
+                );
+                continue;
+            }
             assert!(
                 sentence
                     .labels

@@ -97,6 +97,18 @@ pub(crate) fn tokenizer(input: &[u8]) {
                 .all(|&word| (word as usize) < words.len())
         );
     }
+    for length in [8, usize::MAX] {
+        let Ok(pair) = tokenizer.encode_pair(&words, 3, length) else {
+            continue;
+        };
+        assert_eq!(pair.ids.len(), pair.word_ids.len());
+        assert!(pair.second <= pair.ids.len());
+        let special = tokenizer.special_tokens_of_pair().unwrap_or(0);
+        assert!(
+            pair.ids.len() <= length.max(special),
+            "a pair that is too long"
+        );
+    }
     black_box((
         tokenizer.vocabulary(),
         tokenizer.special_tokens(),

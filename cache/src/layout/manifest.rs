@@ -60,6 +60,9 @@ pub struct DatasetIdentity {
     pub task: Task,
     /// Label scheme after loading; none where labels are not spans.
     pub scheme: Option<Scheme>,
+    /// Whether sentences are pairs of texts. A field of the manifest only then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pairs: bool,
 }
 
 /// Size of one split.

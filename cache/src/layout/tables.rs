@@ -44,13 +44,13 @@ pub struct LabelTable {
     pub classes: Vec<String>,
     /// What an id belongs to.
     pub level: Level,
-    /// `[tokens]` or `[sentences]`: class, or [`NO_CLASS`] for a token that is not to be scored. Empty
-    /// for tasks of numbers and of sets.
+    /// `[tokens]` or `[sentences]`: class, or [`NO_CLASS`] for a token that is not to be scored.
+    /// Empty for tasks of numbers and of sets.
     pub ids: Column<i32>,
     /// `[sentences]`, for [`Output::Number`]: a number, NaN for none.
     pub numbers: Column<f32>,
-    /// `[sentences, classes]`, for [`Output::Set`]: 1 for a class that the sentence has, 0 for one that
-    /// it has not; [`NO_SET`] for all classes of one without a label.
+    /// `[sentences, classes]`, for [`Output::Set`]: 1 for a class that the sentence has, 0 for one
+    /// that it has not; [`NO_SET`] for all classes of one without a label.
     pub sets: Column<u8>,
     /// `[words]`, for [`Level::Token`]: the classes of all words, those without a token included.
     pub words: Option<Column<i32>>,

@@ -6,8 +6,9 @@ use shared::files::write_atomic;
 
 use crate::StoreError;
 
-/// Writes an array: its data file of that name, then its metadata, which make it exist. Files that are there already are kept
-/// when they are the same (length and metadata, which hold the checksum).
+/// Writes an array: its data file of that name, then its metadata, which make it exist. Files that
+/// are there already are kept when they are the same (length and metadata, which hold the
+/// checksum).
 pub(crate) fn write_column(
     folder: &Path,
     (name, file): (&str, &[u8]),

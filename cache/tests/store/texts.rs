@@ -1,4 +1,5 @@
-//! Numbers, sets and pairs of texts in a store: read back, verified, and seen by another Zarr reader.
+//! Numbers, sets and pairs of texts in a store: read back, verified, and seen by another Zarr
+//! reader.
 
 use std::sync::Arc;
 

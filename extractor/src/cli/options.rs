@@ -165,10 +165,21 @@ pub(super) struct DataOptions {
     /// How spans are tagged; found out from the tags where it is not given.
     #[arg(long, value_enum, help_heading = "Data set")]
     pub(super) scheme: Option<Scheme>,
-    /// Column of the words: its name, or its number from 0.
-    #[arg(long, value_name = "COLUMN", help_heading = "Data set")]
+    /// Column of the words, or of the text: its name, or its number from 0.
+    #[arg(
+        long,
+        visible_alias = "text-column",
+        value_name = "COLUMN",
+        help_heading = "Data set"
+    )]
     pub(super) token_column: Option<Column>,
-    /// Column of the labels, likewise; in CoNLL-U upos, xpos, deprel or an attribute of misc.
+    /// Column of the second text of a pair, likewise; both are encoded in one sequence. Names such
+    /// as sentence1 and sentence2 are known.
+    #[arg(long, value_name = "COLUMN", help_heading = "Data set")]
+    pub(super) text_pair_column: Option<Column>,
+    /// Column of the labels, likewise; in CoNLL-U upos, xpos, deprel or an attribute of misc. With
+    /// --task multilabel also several, A,B,C, that have a 1 for every text with the label of their
+    /// name.
     #[arg(long, value_name = "COLUMN", help_heading = "Data set")]
     pub(super) label_column: Option<Column>,
     /// How relations of dependencies are kept (--task dep): with their subtypes or without.

@@ -53,9 +53,10 @@ pub(super) struct PredictOptions {
     /// Column of the words, from 0, in columns and CoNLL-U; 0 and 1 by default.
     #[arg(long, value_name = "N", help_heading = "Text")]
     token_column: Option<usize>,
-    /// How the labelled text is written to stdout.
-    #[arg(long, value_enum, default_value = "conll", help_heading = "Text")]
-    output_format: OutputFormat,
+    /// How the labelled text is written to stdout: conll by default, jsonl for pairs of texts,
+    /// which have no columns.
+    #[arg(long, value_enum, help_heading = "Text")]
+    output_format: Option<OutputFormat>,
     /// Number format of the encoder's weights and arithmetic; f16 and bf16 need a GPU. The head
     /// computes in f32.
     #[arg(long, value_enum, default_value = "f32", help_heading = "Machine")]
@@ -83,6 +84,7 @@ impl PredictOptions {
             format,
             column: self.token_column.unwrap_or(usual),
             whole_texts: run.head.level == Level::Sentence,
+            pairs: run.head.level == Level::Sentence && run.store.dataset.pairs,
         }
     }
 }
@@ -97,6 +99,17 @@ pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitS
     }
     let run = Run::open(&options.head.run)?;
     let input = options.input(&run);
+    let format = match (options.output_format, input.pairs) {
+        (Some(OutputFormat::Conll), true) => {
+            return Err(CliError::usage(
+                "--output-format conll has no columns for pairs of texts",
+                "jsonl and inline keep both texts apart",
+            ));
+        }
+        (Some(format), _) => format,
+        (None, true) => OutputFormat::Jsonl,
+        (None, false) => OutputFormat::Conll,
+    };
     let name = input.name();
     // The input is opened before the encoder is loaded: a wrong name shows at once.
     let mut stream = input.open()?;
@@ -132,7 +145,7 @@ pub(super) fn run(options: &PredictOptions, terminal: &Terminal) -> Result<ExitS
         started.elapsed().as_secs_f64()
     ));
     let writer = Writer {
-        format: options.output_format,
+        format,
         task: run.task,
         classes: run.classes,
     };

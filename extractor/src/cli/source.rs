@@ -81,6 +81,7 @@ pub(super) fn dataset(
         task: options.task,
         scheme: options.scheme,
         token_column: options.token_column.clone(),
+        text_pair_column: options.text_pair_column.clone(),
         label_column: options.label_column.clone(),
         relations: options.relations,
         seed: options.split_seed,

@@ -9,6 +9,9 @@ pub struct Batch {
     pub input_ids: Vec<i32>,
     /// Tokens of each row, `[rows]`, special tokens included.
     pub lengths: Vec<i32>,
+    /// Type of each token, `[rows, width]`: 1 in the second text of a pair, else 0. Empty where all
+    /// are 0.
+    pub token_types: Vec<i32>,
     /// Number of sequences.
     pub rows: usize,
     /// Tokens of the longest sequence.
@@ -51,9 +54,28 @@ impl Batch {
         Ok(Self {
             input_ids,
             lengths,
+            token_types: Vec::new(),
             rows: sequences.len(),
             width,
         })
+    }
+
+    /// The same with tokens of type 1 from a place of each row on, `[rows]`; none for a row that is
+    /// a single text.
+    #[must_use]
+    pub fn with_second_texts(mut self, begins: &[Option<usize>]) -> Self {
+        if begins.iter().all(Option::is_none) {
+            return self;
+        }
+        self.token_types = vec![0; self.rows * self.width];
+        let rows = self.token_types.chunks_exact_mut(self.width.max(1));
+        for ((row, begin), &length) in rows.zip(begins).zip(&self.lengths) {
+            let end = usize::try_from(length).unwrap_or(0).min(row.len());
+            if let Some(begin) = *begin {
+                row[begin.min(end)..end].fill(1);
+            }
+        }
+        self
     }
 
     /// A batch of full rows that are all token 0: the largest that `rows` and `width` allow.
@@ -62,6 +84,7 @@ impl Batch {
         Self {
             input_ids: vec![0; rows * width],
             lengths: vec![i32::try_from(width).unwrap_or(i32::MAX); rows],
+            token_types: Vec::new(),
             rows,
             width,
         }
@@ -94,6 +117,14 @@ impl Batch {
             let (ids, lengths) = (self.input_ids.len(), self.lengths.len());
             return problem(format!(
                 "it holds {ids} ids and {lengths} lengths for [{rows}, {width}]"
+            ));
+        }
+        let types = &self.token_types;
+        let is_type = |kind: &i32| (0..=1).contains(kind);
+        if !(types.is_empty() || types.len() == rows * width) || !types.iter().all(is_type) {
+            let count = types.len();
+            return problem(format!(
+                "it holds {count} token types for [{rows}, {width}], expected 0 and 1"
             ));
         }
         if width > max_positions {

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::blocks;
 use super::error::EncoderError;
 use crate::family::{Blocks, PositionIds};
-use crate::graph::{INPUT_IDS, LENGTHS, POSITION_IDS};
+use crate::graph::{INPUT_IDS, LENGTHS, POSITION_IDS, TOKEN_TYPES};
 
 /// The inputs that a graph has.
 pub(super) enum GraphInputs {
@@ -21,6 +21,8 @@ pub(super) enum GraphInputs {
         lengths: bool,
         /// The blocks in which windows are computed, if there are any.
         blocks: Option<Blocks>,
+        /// Whether the graph is told the type of each token.
+        token_types: bool,
     },
     /// Those of an exported graph, int64.
     Exported {
@@ -38,7 +40,7 @@ pub(super) enum ExportedInput {
     InputIds,
     /// 1 where there is a token, 0 where there is padding.
     AttentionMask,
-    /// Token types, all 0.
+    /// Token types.
     TokenTypeIds,
     /// The number of each token.
     PositionIds,
@@ -68,7 +70,7 @@ impl ExportedInput {
         match self {
             Self::InputIds => wide(&batch.input_ids),
             Self::AttentionMask => filled(batch, |row| vec![1; row.len()]),
-            Self::TokenTypeIds => vec![0; batch.rows * batch.width],
+            Self::TokenTypeIds => wide(&token_types(batch)),
             Self::PositionIds => wide(&position_ids(batch, positions)),
         }
     }
@@ -84,9 +86,14 @@ impl GraphInputs {
             Self::Built {
                 positions,
                 lengths,
+                token_types: told,
                 blocks,
             } => {
                 let mut inputs = built_inputs(batch, *positions, *lengths)?;
+                if *told {
+                    let types = tensor([batch.rows, batch.width], token_types(batch))?;
+                    inputs.push((TOKEN_TYPES.into(), types));
+                }
                 if let Some(blocks) = *blocks {
                     inputs.extend(blocks::inputs(batch, blocks)?);
                 }
@@ -139,6 +146,15 @@ fn lengths_and_offsets(batch: &Batch) -> Result<Vec<i32>, EncoderError> {
     Ok([&batch.lengths, &offsets, &offsets]
         .map(Vec::as_slice)
         .concat())
+}
+
+/// The type of each token, `[rows, width]`.
+fn token_types(batch: &Batch) -> Vec<i32> {
+    if batch.token_types.is_empty() {
+        vec![0; batch.rows * batch.width]
+    } else {
+        batch.token_types.clone()
+    }
 }
 
 /// Rows of the position table, `[rows, width]`; 0 at padding.

@@ -20,6 +20,9 @@ pub struct EncoderOptions {
     pub dtype: ComputeDtype,
     /// Where the store's rows are made of hidden states.
     pub rows: RowsOn,
+    /// Whether tokens may be of type 1: those of the second text of a pair. Encoders without token
+    /// types take no notice.
+    pub token_types: bool,
     /// Whether the first runs are profiled, to tell which nodes ran where
     /// ([`super::Encoder::nodes_on_cpu`]).
     pub profile: bool,
@@ -33,6 +36,7 @@ impl Default for EncoderOptions {
             layers: LayerSelection::all(),
             dtype: ComputeDtype::F32,
             rows: RowsOn::Host,
+            token_types: false,
             profile: false,
         }
     }

@@ -91,6 +91,9 @@ impl Extraction {
             splits: std::mem::take(&mut self.dataset.splits),
             ..self.dataset.clone()
         };
+        if dataset.has_pairs() {
+            self.model.options.token_types = self.model.has_token_types()?;
+        }
         let Model {
             tokenizer, limits, ..
         } = &self.model;

@@ -145,6 +145,7 @@ pub fn dataset_identity(extraction: &Extraction) -> DatasetIdentity {
         digest: dataset.digest(),
         task: dataset.task,
         scheme: dataset.scheme,
+        pairs: dataset.has_pairs(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::request::Request;
 use crate::encoder::{Device, Encoder, EncoderError, EncoderOptions, runtime};
 use crate::family::EncoderSpec;
 use crate::model::ModelFiles;
-use crate::plan::Limits;
+use crate::plan::{Limits, PlanError};
 use crate::tokenizer::Tokenizer;
 
 /// An encoder with its tokenizer, not loaded yet.
@@ -92,6 +92,17 @@ impl Model {
         }
     }
 
+    /// Whether the encoder tells the texts of a pair apart by types that the tokenizer gives them.
+    ///
+    /// # Errors
+    /// When the types are not those of two texts.
+    pub fn has_token_types(&self) -> Result<bool, PlanError> {
+        let types = self.spec.as_ref().map(|spec| spec.embedding.token_types);
+        // What an exported graph does with them is not known.
+        let any = types.is_none_or(|types| types.is_some_and(|types| types.rows > 1));
+        Ok(any && self.tokenizer.types_second_text()?)
+    }
+
     /// Number of the last kept layer: those above it are not computed.
     #[must_use]
     pub fn last_layer(&self) -> usize {
@@ -152,6 +163,7 @@ fn encoder_options(request: &Request) -> Result<(EncoderOptions, Vec<Device>), E
         layers: request.layers.clone(),
         dtype: request.compute_dtype,
         rows: request.rows,
+        token_types: false,
         // So that nodes without a kernel for the GPU show.
         profile: match request.device {
             DeviceChoice::Cpu => false,

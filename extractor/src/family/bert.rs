@@ -34,6 +34,7 @@ pub(super) const fn token_types_of(rows: usize) -> TokenTypes {
     TokenTypes {
         table: "embeddings.token_type_embeddings",
         rows,
+        told: false,
     }
 }
 

@@ -70,11 +70,13 @@ impl Embedding {
     }
 }
 
-/// A token type table, `[rows, size]`. Every token of a sequence is of type 0.
+/// A token type table, `[rows, size]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenTypes {
     /// The table.
     pub table: &'static str,
     /// Its rows.
     pub rows: usize,
+    /// Whether the graph is told the type of each token; else all are of type 0.
+    pub told: bool,
 }

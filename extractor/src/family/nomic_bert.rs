@@ -94,6 +94,7 @@ fn plain_spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     spec.embedding.token_types = Some(TokenTypes {
         table: "embeddings.token_type_embeddings",
         rows: config.size_or(&["type_vocab_size"], 2)?,
+        told: false,
     });
     spec.embedding.norm = Some("emb_ln");
     spec.norm = Norm::Layer {

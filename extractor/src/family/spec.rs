@@ -49,6 +49,32 @@ impl EncoderSpec {
         self.layers + 1
     }
 
+    /// Has the graph told the type of each token, if the encoder has more than one.
+    pub fn tell_token_types(&mut self) {
+        if let Some(types) = self
+            .embedding
+            .token_types
+            .as_mut()
+            .filter(|types| types.rows > 1)
+        {
+            types.told = true;
+        }
+    }
+
+    /// Whether the encoder has more than one type of tokens.
+    #[must_use]
+    pub fn has_token_types(&self) -> bool {
+        self.embedding
+            .token_types
+            .is_some_and(|types| types.rows > 1)
+    }
+
+    /// Whether the graph is told the type of each token.
+    #[must_use]
+    pub fn tells_token_types(&self) -> bool {
+        self.embedding.token_types.is_some_and(|types| types.told)
+    }
+
     /// Longest sequence in tokens, special tokens included.
     #[must_use]
     pub fn max_positions(&self) -> usize {

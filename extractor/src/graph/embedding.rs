@@ -4,7 +4,7 @@ use ort::editor::ONNX_DOMAIN;
 
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
-use super::inputs::INPUT_IDS;
+use super::inputs::{INPUT_IDS, TOKEN_TYPES};
 use super::layer::Stream;
 use super::weights::Source;
 use crate::checkpoint::{CheckpointError, Tensor};
@@ -27,9 +27,11 @@ impl<'a> EncoderGraph<'a> {
                 words = words.plus_first_row(types);
             }
             let words = self.scaled_words(&words)?;
+            let words = self.with_told_types(words)?;
             return self.normed_and_projected(words);
         };
         let words = self.scaled_words(&words)?;
+        let words = self.with_told_types(words)?;
         let words = self.projected(Projected::Words, words)?;
         let positions = self.positions(table, token_type)?;
         let summands = [words.as_str(), &positions];
@@ -107,9 +109,25 @@ impl<'a> EncoderGraph<'a> {
             .linear("embeddings.projection", &value, &linear)
     }
 
-    /// The embedding of token type 0, in the first row of the table, if there are token types.
+    /// Word embeddings with those of the types of their tokens added, where the graph is told them.
+    fn with_told_types(&mut self, words: String) -> Result<String, GraphError> {
+        let types = self.spec.embedding.token_types;
+        let Some(types) = types.filter(|types| types.told) else {
+            return Ok(words);
+        };
+        let shape = [types.rows, self.spec.embedding.size];
+        let table = self.tensor(&format!("{}.weight", types.table), &shape)?;
+        let types = self
+            .builder
+            .gather("embeddings.types", &table, TOKEN_TYPES)?;
+        self.builder.add("embeddings.typed", [&words, &types])
+    }
+
+    /// The embedding of token type 0, in the first row of the table, if there are token types and
+    /// all tokens are of that one.
     fn token_type(&self) -> Result<Option<Tensor<'a>>, GraphError> {
-        let table = self.spec.embedding.token_types.map(|types| {
+        let types = self.spec.embedding.token_types;
+        let table = types.filter(|types| !types.told).map(|types| {
             let shape = [types.rows, self.spec.embedding.size];
             let name = format!("{}.weight", types.table);
             self.checkpoint

@@ -4,6 +4,9 @@
 pub const INPUT_IDS: &str = "input_ids";
 /// Rows of the position table, int32 `[rows, width]`.
 pub const POSITION_IDS: &str = "position_ids";
+/// The type of each token, int32 `[rows, width]`: 1 in the second text of a pair, else 0. An input
+/// of graphs whose encoder has types, made for pairs of texts.
+pub const TOKEN_TYPES: &str = "token_type_ids";
 /// Where rows end, int32 `[3 * rows + 2]`: the tokens of each row `[rows]`, then twice where each
 /// row begins among all positions, and where the last one ends `[rows + 1]`. In this form
 /// `Attention` hands it to its memory-efficient kernel; told the tokens alone, it computes all

@@ -3,10 +3,10 @@
 //! without a file.
 //!
 //! Inputs are [`INPUT_IDS`] and [`POSITION_IDS`], int32 `[rows, width]`, and, unless the encoder is
-//! causal, [`LENGTHS`], int32 `[3 * rows + 2]`; with windows the blocks in which these are computed
-//! (five inputs, from [`BLOCK_QUERIES`] on). Outputs are the selected hidden states, ascending,
-//! `[rows, width, hidden]` in the number format that the encoder computes in, and on request rows
-//! of a store ([`ROWS`]).
+//! causal, [`LENGTHS`], int32 `[3 * rows + 2]`; [`TOKEN_TYPES`] where it is told them; with windows
+//! the blocks in which these are computed (five inputs, from [`BLOCK_QUERIES`] on). Outputs are the
+//! selected hidden states, ascending, `[rows, width, hidden]` in the number format that the encoder
+//! computes in, and on request rows of a store ([`ROWS`]).
 //!
 //! Operators: <https://onnx.ai/onnx/operators/> and, for the domain `com.microsoft`,
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md>.
@@ -45,7 +45,7 @@ use self::encoder_graph::{EncoderGraph, Shared};
 pub use self::error::GraphError;
 pub use self::inputs::{
     BLOCK_KEY_POSITIONS, BLOCK_KEYS, BLOCK_PLACES, BLOCK_QUERIES, BLOCK_QUERY_POSITIONS, INPUT_IDS,
-    KEPT, LENGTHS, POSITION_IDS,
+    KEPT, LENGTHS, POSITION_IDS, TOKEN_TYPES,
 };
 pub use self::rows::{ROWS, STATISTICS, can_be_output};
 pub(crate) use self::window::FAR;
@@ -80,6 +80,9 @@ pub fn build(
     }
     if in_blocks {
         inputs.extend(blocks::INPUTS.map(ids));
+    }
+    if spec.tells_token_types() {
+        inputs.push(ids(TOKEN_TYPES));
     }
     if rows.is_some() {
         inputs.push(numbers(KEPT));

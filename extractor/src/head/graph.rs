@@ -2,11 +2,11 @@
 //!
 //! A row is a sequence: a sentence, or a window of one that is too long for the encoder; heads see
 //! a window as they saw it in training, by itself. Inputs, int64: `input_ids` and `attention_mask`,
-//! `[rows, width]`, the padding on the right. Output: [`LOGITS`], float32, `[rows, width, classes]`
-//! (undefined at padding), or `[rows, classes]` where sentences are classified. What is behind the
-//! mean over tokens there is linear, so that the logits of a sentence are the mean of those of its
-//! windows, weighted with their tokens. Where words have heads, there is one more input and other
-//! outputs, see [`super::trees`].
+//! `[rows, width]`, the padding on the right; [`TOKEN_TYPES`] where the encoder is told them.
+//! Output: [`LOGITS`], float32, `[rows, width, classes]` (undefined at padding), or `[rows,
+//! classes]` where sentences are classified. What is behind the mean over tokens there is linear,
+//! so that the logits of a sentence are the mean of those of its windows, weighted with their
+//! tokens. Where words have heads, there is one more input and other outputs, see [`super::trees`].
 
 use ort::editor::{Model, ONNX_DOMAIN};
 use ort::operator::Attribute;
@@ -19,7 +19,7 @@ use crate::checkpoint::Checkpoint;
 use crate::family::{EncoderSpec, PositionIds};
 use crate::graph::{
     Builder, ComputeDtype, GraphError, INPUT_IDS, LENGTHS, ONNX_FLOAT, ONNX_INT32, ONNX_INT64,
-    POSITION_IDS, encoder, outlet,
+    POSITION_IDS, TOKEN_TYPES, encoder, outlet,
 };
 
 /// 1 where there is a token and 0 where there is padding, int64 `[rows, width]`.
@@ -70,7 +70,7 @@ pub fn build(
     } else {
         logits(&mut nodes, options, &features, &rows)?;
     }
-    close(nodes.builder, options, outputs)
+    close(nodes.builder, spec, options, outputs)
 }
 
 /// What the encoder reads, from what is given: positions and lengths.
@@ -165,6 +165,7 @@ fn logits(
 
 fn close(
     builder: Builder,
+    spec: &EncoderSpec,
     options: &HeadOptions,
     outputs: TreeOutputs,
 ) -> Result<Model, GraphError> {
@@ -191,6 +192,9 @@ fn close(
         Level::Token => &[-1, -1, classes],
         Level::Sentence => &[-1, classes],
     };
-    let logits = float(LOGITS, shape);
-    builder.close(vec![ids(INPUT_IDS), ids(ATTENTION_MASK)], vec![logits])
+    let mut inputs = vec![ids(INPUT_IDS), ids(ATTENTION_MASK)];
+    if spec.tells_token_types() {
+        inputs.push(ids(TOKEN_TYPES));
+    }
+    builder.close(inputs, vec![float(LOGITS, shape)])
 }

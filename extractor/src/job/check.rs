@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::convert::token_range;
 use crate::encoder::{Batch, Encoder, EncoderError};
 use crate::graph::ComputeDtype;
+use crate::pairs::second_token;
 use crate::random;
 
 /// Why the self-check did not pass.
@@ -106,6 +107,10 @@ pub fn self_check(
         };
         let range = token_range(reader.offsets(), sequence);
         let batch = Batch::padded(&[&reader.input_ids()[range.clone()]])?;
+        let second = reader.second_text(reader.sentence_of()[sequence] as usize);
+        let begin =
+            second.and_then(|second| second_token(&reader.word_ids()[range.clone()], second));
+        let batch = batch.with_second_texts(&[begin]);
         let alone = encoder.encode(&batch)?;
         let stored = reader.hidden_states(sequence)?;
         let shape = (range.len(), stored.layers(), stored.hidden());

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::error::JobError;
 use crate::batch::Batch;
 use crate::encoder::{self, EncoderError, GraphRows, HiddenStates};
+use crate::pairs::second_token;
 
 /// Fewer tokens than this are not worth another thread.
 const MIN_TOKENS: usize = 64;
@@ -107,7 +108,18 @@ impl<'a> Converter<'a> {
             .iter()
             .map(|&sequence| &self.table.input_ids[token_range(&self.table.offsets, sequence)])
             .collect();
-        encoder::Batch::padded_to(batch.width, &ids)
+        let padded = encoder::Batch::padded_to(batch.width, &ids)?;
+        let begins: Vec<Option<usize>> = batch
+            .sequences
+            .iter()
+            .map(|&sequence| {
+                let sentence = self.table.sentence_of[sequence] as usize;
+                let second = *self.table.second_text.get(sentence)?;
+                let tokens = token_range(&self.table.offsets, sequence);
+                second_token(&self.table.word_ids[tokens], second as usize)
+            })
+            .collect();
+        Ok(padded.with_second_texts(&begins))
     }
 
     /// Positions of the batch that are no token's.

@@ -12,7 +12,7 @@ use shared::tasks::Task;
 use thiserror::Error;
 
 use crate::labels::LabelBuilder;
-use crate::tokenizer::{SubWords, Tokenizer, TokenizerError};
+use crate::tokenizer::{PairTokens, SubWords, Tokenizer, TokenizerError};
 use crate::window::windows;
 
 /// Why a data set cannot be laid out for an encoder.
@@ -34,6 +34,29 @@ pub enum PlanError {
         most: usize,
         /// Special tokens of a sequence.
         special: usize,
+    },
+    /// Two texts do not fit into a sequence.
+    #[error(
+        "--max-length {wanted} leaves no room for two texts beside the {special} special tokens of a pair; give at least {least}"
+    )]
+    NoRoom {
+        /// What was asked for.
+        wanted: usize,
+        /// The special tokens and one more of each text.
+        least: usize,
+        /// Special tokens of a pair.
+        special: usize,
+    },
+    /// A pair of texts of which one has no token.
+    #[error(
+        "{path}, line {line}: the tokenizer makes no sub-word of a text of the pair; take the line away, or mend the text",
+        path = path.display()
+    )]
+    NoSubWord {
+        /// The split's file.
+        path: std::path::PathBuf,
+        /// Where the pair stands, from 1.
+        line: usize,
     },
     /// A sentence is too long, and `--long error` was asked for.
     #[error(
@@ -88,6 +111,8 @@ impl HasExitStatus for PlanError {
         match self {
             Self::Tokenizer(error) => error.exit_status(),
             Self::MaxLength { .. }
+            | Self::NoRoom { .. }
+            | Self::NoSubWord { .. }
             | Self::TooLong { .. }
             | Self::UnknownLabel { .. }
             | Self::TooManySentences { .. } => ExitStatus::User,
@@ -133,6 +158,23 @@ impl Limits {
             });
         }
         Ok(Self { max_length, long })
+    }
+
+    /// Whether a token of each of two texts fits beside the special ones.
+    ///
+    /// # Errors
+    /// [`PlanError::NoRoom`], and [`TokenizerError::Pair`] when the tokenizer has no template for
+    /// pairs.
+    pub fn check_pairs(&self, tokenizer: &Tokenizer) -> Result<(), PlanError> {
+        let special = tokenizer.special_tokens_of_pair()?;
+        if self.max_length > special + 1 {
+            return Ok(());
+        }
+        Err(PlanError::NoRoom {
+            wanted: self.max_length,
+            least: special + 2,
+            special,
+        })
     }
 }
 
@@ -201,12 +243,22 @@ impl Tokens {
         let mut tables = Vec::new();
         let mut sizes = std::collections::BTreeMap::new();
         for split in splits {
+            if split.sentences.has_pairs() {
+                limits.check_pairs(tokenizer)?;
+            }
             let sub_words = (0..split.sentences.len())
                 .into_par_iter()
                 .map(|sentence| {
-                    tokenizer.encode(&split.sentences.words(sentence).collect::<Vec<_>>())
+                    let words: Vec<&str> = split.sentences.words(sentence).collect();
+                    Ok(match split.sentences.second(sentence) {
+                        None => Encoded::One(tokenizer.encode(&words)?),
+                        Some(second) => {
+                            let length = limits.max_length;
+                            Encoded::Pair(tokenizer.encode_pair(&words, second, length)?)
+                        }
+                    })
                 })
-                .collect::<Result<Vec<_>, _>>()?;
+                .collect::<Result<Vec<_>, TokenizerError>>()?;
             let name = split.name;
             let table = Layout {
                 tokenizer,
@@ -233,6 +285,13 @@ impl Tokens {
     }
 }
 
+/// A sentence as a tokenizer cuts it.
+enum Encoded {
+    One(SubWords),
+    /// Two texts in one sequence, special tokens included.
+    Pair(PairTokens),
+}
+
 /// Lays the sentences of a split out as sequences.
 struct Layout<'a> {
     tokenizer: &'a Tokenizer,
@@ -243,7 +302,7 @@ struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    fn split(mut self, split: &Split, sub_words: &[SubWords]) -> Result<SplitTables, PlanError> {
+    fn split(mut self, split: &Split, encoded: &[Encoded]) -> Result<SplitTables, PlanError> {
         let sentences = split.sentences.len();
         if u32::try_from(sentences).is_err() {
             return Err(PlanError::TooManySentences {
@@ -262,8 +321,15 @@ impl Layout<'_> {
             second_text: Vec::new(),
             labels: Vec::new(),
         };
-        for (index, (sentence, sub_words)) in split.sentences.iter().zip(sub_words).enumerate() {
-            let kept = self.windows(split, index, &sentence, sub_words)?;
+        let has_pairs = split.sentences.has_pairs();
+        for (index, (sentence, encoded)) in split.sentences.iter().zip(encoded).enumerate() {
+            if has_pairs {
+                // Fewer words than fit into memory.
+                let second = sentence.second.unwrap_or(0);
+                table
+                    .second_text
+                    .push(u32::try_from(second).unwrap_or(u32::MAX));
+            }
             let heads = split.sentences.heads(index);
             let added = labels.add(sentence.labels.iter().map(String::as_str), heads);
             added.map_err(|label| PlanError::UnknownLabel {
@@ -272,18 +338,75 @@ impl Layout<'_> {
                 label: label.to_owned(),
                 classes: self.classes.to_vec(),
             })?;
-            for window in kept {
-                self.sequence(
-                    &mut table,
-                    index,
-                    &sub_words.ids[window.clone()],
-                    &sub_words.word_ids[window],
-                );
+            match encoded {
+                Encoded::One(sub_words) => {
+                    for window in self.windows(split, index, &sentence, sub_words)? {
+                        self.sequence(
+                            &mut table,
+                            index,
+                            &sub_words.ids[window.clone()],
+                            &sub_words.word_ids[window],
+                        );
+                    }
+                }
+                Encoded::Pair(pair) => self.pair(&mut table, split, index, &sentence, pair)?,
             }
             table.words.push(sentence.words);
         }
         table.labels.push(labels.finish());
         Ok(table)
+    }
+
+    /// Appends a pair of texts as one sequence, what was cut off being counted.
+    fn pair(
+        &mut self,
+        table: &mut SplitTables,
+        split: &Split,
+        index: usize,
+        sentence: &Sentence,
+        pair: &PairTokens,
+    ) -> Result<(), PlanError> {
+        let [first, second] = &pair.whole;
+        let before = u32::try_from(sentence.second.unwrap_or(0)).unwrap_or(u32::MAX);
+        let behind = second
+            .word_ids
+            .iter()
+            .map(|&word| word.saturating_add(before));
+        let word_ids = first.word_ids.iter().copied().chain(behind).collect();
+        let both = SubWords {
+            word_ids,
+            ..SubWords::default()
+        };
+        self.note_untokenized_words(split.name, index, sentence, &both);
+        let (path, line) = (split.path.clone(), sentence.line);
+        if first.ids.is_empty() || second.ids.is_empty() {
+            return Err(PlanError::NoSubWord { path, line });
+        }
+        if pair.is_cut() {
+            let max_length = self.limits.max_length;
+            if self.limits.long == LongPolicy::Error {
+                let special = self.tokenizer.special_tokens_of_pair()?;
+                return Err(PlanError::TooLong {
+                    path,
+                    line,
+                    sentence: index + 1,
+                    split: split.name,
+                    tokens: first.ids.len() + second.ids.len() + special,
+                    max_length,
+                });
+            }
+            self.counts.truncated_sentences += 1;
+            for (whole, &kept) in pair.whole.iter().zip(&pair.kept) {
+                let last = kept.checked_sub(1).map(|last| whole.word_ids[last]);
+                let beyond = whole.word_ids[kept..].chunk_by(|left, right| left == right);
+                let words = beyond.filter(|word| Some(word[0]) != last);
+                self.counts.truncated_words += words.count() as u64;
+            }
+        }
+        table.input_ids.extend(&pair.ids);
+        table.word_ids.extend(&pair.word_ids);
+        end_sequence(table, index);
+        Ok(())
     }
 
     /// The windows of a sentence that are kept, counted.
@@ -372,11 +495,16 @@ impl Layout<'_> {
                 .map(|&word| i32::try_from(word).unwrap_or(i32::MAX)),
         );
         table.word_ids.extend(suffix.iter().map(|_| -1));
-        table.offsets.push(table.input_ids.len() as u64);
-        table
-            .sentence_of
-            .push(u32::try_from(sentence).unwrap_or(u32::MAX));
+        end_sequence(table, sentence);
     }
+}
+
+/// Ends the sequence whose tokens were appended.
+fn end_sequence(table: &mut SplitTables, sentence: usize) {
+    table.offsets.push(table.input_ids.len() as u64);
+    table
+        .sentence_of
+        .push(u32::try_from(sentence).unwrap_or(u32::MAX));
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ mod tests {
             words,
             source: None,
             line: 1,
-            bytes: 0,
+            ..Sentence::default()
         };
         let classes = ["O", "B-PER", "I-PER"];
         let words_by_first = (Level::Token, Subword::First);
@@ -171,6 +171,7 @@ mod tests {
                 Row {
                     sentence: 0,
                     ids: vec![0; first_of.len()],
+                    second: None,
                     words: words.collect(),
                 }
             };

@@ -8,10 +8,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use shared::datasets::{Line, LineError, Lines, is_blank};
+use shared::datasets::{Line, LineError, Lines, is_blank, texts_of_json};
 use shared::signals::StopFlag;
 
-use super::{PredictError, words};
+use super::PredictError;
+use super::pair::{columns_of_pair, pair};
+use super::sentence::{Sentence, separated, text};
 
 /// The longest line.
 const LONGEST: usize = 1 << 20;
@@ -56,6 +58,9 @@ pub enum InputFormat {
     Columns,
     /// CoNLL-U.
     Conllu,
+    /// A JSON object a line, with a text, or the two of a pair, under the names that data sets have
+    /// for them.
+    Jsonl,
 }
 
 impl InputFormat {
@@ -66,25 +71,13 @@ impl InputFormat {
         let name = name.strip_suffix(".gz").unwrap_or(&name);
         match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
             "conllu" => Self::Conllu,
+            "jsonl" | "ndjson" => Self::Jsonl,
             "conll" | "conll03" | "iob" | "iob1" | "iob2" | "bio" | "bioes" | "bilou" | "ner" => {
                 Self::Columns
             }
             _ => Self::Text,
         }
     }
-}
-
-/// A sentence that is to be labelled.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sentence {
-    /// Its words; none for an empty line, which keeps its place.
-    pub words: Vec<String>,
-    /// The line as it was read and where in it each word stands, in characters: of raw text alone.
-    pub source: Option<(String, Vec<(usize, usize)>)>,
-    /// Where it begins, from 1.
-    pub line: usize,
-    /// Bytes that were read for it.
-    pub bytes: usize,
 }
 
 /// Where sentences come from.
@@ -98,6 +91,8 @@ pub struct Input {
     pub column: usize,
     /// Cut raw text at white space alone: what heads that label whole texts are trained on.
     pub whole_texts: bool,
+    /// Two texts a line: what heads that label pairs of texts are trained on.
+    pub pairs: bool,
 }
 
 impl Input {
@@ -229,8 +224,14 @@ impl Reader<'_> {
                 return Err(line.error(LineError::TooLong { limit: LONGEST }).into());
             }
             let sent = match self.input.format {
-                InputFormat::Text => self.send(text(&line, self.input.whole_texts)),
-                InputFormat::Words => self.send(separated(&line)),
+                InputFormat::Jsonl => self.send(self.json(&line)?),
+                InputFormat::Text | InputFormat::Words if self.input.pairs => {
+                    self.send(columns_of_pair(&line)?)
+                }
+                InputFormat::Text => {
+                    self.send(text(line.text, line.number, self.input.whole_texts))
+                }
+                InputFormat::Words => self.send(separated(line.text, line.number)),
                 InputFormat::Columns | InputFormat::Conllu => self.column(&line, &mut columns)?,
             };
             if sent.is_err() {
@@ -246,6 +247,34 @@ impl Reader<'_> {
 
     fn send(&self, sentence: Sentence) -> Result<(), Gone> {
         self.sender.send(Ok(sentence)).map_err(|_| Gone)
+    }
+
+    /// A line of JSON.
+    fn json(&self, line: &Line<'_>) -> Result<Sentence, PredictError> {
+        if is_blank(line.text) {
+            return Ok(separated(line.text, line.number));
+        }
+        let texts = texts_of_json(line.text).map_err(|cause| line.error(cause))?;
+        let (first, second) = texts;
+        match (self.input.pairs, second) {
+            (true, Some(second)) => Ok(pair(line, [first, second])),
+            (true, None) => {
+                let column = "a second field, such as text_pair".to_owned();
+                Err(line.error(LineError::NoSecondText { column }).into())
+            }
+            (false, Some(_)) => {
+                let expected = "one text: the head was trained on single texts".to_owned();
+                let got = "a pair of texts".to_owned();
+                Err(line.error(LineError::Fields { expected, got }).into())
+            }
+            (false, None) => {
+                let sentence = text(&first, line.number, self.input.whole_texts);
+                Ok(Sentence {
+                    bytes: line.text.len() + 1,
+                    ..sentence
+                })
+            }
+        }
     }
 
     /// Takes a line of a column file.
@@ -297,48 +326,6 @@ impl Reader<'_> {
     }
 }
 
-/// A line of raw text.
-fn text(line: &Line<'_>, whole: bool) -> Sentence {
-    if whole {
-        let source = Some((line.text.to_owned(), Vec::new()));
-        return Sentence {
-            source,
-            ..separated(line)
-        };
-    }
-    let ranges = words(line.text);
-    // Characters before a byte, counted once for all words.
-    let (mut byte, mut count) = (0, 0);
-    let mut character = |at: usize| {
-        count += line.text[byte..at].chars().count();
-        byte = at;
-        count
-    };
-    let places = ranges
-        .iter()
-        .map(|range| (character(range.start), character(range.end)))
-        .collect();
-    Sentence {
-        words: ranges
-            .into_iter()
-            .map(|range| line.text[range].to_owned())
-            .collect(),
-        source: Some((line.text.to_owned(), places)),
-        line: line.number,
-        bytes: line.text.len() + 1,
-    }
-}
-
-/// A line of words.
-fn separated(line: &Line<'_>) -> Sentence {
-    Sentence {
-        words: line.text.split_whitespace().map(str::to_owned).collect(),
-        source: None,
-        line: line.number,
-        bytes: line.text.len() + 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +339,7 @@ mod tests {
             format,
             column,
             whole_texts: false,
+            pairs: false,
         };
         let mut stream = input.open()?;
         let mut all = Vec::new();
@@ -415,6 +403,7 @@ mod tests {
             format: InputFormat::Text,
             column: 0,
             whole_texts: false,
+            pairs: false,
         };
         let mut stream = input.clone().open().unwrap();
         let stop = StopFlag::default();

@@ -8,12 +8,15 @@ mod error;
 mod gathered;
 mod input;
 mod output;
+mod pair;
 mod row;
+mod sentence;
 mod tagger;
 
 pub use error::{Mismatch, PredictError};
-pub use input::{Input, InputFormat, Portion, Sentence, Stream};
+pub use input::{Input, InputFormat, Portion, Stream};
 pub use output::{OutputFormat, Writer};
 pub use row::Labels;
+pub use sentence::{Pair, Sentence};
 pub use shared::words::words;
 pub use tagger::{Tagger, save};

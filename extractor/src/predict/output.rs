@@ -9,7 +9,7 @@ use shared::heads::Attached;
 use shared::tasks::dependencies::{Arc, write_conllu};
 use shared::tasks::{OUTSIDE, Target, Task};
 
-use super::{Labels, Sentence};
+use super::{Labels, Pair, Sentence};
 
 /// How labelled sentences are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -169,14 +169,23 @@ impl Writer {
 
     /// A whole text with what it has, as it stands in a column, and as fields of JSON.
     fn whole(&self, sentence: &Sentence, label: Option<&str>, fields: Value, out: &mut String) {
-        let text = || match &sentence.source {
-            Some((text, _)) => text.clone(),
-            None => sentence.words.join(" "),
+        let text = || match (&sentence.source, &sentence.pair) {
+            (_, Some(pair)) => pair.texts.join("\t"),
+            (Some((text, _)), _) => text.clone(),
+            (None, None) => sentence.words.join(" "),
         };
         // A `String` takes whatever is written to it.
         let _ = match self.format {
             OutputFormat::Jsonl => {
-                let mut object = json!({ "text": text() });
+                let mut object = match &sentence.pair {
+                    Some(Pair {
+                        texts: [one, other],
+                        ..
+                    }) => {
+                        json!({ "text": one, "text_pair": other })
+                    }
+                    None => json!({ "text": text() }),
+                };
                 if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
                     object.extend(fields);
                 }
@@ -242,7 +251,7 @@ mod tests {
                 vec![(0, 2), (4, 6), (7, 9), (10, 14)],
             )),
             line: 1,
-            bytes: 0,
+            ..Sentence::default()
         };
         let mut out = String::new();
         writer.write(&sentence, labels, &mut out);

@@ -10,6 +10,8 @@ pub(super) struct Row {
     pub(super) sentence: usize,
     /// Its tokens, special ones included.
     pub(super) ids: Vec<u32>,
+    /// The first token of the second text of a pair.
+    pub(super) second: Option<usize>,
     /// The words that begin in it, with their tokens.
     pub(super) words: Vec<(usize, Range<usize>)>,
 }

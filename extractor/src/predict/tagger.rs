@@ -17,7 +17,7 @@ use crate::batch::{Budget, CPU_TOKENS, GPU_TOKENS, batches};
 use crate::encoder::runtime::Target;
 use crate::encoder::{self, Batch, EncoderError, EncoderOptions, Footprint, Provider, runtime};
 use crate::family::{Config, EncoderSpec};
-use crate::graph::INPUT_IDS;
+use crate::graph::{INPUT_IDS, TOKEN_TYPES};
 use crate::head::{self, ATTENTION_MASK, LOGITS, Level, Run, TreeOutputs, WORDS};
 use crate::model::ModelFiles;
 use crate::tokenizer::Tokenizer;
@@ -41,6 +41,8 @@ pub struct Tagger {
     budget: Budget,
     /// Whether the size of batches is chosen here, not by the user.
     chosen: bool,
+    /// Whether the graph is told the type of each token.
+    token_types: bool,
     target: Target,
     notes: Vec<String>,
 }
@@ -65,6 +67,10 @@ impl Tagger {
         max_batch_tokens: Option<usize>,
     ) -> Result<Self, PredictError> {
         let tokenizer = identified(files, run)?;
+        let options = &EncoderOptions {
+            token_types: has_token_types(files, run, &tokenizer)?,
+            ..options.clone()
+        };
         let ((session, spec), target, notes) = runtime::on_device(options, |target, builder| {
             session(files, run, options, (target, builder))
         })?;
@@ -83,6 +89,7 @@ impl Tagger {
             long: run.store.long,
             budget: Budget::new(max_batch_tokens.unwrap_or(CPU_TOKENS), target.provider()),
             chosen: max_batch_tokens.is_none(),
+            token_types: spec.tells_token_types(),
             target,
             notes,
         };
@@ -232,7 +239,8 @@ impl Tagger {
         for batch in batches(0..rows.len(), offsets, self.budget) {
             let members: Vec<&Row> = batch.sequences.iter().map(|&row| &rows[row]).collect();
             let ids: Vec<&[u32]> = members.iter().map(|row| row.ids.as_slice()).collect();
-            let batch = Batch::padded_to(batch.width, &ids)?;
+            let begins: Vec<Option<usize>> = members.iter().map(|row| row.second).collect();
+            let batch = Batch::padded_to(batch.width, &ids)?.with_second_texts(&begins);
             batch.check(self.vocabulary, self.max_positions)?;
             let logits = self.run(&batch, &members)?;
             for (row, logits) in members
@@ -250,6 +258,17 @@ impl Tagger {
         let words: Vec<&str> = sentence.words.iter().map(String::as_str).collect();
         if words.is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some(pair) = &sentence.pair {
+            let tokens = self
+                .tokenizer
+                .encode_pair(&words, pair.second, self.max_length)?;
+            return Ok(vec![Row {
+                sentence: index,
+                words: Vec::new(),
+                second: Some(tokens.second),
+                ids: tokens.ids,
+            }]);
         }
         let sub_words = self.tokenizer.encode(&words)?;
         let (prefix, suffix) = (self.tokenizer.prefix(), self.tokenizer.suffix());
@@ -273,6 +292,7 @@ impl Tagger {
             Row {
                 sentence: index,
                 ids,
+                second: None,
                 words,
             }
         };
@@ -310,6 +330,14 @@ impl Tagger {
             INPUT_IDS => Tensor::from_array((shape, ids)).map_err(failed)?,
             ATTENTION_MASK => Tensor::from_array((shape, mask)).map_err(failed)?,
         };
+        if self.token_types {
+            let mut types = vec![0_i64; batch.rows * batch.width];
+            for (wide, &kind) in types.iter_mut().zip(&batch.token_types) {
+                *wide = i64::from(kind);
+            }
+            let types = Tensor::from_array((shape, types)).map_err(failed)?;
+            inputs.push((TOKEN_TYPES.into(), types.into()));
+        }
         if self.scorer.is_some() {
             let shares = Tensor::from_array(self.shares(rows, batch.width)).map_err(failed)?;
             inputs.push((WORDS.into(), shares.into()));
@@ -362,6 +390,17 @@ fn identified(files: &ModelFiles, run: &Run) -> Result<Tokenizer, PredictError> 
     Ok(tokenizer)
 }
 
+/// Whether the encoder tells the texts of a pair apart by types that the tokenizer gives them. What
+/// is wrong with the encoder is told when its graph is built.
+fn has_token_types(
+    files: &ModelFiles,
+    run: &Run,
+    tokenizer: &Tokenizer,
+) -> Result<bool, PredictError> {
+    let any = files.spec().is_ok_and(|spec| spec.has_token_types());
+    Ok(run.store.dataset.pairs && any && tokenizer.types_second_text()?)
+}
+
 /// A session of the graph of encoder and head. On a GPU a batch of one token is run: some of its
 /// libraries and kernels are looked for no earlier, and then there is still the CPU to go to.
 fn session(
@@ -379,6 +418,9 @@ fn session(
     if target != Target::Cpu {
         let one = |value: i64| Tensor::from_array(([1, 1], vec![value])).map_err(failed);
         let mut inputs = ort::inputs! { INPUT_IDS => one(0)?, ATTENTION_MASK => one(1)? };
+        if spec.tells_token_types() {
+            inputs.push((TOKEN_TYPES.into(), one(0)?.into()));
+        }
         if run.scorer.is_some() {
             let share = Tensor::from_array(([1, 1, 1], vec![1.0_f32])).map_err(failed)?;
             inputs.push((WORDS.into(), share.into()));
@@ -436,7 +478,10 @@ fn graph(
     outputs: TreeOutputs,
 ) -> Result<(EncoderSpec, ort::editor::Model), EncoderError> {
     let config = Config::read(&files.config)?;
-    let spec = EncoderSpec::from_config(&config)?;
+    let mut spec = EncoderSpec::from_config(&config)?;
+    if options.token_types {
+        spec.tell_token_types();
+    }
     let checkpoint = encoder::weights(files, &spec, &config)?;
     let model = head::build(
         &spec,
@@ -461,7 +506,10 @@ pub fn save(
     external: Option<&str>,
 ) -> Result<Tokenizer, PredictError> {
     let tokenizer = identified(files, run)?;
-    let options = EncoderOptions::default();
+    let options = EncoderOptions {
+        token_types: has_token_types(files, run, &tokenizer)?,
+        ..EncoderOptions::default()
+    };
     let provider = runtime::Target::Cpu;
     let failed = |source| EncoderError::Session {
         device: provider.to_string(),

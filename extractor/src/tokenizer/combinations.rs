@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::Tokenizer;
 
-fn fixtures() -> PathBuf {
+pub(super) fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 /// Writes the files of a case to a folder.
-fn write(folder: &Path, files: &Value) {
+pub(super) fn write(folder: &Path, files: &Value) {
     for (name, file) in files.as_object().unwrap() {
         let text = match (file.get("from").and_then(Value::as_str), file.get("text")) {
             (None, Some(text)) => text.as_str().unwrap().to_owned(),

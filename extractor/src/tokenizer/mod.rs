@@ -17,10 +17,13 @@ mod files;
 mod generic;
 mod llama;
 mod names;
+mod pairs;
 mod parts;
 mod piece;
 mod special;
 mod unigram;
+
+pub use pairs::PairTokens;
 
 use std::path::{Path, PathBuf};
 
@@ -55,6 +58,14 @@ pub enum TokenizerError {
     /// A file could not be read.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The tokenizer knows no pairs of texts.
+    #[error(
+        "the tokenizer has no template for pairs of texts: {reason}; --text-column alone reads one of the two"
+    )]
+    Pair {
+        /// What is wrong.
+        reason: String,
+    },
     /// The tokenizer refused a sentence.
     #[error("the tokenizer cannot cut {words:?}: {reason}")]
     Encode {
@@ -92,6 +103,8 @@ const MOST_IDS: usize = 1 << 22;
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     around: around::Around,
+    /// The same for pairs of texts, or why there is none.
+    around_pair: Result<pairs::AroundPair, String>,
     /// One more than the largest id.
     vocabulary: usize,
     digest: String,
@@ -125,9 +138,12 @@ impl Tokenizer {
             );
             return Err(files.malformed(file, reason));
         }
+        let around_pair = guarded(|| pairs::AroundPair::of(inner.get_post_processor()));
+        let around_pair = around_pair.and_then(|around| around.map_err(|error| error.to_string()));
         Ok(Self {
             inner,
             around,
+            around_pair,
             vocabulary,
             digest,
             notes,
@@ -226,5 +242,7 @@ impl Tokenizer {
 
 #[cfg(test)]
 mod combinations;
+#[cfg(test)]
+mod pair_tests;
 #[cfg(test)]
 mod tests;

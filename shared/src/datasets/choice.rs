@@ -50,6 +50,7 @@ pub(super) struct Field {
 pub(super) struct Wishes<'a> {
     pub(super) task: Option<Task>,
     pub(super) token: Option<&'a Column>,
+    pub(super) pair: Option<&'a Column>,
     pub(super) label: Option<&'a Column>,
 }
 
@@ -57,6 +58,8 @@ pub(super) struct Wishes<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) token: usize,
+    /// That of the second text of a pair.
+    pub(super) pair: Option<usize>,
     pub(super) label: usize,
     /// Whether each word has a label, in lists; else each text.
     pub(super) lists: bool,
@@ -91,9 +94,12 @@ pub(super) fn listed(fields: &[Field]) -> String {
 }
 
 /// Says what was taken and what was left out, and how to choose otherwise.
-pub(super) fn note(names: &[String], token: usize, label: usize, what: &str) -> String {
+pub(super) fn note(names: &[String], chosen: Choice, what: &str) -> String {
+    let Choice {
+        token, pair, label, ..
+    } = chosen;
     let left: Vec<&str> = (0..names.len())
-        .filter(|index| *index != token && *index != label)
+        .filter(|index| *index != token && *index != label && Some(*index) != pair)
         .map(|index| match names[index].as_str() {
             "" => "a column without a name",
             name => name,
@@ -104,6 +110,13 @@ pub(super) fn note(names: &[String], token: usize, label: usize, what: &str) -> 
     } else {
         format!("left out: {}; ", left.join(", "))
     };
+    if let Some(pair) = pair {
+        return format!(
+            "pairs of texts are in columns `{}` and `{}`, labels in `{}` ({left}--text-column, --text-pair-column and \
+             --label-column choose others; --text-column alone reads one text)",
+            names[token], names[pair], names[label]
+        );
+    }
     format!(
         "{what} are in column `{}`, labels in `{}` ({left}--token-column and --label-column choose others)",
         names[token], names[label]
@@ -124,11 +137,32 @@ pub(super) fn note_of_flags(names: &[String], token: usize, flags: &[usize]) -> 
 pub(super) fn choose(fields: &[Field], wishes: Wishes<'_>) -> Result<Choice, Problem> {
     let named_token = named(fields, "token", wishes.token)?;
     let named_label = named(fields, "label", wishes.label)?;
-    let lists = has_lists(fields, wishes.task, named_token, named_label);
-    let token = match named_token {
-        Some(token) => fits(fields, "token", token, kinds("token", lists))?,
-        None => token(fields, lists, named_label)?,
+    let named_pair = named(fields, "text-pair", wishes.pair)?;
+    let lists = named_pair.is_none() && has_lists(fields, wishes.task, named_token, named_label);
+    if let Some(task) = wishes
+        .task
+        .filter(|task| named_pair.is_some() && task.labels_words())
+    {
+        let text = format!("words have labels for --task {task}, and there is no pair of texts");
+        return Err(Problem::new("text-pair", text));
+    }
+    let known = match (named_token, named_pair) {
+        (None, None) if !lists => known_pair(fields, named_label),
+        _ => None,
     };
+    let token = match (named_token, known) {
+        (Some(token), _) => fits(fields, "token", token, kinds("token", lists))?,
+        (None, Some((token, _))) => token,
+        (None, None) => token(fields, lists, &[named_label, named_pair])?,
+    };
+    let pair = match (named_pair, known) {
+        (Some(pair), _) => Some(fits(fields, "text-pair", pair, kinds("token", false))?),
+        (None, known) => known.map(|(_, pair)| pair),
+    };
+    if pair == Some(token) {
+        let text = format!("`{}` cannot be both texts of a pair", fields[token].name);
+        return Err(Problem::new("text-pair", text));
+    }
     let is_set = wishes.task.map(Task::output) == Some(Output::Set);
     let mut fitting = if is_set { SETS } else { kinds("label", lists) };
     // Lists beside texts are any number of labels, if nothing else is said or found.
@@ -149,16 +183,28 @@ pub(super) fn choose(fields: &[Field], wishes: Wishes<'_>) -> Result<Choice, Pro
         }
         found => found?,
     };
-    if token == label {
-        let text = format!("`{}` cannot be both words and labels", fields[token].name);
+    if token == label || pair == Some(label) {
+        let text = format!("`{}` cannot be both words and labels", fields[label].name);
         return Err(Problem::new("label", text));
     }
     Ok(Choice {
         token,
+        pair,
         label,
         lists,
         sets: is_set || (!lists && fields[label].kind.is_list()),
     })
+}
+
+/// The columns of a text, or of the two of a pair, where nothing else is looked for.
+///
+/// # Errors
+/// When none has the name of a text, or several have.
+pub(super) fn texts(fields: &[Field]) -> Result<(usize, Option<usize>), Problem> {
+    match known_pair(fields, None) {
+        Some((one, other)) => Ok((one, Some(other))),
+        None => token(fields, false, &[None, None]).map(|text| (text, None)),
+    }
 }
 
 /// The columns that the user named for the labels of a text, apart by commas, where each is the
@@ -178,7 +224,7 @@ pub(super) fn flags(fields: &[Field], wishes: Wishes<'_>) -> Result<Option<Vec<u
     let column = |name: &str| {
         // Parsing a column cannot fail.
         let Ok(column) = name.trim().parse::<Column>();
-        named(fields, "label", Some(&column)).map(|found| found.unwrap_or_default())
+        named(fields, "label", Some(&column)).map(Option::unwrap_or_default)
     };
     names
         .split(',')
@@ -322,7 +368,7 @@ fn fits(
         return Ok(column);
     }
     let more = match kind {
-        _ if what == "token" => "",
+        _ if what != "label" => "",
         Kind::Texts | Kind::Integers => ": --task multilabel takes any number of labels a text",
         _ if fitting == kinds("label", true) => ": every word needs a label",
         _ => ": such a column is no label",
@@ -343,9 +389,23 @@ fn best(fields: &[Field], rank: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
         .collect()
 }
 
-fn token(fields: &[Field], lists: bool, taken: Option<usize>) -> Result<usize, Problem> {
+/// The columns of the two texts of a pair that go by the names of one; none where several pairs do.
+fn known_pair(fields: &[Field], taken: Option<usize>) -> Option<(usize, usize)> {
+    let is_text = |index: &usize| fields[*index].kind == Kind::Text && Some(*index) != taken;
+    let texts: Vec<usize> = (0..fields.len()).filter(is_text).collect();
+    let pairs = texts
+        .iter()
+        .flat_map(|&one| texts.iter().map(move |&other| (one, other)));
+    let is_pair =
+        |(one, other): &(usize, usize)| names::is_pair(&fields[*one].name, &fields[*other].name);
+    let mut pairs = pairs.filter(is_pair);
+    pairs.next().filter(|_| pairs.next().is_none())
+}
+
+fn token(fields: &[Field], lists: bool, taken: &[Option<usize>; 2]) -> Result<usize, Problem> {
     let fitting = kinds("token", lists);
-    let is_free = |index: usize| fitting.contains(&fields[index].kind) && Some(index) != taken;
+    let is_free =
+        |index: usize| fitting.contains(&fields[index].kind) && !taken.contains(&Some(index));
     let found = if lists {
         best(fields, |index| {
             let field = &fields[index];
@@ -386,8 +446,8 @@ fn token(fields: &[Field], lists: bool, taken: Option<usize>) -> Result<usize, P
                 format!("several columns could hold the words: {all}")
             } else {
                 format!(
-                    "several columns hold texts: {all}; pairs of texts are not supported yet, one text alone is read \
-                     if it is named"
+                    "several columns hold texts: {all}; one text alone is read if it is named, a pair of texts if its \
+                     second one is named with --text-pair-column, too"
                 )
             }
         })),

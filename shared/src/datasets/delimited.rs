@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::choice::{self, Choice, Field, Kind, Wishes};
 use super::labelled_file::LabelledFile;
 use super::records::{Dialect, Records, Row, sample};
+use super::texts::{add_label, add_second, add_words};
 use super::{Column, DatasetError, Format, LineError, Sentences, Source, label_sets, lists, names};
 use crate::tasks::Level;
 use crate::tasks::schemes::is_span_tag;
@@ -24,6 +25,8 @@ pub(super) struct Table {
     names: Vec<String>,
     has_header: bool,
     token: usize,
+    /// For a pair of texts a row: the column of the second one.
+    pair: Option<usize>,
     label: usize,
     /// For a word a row: the columns that say which sentence it is in.
     words: Option<Vec<usize>>,
@@ -111,31 +114,38 @@ impl Table {
         };
         let token = wish(guess.map(|(text, _)| text), source.token_column.as_ref());
         let label = wish(guess.map(|(_, label)| label), source.label_column.as_ref());
-        let fields: Vec<Field> = look
-            .names
-            .iter()
-            .map(|name| Field {
+        let fields = |kind| -> Vec<Field> {
+            let field = |name: &String| Field {
                 name: name.clone(),
                 kind,
                 classes: false,
-            })
-            .collect();
+            };
+            look.names.iter().map(field).collect()
+        };
         let wishes = Wishes {
             task: source
                 .task
                 .filter(|task| task.labels_words() == (words.is_some() || in_lists)),
             token: token.as_ref(),
+            pair: source.text_pair_column.as_ref(),
             label: label.as_ref(),
         };
         let error = |problem| look.error(path, dialect, problem);
-        let flags = choice::flags(&fields, wishes).map_err(error)?;
+        let flags = choice::flags(&fields(kind), wishes).map_err(error)?;
         let flags = flags.unwrap_or_default();
         let first = flags.first().map(|&first| Column::Index(first));
         let wishes = Wishes {
             label: first.as_ref().or(wishes.label),
             ..wishes
         };
-        let mut chosen = choice::choose(&fields, wishes).map_err(error)?;
+        let mut chosen = match choice::choose(&fields(kind), wishes) {
+            // Lists may be those of a text, and go by other names then.
+            Err(problem) if in_lists && source.task.is_none() => {
+                let of_texts = choice::choose(&fields(Kind::Text), wishes);
+                of_texts.map_err(|_| error(problem))?
+            }
+            chosen => chosen.map_err(error)?,
+        };
         let lists = words.is_none()
             && !chosen.sets
             && look.hold_lists(&mut chosen, source.task).map_err(error)?;
@@ -145,7 +155,7 @@ impl Table {
             "texts"
         };
         let mut note = match flags.as_slice() {
-            [] => choice::note(&look.names, chosen.token, chosen.label, what),
+            [] => choice::note(&look.names, chosen, what),
             flags => choice::note_of_flags(&look.names, chosen.token, flags),
         };
         if !look.has_header {
@@ -173,6 +183,7 @@ impl Table {
             names: look.names,
             has_header: look.has_header,
             token: chosen.token,
+            pair: chosen.pair,
             label: chosen.label,
             words,
             lists,
@@ -233,7 +244,16 @@ impl Table {
         Ok(sentences)
     }
 
-    /// Adds the text of a row with all its labels.
+    /// Adds the words of the text of a row, or of both of a pair.
+    fn add_texts(&self, sentences: &mut Sentences, row: &Row) -> Result<(), LineError> {
+        add_words(sentences, &row.fields[self.token])?;
+        match self.pair {
+            Some(pair) => add_second(sentences, &row.fields[pair], &self.names[pair]),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds all labels of the text of a row.
     fn add_set(&self, sentences: &mut Sentences, row: &Row) -> Result<(), LineError> {
         let labels = if self.flags.is_empty() {
             label_sets::of_cell(&row.fields[self.label])
@@ -247,10 +267,7 @@ impl Table {
             }
             labels
         };
-        add_words(sentences, &row.fields[self.token])?;
-        label_sets::add_labels(sentences, &labels, self.label)?;
-        sentences.close(row.line);
-        Ok(())
+        label_sets::add_labels(sentences, &labels, self.label)
     }
 
     fn check_count(&self, row: &Row) -> Result<(), LineError> {
@@ -282,7 +299,11 @@ impl Look {
             .iter()
             .map(|name| name.trim().to_owned())
             .collect();
-        let said = [&source.token_column, &source.label_column];
+        let said = [
+            &source.token_column,
+            &source.text_pair_column,
+            &source.label_column,
+        ];
         let is_named = |name: &String| {
             said.into_iter().flatten().any(|column| {
                 matches!(column, Column::Name(wanted) if name.eq_ignore_ascii_case(wanted))
@@ -373,6 +394,9 @@ impl Look {
     /// The columns that say which sentence a word is in, if a row is a word.
     fn words(&self, source: &Source) -> Option<Vec<usize>> {
         if !self.has_header || source.task.is_some_and(|task| !task.labels_words()) {
+            return None;
+        }
+        if source.text_pair_column.is_some() {
             return None;
         }
         let columns = || 0..self.names.len();
@@ -492,8 +516,9 @@ impl Look {
 
 impl LabelledFile for Table {
     fn columns(&self) -> (String, String) {
+        let pair = self.pair.map(|pair| format!(" with {}", self.names[pair]));
         (
-            self.names[self.token].clone(),
+            self.names[self.token].clone() + &pair.unwrap_or_default(),
             self.names[self.label].clone(),
         )
     }
@@ -527,44 +552,19 @@ impl LabelledFile for Table {
         while let Some(row) = records.next()? {
             let error = |cause| records.lines.error_at(row.line, cause);
             self.check_count(&row).map_err(error)?;
-            let add = if self.lists { lists::add } else { add_text };
             let (text, label) = (&row.fields[self.token], row.fields[self.label].trim());
-            if self.sets {
-                self.add_set(&mut sentences, &row).map_err(error)?;
+            if self.lists {
+                lists::add(&mut sentences, text, label, self.label, row.line).map_err(error)?;
                 continue;
             }
-            add(&mut sentences, text, label, self.label, row.line).map_err(error)?;
+            self.add_texts(&mut sentences, &row).map_err(error)?;
+            if self.sets {
+                self.add_set(&mut sentences, &row).map_err(error)?;
+            } else {
+                add_label(&mut sentences, label, self.label).map_err(error)?;
+            }
+            sentences.close(row.line);
         }
         records.lines.filled(sentences)
     }
-}
-
-/// Adds a text, cut into words at white space, with its label, which stands in `column`.
-pub(super) fn add_text(
-    sentences: &mut Sentences,
-    text: &str,
-    label: &str,
-    column: usize,
-    line: usize,
-) -> Result<(), LineError> {
-    if label.is_empty() {
-        return Err(LineError::EmptyField {
-            what: "label",
-            column,
-        });
-    }
-    add_words(sentences, text)?;
-    sentences.add_label(label);
-    sentences.close(line);
-    Ok(())
-}
-
-/// Adds the words of a text, cut at white space.
-pub(super) fn add_words(sentences: &mut Sentences, text: &str) -> Result<(), LineError> {
-    if text.trim().is_empty() {
-        return Err(LineError::NoWord);
-    }
-    text.split_whitespace()
-        .for_each(|word| sentences.add_word(word));
-    Ok(())
 }

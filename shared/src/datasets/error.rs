@@ -269,7 +269,7 @@ pub enum LineError {
     Json(String),
     /// A JSON object or table without what is needed.
     #[error(
-        "expected {expected}, got {got}: rename the fields, or name them with --token-column and --label-column"
+        "expected {expected}, got {got}: rename the fields, or name them with --token-column (--text-column), --text-pair-column and --label-column"
     )]
     Fields {
         /// Fields needed.
@@ -360,6 +360,14 @@ pub enum LineError {
     /// A text without a word.
     #[error("the text has no word in it: fill it in, or delete the line")]
     NoWord,
+    /// A pair of texts of which one is missing.
+    #[error(
+        "the pair has no text in {column}: both texts of a pair are needed; fill it in, or delete the line"
+    )]
+    NoSecondText {
+        /// The column of the second text.
+        column: String,
+    },
     /// More than one label before a text.
     #[error(
         "several labels before one text: --task multilabel reads them all; else keep one a line"

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::choice::{self, Field, Kind, Wishes};
-use super::delimited::{add_text, add_words};
 use super::json_records::JsonRecords;
 use super::labelled_file::LabelledFile;
+use super::texts::{add_label, add_second, add_words};
 use super::{Column, DatasetError, LineError, Sentences, Source, label_sets, lists, names};
 use crate::tasks::{Level, Task};
 
@@ -21,6 +21,8 @@ const SAMPLE: usize = 200;
 pub(super) struct JsonLines {
     path: PathBuf,
     token: String,
+    /// The field of the second text of a pair.
+    pair: Option<String>,
     label: String,
     /// Whether the objects hold a text, not its words.
     texts: bool,
@@ -67,8 +69,11 @@ impl JsonLines {
         let has_text = fields.iter().any(|field| field.kind == Kind::Text);
         let has_list = fields.iter().any(|field| field.kind.is_list());
         let wishes = Wishes {
-            task: source.task.filter(|_| has_list || !has_text),
+            task: source
+                .task
+                .filter(|task| !task.labels_words() || has_list || !has_text),
             token: source.token_column.as_ref(),
+            pair: source.text_pair_column.as_ref(),
             label: source.label_column.as_ref(),
         };
         let (chosen, flags) = choose(&fields, wishes).map_err(|problem| {
@@ -97,12 +102,13 @@ impl JsonLines {
         Ok(Self {
             path: path.to_path_buf(),
             token: token.clone(),
+            pair: chosen.pair.map(|pair| names[pair].clone()),
             label: label.clone(),
             texts: !chosen.lists,
             lists,
             sets: chosen.sets,
             note: match flags.as_slice() {
-                [] => choice::note(&names, chosen.token, chosen.label, what),
+                [] => choice::note(&names, chosen, what),
                 flags => choice::note_of_flags(&names, chosen.token, flags),
             },
             flags: flags
@@ -110,6 +116,21 @@ impl JsonLines {
                 .map(|place| names[place].clone())
                 .collect(),
         })
+    }
+
+    /// Adds the words of a text, or of both of a pair.
+    fn add_texts(
+        &self,
+        sentences: &mut Sentences,
+        text: &str,
+        object: &Map<String, Value>,
+    ) -> Result<(), LineError> {
+        add_words(sentences, text)?;
+        let Some(pair) = &self.pair else {
+            return Ok(());
+        };
+        let second = object.get(pair).and_then(Value::as_str);
+        add_second(sentences, second.unwrap_or_default(), pair)
     }
 
     /// The labels whose fields say that the text has them.
@@ -162,7 +183,7 @@ impl JsonLines {
             } else {
                 self.flagged(object)?
             };
-            add_words(sentences, text)?;
+            self.add_texts(sentences, text, object)?;
             label_sets::add_labels(sentences, &labels, 1)?;
             sentences.close(line);
             return Ok(());
@@ -172,8 +193,13 @@ impl JsonLines {
             let (Value::String(text), Some(label)) = (token, label) else {
                 return Err(wrong());
             };
-            let add = if self.lists { lists::add } else { add_text };
-            return add(sentences, text, label.trim(), 1, line);
+            if self.lists {
+                return lists::add(sentences, text, label.trim(), 1, line);
+            }
+            self.add_texts(sentences, text, object)?;
+            add_label(sentences, label.trim(), 1)?;
+            sentences.close(line);
+            return Ok(());
         }
         let split: Vec<Value>;
         let labels = match label {
@@ -224,6 +250,36 @@ fn choose(
         ..wishes
     };
     Ok((choice::choose(fields, wishes)?, flags))
+}
+
+/// The text in a JSON object, or the two of a pair, under the names that data sets have for them.
+///
+/// # Errors
+/// When it is no object, or which fields hold texts cannot be told.
+pub fn texts_of_json(text: &str) -> Result<(String, Option<String>), LineError> {
+    let object: Map<String, Value> =
+        serde_json::from_str(text).map_err(|error| LineError::Json(error.to_string()))?;
+    let mut fields = Vec::new();
+    for (name, value) in &object {
+        add_field(&mut fields, name, value);
+    }
+    let (first, second) = choice::texts(&fields).map_err(|problem| LineError::Fields {
+        expected: format!("a text ({})", problem.text),
+        got: choice::listed(&fields),
+    })?;
+    let text = |place: usize| {
+        let text = object.get(&fields[place].name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let second = match second {
+        Some(place) if text(place).trim().is_empty() => {
+            return Err(LineError::NoSecondText {
+                column: fields[place].name.clone(),
+            });
+        }
+        second => second.map(text),
+    };
+    Ok((text(first), second))
 }
 
 /// Adds what one object tells of a field.
@@ -342,7 +398,9 @@ fn kind(value: &Value) -> &'static str {
 
 impl LabelledFile for JsonLines {
     fn columns(&self) -> (String, String) {
-        (self.token.clone(), self.label.clone())
+        let pair = self.pair.as_ref().map(|pair| format!(" with {pair}"));
+        let token = self.token.clone() + &pair.unwrap_or_default();
+        (token, self.label.clone())
     }
 
     fn level(&self) -> Level {

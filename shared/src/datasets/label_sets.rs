@@ -1,5 +1,5 @@
-//! Texts with any number of labels: lists of them, written into one cell or not, and columns with a 1
-//! for every text that has the label of their name.
+//! Texts with any number of labels: lists of them, written into one cell or not, and columns with a
+//! 1 for every text that has the label of their name.
 
 use std::collections::BTreeSet;
 

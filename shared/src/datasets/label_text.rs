@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::delimited::{add_text, add_words};
 use super::labelled_file::LabelledFile;
 use super::lines::{Lines, is_blank};
+use super::texts::{add_text, add_words};
 use super::{DatasetError, LineError, Sentences, Source, label_sets};
 use crate::tasks::{Level, Output, Task};
 

@@ -32,6 +32,7 @@ mod sentences;
 mod source;
 mod spans;
 mod split;
+mod texts;
 mod trees;
 
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ use sha2::{Digest, Sha256};
 
 pub use error::{DatasetError, LineError};
 pub use format::{Column, Format};
+pub use jsonl::texts_of_json;
 pub use lines::{Line, Lines, is_blank};
 pub use sentences::{Sentence, Sentences};
 pub use source::Source;
@@ -82,8 +84,8 @@ pub struct Dataset {
 
 impl Dataset {
     /// Puts a data set together from splits that something else than [`Source::load`] read; what
-    /// `source` says of task and seed holds. `shape` says what has a label, and whether that is a list
-    /// of labels of a text; `declared` are the classes in the order that the data state.
+    /// `source` says of task and seed holds. `shape` says what has a label, and whether that is a
+    /// list of labels of a text; `declared` are the classes in the order that the data state.
     ///
     /// # Errors
     /// [`DatasetError`] when the labels do not fit the task.
@@ -104,6 +106,12 @@ impl Dataset {
             dataset.classes = declared;
         }
         Ok(dataset)
+    }
+
+    /// Whether its sentences are pairs of texts.
+    #[must_use]
+    pub fn has_pairs(&self) -> bool {
+        self.splits.iter().any(|split| split.sentences.has_pairs())
     }
 
     /// A split by name.
@@ -139,6 +147,10 @@ impl Dataset {
                     .sentences
                     .words(index)
                     .for_each(|word| text(&mut hasher, word));
+                if let Some(second) = split.sentences.second(index) {
+                    text(&mut hasher, "second text");
+                    list(&mut hasher, second);
+                }
                 list(&mut hasher, split.sentences.labels(index).len());
                 split
                     .sentences

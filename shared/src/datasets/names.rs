@@ -167,6 +167,23 @@ const SIDES: [&str; 13] = [
     "1", "2", "a", "b", "one", "two", "left", "right", "pair", "first", "second", "x", "y",
 ];
 
+/// Names of the two texts of a pair, joined.
+const PAIRS: [(&str, &str); 3] = [
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+    ("text", "text_pair"),
+];
+
+/// Words that tell the first text of a pair from the second.
+const PAIRED_SIDES: [(&str, &str); 6] = [
+    ("1", "2"),
+    ("a", "b"),
+    ("x", "y"),
+    ("one", "two"),
+    ("left", "right"),
+    ("first", "second"),
+];
+
 /// What a sentence or a document goes by, in the name of a column that numbers them.
 const UNITS: [&str; 10] = [
     "sentence",
@@ -211,6 +228,33 @@ pub(super) fn text_rank(name: &str) -> Option<usize> {
     }
     let last = all.len().saturating_sub(1);
     (all.len() > 1 && is_text(&all[last..])).then_some(2)
+}
+
+/// Whether two columns hold the two texts of a pair, in this order: as GLUE calls them, or by names
+/// that differ in a number or letter alone.
+pub(super) fn is_pair(one: &str, other: &str) -> bool {
+    let (first, second) = (words(one), words(other));
+    let names = (first.join("_"), second.join("_"));
+    if PAIRS.contains(&(names.0.as_str(), names.1.as_str())) {
+        return true;
+    }
+    let sides = |one: Option<&String>, other: Option<&String>| {
+        one.zip(other).is_some_and(|(one, other)| {
+            let both = (one.as_str(), other.as_str());
+            PAIRED_SIDES.contains(&both)
+        })
+    };
+    let is_text = |words: &[String]| TEXTS.contains(&words.join("_").as_str());
+    let same = |one: Option<&[String]>, other: Option<&[String]>| {
+        one.is_some() && one == other && one.is_some_and(is_text)
+    };
+    let front = |words: &[String]| words.len().checked_sub(1);
+    let fronts = (
+        front(&first).and_then(|end| first.get(..end)),
+        front(&second).and_then(|end| second.get(..end)),
+    );
+    (sides(first.last(), second.last()) && same(fronts.0, fronts.1))
+        || (sides(first.first(), second.first()) && same(first.get(1..), second.get(1..)))
 }
 
 /// How surely a column holds the label of a text: 0 for the usual names, 1 for names that end so.
@@ -282,6 +326,32 @@ pub(super) fn is_known(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_are_recognised_in_their_order() {
+        for (one, other) in [
+            ("sentence1", "sentence2"),
+            ("Premise", "hypothesis"),
+            ("question", "sentence"),
+            ("question1", "question2"),
+            ("text", "text_pair"),
+            ("Text A", "Text B"),
+            ("first_sentence", "second_sentence"),
+        ] {
+            assert!(is_pair(one, other), "{one} {other}");
+            assert!(!is_pair(other, one), "{other} {one}");
+        }
+        for (one, other) in [
+            ("query", "passage"),
+            ("sentence1", "question2"),
+            ("label1", "label2"),
+            ("1", "2"),
+            ("text", "text"),
+            ("", ""),
+        ] {
+            assert!(!is_pair(one, other), "{one} {other}");
+        }
+    }
 
     #[test]
     fn names_are_recognised_however_they_are_written() {

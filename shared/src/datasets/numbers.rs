@@ -1,5 +1,5 @@
-//! Numbers that are learned: each label is read as one, once, with an error that names its line, and
-//! is written again in one way, so that `3`, `3.0` and `3e0` are equal data.
+//! Numbers that are learned: each label is read as one, once, with an error that names its line,
+//! and is written again in one way, so that `3`, `3.0` and `3e0` are equal data.
 
 use super::{DatasetError, LineError, Split};
 

@@ -12,6 +12,8 @@ pub struct Sentence {
     pub labels: Vec<String>,
     /// The line of the file on which it begins, from 1.
     pub line: usize,
+    /// Where it is a pair of texts, the index of the first word of the second one.
+    pub second: Option<usize>,
 }
 
 /// Stands for a word that is empty in the file: U+FFFD, which Unicode has for what cannot be
@@ -34,6 +36,8 @@ pub struct Sentences {
     empty_words: usize,
     /// The line and the column of the first label that is empty in the file.
     first_empty: Option<(usize, usize)>,
+    /// Of the sentence that is being added, see [`End::second`].
+    second: u32,
 }
 
 /// The ends of a sentence in the parts of [`Sentences`], and its line.
@@ -43,6 +47,8 @@ struct End {
     word: usize,
     label: usize,
     line: usize,
+    /// Words of the first text of a pair; 0 for a single text.
+    second: u32,
 }
 
 /// Label names by number.
@@ -100,12 +106,14 @@ impl Sentences {
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Sentence> {
         let line = self.ends.get(index)?.line;
+        let second = self.second(index);
         let words = self.words(index).map(str::to_owned).collect();
         let labels = self.labels(index).map(str::to_owned).collect();
         Some(Sentence {
             words,
             labels,
             line,
+            second,
         })
     }
 
@@ -116,6 +124,7 @@ impl Sentences {
             words: self.words(index).map(str::to_owned).collect(),
             labels: self.labels(index).map(str::to_owned).collect(),
             line: self.line(index),
+            second: self.second(index),
         })
     }
 
@@ -157,6 +166,22 @@ impl Sentences {
     pub fn heads(&self, index: usize) -> Option<&[i32]> {
         self.heads
             .get(self.begin(index).word..self.ends[index].word)
+    }
+
+    /// Where a sentence is a pair of texts, the index of the first word of the second one.
+    ///
+    /// # Panics
+    /// When there is no sentence `index`.
+    #[must_use]
+    pub fn second(&self, index: usize) -> Option<usize> {
+        let second = self.ends[index].second;
+        (second > 0).then_some(second as usize)
+    }
+
+    /// Whether a sentence is a pair of texts.
+    #[must_use]
+    pub fn has_pairs(&self) -> bool {
+        self.ends.iter().any(|end| end.second > 0)
     }
 
     /// The line on which a sentence begins, from 1.
@@ -204,6 +229,16 @@ impl Sentences {
         self.close(line);
     }
 
+    /// Says that the second text of a pair begins behind the words that were added.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "four billion words do not fit into memory"
+    )]
+    pub(super) fn begin_second(&mut self) {
+        let first = self.ends.last().map_or(0, |end| end.word);
+        self.second = (self.lengths.len() - first) as u32;
+    }
+
     /// Adds a word to the sentence that [`Self::close`] will end. For an empty one, whose
     /// characters were lost before it was written, the place is kept by [`EMPTY_WORD`].
     #[expect(
@@ -245,12 +280,14 @@ impl Sentences {
 
     /// Ends the sentence that began on `line`; without a word since the last one there is none.
     pub(super) fn close(&mut self, line: usize) {
+        let second = std::mem::take(&mut self.second);
         if self.lengths.len() > self.ends.last().map_or(0, |end| end.word) {
             self.ends.push(End {
                 text: self.text.len(),
                 word: self.lengths.len(),
                 label: self.labels.len(),
                 line,
+                second,
             });
         }
     }
@@ -258,12 +295,22 @@ impl Sentences {
     /// Adds the sentences of another collection behind these.
     pub(super) fn append(&mut self, other: &Self) {
         for index in 0..other.len() {
-            other.words(index).for_each(|word| self.add_word(word));
-            other.labels(index).for_each(|label| self.add_label(label));
-            self.add_heads(other.heads(index).unwrap_or_default());
-            self.close(other.line(index));
+            self.add_copy(other, index);
         }
         self.empty_words += other.empty_words;
+    }
+
+    /// Adds a sentence of another collection.
+    fn add_copy(&mut self, other: &Self, index: usize) {
+        for (word, text) in other.words(index).enumerate() {
+            if other.second(index) == Some(word) {
+                self.begin_second();
+            }
+            self.add_word(text);
+        }
+        other.labels(index).for_each(|label| self.add_label(label));
+        self.add_heads(other.heads(index).unwrap_or_default());
+        self.close(other.line(index));
     }
 
     /// Gives back what the vectors took in advance.
@@ -298,10 +345,7 @@ impl Sentences {
     pub(super) fn take_out(&mut self, chosen: impl Fn(usize) -> bool) -> Self {
         let mut taken = Self::default();
         for index in (0..self.len()).filter(|index| chosen(*index)) {
-            self.words(index).for_each(|word| taken.add_word(word));
-            self.labels(index).for_each(|label| taken.add_label(label));
-            taken.add_heads(self.heads(index).unwrap_or_default());
-            taken.close(self.line(index));
+            taken.add_copy(self, index);
         }
         let mut bytes = std::mem::take(&mut self.text).into_bytes();
         let (mut begin, mut kept, mut count) = (End::default(), End::default(), 0);
@@ -319,6 +363,7 @@ impl Sentences {
                     word: kept.word + end.word - begin.word,
                     label: kept.label + end.label - begin.label,
                     line: end.line,
+                    second: end.second,
                 };
                 self.ends[count] = kept;
                 count += 1;
@@ -347,7 +392,16 @@ impl FromIterator<Sentence> for Sentences {
     fn from_iter<T: IntoIterator<Item = Sentence>>(sentences: T) -> Self {
         let mut collected = Self::default();
         for sentence in sentences {
-            collected.push(&sentence.words, &sentence.labels, sentence.line);
+            for (word, text) in sentence.words.iter().enumerate() {
+                if sentence.second == Some(word) {
+                    collected.begin_second();
+                }
+                collected.add_word(text);
+            }
+            for label in &sentence.labels {
+                collected.add_label(label);
+            }
+            collected.close(sentence.line);
         }
         collected
     }
@@ -367,6 +421,8 @@ mod tests {
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
         let labels = words.iter().map(|word| word.to_uppercase()).collect();
         Sentence {
+            // Some are pairs of texts.
+            second: (words.len() > 2).then_some(words.len() - 1),
             words,
             labels,
             line,

@@ -23,6 +23,8 @@ pub struct Source {
     pub scheme: Option<Scheme>,
     /// The column or field of the words, or of the text.
     pub token_column: Option<Column>,
+    /// The column or field of the second text of a pair.
+    pub text_pair_column: Option<Column>,
     /// The column or field of the labels.
     pub label_column: Option<Column>,
     /// Whether relations keep their subtypes.

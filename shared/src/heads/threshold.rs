@@ -1,5 +1,5 @@
-//! From which probability on a class is predicted, where a text may have any number of classes: as it
-//! is typed and recorded.
+//! From which probability on a class is predicted, where a text may have any number of classes: as
+//! it is typed and recorded.
 
 use std::fmt;
 use std::str::FromStr;

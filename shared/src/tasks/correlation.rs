@@ -79,7 +79,7 @@ fn ranks(numbers: &[f64]) -> Vec<f64> {
     for equal in order.chunk_by(|&one, &other| numbers[one] == numbers[other]) {
         let count = float(equal.len());
         for &place in equal {
-            ranks[place] = before + (count + 1.0) / 2.0;
+            ranks[place] = before + f64::midpoint(count, 1.0);
         }
         before += count;
     }
@@ -153,7 +153,7 @@ mod tests {
             for (number, rank) in numbers.iter().zip(ranks(&numbers)) {
                 let smaller = numbers.iter().filter(|other| *other < number).count();
                 let equal = numbers.iter().filter(|other| *other == number).count();
-                prop_assert_eq!(rank, float(smaller) + (float(equal) + 1.0) / 2.0);
+                prop_assert_eq!(rank, float(smaller) + f64::midpoint(float(equal), 1.0));
             }
         }
 

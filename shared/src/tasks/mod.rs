@@ -73,8 +73,8 @@ pub enum Loss {
     /// Minus the logarithms of the probability of each word's head, and of its relation to it, in
     /// nats, averaged over words.
     HeadsAndRelations,
-    /// Cross-entropy of whether a class is right, by the sigmoid of its logit, in nats, averaged over
-    /// all classes of what has a label.
+    /// Cross-entropy of whether a class is right, by the sigmoid of its logit, in nats, averaged
+    /// over all classes of what has a label.
     BinaryCrossEntropy,
     /// The square of the difference from the gold number, averaged over what has one.
     SquaredError,

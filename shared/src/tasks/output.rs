@@ -9,7 +9,8 @@ use super::NO_TARGET;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
-    /// A logit a class, of which one is right: `[rows, classes]`. A target is the number of a class.
+    /// A logit a class, of which one is right: `[rows, classes]`. A target is the number of a
+    /// class.
     #[default]
     Class,
     /// A logit a class, of which any number may be right: `[rows, classes]`. A target is 1 for a
@@ -22,7 +23,6 @@ pub enum Output {
 impl Output {
     /// Whether it is the usual one, which is not written down.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
     }

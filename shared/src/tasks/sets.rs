@@ -7,8 +7,8 @@ pub fn probability(logit: f32) -> f64 {
     1.0 / (1.0 + (-f64::from(logit)).exp())
 }
 
-/// The classes of a text with these logits `[classes]`, in their order; `thresholds` `[classes]` are
-/// probabilities.
+/// The classes of a text with these logits `[classes]`, in their order; `thresholds` `[classes]`
+/// are probabilities.
 #[must_use]
 pub fn chosen(logits: &[f32], thresholds: &[f64]) -> Vec<usize> {
     let classes = logits.iter().zip(thresholds).enumerate();

@@ -36,6 +36,7 @@ pub fn manifest(
             digest: "22dd".to_owned(),
             task: Task::Pos,
             scheme: None,
+            pairs: false,
         },
         splits: tables
             .iter()

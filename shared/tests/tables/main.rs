@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod files;
+mod pairs;
 mod parquet;
 mod texts;
 mod words;

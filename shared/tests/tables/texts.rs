@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use shared::datasets::{Column, Dataset, Format, Source, SplitName};
 use shared::tasks::Task;
 
+use super::pairs::sets;
 use super::parquet::Values;
 use super::{load, load_with, noted, refused, refused_with, texts, told};
 
@@ -59,43 +60,6 @@ fn csv_without_a_header() {
 }
 
 #[test]
-fn pairs_of_texts_are_refused() {
-    for (one, other) in [
-        ("question", "sentence"),
-        ("sentence1", "sentence2"),
-        ("premise", "hypothesis"),
-        ("text_a", "text_b"),
-        ("query", "passage"),
-        ("question1", "question2"),
-        ("Text A", "Text B"),
-    ] {
-        let said = [
-            "pairs of texts are not supported yet",
-            "--token-column",
-            one,
-            other,
-        ];
-        refused(
-            "train.csv",
-            format!("{one},{other},label\na b,c d,0\n"),
-            &said,
-        );
-        refused(
-            "train.tsv",
-            format!("{one}\t{other}\tscore\na b\tc d\t0.5\n"),
-            &said,
-        );
-        let json =
-            format!("{{\"{one}\": \"a b\", \"{other}\": \"c d\", \"label\": 0, \"idx\": 1}}\n");
-        refused("train.jsonl", &json, &said);
-        let data = load_with("train.jsonl", &json, |source| {
-            source.token_column = Some(Column::Name(other.to_owned()));
-        });
-        assert_eq!(told(&data.unwrap()), ["c d => 0"]);
-    }
-}
-
-#[test]
 fn several_labels_are_refused_and_listed() {
     let said = [
         "several columns could hold the labels: sentiment, topic",
@@ -106,141 +70,6 @@ fn several_labels_are_refused_and_listed() {
         "train.jsonl",
         r#"{"text": "a b", "sentiment": "x", "topic": "y"}"#,
         &said,
-    );
-}
-
-/// The labels of each text, in the order of the texts.
-fn sets(data: &Dataset) -> Vec<String> {
-    let all = data.splits.iter().flat_map(|split| {
-        let sentences = 0..split.sentences.len();
-        sentences.map(|index| {
-            let words: Vec<&str> = split.sentences.words(index).collect();
-            let labels: Vec<&str> = split.sentences.labels(index).collect();
-            format!("{} => {}", words.join(" "), labels.join("+"))
-        })
-    });
-    let mut all: Vec<String> = all.collect();
-    all.sort();
-    all
-}
-
-#[test]
-fn lists_of_labels_of_a_text() {
-    let expected = ["a b c => x+y", "d e => ", "f g h => y"];
-    let jsonl = "{\"text\": \"a b c\", \"labels\": [\"x\", \"y\"]}\n\
-                 {\"text\": \"d e\", \"labels\": []}\n{\"text\": \"f g h\", \"labels\": [\"y\"]}\n";
-    let read = load("train.jsonl", jsonl);
-    assert_eq!(
-        (read.task, &read.classes[..]),
-        (Task::Multilabel, &["x".to_owned(), "y".to_owned()][..])
-    );
-    assert_eq!(sets(&read), expected);
-    let same = |name: &str, bytes: &str| {
-        let said = load_with(name, bytes, |source| source.task = Some(Task::Multilabel));
-        let said = said.unwrap();
-        assert_eq!(sets(&said), expected, "{name}");
-        assert_eq!(said.digest(), read.digest(), "{name}");
-    };
-    same("train.jsonl", jsonl);
-    same("train.csv", "text,labels\na b c,x|y\nd e,\nf g h,y\n");
-    same("train.tsv", "text\tlabels\na b c\tx|y\nd e\t\nf g h\ty\n");
-    same(
-        "train.csv",
-        "text,labels\na b c,\"['x', 'y']\"\nd e,[]\nf g h,['y']\n",
-    );
-    let listed = "text,topics\na b c,\"['x', 'y']\"\nd e,[]\nf g h,['y']\n";
-    assert_eq!(load("train.csv", listed).task, Task::Multilabel);
-    // The first empty lists do not tell what is in the others.
-    let late = "{\"text\": \"d e\", \"labels\": []}\n{\"text\": \"a b c\", \"labels\": [\"x\", \"y\"]}\n\
-                {\"text\": \"f g h\", \"labels\": [\"y\", \"y\"]}\n";
-    assert_eq!(sets(&load("train.jsonl", late)), expected);
-    let numbers = load(
-        "train.jsonl",
-        r#"{"text": "a b", "labels": [1, 2], "id": "x"}"#,
-    );
-    assert_eq!(sets(&numbers), ["a b => 1+2"]);
-}
-
-#[test]
-fn columns_of_labels_of_a_text() {
-    let expected = ["a b c => joy+fear", "d e => ", "f g h => fear"];
-    let flags = |source: &mut Source| {
-        source.task = Some(Task::Multilabel);
-        source.label_column = Some(Column::Name("joy,fear, rage".to_owned()));
-    };
-    let csv = "id,text,joy,rage,fear\n1,a b c,1,0,1\n2,d e,0,0,0\n3,f g h,0,0,1\n";
-    let data = load_with("train.csv", csv, flags).unwrap();
-    assert_eq!(sets(&data), expected);
-    // A label that no text has is one all the same.
-    assert_eq!(data.classes, ["fear", "joy", "rage"]);
-    noted(&data, &["with a 1 in columns joy, fear, rage"]);
-    let jsonl = "{\"text\": \"a b c\", \"joy\": 1, \"fear\": true, \"rage\": 0}\n\
-                 {\"text\": \"d e\", \"joy\": 0, \"fear\": false, \"rage\": 0}\n\
-                 {\"text\": \"f g h\", \"joy\": 0, \"fear\": 1, \"rage\": 0}\n";
-    let same = load_with("train.jsonl", jsonl, flags).unwrap();
-    assert_eq!((sets(&same), same.digest()), (sets(&data), data.digest()));
-    let by_number = load_with("train.csv", csv, |source| {
-        source.task = Some(Task::Multilabel);
-        source.label_column = Some(Column::Name("2,4,3".to_owned()));
-    });
-    assert_eq!(sets(&by_number.unwrap()), expected);
-    let wrong = csv.replace("0,0,0", "0,2,0");
-    refused_with(
-        "train.csv",
-        &wrong,
-        flags,
-        &["train.csv:3", "column rage has \"2\"", "A,B,C"],
-    );
-    refused_with(
-        "train.csv",
-        csv.replace("rage", "anger"),
-        flags,
-        &["there is no column `rage`", "id, text, joy, anger, fear"],
-    );
-}
-
-#[test]
-fn lists_of_labels_that_cannot_be_right_are_refused() {
-    let list = "{\"text\": \"a b c\", \"labels\": [\"x\", \"y\"]}\n";
-    refused_with(
-        "train.jsonl",
-        list,
-        |source| source.task = Some(Task::Sequence),
-        &["labels", "list of texts", "--task multilabel"],
-    );
-    let multilabel = |source: &mut Source| source.task = Some(Task::Multilabel);
-    let after = |line: &str| format!("{list}{line}\n");
-    for (line, said) in [
-        (r#"{"text": "d", "labels": ["x", ""]}"#, "is empty"),
-        (r#"{"text": "d", "labels": null}"#, "labels (null)"),
-        (
-            r#"{"text": "d", "labels": [{"x": 1}]}"#,
-            "an array of labels",
-        ),
-        (r#"{"text": " ", "labels": ["x"]}"#, "no word"),
-        (
-            r#"{"text": "d"}"#,
-            "expected text (a text) and labels (an array of labels)",
-        ),
-    ] {
-        refused_with(
-            "train.jsonl",
-            after(line),
-            multilabel,
-            &["train.jsonl:2", said],
-        );
-    }
-    refused_with(
-        "train.csv",
-        "text,labels\na b,x|y\nc,x||y\n",
-        multilabel,
-        &["train.csv:3", "is empty"],
-    );
-    refused_with(
-        "train.csv",
-        "text,labels\na b,\nc,\n",
-        multilabel,
-        &["no text has a label"],
     );
 }
 
@@ -272,7 +101,7 @@ fn numbers_of_texts() {
     let whole = "text\tlabel\na b\t1\nc d\t2\ne f\t1\ng h\t2\n";
     assert_eq!(load("train.tsv", whole).task, Task::Sequence);
     let said = load_with("train.tsv", whole, |source| {
-        source.task = Some(Task::Regression)
+        source.task = Some(Task::Regression);
     });
     assert_eq!(scores(&said.unwrap()), ["1", "1", "2", "2"]);
     // The column of scores goes before others that may be labels.
@@ -425,7 +254,7 @@ fn labels_before_texts() {
     );
     let several = "__label__a __label__b so good\n__label__a x y\n";
     let several = load_with("train.txt", several, |source| {
-        source.task = Some(Task::Multilabel)
+        source.task = Some(Task::Multilabel);
     });
     assert_eq!(sets(&several.unwrap()), ["so good => a+b", "x y => a"]);
     let data = load_with("train.any", "x a b\ny c\n", |source| {

@@ -113,8 +113,8 @@ pub struct HeadArgs {
     /// Share of these vectors dropped in training (dep) [default: 0.33]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub parser_dropout: Option<f64>,
-    /// From which probability on a label is predicted where a text may have any number (multilabel): one for all, or
-    /// `tuned` for each on the validation split
+    /// From which probability on a label is predicted where a text may have any number
+    /// (multilabel): one for all, or `tuned` for each on the validation split
     #[arg(long, value_name = "SHARE|tuned", default_value_t)]
     pub threshold: Threshold,
 }

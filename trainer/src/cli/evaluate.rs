@@ -13,7 +13,7 @@ use crate::batches::{BatchSize, LabelledSplit};
 use crate::evaluation::{self, Predictions};
 use crate::head::{self, AnyHead};
 use crate::run::{Config, RunError};
-use crate::{predictions, weights};
+use crate::{predictions, text_predictions, weights};
 
 /// Scores a head on a split.
 pub(super) fn eval(options: &EvalArgs, terminal: &Terminal) -> Result<ExitStatus, CommandError> {
@@ -42,7 +42,13 @@ pub(super) fn predict(
             write_atomic(path, columns.as_bytes())?;
             terminal.status(format!("Predictions {}", path.display()));
         } else {
-            terminal.result(columns.trim_end_matches('\n').to_owned() + "\n");
+            // An empty line ends a sentence, but no object.
+            let end = if text_predictions::holds(split) {
+                ""
+            } else {
+                "\n"
+            };
+            terminal.result(columns.trim_end_matches('\n').to_owned() + end);
         }
         if let Some(path) = &options.logits {
             let task = split.table.task;

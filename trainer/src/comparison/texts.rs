@@ -30,14 +30,18 @@ pub(super) fn counts(task: Task, lines: &[Line]) -> Vec<Counts> {
     let count = |line: &Line| {
         let mut counts = SpanScores::default();
         if line.gold.is_some() {
-            task.count(&labels(&line.gold), &labels(&line.predicted), &mut counts);
+            task.count(
+                &labels(line.gold.as_ref()),
+                &labels(line.predicted.as_ref()),
+                &mut counts,
+            );
         }
         counts.overall()
     };
     lines.iter().map(count).collect()
 }
 
-fn labels(answer: &Option<Answer>) -> Vec<&str> {
+fn labels(answer: Option<&Answer>) -> Vec<&str> {
     match answer {
         Some(Answer::Labels(labels)) => labels.iter().map(String::as_str).collect(),
         Some(Answer::Label(label)) => vec![label],
@@ -48,11 +52,11 @@ fn labels(answer: &Option<Answer>) -> Vec<&str> {
 /// What each line adds to the correlation of numbers, which are counted from the means of the file,
 /// so that no digits are lost.
 pub(super) fn moments(lines: &[Line]) -> Vec<Moments> {
-    let number = |answer: &Option<Answer>| match answer {
+    let number = |answer: Option<&Answer>| match answer {
         Some(Answer::Number(number)) => Some(f64::from(*number)),
         _ => None,
     };
-    let pair = |line: &Line| number(&line.gold).zip(number(&line.predicted));
+    let pair = |line: &Line| number(line.gold.as_ref()).zip(number(line.predicted.as_ref()));
     let pairs: Vec<(f64, f64)> = lines.iter().filter_map(pair).collect();
     #[expect(
         clippy::cast_precision_loss,

@@ -1,8 +1,8 @@
-//! Matthews' correlation coefficient of any number of classes (Gorodkin 2004, *Comparing two K-category
-//! assignments by a K-category correlation coefficient*).
+//! Matthews' correlation coefficient of any number of classes (Gorodkin 2004, *Comparing two
+//! K-category assignments by a K-category correlation coefficient*).
 
-/// The coefficient of counts `[gold, predicted]`; 0 where all gold ones or all predicted ones are of
-/// one class.
+/// The coefficient of counts `[gold, predicted]`; 0 where all gold ones or all predicted ones are
+/// of one class.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub(super) fn matthews(counts: &[Vec<usize>]) -> f64 {
     let classes = 0..counts.len();
@@ -32,8 +32,8 @@ mod tests {
 
     use super::*;
 
-    /// The definition: the covariance of gold and predicted classes, each as a vector with a 1, over the
-    /// roots of their variances.
+    /// The definition: the covariance of gold and predicted classes, each as a vector with a 1,
+    /// over the roots of their variances.
     fn by_definition(pairs: &[(usize, usize)], classes: usize) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "small counts")]
         let count = pairs.len() as f64;
@@ -73,7 +73,9 @@ mod tests {
             pairs in prop::collection::vec((0_usize..4, 0_usize..4), 1..60)
         ) {
             let mut counts = vec![vec![0; 4]; 4];
-            pairs.iter().for_each(|&(gold, predicted)| counts[gold][predicted] += 1);
+            for &(gold, predicted) in &pairs {
+                counts[gold][predicted] += 1;
+            }
             let (got, expected) = (matthews(&counts), by_definition(&pairs, 4));
             prop_assert!((got - expected).abs() < 1e-9, "{got} {expected}");
         }

@@ -93,8 +93,8 @@ pub struct Predictions {
     /// Where words have heads, that of each word at its first token: its index in the sentence,
     /// `ROOT` for none.
     heads: Option<Vec<i32>>,
-    /// What the head gives for texts that have not one class each, `[sentences, outputs]`: logits of
-    /// classes, or a number; NaN for a sentence that the encoder never saw.
+    /// What the head gives for texts that have not one class each, `[sentences, outputs]`: logits
+    /// of classes, or a number; NaN for a sentence that the encoder never saw.
     values: Vec<f32>,
     /// From which probability on a class of a set is predicted, where none were tuned.
     threshold: f64,

@@ -25,8 +25,8 @@ pub struct NumberScores {
     /// The mean of the absolute error.
     #[serde(deserialize_with = "number::or_nan")]
     pub mean_absolute_error: f64,
-    /// Gold and predicted number of texts, as many as a chart can show, spread evenly over all; left
-    /// out of the scores of an epoch.
+    /// Gold and predicted number of texts, as many as a chart can show, spread evenly over all;
+    /// left out of the scores of an epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drawn: Vec<(f32, f32)>,
 }

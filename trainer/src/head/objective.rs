@@ -1,5 +1,5 @@
-//! What training minimises, from the logits of a part of a batch: cross-entropy, minus the logarithm
-//! of the likelihood of a field, or a loss of texts.
+//! What training minimises, from the logits of a part of a batch: cross-entropy, minus the
+//! logarithm of the likelihood of a field, or a loss of texts.
 
 use shared::tasks::{NO_TARGET, Output};
 use tch::{Kind, Reduction, TchError, Tensor};

@@ -15,6 +15,7 @@
 
 mod device;
 mod rules;
+mod texts;
 mod trees;
 mod words;
 

@@ -254,7 +254,7 @@ fn fresh_parameters_start_as_pytorchs_do() {
 }
 
 /// The inputs after each other and again, as one batch of many parts.
-fn long(times: usize) -> Input {
+pub(super) fn long(times: usize) -> Input {
     let mut long = Input::all().swap_remove(0);
     let (rows, offsets, targets, sentence_targets) = (
         long.rows.clone(),

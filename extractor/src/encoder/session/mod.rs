@@ -87,7 +87,10 @@ impl Encoder {
 
     fn from_checkpoint(files: &ModelFiles, options: &EncoderOptions) -> Result<Self, EncoderError> {
         let config = Config::read(&files.config)?;
-        let spec = EncoderSpec::from_config(&config)?;
+        let mut spec = EncoderSpec::from_config(&config)?;
+        if options.token_types {
+            spec.tell_token_types();
+        }
         let layers = options.layers.resolve(spec.states())?;
         Self::from_spec(&spec, layers, options, || weights(files, &spec, &config))
     }
@@ -175,6 +178,7 @@ impl Encoder {
                 positions: spec.position_ids(),
                 lengths: !spec.attention.causal,
                 blocks: spec.blocks(layers.last().copied().unwrap_or(0)),
+                token_types: spec.tells_token_types(),
             },
             sizes: Sizes::from_spec(spec, layers.last().copied().unwrap_or(0)),
             layers,

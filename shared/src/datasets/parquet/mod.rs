@@ -184,6 +184,7 @@ fn read(files: &Files, source: &Source, classes: &Classes) -> Result<Contents, P
     let wishes = Wishes {
         task: source.task,
         token: source.token_column.as_ref(),
+        pair: source.text_pair_column.as_ref(),
         label: source.label_column.as_ref(),
     };
     let mut notes = BTreeSet::new();

@@ -112,6 +112,8 @@ impl<'a> File<'a> {
         for group in 0..self.reader.num_row_groups() {
             let mut tokens = self.cells(group, &choice.tokens)?;
             let mut labels = self.cells(group, &choice.labels)?;
+            let pair = choice.pair.as_ref();
+            let mut seconds = pair.map(|pair| self.cells(group, pair)).transpose()?;
             loop {
                 let words = next(&mut tokens)
                     .map_err(|error| self.at(group, &choice.tokens, rows.row, error))?;
@@ -125,13 +127,24 @@ impl<'a> File<'a> {
                     );
                     return Err(self.at(group, &choice.labels, rows.row, CellError::Pages(reason)));
                 }
+                let mut second = Vec::new();
+                if let (Some(seconds), Some(pair)) = (&mut seconds, pair) {
+                    let failed = |error| self.at(group, pair, rows.row, error);
+                    second = next(seconds).map_err(failed)?;
+                    if second.len() != words.len() {
+                        let (got, other) = (second.len(), words.len());
+                        let reason = format!("{got} rows, but {other} in the other column");
+                        return Err(self.at(group, pair, rows.row, CellError::Pages(reason)));
+                    }
+                }
                 if words.is_empty() {
                     break;
                 }
+                let mut second = second.into_iter();
                 words
                     .into_iter()
                     .zip(tags)
-                    .try_for_each(|(words, tags)| rows.add(words, tags))?;
+                    .try_for_each(|(words, tags)| rows.add(words, second.next(), tags))?;
             }
         }
         Ok(names.map_or(Labels::AsWritten, |names| Labels::Declared(names.clone())))
@@ -239,7 +252,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn add(&mut self, words: Cell, labels: Cell) -> Result<(), ParquetError> {
+    fn add(&mut self, words: Cell, second: Option<Cell>, labels: Cell) -> Result<(), ParquetError> {
         let row = self.row;
         self.row += 1;
         let (tokens, tags) = (&self.choice.tokens, &self.choice.labels);
@@ -317,7 +330,23 @@ impl Rows<'_> {
             return Err(self.error(row, tags, "a label of the text is empty".to_owned()));
         }
         // Empty lists, which some sets have, make no sentence.
-        self.sentences.push(&words, &labels, row + 1);
+        for word in &words {
+            self.sentences.add_word(word);
+        }
+        if let (Some(Cell::Texts(texts)), Some(pair)) = (second, &self.choice.pair) {
+            self.sentences.begin_second();
+            let text = texts.first().map_or("", String::as_str);
+            if text.trim().is_empty() {
+                let reason = "the second text of the pair has no word in it".to_owned();
+                return Err(self.error(row, pair, reason));
+            }
+            text.split_whitespace()
+                .for_each(|word| self.sentences.add_word(word));
+        }
+        for label in &labels {
+            self.sentences.add_label(label);
+        }
+        self.sentences.close(row + 1);
         Ok(())
     }
 

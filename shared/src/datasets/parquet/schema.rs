@@ -25,6 +25,8 @@ pub(super) struct ColumnInfo {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) tokens: ColumnInfo,
+    /// The second text of a pair.
+    pub(super) pair: Option<ColumnInfo>,
     pub(super) labels: ColumnInfo,
     /// Whether a text has any number of labels.
     pub(super) sets: bool,
@@ -92,9 +94,10 @@ pub(super) fn choose(
     let what = if chosen.lists { "words" } else { "texts" };
     Ok(Choice {
         tokens: columns[chosen.token].clone(),
+        pair: chosen.pair.map(|pair| columns[pair].clone()),
         labels: columns[chosen.label].clone(),
         sets: chosen.sets,
-        note: choice::note(&names, chosen.token, chosen.label, what),
+        note: choice::note(&names, chosen, what),
     })
 }
 
@@ -167,14 +170,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_asked_for() {
-        let pair = [
-            ("premise", Kind::Text, false),
-            ("hypothesis", Kind::Text, false),
+        let texts = [
+            ("query", Kind::Text, false),
+            ("passage", Kind::Text, false),
             ("label", Kind::Integer, true),
         ];
-        let error = chosen(&pair, None).unwrap_err();
+        let error = chosen(&texts, None).unwrap_err();
         assert!(
-            error.contains("premise, hypothesis") && error.contains("--token-column"),
+            error.contains("query, passage") && error.contains("--text-pair-column"),
             "{error}"
         );
         let error = chosen(&CONLL, Some(Task::Sequence)).unwrap_err();

@@ -50,7 +50,8 @@ pub enum Decoder {
     Single,
     /// The words of a sentence together.
     Sentence(Chain),
-    /// Any number of classes of a text: those whose probability reaches their threshold `[classes]`.
+    /// Any number of classes of a text: those whose probability reaches their threshold
+    /// `[classes]`.
     Set(Vec<f64>),
     /// No class: what a head gives for a text is the number itself.
     Number,
