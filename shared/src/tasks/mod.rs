@@ -297,7 +297,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("ner, chunk, pos, sequence, multilabel, regression"),
+                .contains("ner, chunk, pos, sequence, dep, multilabel, regression"),
             "{error}"
         );
     }

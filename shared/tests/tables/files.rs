@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shared::datasets::Source;
+use shared::datasets::{Source, SplitName};
 use shared::tasks::Task;
 
 use super::{load, refused, told};
@@ -116,9 +116,10 @@ fn cases_beside_the_repository() {
         (truth.task, truth.classes),
         (Task::Sequence, vec!["false".to_owned(), "true".to_owned()])
     );
-    let pair = Source::new(cases.join("columns/qnli"))
-        .load()
-        .unwrap_err()
-        .to_string();
-    assert!(pair.contains("pairs of texts"), "{pair}");
+    let pairs = Source::new(cases.join("columns/qnli")).load().unwrap();
+    let train = &pairs.split(SplitName::Train).unwrap().sentences;
+    assert_eq!(pairs.task, Task::Sequence);
+    assert!((0..train.len()).all(|text| train.second(text).is_some()));
+    let told = pairs.notes.join("; ");
+    assert!(told.contains("`question` and `sentence`"), "{told}");
 }
