@@ -304,7 +304,8 @@ impl Learning<'_, '_> {
         } else {
             (features, targets.to_vec())
         };
-        // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
+        // Where classifying all costs less than picking the labelled ones, the loss alone leaves
+        // out the rest.
         let is_settled = self.picked || self.words.is_some() || self.on_device();
         let (features, classes) = if is_settled || classifier.is_merged(size(targets.len())) {
             (features, classes)
