@@ -26,12 +26,20 @@ const HEADS: [&str; 6] = [
     "concat:0,6,12",
 ];
 
+/// Those that read all layers, as stores of another number format are compared with float16.
+const READ_ALL: [&str; 2] = ["adapter", "scalar-mix"];
+
 fn heads(criterion: &mut Criterion) {
+    measure(criterion, "training", StoreDtype::F16, &HEADS);
+    measure(criterion, "training, int4", StoreDtype::I4, &READ_ALL);
+}
+
+fn measure(criterion: &mut Criterion, name: &str, dtype: StoreDtype, heads: &[&str]) {
     let threads = shared::resources::threads();
     tch::set_num_threads(i32::try_from(threads).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.zarr");
-    let sample = Sample::new(8_000, LAYERS, HIDDEN, StoreDtype::F16);
+    let sample = Sample::new(8_000, LAYERS, HIDDEN, dtype);
     sample.write(&path).unwrap();
     let store = Store::open(&path, Io::Mmap).unwrap();
     let split = LabelledSplit::open(&store, SplitName::Train, Task::Pos).unwrap();
@@ -39,7 +47,7 @@ fn heads(criterion: &mut Criterion) {
     let length = |sentence: usize| split.tokens(sentence).len();
     let cut = batches::cut(&order, BatchSize::Sentences(32), length);
 
-    let mut group = criterion.benchmark_group("training");
+    let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(sample.tokens()));
     group.sample_size(10);
     group.bench_function("gather", |bencher| {
@@ -49,7 +57,7 @@ fn heads(criterion: &mut Criterion) {
             tokens
         });
     });
-    for name in HEADS {
+    for &name in heads {
         let options = HeadOptions::new(
             name.parse().unwrap(),
             (0..LAYERS).collect(),

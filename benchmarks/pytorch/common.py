@@ -27,6 +27,7 @@ def arguments(description):
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--max-length", type=int, default=512, help="most tokens of a sentence")
     parser.add_argument("--dtype", choices=["float32", "float16"], default="float32")
     return parser
 
@@ -57,7 +58,7 @@ def read_columns(path):
 class Encoded:
     """Token ids and first-sub-word labels of a data set, one array a sentence."""
 
-    def __init__(self, model, path):
+    def __init__(self, model, path, max_length=512):
         tokenizer = AutoTokenizer.from_pretrained(model)
         self.pad = tokenizer.pad_token_id or 0
         sentences = read_columns(path)
@@ -67,7 +68,7 @@ class Encoded:
             [words for words, _ in sentences],
             is_split_into_words=True,
             truncation=True,
-            max_length=min(tokenizer.model_max_length, 512),
+            max_length=min(tokenizer.model_max_length, max_length),
         )
         self.ids, self.labels = [], []
         for i, (_, tags) in enumerate(sentences):

@@ -13,7 +13,7 @@ parser.add_argument("--batch-size", type=int, default=64)
 options = parser.parse_args()
 start(options)
 
-data = Encoded(options.model, options.train)
+data = Encoded(options.model, options.train, options.max_length)
 encoder = AutoModel.from_pretrained(options.model, dtype=getattr(torch, options.dtype))
 encoder = encoder.to(options.device).eval()
 order = np.argsort(-data.lengths, kind="stable") if options.order == "sorted" else np.arange(len(data.ids))

@@ -6,7 +6,10 @@
 use std::ops::Range;
 use std::path::Path;
 
-use cache::{ByteLimits, Labels, Manifest, PartStatistics, SplitTables, StoreDtype, StoreError};
+use cache::{
+    ByteLimits, Labels, LayerStatistics, Manifest, PartStatistics, SplitTables, StoreDtype,
+    StoreError, rows,
+};
 use shared::datasets::SplitName;
 use shared::tasks::{Level, Task};
 use testing::random::Random;
@@ -54,9 +57,8 @@ impl Sample {
         let manifest = store::manifest(all, dtype, layers, hidden, ByteLimits::default());
         // The same values again and again.
         let mut random = Random::new(1);
-        let values: Vec<u8> = (0..1024 * hidden)
-            .flat_map(|_| half::f16::from_f64(random.unit() * 4.0 - 2.0).to_le_bytes())
-            .collect();
+        let vectors = (0..1024).flat_map(|_| vector(&mut random, hidden, dtype));
+        let values: Vec<u8> = vectors.collect();
         let bytes = (BATCH_TOKENS + LONGEST) * manifest.row_bytes();
         let rows = values.into_iter().cycle().take(bytes).collect();
         Self {
@@ -118,6 +120,19 @@ impl Sample {
     }
 }
 
+/// A stored vector of numbers between -2 and 2.
+fn vector(random: &mut Random, hidden: usize, dtype: StoreDtype) -> Vec<u8> {
+    #[expect(clippy::cast_possible_truncation, reason = "between -2 and 2")]
+    let values: Vec<f32> = (0..hidden)
+        .map(|_| (random.unit() * 4.0 - 2.0) as f32)
+        .collect();
+    let mut bytes = vec![0; dtype.vector_bytes(hidden)];
+    let mut counted = LayerStatistics::default();
+    // Numbers of this size fit every format.
+    let _ = rows::encode(dtype, 0, &values, &mut bytes, &mut counted);
+    bytes
+}
+
 /// Tokens of a batch, or a few more.
 const BATCH_TOKENS: usize = 2048;
 
@@ -152,6 +167,7 @@ fn tables(tokens: u64) -> SplitTables {
         level: Level::Token,
         ids,
         heads: None,
+        texts: None,
     });
     table
 }

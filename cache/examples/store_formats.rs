@@ -23,11 +23,12 @@ use clap::ValueEnum as _;
 use shared::datasets::SplitName;
 
 /// float16 first: the others are compared with it.
-const DTYPES: [StoreDtype; 4] = [
+const DTYPES: [StoreDtype; 5] = [
     StoreDtype::F16,
     StoreDtype::F32,
     StoreDtype::Bf16,
     StoreDtype::I8,
+    StoreDtype::I4,
 ];
 
 const CODECS: [Codec; 3] = [Codec::None, Codec::Zstd, Codec::Blosc];
@@ -100,6 +101,7 @@ impl Source {
                         .collect()
                 })
                 .collect(),
+            second_text: Vec::new(),
             labels: Vec::new(),
         };
         Self {

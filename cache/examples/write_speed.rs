@@ -223,6 +223,7 @@ fn tables(tokens: usize) -> SplitTables {
         input_ids: vec![1; tokens],
         word_ids: vec![-1; tokens],
         words: vec![Vec::new(); sequences],
+        second_text: Vec::new(),
         labels: Vec::new(),
     }
 }

@@ -20,12 +20,13 @@ pub use error::StoreError;
 pub use layout::codec::Codec;
 pub use layout::dtype::StoreDtype;
 pub use layout::manifest::{
-    DatasetIdentity, FORMAT_VERSION, FieldDifference, LongPolicy, Manifest, ModelIdentity,
-    SplitSize, model_name,
+    ConvertedFrom, DatasetIdentity, FORMAT_VERSION, FieldDifference, LongPolicy, Manifest,
+    ModelIdentity, SplitSize, model_name,
 };
+pub use layout::rotation;
 pub use layout::rows::{self, Overflow};
 pub use layout::statistics::{LayerStatistics, LayerSummary, PartStatistics};
-pub use layout::tables::{LabelTable, Labels, SplitTables};
+pub use layout::tables::{LabelTable, Labels, SplitTables, TextLabels};
 pub use layout::{ByteLimits, Part, SplitLayout, Units, manifest};
 pub use read::column::Column;
 pub use read::hidden::Hidden;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::files::write_atomic;
-use shared::tasks::Decoder;
+use shared::tasks::{Decoder, Output};
 
 use crate::head::Run;
 use crate::model::ModelFiles;
@@ -111,6 +111,12 @@ fn describe(run: &Run) -> Value {
         "dataset": run.store.dataset.id,
         "extractor": env!("CARGO_PKG_VERSION"),
     });
+    if run.head.output != Output::Class {
+        description["output"] = json!(run.head.output);
+    }
+    if let Decoder::Set(thresholds) = &run.decoder {
+        description["thresholds"] = json!(thresholds);
+    }
     if run.scorer.is_some() {
         description["root"] = json!("column 0 of arc_scores and relation_scores");
     }

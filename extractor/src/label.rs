@@ -9,9 +9,10 @@ use cache::{Labels, SplitReader, Store};
 use serde::Serialize;
 use shared::datasets::{Dataset, Split, SplitName};
 use shared::exit::{ExitStatus, HasExitStatus};
-use shared::tasks::dependencies::NO_HEAD;
-use shared::tasks::{NO_CLASS, Task};
+use shared::tasks::Task;
 use thiserror::Error;
+
+use crate::labels::LabelBuilder;
 
 /// Why a data set cannot label a store.
 #[derive(Debug, Error)]
@@ -173,10 +174,10 @@ impl Labelling {
                 sentences: split.sentences(),
                 matched: in_split,
                 elsewhere: found.iter().flatten().count() - in_split,
-                labelled: table.ids.iter().filter(|&&id| id != NO_CLASS).count(),
+                labelled: table.labelled(),
             };
             matches.insert(split.name(), counts);
-            labels.push((split.name(), table));
+            labels.push((split.name(), table.finish()));
         }
         let first_missing = found
             .iter()
@@ -266,44 +267,25 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The labels of a split, [`NO_CLASS`] for what was not found.
-fn table(dataset: &Dataset, split: &SplitReader, found: &[Option<Place>]) -> Labels {
-    let classes: HashMap<&str, i32> = dataset
-        .classes
-        .iter()
-        .map(String::as_str)
-        .zip(0..)
-        .collect();
-    let of_words = dataset.task.labels_words();
-    let mut ids = Vec::new();
-    let mut heads = dataset.task.has_heads().then(Vec::new);
+/// The labels of a split; what was not found has none.
+fn table<'a>(
+    dataset: &'a Dataset,
+    split: &SplitReader,
+    found: &[Option<Place>],
+) -> LabelBuilder<'a> {
+    let mut labels = LabelBuilder::new(dataset.task, &dataset.classes);
     for (sentence, place) in found.iter().enumerate() {
-        if let Some((number, place)) = *place {
-            let labels = dataset.splits[number].sentences.labels(place);
-            ids.extend(labels.map(|label| classes.get(label).copied().unwrap_or(NO_CLASS)));
-            let own = dataset.splits[number].sentences.heads(place);
-            if let (Some(heads), Some(own)) = (&mut heads, own) {
-                heads.extend_from_slice(own);
-            }
-        } else {
-            let missing = if of_words {
-                split.words(sentence).len()
-            } else {
-                1
-            };
-            ids.extend(std::iter::repeat_n(NO_CLASS, missing));
-            if let Some(heads) = &mut heads {
-                heads.extend(std::iter::repeat_n(NO_HEAD, missing));
-            }
+        let known = place.is_some_and(|(number, place)| {
+            let sentences = &dataset.splits[number].sentences;
+            labels
+                .add(sentences.labels(place), sentences.heads(place))
+                .is_ok()
+        });
+        if !known {
+            labels.add_unlabelled(split.words(sentence).len());
         }
     }
-    Labels {
-        task: dataset.task,
-        classes: dataset.classes.clone(),
-        level: dataset.task.level(),
-        ids,
-        heads,
-    }
+    labels
 }
 
 /// The first sentence of a split that was not found, beside what the data set has in its place.

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod cli;
+pub mod convert;
 pub mod doctor;
 pub mod encoder;
 pub mod export;
@@ -14,6 +15,7 @@ pub mod graph;
 pub mod head;
 pub mod job;
 pub mod label;
+mod labels;
 pub mod model;
 pub mod plan;
 pub mod predict;

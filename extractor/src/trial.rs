@@ -152,6 +152,7 @@ mod tests {
             input_ids: vec![0; tokens],
             word_ids: vec![-1; tokens],
             words: Vec::new(),
+            second_text: Vec::new(),
             labels: Vec::new(),
         }
     }

@@ -152,6 +152,38 @@ fn too_small() {
 }
 
 #[test]
+fn a_disk_that_is_too_small_for_a_conversion_is_told_before_anything_is_written() {
+    if !on_a_small_disk("too_small_to_convert", "8m") {
+        println!("{NO_MOUNT}");
+    }
+}
+
+#[test]
+#[ignore = "run by the test above on a disk of its own"]
+fn too_small_to_convert() {
+    let (toy, root) = (Toy::repeated(20), disk().join("cache"));
+    let source = toy.path().join("source");
+    assert_eq!(finish(start(&toy, &source)), (Some(0), String::new()));
+    let convert = || {
+        let mut command = program(toy.path());
+        command.arg("convert").arg(&source).arg("--out").arg(&root);
+        command.args(["--store-dtype", "f32", "--quiet", "--no-progress"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    };
+    // Most of the room is somebody else's.
+    let filler = disk().join("filler");
+    fs_err::write(&filler, vec![1; 7 << 20]).unwrap();
+    assert_failed(
+        convert(),
+        &["are needed and", "are free", "toy-bert--names.zarr"],
+    );
+    assert!(!root.exists());
+    fs_err::remove_file(filler).unwrap();
+    assert_eq!(convert(), (Some(0), String::new()));
+}
+
+#[test]
 fn a_read_only_disk_is_told_and_left_alone() {
     if !on_a_small_disk("read_only", "64m") {
         println!("{NO_MOUNT}");

@@ -76,7 +76,7 @@ fn sizes_are_typed_with_units_or_without() {
 #[test]
 fn a_store_does_not_depend_on_where_rows_are_made() {
     let toy = Toy::new();
-    for format in ["f16", "bf16", "f32", "i8"] {
+    for format in ["f16", "bf16", "f32", "i8", "i4"] {
         let own = ["--store-dtype", format];
         let (summary, expected) = extracted(&toy, &format!("{format}-host"), &own);
         let graph = [
@@ -88,7 +88,10 @@ fn a_store_does_not_depend_on_where_rows_are_made() {
             "2",
         ];
         let (other, files) = extracted(&toy, &format!("{format}-device"), &graph);
-        assert_eq!(other["setup"]["rows_by_graph"], format != "i8");
+        assert_eq!(
+            other["setup"]["rows_by_graph"],
+            !["i8", "i4"].contains(&format)
+        );
         assert_eq!(other["setup"]["rows_pinned"], false);
         assert_eq!(other["identity"], summary["identity"]);
         let data = |files: &BTreeMap<String, Vec<u8>>| {

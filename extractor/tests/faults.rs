@@ -248,19 +248,11 @@ fn rare_token(store: &Path) -> (usize, u32) {
     (ids[at] as usize, train.sentence_of()[sequence])
 }
 
-#[test]
-fn a_job_with_too_little_memory_is_told_before_it_begins() {
-    let toy = Toy::new();
-    // Nothing is read of the weights: sizes are in the configuration.
-    let config = toy.model().join("config.json");
-    let mut fields: serde_json::Value =
-        serde_json::from_slice(&fs_err::read(&config).unwrap()).unwrap();
-    fields["intermediate_size"] = (1 << 22).into();
-    fs_err::write(&config, fields.to_string()).unwrap();
-    let whole = command(&toy, &toy.root());
+/// The same command in a shell that limits the address space to 1.5 GB.
+fn with_little_memory(whole: &Command, toy: &Toy) -> Command {
     let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -v 1500000 && exec \"$0\" \"$@\""]);
     limited
+        .args(["-c", "ulimit -v 1500000 && exec \"$0\" \"$@\""])
         .arg(whole.get_program())
         .args(whole.get_args())
         .current_dir(toy.path());
@@ -270,13 +262,26 @@ fn a_job_with_too_little_memory_is_told_before_it_begins() {
             None => limited.env_remove(name),
         };
     }
-    limited.stdout(Stdio::null()).stderr(Stdio::piped());
+    limited
+}
+
+#[test]
+fn a_job_with_too_little_memory_is_told_before_it_begins() {
+    let toy = Toy::new();
+    // Nothing is read of the weights: sizes are in the configuration.
+    let config = toy.model().join("config.json");
+    let mut fields: serde_json::Value =
+        serde_json::from_slice(&fs_err::read(&config).unwrap()).unwrap();
+    fields["intermediate_size"] = (1 << 22).into();
+    fs_err::write(&config, fields.to_string()).unwrap();
     let begun = Instant::now();
-    let (code, said) = run(limited);
+    let mut extraction = with_little_memory(&command(&toy, &toy.root()), &toy);
+    extraction.stdout(Stdio::null()).stderr(Stdio::piped());
+    let (code, said) = run(extraction);
     assert_eq!(code, Some(2), "{said}");
     one_error(&said);
     for words in [
-        "loading the encoder takes 2.1 GB of memory at least",
+        "loading the encoder on cpu takes 2.1 GB of memory at least",
         "may have 1.5 GB",
         "--mem",
         "--layers with a list that ends at 1",
@@ -284,4 +289,19 @@ fn a_job_with_too_little_memory_is_told_before_it_begins() {
         assert!(said.contains(words), "{words:?} in {said}");
     }
     assert!(!toy.root().exists(), "{:?}", begun.elapsed());
+    // What `plan` tells, with the same end.
+    let mut plan = program(toy.path());
+    plan.arg("plan").args(toy.arguments(&toy.root())).args([
+        "--json",
+        "--tokens-per-second",
+        "100",
+    ]);
+    let output = with_little_memory(&plan, &toy).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let line = "at least 2.1 GB while they are loaded, 1.5 GB may be used: it does not fit";
+    assert!(said.contains(line), "{said}");
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(plan["memory"]["fits"], false, "{plan}");
+    assert_eq!(plan["memory"]["device"], "cpu", "{plan}");
 }

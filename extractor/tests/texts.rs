@@ -53,6 +53,7 @@ fn help() {
     named("help", &answer(&toy, "--help"));
     named("help-predict", &answer(&toy, "predict --help"));
     named("help-plan", &answer(&toy, "plan --help"));
+    named("help-convert", &answer(&toy, "convert --help"));
 }
 
 /// Each a mistake that people make; the toy is as it was afterwards.

@@ -16,4 +16,5 @@ pub mod signals;
 pub mod size;
 pub mod tasks;
 pub mod terminal;
+pub mod vectorised;
 pub mod words;

@@ -94,3 +94,17 @@ fn mask(how: i32) -> io::Result<()> {
         Err(io::Error::from_raw_os_error(failed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::StopFlag;
+
+    #[test]
+    fn a_stop_that_the_program_asks_for_is_seen_by_all_who_look_at_the_flag() {
+        let flag = StopFlag::default();
+        let other = flag.clone();
+        assert!(!other.stopped());
+        flag.stop();
+        assert!(other.stopped());
+    }
+}

@@ -18,8 +18,14 @@ fn child() {
     let Ok(role) = std::env::var(CHILD) else {
         return;
     };
+    if role == "held" {
+        shared::signals::hold().unwrap();
+        // To this thread alone, as that of the test harness does not hold signals back.
+        signal_hook::low_level::raise(signal_hook::consts::SIGTERM).unwrap();
+        println!("\nready");
+    }
     let stop = shared::signals::install().unwrap();
-    assert!(!stop.stopped());
+    assert_eq!(stop.stopped(), role == "held");
     println!("\nready");
     std::io::stdout().flush().unwrap();
     while !stop.stopped() {
@@ -27,7 +33,7 @@ fn child() {
     }
     println!("\nstopping");
     std::io::stdout().flush().unwrap();
-    if role == "polite" {
+    if role != "stubborn" {
         #[expect(
             clippy::exit,
             reason = "the test harness would print and end with its own status"
@@ -85,7 +91,7 @@ impl Running {
 #[test]
 fn every_stopping_signal_is_seen() {
     for name in ["TERM", "INT", "HUP", "USR1", "USR2"] {
-        if name == "HUP" && shared::signals::hang_up_is_ignored().unwrap() {
+        if name == "HUP" && is_ignored(1) {
             println!("skipped: HUP, which is ignored here (nohup)");
             continue;
         }
@@ -94,6 +100,30 @@ fn every_stopping_signal_is_seen() {
         let status = running.end();
         assert_eq!((status.code(), status.signal()), (Some(75), None), "{name}");
     }
+}
+
+/// Whether this process ignores a signal, as the system tells.
+fn is_ignored(number: u32) -> bool {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+    mask >> (number - 1) & 1 == 1
+}
+
+#[test]
+fn whether_a_hang_up_is_ignored_is_what_the_system_says() {
+    assert_eq!(
+        shared::signals::hang_up_is_ignored().unwrap(),
+        is_ignored(1)
+    );
+}
+
+#[test]
+fn a_signal_that_is_held_back_is_seen_afterwards() {
+    let mut running = Running::start("held");
+    running.wait_for("stopping");
+    let status = running.end();
+    assert_eq!((status.code(), status.signal()), (Some(75), None));
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub mod schedule;
 pub mod summary;
 pub mod sweep;
 pub mod tensorboard;
+pub mod text_predictions;
 mod torch_error;
 pub mod training;
 pub mod weights;

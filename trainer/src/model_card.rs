@@ -4,9 +4,11 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use shared::tasks::{Level, Output, Task};
+
 use crate::metrics::{Event, Final};
+use crate::report;
 use crate::run::Config;
-use crate::{predictions, report};
 
 /// The model card of the run called `name`.
 #[must_use]
@@ -32,26 +34,16 @@ pub fn render(name: &str, config: &Config, events: &[Event], seconds: f64) -> St
         })
     };
     if finals().next().is_some() {
-        card.push_str("\n## Scores\n\n| split | metric | value | precision | recall | loss | epoch |\n|---|---|---|---|---|---|---|\n");
-    }
-    for Final {
-        split,
-        epoch,
-        scores,
-        ..
-    } in finals()
-    {
-        let _ = writeln!(
-            card,
-            "| {split} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {epoch} |",
-            scores.metric, scores.value, scores.micro.precision, scores.micro.recall, scores.loss,
-        );
+        card.push_str("\n## Scores\n\n");
+        card.push_str(&scores(config.task, finals()));
     }
     for last in finals() {
         if let Some(attachment) = &last.scores.attachment {
             let (uas, clas) = (attachment.uas, attachment.clas);
             let _ = write!(card, "\nOn {}: UAS {uas:.4}, CLAS {clas:.4}.\n", last.split);
         }
+    }
+    for last in finals().filter(|last| !last.scores.classes.is_empty()) {
         let _ = write!(
             card,
             "\nBy class, on {}:\n\n| class | precision | recall | F1 | support |\n|---|---|---|---|---|\n",
@@ -72,12 +64,53 @@ pub fn render(name: &str, config: &Config, events: &[Event], seconds: f64) -> St
     }
     let _ = writeln!(card, "| training time | {} |", report::duration(seconds));
     let _ = writeln!(card, "| finished | {} |", today());
-    let predictions = predictions::file_name("*", config.task);
-    let _ = writeln!(
-        card,
-        "\nThe weights are in `adapter.safetensors`, curves and maps in `report.html`, predictions in `{predictions}`."
-    );
+    card.push_str("\nThe weights are in `adapter.safetensors`, curves and maps in `report.html`, predictions in `predictions.*`.\n");
     card
+}
+
+/// The scores of each split: those of numbers, or of labels.
+fn scores<'e>(task: Task, finals: impl Iterator<Item = &'e Final>) -> String {
+    let metrics = task.description().metrics.iter().skip(1);
+    let others: Vec<&str> = metrics.map(|metric| metric.name()).collect();
+    let of_numbers = task.output() == Output::Number;
+    let columns: &[&str] = if of_numbers {
+        &["root mean squared error", "mean absolute error"]
+    } else {
+        &["precision", "recall", "loss"]
+    };
+    let others = if task.level() == Level::Sentence {
+        others
+    } else {
+        Vec::new()
+    };
+    let all = [
+        &["split", "metric", "value"],
+        &others[..],
+        columns,
+        &["epoch"],
+    ]
+    .concat();
+    let mut table = format!("| {} |\n{}|\n", all.join(" | "), "|---".repeat(all.len()));
+    for Final {
+        split,
+        epoch,
+        scores,
+        ..
+    } in finals
+    {
+        let _ = write!(table, "| {split} | {} | {:.4}", scores.metric, scores.value);
+        let named = scores.named(task);
+        let others = named.iter().filter(|(name, _)| others.contains(name));
+        let values: Vec<f64> = match &scores.numbers {
+            Some(numbers) => vec![numbers.root_mean_squared_error, numbers.mean_absolute_error],
+            None => vec![scores.micro.precision, scores.micro.recall, scores.loss],
+        };
+        for value in others.map(|(_, value)| *value).chain(values) {
+            let _ = write!(table, " | {value:.4}");
+        }
+        let _ = writeln!(table, " | {epoch} |");
+    }
+    table
 }
 
 /// The date in UTC, `2026-08-25`.

@@ -4,21 +4,39 @@
 use std::fmt::Write;
 
 use shared::tasks::dependencies::write_conllu;
-use shared::tasks::{Target, Task, UNLABELLED, or_outside};
+use shared::tasks::{Target, UNLABELLED, or_outside};
 
 use crate::batches::LabelledSplit;
 use crate::evaluation::{Logits, Predictions, gold_trees};
+use crate::text_predictions;
 
 /// Before the number of the gold head in MISC, 0 for the root.
 pub(crate) const GOLD_HEAD: &str = "GoldHead=";
 /// Before the gold relation in MISC.
 pub(crate) const GOLD_RELATION: &str = "GoldDeprel=";
 
-/// Name of the file for `split` in the folder of a run of `task`.
+/// Name of the file for a split in a run folder.
 #[must_use]
-pub fn file_name(split: &str, task: Task) -> String {
-    let format = if task.has_heads() { "conllu" } else { "conll" };
-    format!("predictions.{split}.{format}")
+pub fn file_name(split: &LabelledSplit<'_>) -> String {
+    let ending = if split.table.task.has_heads() {
+        "conllu"
+    } else if text_predictions::holds(split) {
+        "jsonl"
+    } else {
+        "conll"
+    };
+    format!("predictions.{}.{ending}", split.name)
+}
+
+/// The predictions for a whole split, as columns, as CoNLL-U or as lines of JSON.
+///
+/// # Errors
+/// When they cannot be written as JSON.
+pub fn file(split: &LabelledSplit<'_>, predicted: &Predictions) -> serde_json::Result<String> {
+    if text_predictions::holds(split) {
+        return text_predictions::render(split, predicted);
+    }
+    Ok(render(split, predicted))
 }
 
 /// The predictions of a whole split, as its file has them.
@@ -61,7 +79,8 @@ fn columns(split: &LabelledSplit<'_>, predicted: &[Vec<&str>]) -> String {
 }
 
 /// The logits of a whole split, a JSON object a sentence: `words`, `classes`, and `logits` with a list `[classes]`
-/// for each word, or a single one for a sentence task; `null` for a word that the encoder never saw.
+/// for each word, or a single one for a sentence task; `null` for a word that the encoder never saw. A pair of texts also
+/// has `second_text`, the index of the first word of the second one.
 ///
 /// # Errors
 /// When they cannot be written as JSON.
@@ -69,6 +88,9 @@ pub fn logits(split: &LabelledSplit<'_>, logits: &Logits) -> serde_json::Result<
     #[derive(serde::Serialize)]
     struct Line<'a> {
         words: &'a [&'a str],
+        /// Index of the first word of the second text of a pair.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        second_text: Option<usize>,
         classes: &'a [String],
         logits: &'a [Option<&'a [f32]>],
     }
@@ -76,6 +98,7 @@ pub fn logits(split: &LabelledSplit<'_>, logits: &Logits) -> serde_json::Result<
     for (sentence, logits) in logits.by_word(split).iter().enumerate() {
         let line = Line {
             words: &split.reader.words(sentence),
+            second_text: split.reader.second_text(sentence),
             classes: &split.table.classes,
             logits,
         };

@@ -19,9 +19,9 @@ pub struct Summary {
     pub config: Config,
     /// Epoch of its best weights, counted from 1.
     pub best_epoch: usize,
-    /// `F1` or `accuracy`.
+    /// `F1`, `accuracy` or `Pearson`.
     pub metric: String,
-    /// The score on each split, between 0 and 1.
+    /// The score on each split, at most 1.
     pub scores: BTreeMap<String, f64>,
 }
 
@@ -114,7 +114,7 @@ pub struct Group {
     pub members: Vec<usize>,
     /// Their seeds.
     pub seeds: Vec<u64>,
-    /// `F1` or `accuracy`.
+    /// `F1`, `accuracy` or `Pearson`.
     pub metric: String,
     /// The scores on each split.
     pub scores: BTreeMap<String, Spread>,
@@ -189,6 +189,9 @@ fn distinguishing(config: &Config) -> BTreeMap<String, String> {
     let head = &config.head;
     if (head.dropout - head.kind.form().dropout).abs() > 1e-12 {
         all.insert("dropout".to_owned(), head.dropout.to_string());
+    }
+    if !head.threshold.is_usual() {
+        all.insert("threshold".to_owned(), head.threshold.to_string());
     }
     for (name, value) in head.adapter.unusual() {
         all.insert(name.to_owned(), value.to_string());

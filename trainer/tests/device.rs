@@ -194,7 +194,12 @@ fn a_training_is_the_same_wherever_the_activations_are() {
 
 #[test]
 fn a_training_is_the_same_in_every_number_format() {
-    for dtype in [StoreDtype::F32, StoreDtype::Bf16, StoreDtype::I8] {
+    for dtype in [
+        StoreDtype::F32,
+        StoreDtype::Bf16,
+        StoreDtype::I8,
+        StoreDtype::I4,
+    ] {
         same_everywhere(dtype, &["adapter"]);
     }
 }

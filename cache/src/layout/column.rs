@@ -17,6 +17,12 @@ const INNER_VALUES: u64 = 1 << 20;
 /// Name of the only data file of a one-dimensional array.
 pub(crate) const COLUMN_FILE: &str = "c.0";
 
+/// Name of the only data file of an array of two dimensions.
+pub(crate) const ROWS_FILE: &str = "c.0.0";
+
+/// The small array of splits that hold pairs of texts.
+pub(crate) const SECOND_TEXT: &str = "second_text";
+
 /// The small arrays of every split, beside its labels.
 pub(crate) const TABLES: [&str; 7] = [
     "offsets",
@@ -34,38 +40,46 @@ pub(crate) const LABEL_GROUPS: [&str; 3] = ["labels", "word_labels", "heads"];
 /// Shape of a small array on disk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ColumnShape {
-    /// Values of the array.
+    /// Values of the array, or rows of values.
     pub(crate) length: u64,
-    /// Values of an inner chunk.
+    /// Values of a row; 1 for an array of one dimension.
+    pub(crate) width: u64,
+    /// Values, or rows, of an inner chunk.
     pub(crate) inner: u64,
-    /// Values of the only shard, padding included.
+    /// Values, or rows, of the only shard, padding included.
     pub(crate) shard: u64,
+    /// Bytes of a value, or of a row.
     value_bytes: u64,
 }
 
 impl ColumnShape {
     pub(crate) fn new(length: u64, value_bytes: usize) -> Self {
-        let inner = length.clamp(1, INNER_VALUES);
+        Self::of_rows(length, 1, value_bytes)
+    }
+
+    /// Of an array `[length, width]`, whose elements are counted by rows.
+    pub(crate) fn of_rows(length: u64, width: u64, value_bytes: usize) -> Self {
+        let inner = length.clamp(1, (INNER_VALUES / width.max(1)).max(1));
         Self {
             length,
+            width,
             inner,
             shard: length.div_ceil(inner).max(1) * inner,
-            value_bytes: value_bytes as u64,
+            value_bytes: value_bytes as u64 * width,
         }
     }
 
     /// Length of the data file; an array without values has none.
     pub(crate) fn file_bytes(&self) -> u64 {
-        if self.length == 0 {
+        if self.length == 0 || self.width == 0 {
             return 0;
         }
         self.shard * self.value_bytes + shard::index_bytes(self.shard / self.inner)
     }
 }
 
-/// The data file of a small array, none for an array without values.
-pub(crate) fn column_file<T: Pod>(values: &[T]) -> Vec<u8> {
-    let shape = ColumnShape::new(values.len() as u64, size_of::<T>());
+/// The data file of a small array of that shape, none for an array without values.
+pub(crate) fn column_file<T: Pod>(values: &[T], shape: &ColumnShape) -> Vec<u8> {
     let mut bytes = Vec::new();
     if !values.is_empty() {
         bytes.reserve(usize::try_from(shape.file_bytes()).unwrap_or_default());

@@ -128,6 +128,19 @@ pub struct Manifest {
     pub part_files: u64,
     /// Versions of the programs and libraries that wrote the store.
     pub versions: BTreeMap<String, String>,
+    /// The store that this one was converted from. A field of the manifest only where an extraction would not have given
+    /// the same bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converted_from: Option<ConvertedFrom>,
+}
+
+/// The store that the values of another one were taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConvertedFrom {
+    /// Its identity.
+    pub identity: String,
+    /// Its number format.
+    pub store_dtype: StoreDtype,
 }
 
 /// One field in which two manifests differ.

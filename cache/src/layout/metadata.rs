@@ -46,7 +46,7 @@ pub(crate) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
 /// `zarr.json` of `hidden_states`, `[tokens, layers, hidden]`.
 pub(crate) fn hidden_states(layout: &SplitLayout) -> Result<Vec<u8>, StoreError> {
     let layers = layout.layers as u64;
-    // With the scale that int8 vectors carry.
+    // With the scale that int8 and int4 vectors carry.
     let hidden = layout.row_bytes / layers / layout.dtype.bytes() as u64;
     let compression = layout
         .codec
@@ -62,9 +62,10 @@ pub(crate) fn hidden_states(layout: &SplitLayout) -> Result<Vec<u8>, StoreError>
         StoreDtype::F32 => data_type::float32(),
         StoreDtype::Bf16 => data_type::bfloat16(),
         StoreDtype::I8 => data_type::int8(),
+        StoreDtype::I4 => data_type::uint8(),
     };
     let zero: FillValueMetadata = match layout.dtype {
-        StoreDtype::I8 => 0.into(),
+        StoreDtype::I8 | StoreDtype::I4 => 0.into(),
         _ => 0.0.into(),
     };
     let mut builder = ArrayBuilder::new(
@@ -81,10 +82,12 @@ pub(crate) fn hidden_states(layout: &SplitLayout) -> Result<Vec<u8>, StoreError>
     build(&builder, "hidden_states")
 }
 
-/// What is to be said about a small array.
+/// What is to be said about a small array; one of two dimensions has `classes` as its second.
 pub(crate) struct ColumnMetadata<'a> {
     pub(crate) name: &'a str,
     pub(crate) dimension: &'a str,
+    /// The second dimension, if there is one.
+    pub(crate) columns: Option<&'a str>,
     pub(crate) data_type: DataType,
     pub(crate) shape: ColumnShape,
     pub(crate) file: &'a [u8],
@@ -99,16 +102,29 @@ pub(crate) fn column(column: &ColumnMetadata<'_>) -> Result<Vec<u8>, StoreError>
         attribute["level"] = json!(level);
         attribute["classes"] = json!(classes);
     }
+    let sizes = |rows: u64| match column.columns {
+        Some(_) => vec![rows, shape.width],
+        None => vec![rows],
+    };
+    let zero: FillValueMetadata = if column.data_type == data_type::float32() {
+        0.0.into()
+    } else {
+        0.into()
+    };
     let mut builder = ArrayBuilder::new(
-        vec![shape.length],
-        vec![shape.shard],
+        sizes(shape.length),
+        sizes(shape.shard),
         column.data_type.clone(),
-        0,
+        zero,
     );
+    let names: Vec<&str> = [Some(column.dimension), column.columns]
+        .into_iter()
+        .flatten()
+        .collect();
     builder
-        .subchunk_shape(vec![shape.inner])
+        .subchunk_shape(sizes(shape.inner))
         .chunk_key_encoding_default_separator(ChunkKeySeparator::Dot)
-        .dimension_names([column.dimension].into())
+        .dimension_names(names.into())
         .attributes(attributes(attribute));
     build(&builder, column.name)
 }

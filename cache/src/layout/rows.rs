@@ -5,6 +5,8 @@ use std::fmt;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+use super::int4;
+pub use super::int4::unpack as unpack_int4;
 use crate::{LayerStatistics, StoreDtype};
 
 /// A value that the store cannot keep: too large for its number format, or not finite at all.
@@ -81,6 +83,7 @@ pub fn encode(
             Err(_) => put(out, values, |value| bf16::from_f32(value).to_le_bytes()),
         },
         StoreDtype::I8 => quantise(values, out),
+        StoreDtype::I4 => stats.add_error(int4::encode(values, out)),
     }
     Ok(())
 }
@@ -125,6 +128,55 @@ fn quantise(values: &[f32], out: &mut [u8]) {
     rest.copy_from_slice(&scale.to_le_bytes());
 }
 
+/// Brings stored vectors from one number format into another.
+#[derive(Debug)]
+pub struct Recoder {
+    from: StoreDtype,
+    to: StoreDtype,
+    /// `[hidden]`
+    values: Vec<f32>,
+}
+
+impl Recoder {
+    /// For vectors of `hidden` values.
+    #[must_use]
+    pub fn new(from: StoreDtype, to: StoreDtype, hidden: usize) -> Self {
+        Self {
+            from,
+            to,
+            values: vec![0.0; hidden],
+        }
+    }
+
+    /// Converts the stored vector of one layer of one token and counts its values; bytes of the same format stay as they
+    /// are. `error` is what is known of the rounding of such vectors of the source, and is kept with these.
+    ///
+    /// # Errors
+    /// [`Overflow`] as for [`encode`].
+    ///
+    /// # Panics
+    /// If `stored` or `out` are not of the length of a vector.
+    pub fn recode(
+        &mut self,
+        layer: usize,
+        stored: &[u8],
+        out: &mut [u8],
+        error: Option<f64>,
+        stats: &mut LayerStatistics,
+    ) -> Result<(), Overflow> {
+        decode(self.from, self.values.len(), stored, &mut self.values);
+        if self.from != self.to {
+            return encode(self.to, layer, &self.values, out, stats);
+        }
+        out.copy_from_slice(stored);
+        stats.add(&self.values, f32::INFINITY);
+        if let Some(error) = error {
+            stats.add_error(error * error);
+        }
+        Ok(())
+    }
+}
+
 /// Steps on each side of zero of an int8 vector.
 pub(crate) const STEPS: f32 = 127.0;
 
@@ -150,13 +202,19 @@ pub(crate) fn decode(dtype: StoreDtype, hidden: usize, bytes: &[u8], out: &mut [
                 }
             }
         }
+        StoreDtype::I4 => {
+            let vectors = bytes.chunks_exact(dtype.vector_bytes(hidden));
+            for (vector, out) in vectors.zip(out.chunks_exact_mut(hidden)) {
+                int4::decode(vector, out);
+            }
+        }
     }
 }
 
-/// The value as it comes back from the store; of an int8 vector, whose other values decide, the value itself.
+/// The value as it comes back from the store; of an int8 or int4 vector, whose other values decide, the value itself.
 pub(crate) fn rounded(dtype: StoreDtype, value: f32) -> f32 {
     match dtype {
-        StoreDtype::F32 | StoreDtype::I8 => value,
+        StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => value,
         StoreDtype::F16 => f16::from_f32(value).to_f32(),
         StoreDtype::Bf16 => bf16::from_f32(value).to_f32(),
     }
@@ -169,6 +227,7 @@ fn limit(dtype: StoreDtype) -> f32 {
         StoreDtype::F16 => 65520.0,
         StoreDtype::Bf16 => f32::from_bits(0x7f7f_8000),
         StoreDtype::F32 | StoreDtype::I8 => f32::INFINITY,
+        StoreDtype::I4 => int4::LIMIT,
     }
 }
 
@@ -291,6 +350,7 @@ mod tests {
             StoreDtype::F32,
             StoreDtype::Bf16,
             StoreDtype::I8,
+            StoreDtype::I4,
         ] {
             for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut values = vec![0.25; 37];

@@ -16,6 +16,8 @@ pub struct LayerStatistics {
     range: Option<(Ordered, Ordered)>,
     /// Sum of the absolute values in units of 2^-24.
     absolute: u128,
+    /// Vectors whose error is known, and the sum of the squares of their relative errors in units of 2^-40.
+    errors: (u64, u128),
 }
 
 /// A float32 that is equal to itself.
@@ -51,12 +53,33 @@ impl LayerStatistics {
         }
     }
 
+    /// What rounding to the store's format did: the root mean square, over the vectors, of the length of the
+    /// difference over the length of the vector. None for formats that follow a value's own size.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a statistic needs no more than 53 bits"
+    )]
+    pub fn error(&self) -> Option<f64> {
+        let (vectors, sum) = self.errors;
+        (vectors > 0).then(|| (sum as f64 / ERROR_UNITS / vectors as f64).sqrt())
+    }
+
+    /// Adds the square of the relative error of a vector of the layer.
+    pub(crate) fn add_error(&mut self, squared: f64) {
+        self.errors.0 += 1;
+        let units = in_units(squared, ERROR_UNITS);
+        self.errors.1 = self.errors.1.saturating_add(units);
+    }
+
     /// Adds the statistics of other tokens of the same layer.
     pub fn merge(&mut self, other: &Self) {
         self.values += other.values;
         self.nan += other.nan;
         self.infinite += other.infinite;
         self.absolute = self.absolute.saturating_add(other.absolute);
+        self.errors.0 += other.errors.0;
+        self.errors.1 = self.errors.1.saturating_add(other.errors.1);
         if other.range.is_some() {
             self.widen(other.minimum(), other.maximum());
         }
@@ -142,6 +165,10 @@ pub struct LayerSummary {
     pub nan: u64,
     /// Infinite values.
     pub infinite: u64,
+    /// Root mean square of the relative errors of the vectors, where the format has a scale for a vector that is
+    /// chosen by it (int4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
 }
 
 impl From<&LayerStatistics> for LayerSummary {
@@ -153,6 +180,7 @@ impl From<&LayerStatistics> for LayerSummary {
             values: statistics.values,
             nan: statistics.nan,
             infinite: statistics.infinite,
+            error: statistics.error(),
         }
     }
 }
@@ -171,6 +199,10 @@ impl LayerSummary {
         let (own, others) = (self.values as f64, other.values as f64);
         self.mean_absolute =
             (self.mean_absolute * own + other.mean_absolute * others) / (own + others);
+        if let (Some(one), Some(two)) = (self.error, other.error) {
+            let squares = (one * one * own + two * two * others) / (own + others);
+            self.error = Some(squares.sqrt());
+        }
         self.minimum = self.minimum.min(other.minimum);
         self.maximum = self.maximum.max(other.maximum);
         self.values += other.values;
@@ -180,14 +212,19 @@ impl LayerSummary {
 }
 
 const UNITS: f64 = (1_u32 << 24) as f64;
+const ERROR_UNITS: f64 = UNITS * (1_u32 << 16) as f64;
+
+fn units(sum: f64) -> u128 {
+    in_units(sum, UNITS)
+}
 
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "absolute, and `as` saturates"
 )]
-fn units(sum: f64) -> u128 {
-    (sum * UNITS).round() as u128
+fn in_units(value: f64, units: f64) -> u128 {
+    (value * units).round() as u128
 }
 
 /// Values that are worked on at once. A fixed number, so that the compiler uses wide registers and the result is the
@@ -255,6 +292,7 @@ mod tests {
                 let mut statistics = LayerStatistics::default();
                 for row in rows {
                     statistics.add(row, f32::INFINITY);
+                    statistics.add_error(f64::from(row[0].abs()) / 1e5);
                 }
                 statistics
             };

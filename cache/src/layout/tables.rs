@@ -2,12 +2,12 @@
 
 use shared::datasets::SplitName;
 use shared::tasks::dependencies::{NO_HEAD, ROOT};
-use shared::tasks::{Level, NO_CLASS, Task};
+use shared::tasks::{Level, NO_CLASS, NO_SET, Output, Task};
 
 use crate::{Column, Manifest, SplitSize, StoreError};
 
 /// Labels of one task for one split, as a data set has them. What the tokens get follows from them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
     /// The task.
     pub task: Task,
@@ -15,11 +15,24 @@ pub struct Labels {
     pub classes: Vec<String>,
     /// What is labelled: the words ([`Level::Token`]) or the sentences.
     pub level: Level,
-    /// `[words]` or `[sentences]`: class, or [`NO_CLASS`] for what is not to be scored.
+    /// `[words]` or `[sentences]`: class, or [`NO_CLASS`] for what is not to be scored. Empty where
+    /// `texts` says what there is instead.
     pub ids: Vec<i32>,
     /// `[words]`, for tasks that have heads: the head's index in its sentence, [`ROOT`] for the
     /// root, [`NO_HEAD`] for a word without a label.
     pub heads: Option<Vec<i32>>,
+    /// What sentences have that is not one class.
+    pub texts: Option<TextLabels>,
+}
+
+/// Labels of sentences that are not one class each.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TextLabels {
+    /// `[sentences]`: a number, NaN for none.
+    Numbers(Vec<f32>),
+    /// `[sentences, classes]`: 1 for a class that the sentence has, 0 for one that it has not;
+    /// [`NO_SET`] for all classes of one without a label.
+    Sets(Vec<u8>),
 }
 
 /// Labels of one task for one split, as a store has them.
@@ -31,8 +44,14 @@ pub struct LabelTable {
     pub classes: Vec<String>,
     /// What an id belongs to.
     pub level: Level,
-    /// `[tokens]` or `[sentences]`: class, or [`NO_CLASS`] for a token that is not to be scored.
+    /// `[tokens]` or `[sentences]`: class, or [`NO_CLASS`] for a token that is not to be scored. Empty
+    /// for tasks of numbers and of sets.
     pub ids: Column<i32>,
+    /// `[sentences]`, for [`Output::Number`]: a number, NaN for none.
+    pub numbers: Column<f32>,
+    /// `[sentences, classes]`, for [`Output::Set`]: 1 for a class that the sentence has, 0 for one that
+    /// it has not; [`NO_SET`] for all classes of one without a label.
+    pub sets: Column<u8>,
     /// `[words]`, for [`Level::Token`]: the classes of all words, those without a token included.
     pub words: Option<Column<i32>>,
     /// `[words]`, for tasks that have heads: the head's index in its sentence, [`ROOT`] for the
@@ -42,7 +61,7 @@ pub struct LabelTable {
 
 /// Everything of a split but its hidden states. A *sequence* is what the encoder saw at once: a sentence, or a
 /// window of one that was too long.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SplitTables {
     /// The split.
     pub name: SplitName,
@@ -56,6 +75,9 @@ pub struct SplitTables {
     pub word_ids: Vec<i32>,
     /// The words of each sentence.
     pub words: Vec<Vec<String>>,
+    /// `[sentences]`, where they are pairs of texts: index of the first word of the second text, 0
+    /// for a sentence that is one text. Empty where none is a pair.
+    pub second_text: Vec<u32>,
     /// Labels, one entry a task.
     pub labels: Vec<Labels>,
 }
@@ -98,6 +120,17 @@ impl SplitTables {
                 "sentence_of names sentence {sentence} of {}",
                 self.words.len()
             )));
+        }
+        if !self.second_text.is_empty() {
+            expect("second_text", self.words.len(), self.second_text.len())?;
+            let pairs = self.words.iter().zip(&self.second_text);
+            let mut outside = pairs.filter(|(words, second)| **second as usize > words.len());
+            if let Some((words, second)) = outside.next() {
+                return Err(self.invalid(format!(
+                    "second_text is {second} in a sentence of {} words",
+                    words.len()
+                )));
+            }
         }
         let size = self.size();
         let mut bounds = vec![0];
@@ -163,23 +196,60 @@ impl Labels {
         size: SplitSize,
         sentence_words: &[u64],
     ) -> Result<(), StoreError> {
-        let expected = match self.level {
-            Level::Token => size.words,
-            Level::Sentence => size.sentences,
-        };
         let invalid = |what| Err(StoreError::Tables { split, what });
-        if self.ids.len() as u64 != expected {
+        let classes = self.classes.len();
+        let found = match &self.texts {
+            None => Output::Class,
+            Some(TextLabels::Numbers(_)) => Output::Number,
+            Some(TextLabels::Sets(_)) => Output::Set,
+        };
+        if found != self.task.output() {
             return invalid(format!(
-                "{} labels: expected {expected} entries, got {}",
+                "{} labels: expected those of output {:?}, got {found:?}",
                 self.task,
-                self.ids.len()
+                self.task.output()
             ));
         }
-        let classes = self.classes.len();
-        let is_none = |id: i32| usize::try_from(id).map_or(true, |id| id >= classes);
-        let wrong = self.ids.iter().find(|&&id| id != NO_CLASS && is_none(id));
-        if let Some(id) = wrong {
-            return invalid(format!("{} labels: class {id} of {classes}", self.task));
+        let (expected, got) = match (&self.texts, self.level) {
+            (Some(TextLabels::Numbers(numbers)), _) => (size.sentences, numbers.len()),
+            (Some(TextLabels::Sets(sets)), _) => (size.sentences * classes as u64, sets.len()),
+            (None, Level::Token) => (size.words, self.ids.len()),
+            (None, Level::Sentence) => (size.sentences, self.ids.len()),
+        };
+        if got as u64 != expected {
+            return invalid(format!(
+                "{} labels: expected {expected} entries, got {got}",
+                self.task,
+            ));
+        }
+        match &self.texts {
+            Some(TextLabels::Numbers(numbers)) => {
+                return match numbers.iter().find(|number| number.is_infinite()) {
+                    Some(number) => invalid(format!("{} labels: {number}", self.task)),
+                    None => Ok(()),
+                };
+            }
+            Some(TextLabels::Sets(sets)) => {
+                let is_set = |set: &&[u8]| {
+                    set.iter().all(|&has| has <= 1) || set.iter().all(|&has| has == NO_SET)
+                };
+                return match sets.chunks(classes.max(1)).position(|set| !is_set(&set)) {
+                    Some(sentence) => invalid(format!(
+                        "{} labels of sentence {sentence}: expected 0 and 1, or {NO_SET} for all",
+                        self.task
+                    )),
+                    None => Ok(()),
+                };
+            }
+            None => {}
+        }
+        match self
+            .ids
+            .iter()
+            .find(|&&id| id != NO_CLASS && usize::try_from(id).map_or(true, |id| id >= classes))
+        {
+            Some(id) => return invalid(format!("{} labels: class {id} of {classes}", self.task)),
+            None => {}
         }
         match (&self.heads, self.task.has_heads()) {
             (None, false) => Ok(()),

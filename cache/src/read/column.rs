@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use super::storage::map_file;
 use crate::StoreError;
 use crate::error::missing;
-use crate::layout::column::{COLUMN_FILE, ColumnShape};
+use crate::layout::column::{COLUMN_FILE, ColumnShape, ROWS_FILE};
 use crate::layout::metadata::read_attribute;
 use crate::layout::shard;
 
@@ -53,15 +53,28 @@ impl<T> From<Vec<T>> for Column<T> {
 impl<T: Pod> Column<T> {
     /// Opens the array in `folder`, `[length]`.
     pub(crate) fn open(folder: &Path, length: u64, mapped: bool) -> Result<Self, StoreError> {
-        let shape = ColumnShape::new(length, size_of::<T>());
+        Self::open_file(&folder.join(COLUMN_FILE), (length, 1), mapped)
+    }
+
+    /// Opens the array in `folder`, `[rows, width]`, its values row by row.
+    pub(crate) fn open_rows(
+        folder: &Path,
+        shape: (u64, u64),
+        mapped: bool,
+    ) -> Result<Self, StoreError> {
+        Self::open_file(&folder.join(ROWS_FILE), shape, mapped)
+    }
+
+    fn open_file(path: &Path, (rows, width): (u64, u64), mapped: bool) -> Result<Self, StoreError> {
+        let shape = ColumnShape::of_rows(rows, width, size_of::<T>());
+        let length = rows.saturating_mul(width);
         if length == 0 {
             return Ok(Vec::new().into());
         }
-        let path = folder.join(COLUMN_FILE);
         let expected = shape.file_bytes();
-        let length = usize::try_from(length).map_err(|_| StoreError::too_large(&path))?;
+        let length = usize::try_from(length).map_err(|_| StoreError::too_large(path))?;
         if mapped {
-            let map = map_file(&path, expected)?;
+            let map = map_file(path, expected)?;
             return Ok(Self {
                 values: Values::Mapped {
                     map: Arc::new(map),
@@ -69,8 +82,8 @@ impl<T: Pod> Column<T> {
                 },
             });
         }
-        let bytes = fs_err::read(&path).map_err(StoreError::io)?;
-        StoreError::check_length(&path, expected, bytes.len() as u64)?;
+        let bytes = fs_err::read(path).map_err(StoreError::io)?;
+        StoreError::check_length(path, expected, bytes.len() as u64)?;
         Ok(bytemuck::pod_collect_to_vec(&bytes[..length * size_of::<T>()]).into())
     }
 }
@@ -83,7 +96,12 @@ pub(crate) fn check(folder: &Path) -> Result<(), StoreError> {
     if stated["bytes"] == 0 {
         return Ok(());
     }
-    let path = folder.join(COLUMN_FILE);
+    let rows = folder.join(ROWS_FILE);
+    let path = if rows.is_file() {
+        rows
+    } else {
+        folder.join(COLUMN_FILE)
+    };
     let mut file = fs_err::File::open(&path).map_err(|error| missing(&path, error))?;
     let (mut bytes, mut checksum) = (vec![0; READ_AT_ONCE], 0);
     loop {

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use shared::tasks::Level;
+use shared::tasks::{Level, Output, Task};
 
 use super::{Problem, ProblemKind};
-use crate::layout::column::{COLUMN_FILE, ColumnShape, LABEL_GROUPS, TABLES};
+use crate::layout::column::{
+    COLUMN_FILE, ColumnShape, LABEL_GROUPS, ROWS_FILE, SECOND_TEXT, TABLES,
+};
 use crate::layout::metadata::{self, ATTRIBUTE, ColumnMetadata};
 use crate::write::labelling::Element;
 use crate::{Manifest, SplitLayout, StoreError};
@@ -35,6 +37,7 @@ pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, S
             path: folder.join(name),
             dimension,
             length,
+            columns: None,
         };
         let word_bytes = last_value(
             &store.join(&folder).join("word_offsets").join(COLUMN_FILE),
@@ -50,15 +53,31 @@ pub(super) fn check(store: &Path, manifest: &Manifest) -> Result<Vec<Problem>, S
             .extend(array("sentence_words", "sentence_bounds", size.sentences + 1).check::<u64>()?);
         for name in label_folders(store, &layout)? {
             let zarr_json = store.join(&folder).join(&name).join("zarr.json");
-            let level = metadata::read_attribute(&zarr_json).ok().flatten();
-            let level =
-                level.and_then(|attribute| serde_json::from_value(attribute["level"].clone()).ok());
+            let attribute = metadata::read_attribute(&zarr_json).ok().flatten();
+            let field = |field: &str| {
+                let attribute = attribute.as_ref()?;
+                Some(attribute[field].clone())
+            };
+            let level = field("level").and_then(|level| serde_json::from_value(level).ok());
             let (dimension, length) = match level {
                 Some(Level::Sentence) => ("sentences", size.sentences),
                 _ if name.starts_with(LABELS) => ("tokens", size.tokens),
                 _ => ("words", size.words),
             };
-            problems.extend(array(&name, dimension, length).check::<i32>()?);
+            let labels = array(&name, dimension, length);
+            problems.extend(match output(&name) {
+                Output::Class => labels.check::<i32>()?,
+                Output::Number => labels.check::<f32>()?,
+                Output::Set => {
+                    let classes =
+                        field("classes").and_then(|classes| Some(classes.as_array()?.len()));
+                    let columns = Some(("classes", classes.unwrap_or(0) as u64));
+                    Array { columns, ..labels }.check::<u8>()?
+                }
+            });
+        }
+        if store.join(&folder).join(SECOND_TEXT).is_dir() {
+            problems.extend(array(SECOND_TEXT, "sentences", size.sentences).check::<u32>()?);
         }
     }
     Ok(problems)
@@ -71,14 +90,28 @@ pub(super) fn known_files(store: &Path, layout: &SplitLayout) -> Result<Vec<Path
         .map(PathBuf::from)
         .into();
     files.extend(LABEL_GROUPS.map(|group| Path::new(group).join("zarr.json")));
+    let second = store.join(&folder).join(SECOND_TEXT);
+    let second = second.is_dir().then(|| SECOND_TEXT.to_owned());
     for array in TABLES
         .into_iter()
         .map(str::to_owned)
+        .chain(second)
         .chain(label_folders(store, layout)?)
     {
-        files.extend(["zarr.json", COLUMN_FILE].map(|file| Path::new(&array).join(file)));
+        let data = match output(&array) {
+            Output::Set => ROWS_FILE,
+            Output::Class | Output::Number => COLUMN_FILE,
+        };
+        files.extend(["zarr.json", data].map(|file| Path::new(&array).join(file)));
     }
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
+}
+
+/// What the labels in a folder `labels/<task>` are; classes where the task is not known.
+fn output(name: &str) -> Output {
+    let task = name.rsplit('/').next().unwrap_or_default().to_owned();
+    let task = serde_json::from_value::<Task>(Value::String(task));
+    task.map_or(Output::Class, Task::output)
 }
 
 /// Where the labels of tokens are.
@@ -120,14 +153,18 @@ struct Array<'a> {
     path: PathBuf,
     dimension: &'a str,
     length: u64,
+    /// Name and size of the second dimension, if there is one.
+    columns: Option<(&'a str, u64)>,
 }
 
 impl Array<'_> {
     /// Length and checksum of the data file are those of the attribute, and the metadata is what this array's is.
     fn check<T: Element>(&self) -> Result<Option<Problem>, StoreError> {
         let zarr_json = self.path.join("zarr.json");
-        let shape = ColumnShape::new(self.length, size_of::<T>());
-        let data = self.path.join(COLUMN_FILE);
+        let width = self.columns.map_or(1, |(_, size)| size);
+        let shape = ColumnShape::of_rows(self.length, width, size_of::<T>());
+        let name = self.columns.map_or(COLUMN_FILE, |_| ROWS_FILE);
+        let data = self.path.join(name);
         let file = match fs_err::read(self.store.join(&data)) {
             Ok(file) => file,
             Err(error)
@@ -172,6 +209,7 @@ impl Array<'_> {
         let expected = metadata::column(&ColumnMetadata {
             name: &name,
             dimension: self.dimension,
+            columns: self.columns.map(|(name, _)| name),
             data_type: T::data_type(),
             shape,
             file: &file,

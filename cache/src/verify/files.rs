@@ -107,6 +107,9 @@ fn part_problems(
 fn agree(dtype: StoreDtype, found: &LayerStatistics, recorded: &LayerSummary) -> bool {
     let counts = (found.values, found.nan, found.infinite);
     let same_counts = counts == (recorded.values, recorded.nan, recorded.infinite);
+    if dtype == StoreDtype::I4 {
+        return same_counts && within_error(found, recorded);
+    }
     if dtype == StoreDtype::I8 {
         // Every value, and so extremes and mean, moves by at most half a step of the largest vector.
         let largest = recorded.minimum.abs().max(recorded.maximum.abs());
@@ -119,7 +122,7 @@ fn agree(dtype: StoreDtype, found: &LayerStatistics, recorded: &LayerSummary) ->
     }
     // Rounding keeps order, so the extremes round to each other; the mean moves by less than one rounding.
     let tolerance = match dtype {
-        StoreDtype::F32 | StoreDtype::I8 => 1e-6,
+        StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => 1e-6,
         StoreDtype::F16 => 1e-3,
         StoreDtype::Bf16 => 1e-2,
     };
@@ -128,6 +131,15 @@ fn agree(dtype: StoreDtype, found: &LayerStatistics, recorded: &LayerSummary) ->
         && found.maximum() == rounded(dtype, recorded.maximum)
         && same_counts
         && (mean - recorded.mean_absolute).abs() <= tolerance * mean.abs() + 1e-7
+}
+
+/// Whether the mean moved no further than the error that is recorded with it allows: the mean of the differences is at
+/// most their root mean square, which is at most the error times the largest value. Extremes may move by more.
+fn within_error(found: &LayerStatistics, recorded: &LayerSummary) -> bool {
+    let largest = f64::from(recorded.minimum.abs().max(recorded.maximum.abs()));
+    let moved = (found.mean_absolute() - recorded.mean_absolute).abs();
+    let known = recorded.error.is_some_and(f64::is_finite) || recorded.values == 0;
+    known && moved <= recorded.error.unwrap_or_default() * largest * 1.001 + 1e-7
 }
 
 fn check_file(

@@ -7,7 +7,7 @@ use shared::files::sync_dir;
 
 use super::{DonePart, Problem, ProblemKind};
 use crate::StoreError;
-use crate::layout::column::COLUMN_FILE;
+use crate::layout::column::{COLUMN_FILE, ROWS_FILE};
 use crate::layout::record::{done_path, progress_folder, record_path};
 use crate::write::opening::Opening;
 use crate::write::temporary::remove_file;
@@ -46,7 +46,10 @@ pub(super) fn repair(
         let path = store.join(&problem.path);
         remove_file(&path)?;
         // Data and metadata of a small array go together: one vouches for the other.
-        if path.file_name().is_some_and(|name| name == COLUMN_FILE) {
+        if path
+            .file_name()
+            .is_some_and(|name| name == COLUMN_FILE || name == ROWS_FILE)
+        {
             remove_file(&path.with_file_name("zarr.json"))?;
         }
     }

@@ -5,12 +5,15 @@ use std::path::Path;
 use shared::files::write_atomic;
 
 use crate::StoreError;
-use crate::layout::column::COLUMN_FILE;
 
-/// Writes an array: its data file, then its metadata, which make it exist. Files that are there already are kept
+/// Writes an array: its data file of that name, then its metadata, which make it exist. Files that are there already are kept
 /// when they are the same (length and metadata, which hold the checksum).
-pub(crate) fn write_column(folder: &Path, file: &[u8], metadata: &[u8]) -> Result<(), StoreError> {
-    let data = folder.join(COLUMN_FILE);
+pub(crate) fn write_column(
+    folder: &Path,
+    (name, file): (&str, &[u8]),
+    metadata: &[u8],
+) -> Result<(), StoreError> {
+    let data = folder.join(name);
     let description = folder.join("zarr.json");
     let length = fs_err::metadata(&data).map_or(0, |data| data.len());
     if length == file.len() as u64

@@ -7,11 +7,13 @@ use shared::tasks::Level;
 use zarrs::array::data_type;
 
 use super::column::write_column;
-use crate::layout::column::{ColumnShape, column_file, column_folder};
+use crate::layout::column::{
+    COLUMN_FILE, ColumnShape, ROWS_FILE, SECOND_TEXT, column_file, column_folder,
+};
 use crate::layout::metadata::{self, ColumnMetadata};
 use crate::layout::tables::TokenWords;
-use crate::write::target::write_if_other;
-use crate::{Labels, SplitTables, Store, StoreError};
+use crate::write::temporary::write_if_other;
+use crate::{Labels, SplitTables, Store, StoreError, TextLabels};
 
 impl Store {
     /// Adds the labels of another task, one entry a split, to a complete store; activations and identity stay as
@@ -49,6 +51,7 @@ fn write_labels(folder: &Path, labels: &Labels, tokens: TokenWords<'_>) -> Resul
         level,
         ids,
         heads,
+        texts,
     } = labels;
     let attributes = Some((*level, classes.as_slice()));
     let group = |name: &str| {
@@ -61,7 +64,18 @@ fn write_labels(folder: &Path, labels: &Labels, tokens: TokenWords<'_>) -> Resul
     let name = format!("labels/{task}");
     if *level == Level::Sentence {
         group("labels")?;
-        return write(folder, &name, "sentences", ids, attributes);
+        return match texts {
+            None => write(folder, &name, "sentences", ids, attributes),
+            Some(TextLabels::Numbers(numbers)) => {
+                write(folder, &name, "sentences", numbers, attributes)
+            }
+            Some(TextLabels::Sets(sets)) => {
+                let rows = sets.len() / classes.len().max(1);
+                let shape = ColumnShape::of_rows(rows as u64, classes.len() as u64, 1);
+                let dimensions = ("sentences", Some("classes"));
+                write_shaped(folder, &name, dimensions, (sets, shape), attributes)
+            }
+        };
     }
     // Labels of the tokens last: a task exists when they do.
     if let Some(heads) = heads {
@@ -109,6 +123,9 @@ impl SplitTables {
             word_ids: &self.word_ids,
             sentence_words: &sentence_words,
         };
+        if !self.second_text.is_empty() {
+            write(folder, SECOND_TEXT, "sentences", &self.second_text, None)?;
+        }
         self.labels
             .iter()
             .try_for_each(|labels| write_labels(folder, labels, tokens))
@@ -137,19 +154,31 @@ fn write<T: Element>(
     values: &[T],
     labels: Attributes<'_>,
 ) -> Result<(), StoreError> {
-    let file = column_file(values);
     let shape = ColumnShape::new(values.len() as u64, size_of::<T>());
+    write_shaped(folder, name, (dimension, None), (values, shape), labels)
+}
+
+fn write_shaped<T: Element>(
+    folder: &Path,
+    name: &str,
+    (dimension, columns): (&str, Option<&str>),
+    (values, shape): (&[T], ColumnShape),
+    labels: Attributes<'_>,
+) -> Result<(), StoreError> {
+    let file = column_file(values, &shape);
     let column = ColumnMetadata {
         name,
         dimension,
+        columns,
         data_type: T::data_type(),
         shape,
         file: &file,
         labels,
     };
+    let data = columns.map_or(COLUMN_FILE, |_| ROWS_FILE);
     write_column(
         &column_folder(folder, name),
-        &file,
+        (data, &file),
         &metadata::column(&column)?,
     )
 }
@@ -170,4 +199,4 @@ macro_rules! element {
     )*};
 }
 
-element!(u8 uint8, i32 int32, u32 uint32, u64 uint64);
+element!(u8 uint8, i32 int32, u32 uint32, u64 uint64, f32 float32);

@@ -2,6 +2,7 @@
 //! of which may be killed at any time.
 
 pub(crate) mod column;
+mod copying;
 pub(crate) mod labelling;
 pub(crate) mod opening;
 pub(crate) mod part;

@@ -1,11 +1,58 @@
 //! The store that is being written: its manifest, where its splits lie, and the files that come before hidden states.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use shared::files::{sync_dir, write_atomic};
+use shared::datasets::SplitName;
+use shared::files::sync_dir;
 
-use crate::layout::metadata;
-use crate::{Manifest, SplitLayout, SplitTables, StoreError};
+use super::copying::copy_arrays;
+use super::temporary::write_if_other;
+use crate::layout::{metadata, tables};
+use crate::{Manifest, SplitLayout, SplitTables, Store, StoreError};
+
+/// Where the small arrays of a store come from.
+#[derive(Clone, Copy)]
+pub(super) enum Arrays<'a> {
+    /// From memory.
+    Given(&'a [SplitTables]),
+    /// From a store with the same splits.
+    Copied(&'a Store),
+}
+
+impl Arrays<'_> {
+    /// Whether they are those of the splits of `manifest`.
+    pub(super) fn check(self, manifest: &Manifest) -> Result<(), StoreError> {
+        match self {
+            Self::Given(tables) => tables::check(manifest, tables),
+            Self::Copied(source) => {
+                let theirs = &source.manifest().splits;
+                let other = manifest
+                    .splits
+                    .iter()
+                    .find(|(name, size)| theirs.get(name) != Some(size));
+                other.map_or(Ok(()), |(&split, size)| {
+                    let what = format!("expected the sizes {size:?}, got {:?}", theirs.get(&split));
+                    Err(StoreError::Tables { split, what })
+                })
+            }
+        }
+    }
+
+    /// Where sequences begin, by split; `[sequences + 1]`.
+    pub(super) fn offsets(self) -> BTreeMap<SplitName, Vec<u64>> {
+        match self {
+            Self::Given(tables) => tables
+                .iter()
+                .map(|table| (table.name, table.offsets.clone()))
+                .collect(),
+            Self::Copied(source) => source
+                .splits()
+                .map(|split| (split.name(), split.offsets().to_vec()))
+                .collect(),
+        }
+    }
+}
 
 /// The store that is being written.
 #[derive(Debug)]
@@ -25,26 +72,28 @@ impl Target {
     }
 
     /// Groups, small arrays and empty `hidden_states`; what is there already and right is left alone.
-    pub(super) fn lay_out(&self, tables: &[SplitTables]) -> Result<(), StoreError> {
+    pub(super) fn lay_out(&self, arrays: Arrays<'_>) -> Result<(), StoreError> {
         for layout in &self.layouts {
             let hidden_states = self.path.join(format!("{}/hidden_states", layout.split));
             fs_err::create_dir_all(&hidden_states).map_err(StoreError::io)?;
             let description = metadata::hidden_states(layout)?;
             write_if_other(&hidden_states.join("zarr.json"), &description)?;
         }
-        for table in tables {
-            let folder = self.path.join(table.name.to_string());
-            write_if_other(&folder.join("zarr.json"), &metadata::plain_group())?;
-            table.write(&folder)?;
+        match arrays {
+            Arrays::Given(tables) => {
+                for table in tables {
+                    let folder = self.path.join(table.name.to_string());
+                    write_if_other(&folder.join("zarr.json"), &metadata::plain_group())?;
+                    table.write(&folder)?;
+                }
+            }
+            Arrays::Copied(source) => {
+                for layout in &self.layouts {
+                    let split = layout.split.to_string();
+                    copy_arrays(&source.path().join(&split), &self.path.join(&split))?;
+                }
+            }
         }
         sync_dir(&self.path).map_err(StoreError::io)
     }
-}
-
-/// Writes a file unless it holds the same bytes.
-pub(crate) fn write_if_other(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    if fs_err::read(path).is_ok_and(|there| there == bytes) {
-        return Ok(());
-    }
-    write_atomic(path, bytes).map_err(StoreError::io)
 }

@@ -1,7 +1,9 @@
-//! Names of temporary files, and removing what may be gone already.
+//! Names of temporary files, removing what may be gone already and writing what may be there already.
 
 use std::io::ErrorKind;
 use std::path::Path;
+
+use shared::files::write_atomic;
 
 use crate::StoreError;
 
@@ -23,4 +25,12 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(error)),
         _ => Ok(()),
     }
+}
+
+/// Writes a file unless it holds the same bytes.
+pub(crate) fn write_if_other(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    if fs_err::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    write_atomic(path, bytes).map_err(StoreError::io)
 }

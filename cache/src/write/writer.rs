@@ -12,11 +12,10 @@ use shared::claim::{Claim, ClaimError};
 use shared::datasets::SplitName;
 use shared::files::{sync_dir, write_atomic};
 
-use super::target::Target;
+use super::target::{Arrays, Target};
 use super::temporary::{is_temporary, remove_file, remove_folder};
 use crate::layout::metadata;
 use crate::layout::record::{Done, PartRecord, SplitRecord, done_path, progress, progress_folder};
-use crate::layout::tables;
 use crate::write::opening::{Opening, is_of_opening};
 use crate::{
     FORMAT_VERSION, Manifest, Part, PartWriter, SplitLayout, SplitTables, Store, StoreError,
@@ -100,7 +99,30 @@ impl StoreWriter {
         tables: &[SplitTables],
         mode: OpenMode,
     ) -> Result<Opened, StoreError> {
-        tables::check(manifest, tables)?;
+        Self::open_with(path, manifest, Arrays::Given(tables), mode)
+    }
+
+    /// The same with the small arrays of another store, labels of all tasks and arrays that this program does not know
+    /// included, for hidden states that are made of its own.
+    ///
+    /// # Errors
+    /// As [`StoreWriter::open`], and [`StoreError::Damaged`] for an array of `source`.
+    pub fn open_copy(
+        path: &Path,
+        manifest: &Manifest,
+        source: &Store,
+        mode: OpenMode,
+    ) -> Result<Opened, StoreError> {
+        Self::open_with(path, manifest, Arrays::Copied(source), mode)
+    }
+
+    fn open_with(
+        path: &Path,
+        manifest: &Manifest,
+        arrays: Arrays<'_>,
+        mode: OpenMode,
+    ) -> Result<Opened, StoreError> {
+        arrays.check(manifest)?;
         fs_err::create_dir_all(path).map_err(StoreError::io)?;
         // A complete store may lie where nothing can be written, a claim neither.
         if holds_store(path)? && mode == OpenMode::Resume && is_complete(path, manifest)? {
@@ -130,20 +152,16 @@ impl StoreWriter {
         target.begin()?;
         let at_work = opening.join(path)?;
         opening.finish();
-        match target.lay_out(tables) {
+        match target.lay_out(arrays) {
             // Other writers have completed it in the meantime, and swept what looked left over.
             Err(_) if done_path(path).exists() => {
                 return Ok(Opened::Complete(Summary::new(path, manifest)));
             }
             result => result?,
         }
-        let offsets = tables
-            .iter()
-            .map(|table| (table.name, table.offsets.clone()))
-            .collect();
         Ok(Opened::Writer(Self {
             target,
-            offsets,
+            offsets: arrays.offsets(),
             at_work: Mutex::new(Some(at_work)),
         }))
     }

@@ -43,8 +43,12 @@ fn flip(path: &Path, byte: u64) {
 
 /// Damages a store, checks what verify and the readers say, and that repairing and filling makes it whole again.
 fn damaged(damage: impl Fn(&Path), named: &[&str], kind: ProblemKind, seen_by_readers: bool) {
-    for codec in [Codec::None, Codec::Blosc] {
-        let fixture = Fixture::usual(StoreDtype::F16).compressed(codec);
+    for (dtype, codec) in [
+        (StoreDtype::F16, Codec::None),
+        (StoreDtype::F16, Codec::Blosc),
+        (StoreDtype::I4, Codec::None),
+    ] {
+        let fixture = Fixture::usual(dtype).compressed(codec);
         damaged_fixture(&fixture, &damage, named, kind, seen_by_readers);
     }
 }
@@ -267,7 +271,9 @@ fn edited_metadata_of_an_array_is_found() {
     let file = "train/hidden_states/zarr.json";
     let edit = |path: &Path| {
         let text = fs_err::read_to_string(path.join(file)).unwrap();
-        fs_err::write(path.join(file), text.replacen("float16", "int16", 1)).unwrap();
+        let edited = text.replace("\"data_type\": \"", "\"data_type\": \"x");
+        assert_ne!(edited, text);
+        fs_err::write(path.join(file), edited).unwrap();
     };
     damaged(edit, &[file], ProblemKind::Damaged, false);
 }

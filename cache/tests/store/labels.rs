@@ -23,6 +23,7 @@ fn labels_are_added_without_touching_the_rest() {
             .map(|sentence| i32::from(sentence % 3 == 0))
             .collect(),
         heads: None,
+        texts: None,
     };
     let labels = [SplitName::Train, SplitName::Test].map(|split| (split, table(split)));
     Store::add_labels(folder.path(), &labels).unwrap();
@@ -63,6 +64,7 @@ fn labels_that_do_not_fit_are_refused() {
         level: Level::Token,
         ids: vec![0; 3],
         heads: None,
+        texts: None,
     };
     let error = Store::add_labels(folder.path(), &[(SplitName::Train, table)]).unwrap_err();
     assert!(error.to_string().contains("got 3"), "{error}");
@@ -89,6 +91,7 @@ fn heads_stand_beside_relations() {
         level: Level::Token,
         ids: heads.iter().map(|&head| i32::from(head == -1)).collect(),
         heads: Some(heads.clone()),
+        texts: None,
     };
     Store::add_labels(folder.path(), &[(split, table.clone())]).unwrap();
     for io in [Io::Mmap, Io::Read] {

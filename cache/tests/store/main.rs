@@ -10,5 +10,6 @@ mod memory;
 mod pieces;
 mod python;
 mod round_trip;
+mod texts;
 mod writers;
 mod zarr;

@@ -1,7 +1,7 @@
 //! What is written is read: any ragged set of sequences, any number format, any file sizes, every way of reading.
 
 use cache::verify::verify;
-use cache::{ByteLimits, Codec, Io, LabelTable, Reading, Store, StoreDtype};
+use cache::{ByteLimits, Codec, Io, LabelTable, Reading, Store, StoreDtype, rotation};
 use half::{bf16, f16};
 use proptest::prelude::*;
 use shared::datasets::SplitName;
@@ -16,7 +16,8 @@ fn dtypes() -> impl Strategy<Value = StoreDtype> {
         Just(StoreDtype::F16),
         Just(StoreDtype::F32),
         Just(StoreDtype::Bf16),
-        Just(StoreDtype::I8)
+        Just(StoreDtype::I8),
+        Just(StoreDtype::I4)
     ]
 }
 
@@ -32,7 +33,7 @@ proptest! {
         train in prop::collection::vec(1_usize..14, 1..40),
         test in prop::collection::vec(1_usize..5, 0..4),
         (dtype, codec) in (dtypes(), codecs()),
-        (layers, hidden) in (1_usize..4, 1_usize..20),
+        (layers, hidden) in (1_usize..4, 1_usize..40),
         (chunk, files, parts) in (1_u64..700, 1_u64..4, 1_u64..3),
         (seed, checksums) in (any::<u64>(), any::<bool>()),
     ) {
@@ -73,6 +74,7 @@ fn check(fixture: &Fixture, store: &Store, seed: u64) {
             ids,
             words,
             heads,
+            ..
         } = split.labels(Task::Pos).unwrap();
         assert!(heads.is_none());
         let expected = &table.labels[0];
@@ -129,25 +131,47 @@ fn check_sequence(fixture: &Fixture, store: &Store, split: SplitName, sequence: 
         .map(|value| match hidden.dtype() {
             StoreDtype::F16 => f16::from_f32(value).to_f32(),
             StoreDtype::Bf16 => bf16::from_f32(value).to_f32(),
-            StoreDtype::F32 | StoreDtype::I8 => value,
+            StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => value,
         })
         .collect();
-    if hidden.dtype() != StoreDtype::I8 {
-        assert_eq!(values, rounded);
-        return;
+    let vectors = values
+        .chunks_exact(hidden.hidden())
+        .zip(rounded.chunks_exact(hidden.hidden()));
+    match hidden.dtype() {
+        StoreDtype::I8 => vectors.for_each(|(back, vector)| check_int8(back, vector)),
+        StoreDtype::I4 => vectors.for_each(|(back, vector)| check_int4(back, vector)),
+        _ => assert_eq!(values, rounded),
     }
-    let vectors = values.chunks_exact(hidden.hidden());
-    for (back, vector) in vectors.zip(rounded.chunks_exact(hidden.hidden())) {
-        let largest = vector
-            .iter()
-            .fold(0.0_f32, |most, value| most.max(value.abs()));
-        for (back, value) in back.iter().zip(vector) {
-            assert!(
-                (back - value).abs() <= largest / 254.0 * 1.000_1,
-                "{back} {value}"
-            );
-        }
+}
+
+/// Each value is off by at most half a step.
+fn check_int8(back: &[f32], vector: &[f32]) {
+    let largest = vector
+        .iter()
+        .fold(0.0_f32, |most, value| most.max(value.abs()));
+    for (back, value) in back.iter().zip(vector) {
+        assert!(
+            (back - value).abs() <= largest / 254.0 * 1.000_1,
+            "{back} {value}"
+        );
     }
+}
+
+/// All values together are off by at most half a step of the widest scale for each.
+fn check_int4(back: &[f32], vector: &[f32]) {
+    let mut rotated = vector.to_vec();
+    rotation::rotate(&mut rotated);
+    let largest = rotated
+        .iter()
+        .fold(0.0_f32, |most, value| most.max(value.abs()));
+    let step = f64::from(largest) / 7.5;
+    let apart = back.iter().zip(vector);
+    let apart = apart.map(|(&back, &value)| (f64::from(back) - f64::from(value)).powi(2));
+    let allowed = back.iter().map(|_| (step / 2.0).powi(2)).sum::<f64>();
+    assert!(
+        apart.sum::<f64>() <= allowed * 1.000_1,
+        "{back:?} {vector:?}"
+    );
 }
 
 #[test]

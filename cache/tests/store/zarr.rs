@@ -18,6 +18,7 @@ fn zarrs_reads_every_array() {
         (StoreDtype::F32, Codec::Zstd),
         (StoreDtype::Bf16, Codec::Blosc),
         (StoreDtype::I8, Codec::None),
+        (StoreDtype::I4, Codec::Blosc),
     ] {
         let fixture = Fixture::usual(dtype).compressed(codec);
         let folder = tempfile::tempdir().unwrap();
@@ -34,9 +35,7 @@ fn zarrs_reads_every_array() {
         for table in &fixture.tables {
             let tokens = table.input_ids.len() as u64;
             let (shape, bytes) = read(table.name, "hidden_states");
-            // Eight numbers and the four bytes of their scale.
-            let width = if dtype == StoreDtype::I8 { 12 } else { 8 };
-            assert_eq!(shape, [tokens, 3, width]);
+            assert_eq!(shape, [tokens, 3, width(dtype)]);
             assert_eq!(bytes, fixture.rows(table.name, 0..tokens, &(0..0)).0);
             assert_eq!(
                 read(table.name, "offsets").1,
@@ -60,6 +59,11 @@ fn zarrs_reads_every_array() {
             );
         }
     }
+}
+
+/// Elements of a vector of eight values: with the four bytes of their scale in int8; in int4 four and four bytes.
+fn width(dtype: StoreDtype) -> u64 {
+    if dtype == StoreDtype::I8 { 12 } else { 8 }
 }
 
 #[test]
@@ -86,6 +90,28 @@ fn zarrs_reads_small_arrays_of_several_inner_chunks() {
     );
 }
 
+/// The decoder in the document is the one that zarr-python is tested with.
+#[test]
+fn the_decoder_of_the_document_is_the_tested_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = fs_err::read_to_string(root.join("tests/fixtures/read_store.py")).unwrap();
+    let page = fs_err::read_to_string(root.join("../docs/format.md")).unwrap();
+    let start = script.find("def signs_of(").unwrap();
+    let length = script[start..].find("\n\n\ndef values_of(").unwrap();
+    let decoder: Vec<&str> = script[start..start + length].lines().collect();
+    assert!(decoder.len() <= 25, "{}", decoder.len());
+    let indented = decoder.iter().map(|line| match line.len() {
+        0 => String::new(),
+        _ => format!("    {line}"),
+    });
+    let indented: Vec<String> = indented.collect();
+    assert!(
+        page.contains(&indented.join("\n")),
+        "{}",
+        indented.join("\n")
+    );
+}
+
 #[test]
 fn zarr_python_reads_the_same_numbers() {
     let Some(python) = std::env::var_os("PYTHON_WITH_ZARR") else {
@@ -103,6 +129,8 @@ fn zarr_python_reads_the_same_numbers() {
         (StoreDtype::F32, Codec::Blosc),
         (StoreDtype::I8, Codec::None),
         (StoreDtype::I8, Codec::Blosc),
+        (StoreDtype::I4, Codec::None),
+        (StoreDtype::I4, Codec::Zstd),
     ] {
         let fixture = Fixture::usual(dtype).compressed(codec);
         let folder = tempfile::tempdir().unwrap();
@@ -153,9 +181,12 @@ fn expected(fixture: &Fixture, table: &SplitTables) -> Value {
             .collect()
     };
     json!({
-        "shape": [tokens, 3, if fixture.manifest.store_dtype == StoreDtype::I8 { 12 } else { 8 }],
+        "shape": [tokens, 3, width(fixture.manifest.store_dtype)],
         "values": sum_of_values(fixture, table),
-        "dtype": fixture.manifest.store_dtype.to_string(),
+        "dtype": match fixture.manifest.store_dtype {
+            StoreDtype::I4 => "uint8".to_owned(),
+            dtype => dtype.to_string(),
+        },
         "hidden_states": sha256(&fixture.rows(table.name, 0..tokens, &(0..0)).0),
         "offsets": table.offsets,
         "sentence_of": table.sentence_of,

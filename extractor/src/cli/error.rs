@@ -71,6 +71,7 @@ macro_rules! from {
 
 from!(
     cache::StoreError,
+    crate::convert::ConvertError,
     crate::encoder::EncoderError,
     crate::export::ExportError,
     crate::head::RunError,

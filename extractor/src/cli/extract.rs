@@ -14,7 +14,7 @@ use super::prepare;
 use crate::encoder::{Encoder, Provider};
 use crate::extract::{
     self, BatchRequest, Computed, Encoders, ExtractError, Extraction, Identity, LargestBatch,
-    RangeTrial, StoreDtypeChoice,
+    RangeTrial, StoreDtypeChoice, WeightMemory,
 };
 use crate::job::{CheckError, CheckReport, Job, Startup, Summary, Work, self_check};
 use crate::plan::Tokens;
@@ -35,7 +35,7 @@ pub(super) fn run(options: &ExtractOptions, terminal: &Terminal) -> Result<ExitS
     let path = extraction.store.clone().ok_or_else(no_out)?;
     let mut startup = Startup::default();
     let weight_bytes = extraction.model.weight_bytes()?;
-    extract::check_weights(&extraction.model, weight_bytes)?;
+    WeightMemory::for_model(&extraction.model, weight_bytes).check()?;
     let digest = timed(&mut startup.digest, || {
         extraction.model.files.weights_digest()
     })?;
@@ -209,7 +209,7 @@ fn try_range(
     let dtype = trial.dtype();
     let other = match dtype {
         StoreDtype::Bf16 => "f16 or f32",
-        StoreDtype::F16 | StoreDtype::F32 | StoreDtype::I8 => "bf16 or f32",
+        StoreDtype::F16 | StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => "bf16 or f32",
     };
     terminal.status(format!(
         "values     up to {:.1} in {} sequences: stored as {dtype} (--store-dtype {other} overrules)",

@@ -3,6 +3,7 @@
 use cache::inspect::{Inspection, SplitInspection, inspect};
 use shared::exit::ExitStatus;
 use shared::size::format_bytes;
+use shared::tasks::Output;
 use shared::terminal::Terminal;
 
 use super::error::CliError;
@@ -87,17 +88,29 @@ fn split_lines(name: &str, split: &SplitInspection) -> Vec<String> {
         lines.push(format!(
             "{:<10} {}",
             task.to_string(),
-            labels.classes.join(" ")
+            match task.output() {
+                Output::Number => "numbers".to_owned(),
+                Output::Class | Output::Set => labels.classes.join(" "),
+            }
         ));
     }
+    // What rounding did, where the store says it.
+    let with_error = split
+        .layers
+        .iter()
+        .any(|layer| layer.statistics.error.is_some());
+    let heading = if with_error { "    error" } else { "" };
     lines.push(format!(
-        "{:>10} {:>12} {:>12} {:>12} {:>8} {:>8}",
+        "{:>10} {:>12} {:>12} {:>12} {:>8} {:>8}{heading}",
         "layer", "minimum", "maximum", "mean |x|", "NaN", "Inf"
     ));
     for layer in &split.layers {
         let of = &layer.statistics;
+        let error = of
+            .error
+            .map_or_else(String::new, |error| format!(" {error:>8.4}"));
         lines.push(format!(
-            "{:>10} {:>12.4} {:>12.4} {:>12.4} {:>8} {:>8}",
+            "{:>10} {:>12.4} {:>12.4} {:>12.4} {:>8} {:>8}{error}",
             layer.layer, of.minimum, of.maximum, of.mean_absolute, of.nan, of.infinite
         ));
     }

@@ -7,6 +7,7 @@ use shared::terminal::Terminal;
 
 use super::error::CliError;
 use super::options::LabelOptions;
+use super::prepare::what;
 use super::source;
 use crate::label::{Labelling, Matches};
 
@@ -23,10 +24,10 @@ pub(super) fn run(options: &LabelOptions, terminal: &Terminal) -> Result<ExitSta
     let dataset = source::dataset(&options.data, terminal, &stop)?;
     terminal.status(format!("store      {}", path.display()));
     terminal.status(format!(
-        "data set   {} ({}, {} classes)",
+        "data set   {} ({}, {})",
         dataset.id,
         dataset.task,
-        dataset.classes.len()
+        what(dataset.task, dataset.classes.len())
     ));
     for note in &dataset.notes {
         terminal.status(format!("           {note}"));

@@ -3,6 +3,7 @@
 //! Bare `extractor --model ... --out ...` extracts; sub-commands are for the rest. Results that a
 //! program would read go to stdout, everything else to stderr.
 
+mod convert;
 mod error;
 mod export;
 mod extract;
@@ -60,6 +61,9 @@ enum Command {
     Label(Box<LabelOptions>),
     /// Read every byte of a store and compare it with its checksums.
     Verify(VerifyOptions),
+    /// Make a store in another number format, of fewer layers or with another compression, without an
+    /// encoder.
+    Convert(Box<convert::ConvertOptions>),
     /// Label new text with the head of a run, encoder and head in one graph.
     Predict(Box<predict::PredictOptions>),
     /// Write encoder and head of a run as one ONNX file, with labels and tokenizer.
@@ -125,6 +129,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<ExitStatus, CliError> {
         Some(Command::Inspect(options)) => inspect::run(&options, terminal),
         Some(Command::Label(options)) => label::run(&options, terminal),
         Some(Command::Verify(options)) => verify::run(&options, terminal),
+        Some(Command::Convert(options)) => convert::run(&options, terminal),
         Some(Command::Predict(options)) => predict::run(&options, terminal),
         Some(Command::Export(options)) => export::run(&options, terminal),
         Some(Command::Doctor(options)) => Ok(crate::doctor::run(options.out.as_deref(), terminal)),

@@ -10,7 +10,7 @@ use shared::terminal::Terminal;
 use super::error::CliError;
 use super::options::PlanOptions;
 use super::prepare;
-use crate::extract::{Extraction, dataset_identity, needed_space, too_little_space};
+use crate::extract::{Extraction, WeightMemory, dataset_identity, needed_space, too_little_space};
 use crate::plan::Tokens;
 use crate::trial::{self, Trial};
 
@@ -39,6 +39,7 @@ pub(super) fn run(options: &PlanOptions, terminal: &Terminal) -> Result<ExitStat
     ));
     let free = free_space(&extraction, &tokens, terminal)?;
     let fits = free.map(|free| free >= needed_space(&extraction, &tokens));
+    let memory = weight_memory(&extraction, terminal)?;
     let (trial, seconds) = time(options, &extraction, &tokens, terminal);
     if options.json {
         let model = &extraction.model;
@@ -46,7 +47,7 @@ pub(super) fn run(options: &PlanOptions, terminal: &Terminal) -> Result<ExitStat
             "model": model.files.id, "family": model.family, "dataset": dataset, "layers": model.layers,
             "splits": Value::Object(splits), "counts": tokens.counts,
             "bytes": total, "bytes_per_layer": layer, "files": files,
-            "store": extraction.store, "free_bytes": free, "fits": fits, "trial": trial, "seconds": seconds,
+            "store": extraction.store, "free_bytes": free, "fits": fits, "memory": memory, "trial": trial, "seconds": seconds,
         });
         terminal.result(plan.to_string());
     }
@@ -54,8 +55,22 @@ pub(super) fn run(options: &PlanOptions, terminal: &Terminal) -> Result<ExitStat
         (Some(path), Some(free)) if fits == Some(false) => {
             Err(too_little_space(path, &extraction, &tokens, free).into())
         }
-        _ => Ok(ExitStatus::Success),
+        _ => {
+            memory.check()?;
+            Ok(ExitStatus::Success)
+        }
     }
+}
+
+/// What the weights take of memory, told with what would fit where they do not.
+fn weight_memory(extraction: &Extraction, terminal: &Terminal) -> Result<WeightMemory, CliError> {
+    let weights = extraction.model.weight_bytes()?;
+    let memory = WeightMemory::for_model(&extraction.model, weights);
+    terminal.status(format!("memory     {}", memory.about()));
+    for hint in &memory.hints {
+        terminal.status(format!("           {hint}"));
+    }
+    Ok(memory)
 }
 
 /// Files of all splits, and the size of each split.

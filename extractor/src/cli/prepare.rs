@@ -2,6 +2,7 @@
 
 use hub::model::Need;
 use shared::signals::StopFlag;
+use shared::tasks::{Output, Task};
 use shared::terminal::Terminal;
 
 use super::error::CliError;
@@ -39,6 +40,14 @@ pub(super) fn extraction(
     Ok(extraction)
 }
 
+/// What labels are, in a word or two.
+pub(super) fn what(task: Task, classes: usize) -> String {
+    match task.output() {
+        Output::Class | Output::Set => format!("{classes} classes"),
+        Output::Number => "numbers".to_owned(),
+    }
+}
+
 fn describe(extraction: &Extraction, terminal: &Terminal) {
     let Extraction { model, dataset, .. } = extraction;
     terminal.status(format!(
@@ -61,10 +70,10 @@ fn describe(extraction: &Extraction, terminal: &Terminal) {
         .scheme
         .map_or_else(String::new, |scheme| format!(", {scheme}"));
     terminal.status(format!(
-        "data set   {} ({}{scheme}, {} classes; sentences: {})",
+        "data set   {} ({}{scheme}, {}; sentences: {})",
         dataset.id,
         dataset.task,
-        dataset.classes.len(),
+        what(dataset.task, dataset.classes.len()),
         splits.join(", ")
     ));
     for note in &dataset.notes {

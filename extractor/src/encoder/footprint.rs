@@ -3,6 +3,7 @@
 
 use cache::StoreDtype;
 
+use crate::family::Blocks;
 use crate::graph::ComputeDtype;
 
 /// Bytes of float32.
@@ -46,8 +47,11 @@ pub struct Footprint {
     /// Whether scores have terms for distances.
     pub distances: bool,
     /// How many kinds of layers hide some tokens from others by a bias, `[1, 1, width, width]`:
-    /// those with a window, and those without one where scores are capped.
+    /// those without a window where scores are capped, and those with one unless that is computed
+    /// in blocks.
     pub biases: usize,
+    /// The blocks in which windows are computed, `[queries, keys]` of which have a bias each.
+    pub blocks: Option<Blocks>,
     /// Whether scores are capped.
     pub capped: bool,
     /// What the encoder computes in.
@@ -79,7 +83,17 @@ impl Footprint {
             SCORES
         };
         let scores = matrices * self.heads as u64 * width as u64;
-        kept + (working + scores) * compute
+        kept + (working + scores) * compute + self.block_bytes(width)
+    }
+
+    /// Bytes for each position of what layers with a window take in blocks: the bias of a query, and
+    /// queries, keys, values and results once more, keys and values as often as blocks see them.
+    fn block_bytes(&self, width: usize) -> u64 {
+        let Some(blocks) = self.blocks else { return 0 };
+        let compute = self.compute.bytes() as u64;
+        let [queries, keys] = blocks.in_width(width).map(|size| size as u64);
+        let times = keys.div_ceil(queries.max(1));
+        keys * (compute + VISIBILITY) + (2 + 2 * times) * self.hidden as u64 * compute
     }
 
     /// Bytes for a batch of rows of `width` positions beside those for each position: biases are
@@ -144,6 +158,7 @@ mod tests {
         biased_heads: 0,
         distances: false,
         biases: 0,
+        blocks: None,
         capped: false,
         compute: ComputeDtype::F16,
         rows: Some(StoreDtype::F16),
@@ -238,6 +253,25 @@ mod tests {
         assert_eq!(windowed.positions(memory, 2048), 4096);
         assert_eq!(windowed.positions(memory - 1, 2048), 4095);
         assert_eq!(windowed.positions(1000, 2048), 0);
+    }
+
+    #[test]
+    fn windows_in_blocks_take_a_bias_for_each_query_and_their_keys_again() {
+        let blocks = Blocks {
+            queries: 64,
+            before: 64,
+            after: 64,
+        };
+        let windowed = Footprint {
+            blocks: Some(blocks),
+            ..LARGE
+        };
+        let more = |width| windowed.position_bytes(width) - LARGE.position_bytes(width);
+        assert_eq!(more(192), 192 * (2 + 9) + 4 * 1024 * 2);
+        // From there on longer rows take no more.
+        assert_eq!(more(193), 192 * (2 + 9) + 8 * 1024 * 2);
+        assert_eq!(more(8192), more(193));
+        assert_eq!(windowed.batch_bytes(8192), 0);
     }
 
     #[test]

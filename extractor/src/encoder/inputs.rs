@@ -6,8 +6,9 @@ use ort::session::SessionInputValue;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use super::batch::Batch;
+use super::blocks;
 use super::error::EncoderError;
-use crate::family::PositionIds;
+use crate::family::{Blocks, PositionIds};
 use crate::graph::{INPUT_IDS, LENGTHS, POSITION_IDS};
 
 /// The inputs that a graph has.
@@ -18,6 +19,8 @@ pub(super) enum GraphInputs {
         positions: PositionIds,
         /// Whether attention must be told where rows end.
         lengths: bool,
+        /// The blocks in which windows are computed, if there are any.
+        blocks: Option<Blocks>,
     },
     /// Those of an exported graph, int64.
     Exported {
@@ -78,7 +81,17 @@ impl GraphInputs {
     /// The inputs of a run that encodes `batch`.
     pub(super) fn for_batch(&self, batch: &Batch) -> Result<Inputs, EncoderError> {
         match self {
-            Self::Built { positions, lengths } => built_inputs(batch, *positions, *lengths),
+            Self::Built {
+                positions,
+                lengths,
+                blocks,
+            } => {
+                let mut inputs = built_inputs(batch, *positions, *lengths)?;
+                if let Some(blocks) = *blocks {
+                    inputs.extend(blocks::inputs(batch, blocks)?);
+                }
+                Ok(inputs)
+            }
             Self::Exported { inputs, positions } => {
                 let tensor = |input: &ExportedInput| {
                     let values = input.values(batch, *positions);

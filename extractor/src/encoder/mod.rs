@@ -4,6 +4,7 @@
 
 mod batch;
 mod block;
+mod blocks;
 pub(crate) mod cuda;
 mod error;
 mod footprint;

@@ -135,7 +135,7 @@ impl GraphRows {
         let element = match self.format {
             StoreDtype::F16 => TensorElementType::Float16,
             StoreDtype::Bf16 => TensorElementType::Bfloat16,
-            StoreDtype::F32 | StoreDtype::I8 => TensorElementType::Float32,
+            StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => TensorElementType::Float32,
         };
         let (rows, vectors) = (self.row_bytes(), self.tokens * self.layers);
         let row = [self.tokens, self.layers * self.hidden];

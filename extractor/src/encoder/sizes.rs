@@ -1,6 +1,6 @@
 //! The sizes of an encoder that is loaded.
 
-use crate::family::EncoderSpec;
+use crate::family::{Blocks, EncoderSpec};
 
 /// What callers need to know of an encoder besides its weights.
 pub(super) struct Sizes {
@@ -13,8 +13,10 @@ pub(super) struct Sizes {
     pub(super) biased_heads: usize,
     /// Whether attention scores have terms for distances.
     pub(super) distances: bool,
-    /// How many kinds of layers have a bias of scores.
-    pub(super) biases: usize,
+    /// Whether layers without a window have a bias of scores.
+    pub(super) full_bias: bool,
+    /// The blocks in which windows are computed, if there are any.
+    pub(super) blocks: Option<Blocks>,
     /// Whether scores are capped.
     pub(super) capped: bool,
     pub(super) intermediate: usize,
@@ -34,7 +36,8 @@ impl Sizes {
             heads: spec.attention.heads,
             biased_heads: spec.biased_heads(),
             distances: spec.attention.disentangled.is_some(),
-            biases: spec.biases(layers),
+            full_bias: spec.biases(layers)[0],
+            blocks: spec.blocks(layers),
             capped: spec.attention.soft_cap.is_some(),
             intermediate: spec.intermediate(),
             vocabulary: spec.embedding.vocabulary,

@@ -131,6 +131,7 @@ impl Identity {
             file_tokens: identity.file_tokens,
             part_files: computed.part_files,
             versions: identity.versions,
+            converted_from: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cache::StoreDtype;
 use shared::size::format_bytes;
 
 use super::error::ExtractError;
@@ -53,6 +54,11 @@ pub fn too_little_space(
     if row_bytes > layers * extraction.model.hidden as u64 * 2 {
         hints.push("--store-dtype f16 takes half of it".to_owned());
     }
+    let smallest = layers * StoreDtype::I4.vector_bytes(extraction.model.hidden) as u64;
+    if row_bytes > smallest {
+        let bytes = format_bytes(tokens.counts.tokens * (smallest + TABLE_BYTES));
+        hints.push(format!("--store-dtype i4 takes {bytes}"));
+    }
     ExtractError::Space {
         path: path.to_owned(),
         needed: needed_space(extraction, tokens),
@@ -77,7 +83,10 @@ fn what_fits(free: u64, tokens: u64, row_bytes: u64, layers: u64) -> String {
 }
 
 /// Bytes of all files below a folder; what other processes take away meanwhile does not count.
-fn size_on_disk(folder: &Path) -> std::io::Result<u64> {
+///
+/// # Errors
+/// The file system fails.
+pub fn size_on_disk(folder: &Path) -> std::io::Result<u64> {
     let there = |result: std::io::Result<u64>| match result {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         result => result,

@@ -4,7 +4,7 @@ use super::config::Config;
 use super::error::FamilyError;
 use super::llama::{self, Defaults};
 use super::reader::Family;
-use super::spec::{EncoderSpec, FeedForward};
+use super::spec::EncoderSpec;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["eurobert"],
@@ -20,8 +20,6 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
     spec.attention.causal = false;
     spec.attention.bias = config.switch_or("attention_bias", false)?;
     spec.attention.output_bias = spec.attention.bias;
-    if let FeedForward::Gated { bias, .. } = &mut spec.feed_forward {
-        *bias = config.switch_or("mlp_bias", false)?;
-    }
+    llama::feed_forward_biases(&mut spec, config)?;
     Ok(spec)
 }

@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::error::FamilyError;
 use super::spec::{EncoderSpec, FeedForward, Norm, PositionEncoding};
+use super::window::Blocks;
 use crate::checkpoint::RandomWeights;
 
 /// Standard deviation where a configuration says none.
@@ -21,8 +22,15 @@ impl EncoderSpec {
         };
         let projection = embedding.projection.map_or(0, |_| self.hidden);
         let tables = (embedding.vocabulary + position_rows + projection) * embedding.size;
-        let (FeedForward::Plain { inner, bias, .. } | FeedForward::Gated { inner, bias, .. }) =
-            self.feed_forward;
+        let (inner, [bias, output_bias]) = match self.feed_forward {
+            FeedForward::Plain { inner, bias, .. } => (inner, [bias, bias]),
+            FeedForward::Gated {
+                inner,
+                bias,
+                output_bias,
+                ..
+            } => (inner, [bias, output_bias]),
+        };
         let matrices = self.hidden
             * (attention.sizes().iter().sum::<usize>()
                 + attention.size()
@@ -30,7 +38,8 @@ impl EncoderSpec {
                 + inner);
         let biases = usize::from(attention.bias) * attention.sizes().iter().sum::<usize>()
             + usize::from(attention.output_bias) * self.hidden
-            + usize::from(bias) * (self.intermediate() + self.hidden);
+            + usize::from(bias) * self.intermediate()
+            + usize::from(output_bias) * self.hidden;
         let layers = layers.min(self.layers);
         let distinct = self
             .names
@@ -39,13 +48,21 @@ impl EncoderSpec {
         tables as u64 + distinct as u64 * (matrices + biases) as u64
     }
 
-    /// How many kinds of the first `layers` layers hide some tokens from others by a bias of scores:
-    /// those with a window, and those without one where scores are capped.
+    /// Which kinds of the first `layers` layers hide some tokens from others by a bias of scores:
+    /// those without a window where scores are capped, and those with one.
     #[must_use]
-    pub fn biases(&self, layers: usize) -> usize {
+    pub fn biases(&self, layers: usize) -> [bool; 2] {
         let [full, windowed] = self.layers_by_kind(layers);
         let full = self.attention.soft_cap.is_some() && !full.is_empty();
-        usize::from(full) + usize::from(!windowed.is_empty())
+        [full, !windowed.is_empty()]
+    }
+
+    /// The blocks in which the windows of the first `layers` layers are computed, if there are any.
+    #[must_use]
+    pub fn blocks(&self, layers: usize) -> Option<Blocks> {
+        let [_, has_window] = self.biases(layers);
+        let window = self.attention.window.as_ref().filter(|_| has_window);
+        window.map(|window| window.blocks(self.attention.causal))
     }
 
     /// The numbers of the first `layers` layers: those that see the whole sequence, and those that
@@ -138,12 +155,25 @@ mod tests {
         assert_eq!(capped.layers_by_kind(5), [vec![1, 3], vec![0, 2, 4]]);
         assert_eq!(
             [0, 1, 2, 9].map(|layers| capped.biases(layers)),
-            [0, 1, 2, 2]
+            [[false, false], [false, true], [true, true], [true, true]]
         );
         let (uncapped, _) = spec(&format!("{gemma}, \"attn_logit_softcapping\": null}}"));
         assert_eq!(
             [0, 1, 2, 9].map(|layers| uncapped.biases(layers)),
-            [0, 1, 1, 1]
+            [[false, false], [false, true], [false, true], [false, true]]
+        );
+        let blocks = Blocks {
+            queries: 16,
+            before: 7,
+            after: 0,
+        };
+        assert_eq!(
+            [0, 1].map(|layers| capped.blocks(layers)),
+            [None, Some(blocks)]
+        );
+        assert_eq!(
+            [23, 24].map(|width| blocks.in_width(width)),
+            [[23, 23], [16, 23]]
         );
     }
 

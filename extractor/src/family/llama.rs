@@ -19,12 +19,25 @@ pub(super) const FAMILY: Family = Family {
         let mut spec = spec(config, "llama", &Defaults::LLAMA)?;
         spec.attention.bias = config.switch_or("attention_bias", false)?;
         spec.attention.output_bias = spec.attention.bias;
-        if let FeedForward::Gated { bias, .. } = &mut spec.feed_forward {
-            *bias = config.switch_or("mlp_bias", false)?;
-        }
+        feed_forward_biases(&mut spec, config)?;
         Ok(spec)
     },
 };
+
+/// Gives the feed-forward block biases where `mlp_bias` says so.
+pub(super) fn feed_forward_biases(
+    spec: &mut EncoderSpec,
+    config: &Config,
+) -> Result<(), FamilyError> {
+    let both = config.switch_or("mlp_bias", false)?;
+    if let FeedForward::Gated {
+        bias, output_bias, ..
+    } = &mut spec.feed_forward
+    {
+        (*bias, *output_bias) = (both, both);
+    }
+    Ok(())
+}
 
 /// What relatives of Llama take where the configuration says nothing.
 pub(super) struct Defaults {
@@ -90,6 +103,7 @@ pub(super) fn spec(
             inner: config.size(&["intermediate_size"])?,
             activation: Activation::from_config(config, field, activation)?,
             bias: false,
+            output_bias: false,
             input: GatedInput::Separate(["mlp.gate_proj", "mlp.up_proj"]),
             output: "mlp.down_proj",
         },

@@ -24,6 +24,7 @@ mod gemma2;
 mod gemma3;
 mod gpt2;
 mod gpt_neox;
+mod gte;
 mod initial;
 mod llama;
 mod mistral;
@@ -40,6 +41,7 @@ mod reader;
 mod relative_bias;
 mod roberta;
 mod roberta_prelayernorm;
+mod roformer;
 mod rotary;
 mod spec;
 mod t5;
@@ -59,9 +61,9 @@ pub use self::spec::{
     Convolution, EncoderSpec, FeedForward, GatedInput, LayerGroups, LinearLayout, Norm,
     PositionEncoding, ResidualOrder, TensorNames,
 };
-pub use self::window::Window;
+pub use self::window::{Blocks, Window};
 
-const FAMILIES: [Family; 27] = [
+const FAMILIES: [Family; 29] = [
     bert::FAMILY,
     roberta::FAMILY,
     roberta_prelayernorm::FAMILY,
@@ -75,6 +77,8 @@ const FAMILIES: [Family; 27] = [
     modernbert::FAMILY,
     eurobert::FAMILY,
     nomic_bert::FAMILY,
+    gte::FAMILY,
+    roformer::FAMILY,
     llama::FAMILY,
     mistral::FAMILY,
     qwen2::FAMILY,

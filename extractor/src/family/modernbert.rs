@@ -36,6 +36,7 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         rotary(config, head_size, longest, defaults)
     };
     let bias = config.switch_or("attention_bias", false)?;
+    let mlp_bias = config.switch_or("mlp_bias", false)?;
     Ok(EncoderSpec {
         family: "modernbert",
         layers,
@@ -68,7 +69,8 @@ fn spec(config: &Config) -> Result<EncoderSpec, FamilyError> {
         feed_forward: FeedForward::Gated {
             inner: config.size(&["intermediate_size"])?,
             activation: Activation::from_config(config, "hidden_activation", "gelu")?,
-            bias: config.switch_or("mlp_bias", false)?,
+            bias: mlp_bias,
+            output_bias: mlp_bias,
             input: GatedInput::Merged("mlp.Wi"),
             output: "mlp.Wo",
         },

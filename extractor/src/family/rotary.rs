@@ -15,10 +15,17 @@ pub struct Rotary {
     /// Radians a token, `[turned dimensions / 2]`. Dimension `i` is turned with dimension
     /// `i + turned / 2`; those of a head that are left stay as they are.
     pub frequencies: Vec<f32>,
+    /// Whether dimension `2 i` is turned with dimension `2 i + 1` instead.
+    pub interleaved: bool,
+    /// Whether values are turned as queries and keys are.
+    pub values: bool,
     /// What sines and cosines are multiplied with.
     pub factor: f32,
     /// Names under which checkpoints may have other frequencies, which count then.
     pub stored: &'static [&'static str],
+    /// The name under which checkpoints may have sines and, behind them, cosines,
+    /// `[longest, turned dimensions]`, which count then.
+    pub table: Option<&'static str>,
 }
 
 impl Rotary {
@@ -34,10 +41,21 @@ impl Rotary {
             return Err(config.wrong("the size of a head", "an even number", head_size));
         }
         Ok(Self {
-            frequencies: frequencies(base, head_size),
-            factor: 1.0,
             stored: names,
+            ..Self::unscaled(frequencies(base, head_size))
         })
+    }
+
+    /// Angles of these frequencies, whatever a checkpoint has.
+    pub(super) fn unscaled(frequencies: Vec<f32>) -> Self {
+        Self {
+            frequencies,
+            interleaved: false,
+            values: false,
+            factor: 1.0,
+            stored: &[],
+            table: None,
+        }
     }
 
     /// Dimensions of a head that are turned.
@@ -101,11 +119,7 @@ pub(super) fn rotary(
         return Err(config.wrong("the number of rotary dimensions", &expected, dimensions));
     }
     let plain = frequencies(base, dimensions);
-    let unscaled = |frequencies| Rotary {
-        frequencies,
-        factor: 1.0,
-        stored: &[],
-    };
+    let unscaled = Rotary::unscaled;
     match settings.kind()? {
         // Grows with texts that are longer than the encoder was made for, which are refused.
         "default" | "dynamic" => Ok(unscaled(plain)),
@@ -292,9 +306,8 @@ impl<'a> Settings<'a> {
             frequency / factor as f32 * ramp + frequency * (1.0 - ramp)
         });
         Ok(Rotary {
-            frequencies: frequencies.collect(),
             factor: self.number_or("attention_factor", sharpness)? as f32,
-            stored: &[],
+            ..Rotary::unscaled(frequencies.collect())
         })
     }
 }

@@ -166,8 +166,10 @@ pub enum FeedForward {
         inner: usize,
         /// The non-linearity.
         activation: Activation,
-        /// Whether the linear layers have biases.
+        /// Whether the linear layers to `inner` have biases.
         bias: bool,
+        /// Whether the linear layer back has one.
+        output_bias: bool,
         /// The linear layers from the hidden size to `inner`.
         input: GatedInput,
         /// The linear layer back.
@@ -180,8 +182,10 @@ pub enum FeedForward {
 pub enum GatedInput {
     /// The gate, whose result goes through the non-linearity, and the other one.
     Separate([&'static str; 2]),
-    /// One linear layer for both, side by side.
+    /// One linear layer for both, side by side, the gate first.
     Merged(&'static str),
+    /// The same, the gate last.
+    MergedGateLast(&'static str),
 }
 
 /// What a norm computes.

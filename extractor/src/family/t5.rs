@@ -118,6 +118,7 @@ fn feed_forward(config: &Config, family: &str) -> Result<FeedForward, FamilyErro
             inner,
             activation,
             bias: false,
+            output_bias: false,
             input: GatedInput::Separate([
                 "layer.1.DenseReluDense.wi_0",
                 "layer.1.DenseReluDense.wi_1",

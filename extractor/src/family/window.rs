@@ -3,6 +3,10 @@
 use super::config::Config;
 use super::error::FamilyError;
 
+/// Fewest queries of a block: smaller ones are slower than they are worth.
+const SMALLEST_BLOCK: usize = 16;
+/// Most queries of a block, so that those of a long window do not see much that is outside it.
+const LARGEST_BLOCK: usize = 256;
 /// The name of a layer that sees the whole sequence.
 const FULL: &str = "full_attention";
 /// The name of a layer with a window.
@@ -24,10 +28,53 @@ impl Window {
         layers.contains(&true).then_some(Self { reach, layers })
     }
 
+    /// How sequences are cut so that this window costs no more than what it sees.
+    #[must_use]
+    pub fn blocks(&self, causal: bool) -> Blocks {
+        Blocks {
+            queries: self.reach.clamp(SMALLEST_BLOCK, LARGEST_BLOCK),
+            before: self.reach,
+            after: if causal { 0 } else { self.reach },
+        }
+    }
+
     /// Whether layer number `layer` has it.
     #[must_use]
     pub fn is_in(&self, layer: usize) -> bool {
         self.layers.get(layer).copied().unwrap_or(false)
+    }
+}
+
+/// Blocks of consecutive queries, for each of which attention is computed with the keys alone that
+/// any of them sees: the scores of a text grow with its length, not with the square of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocks {
+    /// Queries of a block.
+    pub queries: usize,
+    /// Tokens that are seen before the first of them.
+    pub before: usize,
+    /// Tokens that are seen after the last of them.
+    pub after: usize,
+}
+
+impl Blocks {
+    /// Keys of a block.
+    #[must_use]
+    pub const fn keys(self) -> usize {
+        self.before
+            .saturating_add(self.queries)
+            .saturating_add(self.after)
+    }
+
+    /// Queries and keys of a block in a batch of rows of `width` tokens: all of a row, where blocks
+    /// would not see less.
+    #[must_use]
+    pub fn in_width(self, width: usize) -> [usize; 2] {
+        if width <= self.keys() {
+            [width, width]
+        } else {
+            [self.queries, self.keys()]
+        }
     }
 }
 

@@ -35,11 +35,41 @@ impl EncoderGraph<'_> {
         let key_norm = norms.map(|norms| norms.key);
         let key = self.normed_heads(layer, &key_label, key, (key_norm, by_head, key_heads))?;
         let key = self.rotated(layer, &key_label, key, key_heads)?;
-        let key = self.for_every_head(&key_label, key)?;
+        let value_label = format!("{label}.value");
+        let value = if self.turns_values() {
+            self.rotated(layer, &value_label, value, key_heads)?
+        } else {
+            value
+        };
+        if !(self.in_blocks && self.has_window(layer)) {
+            return self.attended(layer, label, [query, key, value]);
+        }
+        let parts = self.in_blocks(label, [query, key, value])?;
+        let heads = self.attended(layer, &format!("{label}.blocks"), parts)?;
+        self.in_rows(label, &heads)
+    }
+
+    /// The heads of queries, keys and values, of rows or of blocks.
+    fn attended(
+        &mut self,
+        layer: usize,
+        label: &str,
+        [query, key, value]: [String; 3],
+    ) -> Result<String, GraphError> {
+        let key = self.for_every_head(&format!("{label}.key"), key)?;
         let value = self.for_every_head(&format!("{label}.value"), value)?;
-        match attention.soft_cap {
+        match self.spec.attention.soft_cap {
             Some(cap) => self.capped(layer, label, [&query, &key, &value], cap),
             None => self.multi_head(layer, label, [&query, &key, &value]),
+        }
+    }
+
+    /// The bias of scores of a layer with a window, of rows or of blocks.
+    fn window_bias(&mut self, layer: usize) -> Result<String, GraphError> {
+        if self.in_blocks {
+            self.block_bias()
+        } else {
+            self.visibility(layer)
         }
     }
 
@@ -139,7 +169,7 @@ impl EncoderGraph<'_> {
         let bias = if let Some(bias) = self.relative_bias(layer)? {
             bias
         } else if windowed {
-            self.visibility(layer)?
+            self.window_bias(layer)?
         } else if let Some(disentangled) = attention.disentangled {
             self.distance_scores(layer, label, [query, key], disentangled)?
         } else {
@@ -152,8 +182,9 @@ impl EncoderGraph<'_> {
             Attribute::new("unidirectional", i64::from(attention.causal && !windowed))?,
             Attribute::new("mask_filter_value", MASKED)?,
         ];
-        // Padding stands on the right, where a causal encoder never looks.
-        let lengths = if attention.causal { "" } else { LENGTHS };
+        // Padding stands on the right, where a causal encoder never looks; the bias of blocks hides it.
+        let is_hidden = attention.causal || windowed && self.in_blocks;
+        let lengths = if is_hidden { "" } else { LENGTHS };
         let mut inputs = vec![query, key, value, "", lengths, &bias];
         while inputs.last().is_some_and(|input| input.is_empty()) {
             inputs.pop();
@@ -173,7 +204,11 @@ impl EncoderGraph<'_> {
     ) -> Result<String, GraphError> {
         let (heads, head_size) = (self.spec.attention.heads, self.spec.attention.head_size);
         let scale = self.spec.attention.scale.factor(head_size, layer);
-        let visibility = self.visibility(layer)?;
+        let visibility = if self.has_window(layer) {
+            self.window_bias(layer)?
+        } else {
+            self.visibility(layer)?
+        };
         let step = |step: &str| format!("{label}.{step}");
         let onnx = |operator| (ONNX_DOMAIN, operator);
         let order = |order: &[i64]| Ok::<_, GraphError>(vec![Attribute::new("perm", order)?]);

@@ -17,6 +17,8 @@ pub(super) struct EncoderGraph<'a> {
     pub(super) checkpoint: &'a Checkpoint,
     /// The last hidden state that is wanted: nothing is built that only later ones need.
     pub(super) last: usize,
+    /// Whether windows are computed in blocks, which are inputs then.
+    pub(super) in_blocks: bool,
     pub(super) builder: Builder,
     /// What layers share.
     pub(super) shared: Shared,
@@ -44,6 +46,8 @@ pub(super) struct Shared {
     pub(super) angles: [Option<[String; 2]>; 2],
     /// What is added to the scores of layers without and with a window, `[1, 1, width, width]`.
     pub(super) biases: [Option<String>; 2],
+    /// What is added to the scores of blocks of layers with a window, `[blocks, 1, queries, keys]`.
+    pub(super) block_bias: Option<String>,
     /// What is added to the scores of all layers by distance, `[1, heads, width, width]`.
     pub(super) relative_bias: Option<String>,
     /// Rows of tables by distance, int64, and the distances of pairs of tokens among them, int32

@@ -36,20 +36,28 @@ impl<'a> EncoderGraph<'a> {
                 inner,
                 activation,
                 bias,
-                input,
+                output_bias,
+                input: layers,
                 output,
             } => {
-                let input = self.gate_and_other(layer, input, inner, bias)?;
+                let input = self.gate_and_other(layer, layers, inner, bias)?;
                 let builder = &mut self.builder;
                 let wide = builder.linear(&format!("{label}.in"), block_input, &input)?;
-                let halves = ["gate", "other"].map(|half| (format!("{label}.{half}"), inner));
-                let [gate, other] = builder.split(&format!("{label}.halves"), &wide, halves)?;
+                let halves = ["first", "second"].map(|half| (format!("{label}.{half}"), inner));
+                let halves = builder.split(&format!("{label}.halves"), &wide, halves)?;
+                let [gate, other] = match layers {
+                    GatedInput::MergedGateLast(_) => {
+                        let [other, gate] = halves;
+                        [gate, other]
+                    }
+                    GatedInput::Merged(_) | GatedInput::Separate(_) => halves,
+                };
                 let name = format!("{label}.activation");
                 let gate = builder.activation(&name, &gate, None, activation)?;
                 let name = format!("{label}.gated");
                 let inputs = [gate.as_str(), &other];
                 let gated = builder.node((ONNX_DOMAIN, "Mul"), &name, &inputs, vec![])?;
-                (gated, inner, bias, output)
+                (gated, inner, output_bias, output)
             }
         };
         let output = self.linear(&self.in_layer(layer, output), [inner, hidden], bias)?;
@@ -60,7 +68,8 @@ impl<'a> EncoderGraph<'a> {
         })
     }
 
-    /// The gate and the other input layer as one, `[hidden, 2 * inner]`.
+    /// The gate and the other input layer as one, `[hidden, 2 * inner]`, in the order in which the
+    /// checkpoint has them.
     fn gate_and_other(
         &self,
         layer: usize,
@@ -70,7 +79,7 @@ impl<'a> EncoderGraph<'a> {
     ) -> Result<Linear<'a>, GraphError> {
         let hidden = self.spec.hidden;
         match input {
-            GatedInput::Merged(name) => {
+            GatedInput::Merged(name) | GatedInput::MergedGateLast(name) => {
                 self.linear(&self.in_layer(layer, name), [hidden, 2 * inner], bias)
             }
             GatedInput::Separate(names) => {

@@ -3,7 +3,8 @@
 //! without a file.
 //!
 //! Inputs are [`INPUT_IDS`] and [`POSITION_IDS`], int32 `[rows, width]`, and, unless the encoder is
-//! causal, [`LENGTHS`], int32 `[3 * rows + 2]`. Outputs are the selected hidden states, ascending,
+//! causal, [`LENGTHS`], int32 `[3 * rows + 2]`; with windows the blocks in which these are computed
+//! (five inputs, from [`BLOCK_QUERIES`] on). Outputs are the selected hidden states, ascending,
 //! `[rows, width, hidden]` in the number format that the encoder computes in, and on request rows
 //! of a store ([`ROWS`]).
 //!
@@ -13,6 +14,7 @@
 mod activation;
 mod attention;
 mod attention_parts;
+mod blocks;
 mod builder;
 mod convolution;
 mod disentangled;
@@ -41,8 +43,12 @@ pub use self::dtype::ComputeDtype;
 pub(crate) use self::dtype::{ONNX_FLOAT, ONNX_INT32, ONNX_INT64};
 use self::encoder_graph::{EncoderGraph, Shared};
 pub use self::error::GraphError;
-pub use self::inputs::{INPUT_IDS, KEPT, LENGTHS, POSITION_IDS};
+pub use self::inputs::{
+    BLOCK_KEY_POSITIONS, BLOCK_KEYS, BLOCK_PLACES, BLOCK_QUERIES, BLOCK_QUERY_POSITIONS, INPUT_IDS,
+    KEPT, LENGTHS, POSITION_IDS,
+};
 pub use self::rows::{ROWS, STATISTICS, can_be_output};
+pub(crate) use self::window::FAR;
 use crate::checkpoint::Checkpoint;
 use crate::family::EncoderSpec;
 
@@ -59,7 +65,10 @@ pub fn build(
     states: &[usize],
     rows: Option<StoreDtype>,
 ) -> Result<Model, GraphError> {
-    let (mut builder, states) = encoder(Builder::new(dtype)?, spec, checkpoint, states)?;
+    let last = states.last().copied().unwrap_or(0);
+    let in_blocks = spec.blocks(last).is_some();
+    let builder = Builder::new(dtype)?;
+    let (mut builder, states) = parts(builder, spec, checkpoint, states, in_blocks)?;
     let rows = rows
         .map(|format| builder.rows(&states, spec.hidden, format))
         .transpose()?;
@@ -68,6 +77,9 @@ pub fn build(
     let mut inputs = vec![ids(INPUT_IDS), ids(POSITION_IDS)];
     if !spec.attention.causal {
         inputs.push(numbers(LENGTHS));
+    }
+    if in_blocks {
+        inputs.extend(blocks::INPUTS.map(ids));
     }
     if rows.is_some() {
         inputs.push(numbers(KEPT));
@@ -82,7 +94,8 @@ pub fn build(
 
 /// Adds an encoder to a graph that has values of the names [`INPUT_IDS`], [`POSITION_IDS`] and,
 /// unless the encoder is causal, [`LENGTHS`], whatever integers the first two are. Gives the names
-/// of `states` (ascending), each `[rows, width, hidden]`.
+/// of `states` (ascending), each `[rows, width, hidden]`. Windows are biases of all scores: the graph
+/// has no other inputs.
 ///
 /// # Errors
 /// As [`build`].
@@ -92,11 +105,23 @@ pub(crate) fn encoder(
     checkpoint: &Checkpoint,
     states: &[usize],
 ) -> Result<(Builder, Vec<String>), GraphError> {
+    parts(builder, spec, checkpoint, states, false)
+}
+
+/// The same, with windows in blocks or as biases of all scores.
+fn parts(
+    builder: Builder,
+    spec: &EncoderSpec,
+    checkpoint: &Checkpoint,
+    states: &[usize],
+    in_blocks: bool,
+) -> Result<(Builder, Vec<String>), GraphError> {
     let last = states.last().copied().unwrap_or(0);
     let mut graph = EncoderGraph {
         spec,
         checkpoint,
         last,
+        in_blocks,
         builder,
         shared: Shared::default(),
     };

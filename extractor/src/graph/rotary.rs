@@ -10,7 +10,8 @@ use super::dtype::{ONNX_FLOAT, ONNX_INT64};
 use super::encoder_graph::EncoderGraph;
 use super::error::GraphError;
 use super::inputs::POSITION_IDS;
-use crate::checkpoint::CheckpointError;
+use super::weights::Source;
+use crate::checkpoint::{CheckpointError, Tensor};
 use crate::family::{PositionEncoding, Rotary};
 
 impl EncoderGraph<'_> {
@@ -35,10 +36,18 @@ impl EncoderGraph<'_> {
             let dimensions = size(rotary.dimensions());
             attributes.push(Attribute::new("rotary_embedding_dim", dimensions)?);
         }
+        if rotary.interleaved {
+            attributes.push(Attribute::new("interleaved", 1_i64)?);
+        }
         let name = format!("{label}.rotated");
         let inputs = [value.as_str(), &positions, &cosines, &sines];
         let operator = (MICROSOFT, "RotaryEmbedding");
         self.builder.node(operator, &name, &inputs, attributes)
+    }
+
+    /// Whether rotary positions turn values as well.
+    pub(super) fn turns_values(&self) -> bool {
+        matches!(&self.spec.position, PositionEncoding::Rotary { full, .. } if full.values)
     }
 
     /// Cosines and sines, `[width, dimensions / 2]` in the number format of the encoder.
@@ -46,11 +55,15 @@ impl EncoderGraph<'_> {
         if let Some(angles) = &self.shared.angles[usize::from(windowed)] {
             return Ok(angles.clone());
         }
+        let label = if windowed { "rotary.window" } else { "rotary" };
+        if let Some(table) = self.stored_angles(label, rotary)? {
+            self.shared.angles[usize::from(windowed)] = Some(table.clone());
+            return Ok(table);
+        }
         let column = self.counted_column()?;
         let frequencies = self.frequencies(rotary)?;
         let dtype = self.builder.dtype();
         let builder = &mut self.builder;
-        let label = if windowed { "rotary.window" } else { "rotary" };
         let name = format!("{label}.frequencies");
         let frequencies = builder.values(&name, &[1, frequencies.len()], &frequencies)?;
         let multiply = (ONNX_DOMAIN, "Mul");
@@ -73,6 +86,40 @@ impl EncoderGraph<'_> {
         }
         self.shared.angles[usize::from(windowed)] = Some(result.clone());
         Ok(result)
+    }
+
+    /// Cosines and sines, `[longest, dimensions / 2]`, where the checkpoint has a table of them.
+    fn stored_angles(
+        &mut self,
+        label: &str,
+        rotary: &Rotary,
+    ) -> Result<Option<[String; 2]>, GraphError> {
+        let Some(name) = rotary.table.filter(|_| self.checkpoint.is_stored()) else {
+            return Ok(None);
+        };
+        let (rows, dimensions) = (self.spec.max_positions(), rotary.dimensions());
+        let prefixes = self.spec.names.prefixes;
+        let table = match self.checkpoint.tensor(prefixes, name, &[rows, dimensions]) {
+            Ok(table) => table,
+            Err(CheckpointError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut values = vec![0.0_f32; table.len()];
+        table.copy_to(&mut values);
+        let half = dimensions / 2;
+        let mut added = [String::new(), String::new()];
+        // Sines come first in the table, cosines first in the operator.
+        for ((what, begin), added) in [("cosines", half), ("sines", 0)]
+            .into_iter()
+            .zip(&mut added)
+        {
+            let rows_of = values.chunks_exact(dimensions);
+            let half_rows = rows_of.flat_map(|row| row[begin..begin + half].iter().copied());
+            let part = Tensor::computed(&[rows, half], half_rows.collect());
+            let name = format!("{label}.{what}");
+            *added = self.builder.weights(name, &Source::stored(part))?;
+        }
+        Ok(Some(added))
     }
 
     /// The frequencies that the checkpoint has, or else those that follow from the configuration.

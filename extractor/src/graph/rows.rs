@@ -25,8 +25,8 @@ pub const ROWS: &str = "rows";
 /// Minimum, maximum and sum of absolute values of each vector, float32 `[3 * tokens * layers]`.
 pub const STATISTICS: &str = "rows.statistics";
 
-/// Whether rows of this format can be outputs: int8 vectors have a scale of their own, which no
-/// tensor holds.
+/// Whether rows of this format can be outputs: int8 and int4 vectors have a scale of their own,
+/// which no tensor holds.
 #[must_use]
 pub const fn can_be_output(format: StoreDtype) -> bool {
     matches!(format, StoreDtype::F16 | StoreDtype::Bf16 | StoreDtype::F32)
@@ -47,7 +47,7 @@ impl Builder {
         let stored = match format {
             StoreDtype::F16 => ONNX_FLOAT16,
             StoreDtype::Bf16 => ONNX_BFLOAT16,
-            StoreDtype::F32 | StoreDtype::I8 => ONNX_FLOAT,
+            StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => ONNX_FLOAT,
         };
         let computed = self.dtype().onnx();
         let name = |at: i64, otherwise: &'static str| if at == stored { ROWS } else { otherwise };
@@ -103,6 +103,6 @@ const fn element(format: StoreDtype) -> TensorElementType {
     match format {
         StoreDtype::F16 => TensorElementType::Float16,
         StoreDtype::Bf16 => TensorElementType::Bfloat16,
-        StoreDtype::F32 | StoreDtype::I8 => TensorElementType::Float32,
+        StoreDtype::F32 | StoreDtype::I8 | StoreDtype::I4 => TensorElementType::Float32,
     }
 }

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::heads::TreeScorer;
 use shared::heads::run::{self, Config, RunFolderError, WEIGHTS};
-use shared::tasks::{Chain, Decoder, Task};
+use shared::tasks::{Chain, Decoder, Output, Task};
 
 use super::{HeadOptions, Parameters};
 use crate::checkpoint::CheckpointError;
@@ -41,11 +41,15 @@ impl Run {
         let config = Config::<Manifest, IgnoredAny>::load(folder)?;
         let weights = run::file(folder, WEIGHTS)?;
         let parameters = Parameters::open(&weights)?;
-        let decoder = config.head.decoder(&config.classes, |crf| {
-            let [transitions, start, end] =
-                [&crf.transitions, &crf.start, &crf.end].map(|one| parameters.values(one));
-            Ok::<_, RunError>(Chain::of_scores(&transitions?, &start?, &end?))
-        })?;
+        let decoder = match config.head.output {
+            Output::Class => config.head.decoder(&config.classes, |crf| {
+                let [transitions, start, end] =
+                    [&crf.transitions, &crf.start, &crf.end].map(|one| parameters.values(one));
+                Ok::<_, RunError>(Chain::of_scores(&transitions?, &start?, &end?))
+            })?,
+            Output::Set => Decoder::Set(config.thresholds(folder)?),
+            Output::Number => Decoder::Number,
+        };
         let scorer = scorer(&config.head, &parameters)?;
         Ok(Self {
             folder: folder.to_owned(),

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use cache::{Manifest, Store, StoreDtype, StoreError};
+use cache::{LayerStatistics, Store, StoreDtype, StoreError, rows};
 use ndarray::{Array3, ArrayView1, Axis, s};
 use serde::Serialize;
 use shared::datasets::SplitName;
@@ -98,16 +98,8 @@ pub fn self_check(
     compute: ComputeDtype,
     count: usize,
 ) -> Result<CheckReport, CheckError> {
-    let Manifest {
-        store_dtype,
-        hidden,
-        ..
-    } = *store.manifest();
-    let tolerance = tolerance(compute, store_dtype, hidden);
-    let mut report = CheckReport {
-        tolerance,
-        ..CheckReport::default()
-    };
+    let store_dtype = store.manifest().store_dtype;
+    let mut report = CheckReport::default();
     for (split, sequence) in choose(store, count) {
         let Some(reader) = store.split(split) else {
             continue;
@@ -123,6 +115,7 @@ pub fn self_check(
             let expected = alone.layer(layer);
             let expected = expected.slice(s![0, token, ..]);
             let distance = distance(&expected, &values.slice(s![token, layer, ..]));
+            let tolerance = tolerance(compute, store_dtype, &expected);
             if distance.is_nan() || distance > tolerance {
                 let layer = store.manifest().layers[layer];
                 return Err(CheckError::Mismatch {
@@ -135,6 +128,7 @@ pub fn self_check(
                 });
             }
             report.largest_distance = report.largest_distance.max(distance);
+            report.tolerance = report.tolerance.max(tolerance);
         }
         report.sequences += 1;
         report.tokens += range.len();
@@ -142,10 +136,9 @@ pub fn self_check(
     Ok(report)
 }
 
-/// How far a token's vector may be from the one in the store: what the batch does to rounding
-/// inside the encoder, and half a unit in the last place of the store's format, whose vectors are
-/// `hidden` values.
-fn tolerance(compute: ComputeDtype, store: StoreDtype, hidden: usize) -> f64 {
+/// How far a token's vector, here `expected`, may be from the one in the store: what the batch does
+/// to rounding inside the encoder, and half a unit in the last place of the store's format.
+fn tolerance(compute: ComputeDtype, store: StoreDtype, expected: &ArrayView1<'_, f32>) -> f64 {
     let computing = match compute {
         ComputeDtype::F32 => 1e-4,
         ComputeDtype::F16 => 3e-2,
@@ -158,9 +151,28 @@ fn tolerance(compute: ComputeDtype, store: StoreDtype, hidden: usize) -> f64 {
         StoreDtype::Bf16 => f64::powi(2.0, -8),
         // Half a step of 127 in the largest value, which is no longer than the vector, for each
         // value.
-        StoreDtype::I8 => f64::from(u32::try_from(hidden).unwrap_or(u32::MAX)).sqrt() / 254.0,
+        StoreDtype::I8 => root(expected.len()) / 254.0,
+        StoreDtype::I4 => SAME_ERROR * int4_error(expected),
     };
     computing + storing
+}
+
+/// A vector that is a little different has a rounding error that is a little different.
+const SAME_ERROR: f64 = 1.1;
+
+/// The relative error of a vector in int4. It differs too much from vector to vector for a bound
+/// over all of them to find anything.
+fn int4_error(vector: &ArrayView1<'_, f32>) -> f64 {
+    let values = vector.to_vec();
+    let mut stored = vec![0; StoreDtype::I4.vector_bytes(values.len())];
+    let mut statistics = LayerStatistics::default();
+    // A value that does not fit is not in the store either.
+    let _ = rows::encode(StoreDtype::I4, 0, &values, &mut stored, &mut statistics);
+    statistics.error().unwrap_or_default()
+}
+
+fn root(hidden: usize) -> f64 {
+    f64::from(u32::try_from(hidden).unwrap_or(u32::MAX)).sqrt()
 }
 
 fn distance(expected: &ArrayView1<'_, f32>, stored: &ArrayView1<'_, f32>) -> f64 {
@@ -222,11 +234,16 @@ mod tests {
             .map(|value| half::f16::from_f32(*value).to_f32())
             .collect();
         let other: Vec<f32> = vector.iter().rev().copied().collect();
-        let allowed = tolerance(ComputeDtype::F32, StoreDtype::F16, 64);
+        let view = ArrayView1::from(&vector);
+        let allowed = tolerance(ComputeDtype::F32, StoreDtype::F16, &view);
         let from_vector = |other: &[f32]| distance(&ArrayView1::from(&vector), &other.into());
         assert!(from_vector(&rounded) > 0.0);
         assert!(from_vector(&rounded) < allowed);
         assert!(from_vector(&other) > 100.0 * allowed);
         assert!(from_vector(&[f32::NAN; 64]).is_nan());
+
+        let allowed = tolerance(ComputeDtype::F32, StoreDtype::I4, &view);
+        assert!((0.05..0.2).contains(&allowed), "{allowed}");
+        assert!(from_vector(&other) > 5.0 * allowed);
     }
 }

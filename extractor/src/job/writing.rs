@@ -178,6 +178,7 @@ mod tests {
             input_ids: vec![1; 8],
             word_ids: vec![-1; 8],
             words: vec![Vec::new(); 2],
+            second_text: Vec::new(),
             labels: Vec::new(),
         };
         let manifest = json!({

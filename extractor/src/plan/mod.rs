@@ -4,15 +4,14 @@
 //! computed first: bad data, a sentence that is too long or a disk that is too small shows up
 //! within seconds.
 
-use std::collections::HashMap;
-
-use cache::{Labels, LongPolicy, SplitSize, SplitTables};
+use cache::{LongPolicy, SplitSize, SplitTables};
 use rayon::prelude::*;
 use shared::datasets::{Dataset, Sentence, Split, SplitName};
 use shared::exit::{ExitStatus, HasExitStatus};
-use shared::tasks::{NO_CLASS, Task, UNLABELLED};
+use shared::tasks::Task;
 use thiserror::Error;
 
+use crate::labels::LabelBuilder;
 use crate::tokenizer::{SubWords, Tokenizer, TokenizerError};
 use crate::window::windows;
 
@@ -252,13 +251,7 @@ impl Layout<'_> {
                 sentences,
             });
         }
-        let mut labels = Labels {
-            task: self.task,
-            classes: self.classes.to_vec(),
-            level: self.task.level(),
-            ids: Vec::new(),
-            heads: self.task.has_heads().then(Vec::new),
-        };
+        let mut labels = LabelBuilder::new(self.task, self.classes);
         let mut table = SplitTables {
             name: split.name,
             offsets: vec![0],
@@ -266,17 +259,19 @@ impl Layout<'_> {
             input_ids: Vec::new(),
             word_ids: Vec::new(),
             words: Vec::with_capacity(sentences),
+            second_text: Vec::new(),
             labels: Vec::new(),
         };
-        let class_ids: HashMap<&str, i32> =
-            self.classes.iter().map(String::as_str).zip(0..).collect();
         for (index, (sentence, sub_words)) in split.sentences.iter().zip(sub_words).enumerate() {
             let kept = self.windows(split, index, &sentence, sub_words)?;
-            let classes = self.class_ids(split, &sentence, &class_ids)?;
-            labels.ids.extend(classes);
-            if let (Some(heads), Some(own)) = (&mut labels.heads, split.sentences.heads(index)) {
-                heads.extend_from_slice(own);
-            }
+            let heads = split.sentences.heads(index);
+            let added = labels.add(sentence.labels.iter().map(String::as_str), heads);
+            added.map_err(|label| PlanError::UnknownLabel {
+                path: split.path.clone(),
+                line: sentence.line,
+                label: label.to_owned(),
+                classes: self.classes.to_vec(),
+            })?;
             for window in kept {
                 self.sequence(
                     &mut table,
@@ -287,7 +282,7 @@ impl Layout<'_> {
             }
             table.words.push(sentence.words);
         }
-        table.labels.push(labels);
+        table.labels.push(labels.finish());
         Ok(table)
     }
 
@@ -361,30 +356,6 @@ impl Layout<'_> {
             };
             self.counts.words_without_sub_word.push(untokenized);
         }
-    }
-
-    /// The classes of a sentence: one a word, or one for all.
-    fn class_ids(
-        &self,
-        split: &Split,
-        sentence: &Sentence,
-        class_ids: &HashMap<&str, i32>,
-    ) -> Result<Vec<i32>, PlanError> {
-        let id = |label: &String| {
-            if label == UNLABELLED {
-                return Ok(NO_CLASS);
-            }
-            class_ids
-                .get(label.as_str())
-                .copied()
-                .ok_or_else(|| PlanError::UnknownLabel {
-                    path: split.path.clone(),
-                    line: sentence.line,
-                    label: label.clone(),
-                    classes: self.classes.to_vec(),
-                })
-        };
-        sentence.labels.iter().map(id).collect()
     }
 
     /// Appends one sequence with its special tokens.

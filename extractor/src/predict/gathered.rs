@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 use shared::heads::Subword;
-use shared::tasks::{Decoder, largest};
+use shared::tasks::{Decoder, largest, sets};
 
 use super::Sentence;
 use super::row::{Labels, Row};
@@ -31,12 +31,14 @@ impl Gathered {
         classes: usize,
         decoder: &Decoder,
     ) -> Self {
-        let unseen = |sentence: &Sentence| match level {
-            Level::Token => Labels::Words(vec![None; sentence.words.len()]),
-            Level::Sentence => Labels::Whole(None),
+        let unseen = |sentence: &Sentence| match (level, decoder) {
+            (Level::Token, _) => Labels::Words(vec![None; sentence.words.len()]),
+            (Level::Sentence, Decoder::Set(_)) => Labels::Set(None),
+            (Level::Sentence, Decoder::Number) => Labels::Number(None),
+            (Level::Sentence, _) => Labels::Whole(None),
         };
         let kept = |sentence: &Sentence| match decoder {
-            Decoder::Single => Vec::new(),
+            Decoder::Single | Decoder::Set(_) | Decoder::Number => Vec::new(),
             Decoder::Sentence(_) => vec![0.0; sentence.words.len() * classes],
         };
         Self {
@@ -65,7 +67,7 @@ impl Gathered {
             }
             // Trees are made elsewhere.
             Labels::Tree(_) => {}
-            Labels::Whole(_) => {
+            Labels::Whole(_) | Labels::Set(_) | Labels::Number(_) => {
                 self.tokens[row.sentence] += row.ids.len();
                 let sums = self.sums[row.sentence * classes..].iter_mut();
                 #[expect(
@@ -88,20 +90,42 @@ impl Gathered {
         let sentences = self.labels.par_iter_mut().zip(kept);
         sentences.for_each(|(labels, ((sums, &tokens), words))| match labels {
             Labels::Whole(whole) if tokens > 0 => {
-                #[expect(clippy::cast_precision_loss, reason = "a text of millions of tokens")]
-                let logits: Vec<f32> = sums.iter().map(|sum| sum / tokens as f32).collect();
+                let logits = means(sums, tokens);
                 let class = largest(&logits);
                 *whole = Some((class, probability(&logits, class)));
+            }
+            Labels::Set(set) if tokens > 0 => {
+                let logits = means(sums, tokens);
+                let thresholds: &[f64] = match decoder {
+                    Decoder::Set(thresholds) => thresholds,
+                    _ => &[],
+                };
+                let probabilities = logits.iter().map(|&logit| sets::probability(logit));
+                let probabilities = probabilities.collect();
+                *set = Some((sets::chosen(&logits, thresholds), probabilities));
+            }
+            Labels::Number(number) if tokens > 0 => {
+                *number = means(sums, tokens).first().copied();
             }
             Labels::Words(labels) if !words.is_empty() => {
                 let logits = labels.iter().zip(words.chunks_exact(classes));
                 let logits: Vec<_> = logits.map(|(seen, row)| seen.map(|_| row)).collect();
                 *labels = decoder.words(&logits);
             }
-            Labels::Whole(_) | Labels::Words(_) | Labels::Tree(_) => {}
+            Labels::Whole(_)
+            | Labels::Set(_)
+            | Labels::Number(_)
+            | Labels::Words(_)
+            | Labels::Tree(_) => {}
         });
         self.labels
     }
+}
+
+/// The logits of a sentence, from sums of its rows' logits times tokens.
+fn means(sums: &[f32], tokens: usize) -> Vec<f32> {
+    #[expect(clippy::cast_precision_loss, reason = "a text of millions of tokens")]
+    sums.iter().map(|sum| sum / tokens as f32).collect()
 }
 
 /// The softmax of one logit.

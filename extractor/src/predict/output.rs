@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::heads::Attached;
 use shared::tasks::dependencies::{Arc, write_conllu};
 use shared::tasks::{OUTSIDE, Target, Task};
@@ -50,7 +50,37 @@ impl Writer {
             Labels::Tree(tree) => self.tree(sentence, tree, out),
             Labels::Whole(whole) => {
                 let whole = whole.map(|(class, score)| (self.classes[class].as_str(), score));
-                self.whole(sentence, whole, out);
+                let label = whole.map(|(label, _)| label);
+                let score = whole.map(|(_, score)| rounded(f64::from(score)));
+                let fields = json!({ "label": label, "score": score });
+                self.whole(sentence, label, fields, out);
+            }
+            Labels::Set(set) => {
+                let names = |(chosen, _): &(Vec<usize>, Vec<f64>)| -> Vec<&str> {
+                    chosen
+                        .iter()
+                        .map(|&class| self.classes[class].as_str())
+                        .collect()
+                };
+                let labels = set.as_ref().map(names);
+                let scores = |(_, probabilities): &(Vec<usize>, Vec<f64>)| -> Value {
+                    let scores = probabilities.iter().map(|&score| json!(rounded(score)));
+                    let classes = self.classes.iter().cloned();
+                    Value::Object(classes.zip(scores).collect())
+                };
+                let scores = set.as_ref().map(scores);
+                // An empty set is no missing one.
+                let written = labels.as_ref().map(|labels| match labels.as_slice() {
+                    [] => NO_LABEL.to_owned(),
+                    labels => labels.join(BETWEEN),
+                });
+                let fields = json!({ "labels": labels, "scores": scores });
+                self.whole(sentence, written.as_deref(), fields, out);
+            }
+            Labels::Number(number) => {
+                let written = number.map(|number| number.to_string());
+                let fields = json!({ "score": number });
+                self.whole(sentence, written.as_deref(), fields, out);
             }
         }
     }
@@ -137,21 +167,20 @@ impl Writer {
         let _ = writeln!(out, "{}", pieces.join(" "));
     }
 
-    fn whole(&self, sentence: &Sentence, whole: Option<(&str, f32)>, out: &mut String) {
+    /// A whole text with what it has, as it stands in a column, and as fields of JSON.
+    fn whole(&self, sentence: &Sentence, label: Option<&str>, fields: Value, out: &mut String) {
         let text = || match &sentence.source {
             Some((text, _)) => text.clone(),
             None => sentence.words.join(" "),
         };
-        let (label, score) = whole.unzip();
         // A `String` takes whatever is written to it.
         let _ = match self.format {
             OutputFormat::Jsonl => {
-                let score = score.map(|score| (f64::from(score) * 1e6).round() / 1e6);
-                writeln!(
-                    out,
-                    "{}",
-                    json!({ "text": text(), "label": label, "score": score })
-                )
+                let mut object = json!({ "text": text() });
+                if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
+                    object.extend(fields);
+                }
+                writeln!(out, "{object}")
             }
             OutputFormat::Inline => {
                 writeln!(out, "{}\t{}", label.unwrap_or(Target::LEFT_OUT), text())
@@ -166,6 +195,16 @@ impl Writer {
             }
         };
     }
+}
+
+/// Between the labels of a text that has several, in a column.
+const BETWEEN: &str = "|";
+/// In a column, of a text that has no label of those there are.
+const NO_LABEL: &str = "|";
+
+/// A probability with six digits behind the point.
+fn rounded(score: f64) -> f64 {
+    (score * 1e6).round() / 1e6
 }
 
 fn conll(words: &[String], labels: &[&str], out: &mut String) {
@@ -251,6 +290,38 @@ mod tests {
         assert_eq!(
             written(OutputFormat::Inline, Task::Sequence, &Labels::Whole(None)),
             "-\tJo  Äm in Rome\n"
+        );
+    }
+
+    #[test]
+    fn a_text_has_any_number_of_labels_or_a_number() {
+        let set = |chosen: &[usize]| {
+            let probabilities = vec![0.1, 0.75, 0.5, 0.25];
+            Labels::Set(Some((chosen.to_vec(), probabilities)))
+        };
+        let task = Task::Multilabel;
+        let scores = r#""scores":{"O":0.1,"B-PER":0.75,"I-PER":0.5,"B-LOC":0.25}"#;
+        assert_eq!(
+            written(OutputFormat::Jsonl, task, &set(&[1, 2])),
+            format!("{{\"text\":\"Jo  Äm in Rome\",\"labels\":[\"B-PER\",\"I-PER\"],{scores}}}\n")
+        );
+        assert_eq!(
+            written(OutputFormat::Inline, task, &set(&[1, 2])),
+            "B-PER|I-PER\tJo  Äm in Rome\n"
+        );
+        assert_eq!(
+            written(OutputFormat::Inline, task, &set(&[])),
+            "|\tJo  Äm in Rome\n"
+        );
+        assert!(written(OutputFormat::Jsonl, task, &Labels::Set(None)).contains("\"labels\":null"));
+        let number = Labels::Number(Some(2.5));
+        assert_eq!(
+            written(OutputFormat::Jsonl, Task::Regression, &number),
+            "{\"text\":\"Jo  Äm in Rome\",\"score\":2.5}\n"
+        );
+        assert_eq!(
+            written(OutputFormat::Conll, Task::Regression, &number),
+            "Jo 2.5\nÄm -\nin -\nRome -\n\n"
         );
     }
 }

@@ -52,6 +52,11 @@ pub enum Labels {
     Words(Vec<Option<usize>>),
     /// One for the whole sentence, and its probability; none where the encoder saw nothing.
     Whole(Option<(usize, f32)>),
+    /// Any number of them for the whole text, and the probability of each class `[classes]`; none
+    /// where the encoder saw nothing.
+    Set(Option<(Vec<usize>, Vec<f64>)>),
+    /// A number for the whole text; none where the encoder saw nothing.
+    Number(Option<f32>),
     /// A head and a class of relation for each word.
     Tree(Vec<Attached>),
 }

@@ -76,7 +76,7 @@ impl Tagger {
             subword: run.head.subword,
             decoder: run.decoder.clone(),
             scorer: run.scorer.clone(),
-            classes: run.classes.len(),
+            classes: run.head.classes,
             vocabulary: spec.embedding.vocabulary,
             max_positions: spec.max_positions(),
             max_length,
@@ -403,7 +403,12 @@ fn gpu_tokens(
         heads: spec.attention.heads,
         biased_heads: spec.biased_heads(),
         distances: spec.attention.disentangled.is_some(),
-        biases: spec.biases(spec.layers),
+        biases: spec
+            .biases(spec.layers)
+            .into_iter()
+            .filter(|&has_bias| has_bias)
+            .count(),
+        blocks: None,
         capped: spec.attention.soft_cap.is_some(),
         compute: options.dtype,
         rows: None,
@@ -495,6 +500,7 @@ mod tests {
             biased_heads: 0,
             distances: false,
             biases: 0,
+            blocks: None,
             capped: false,
             compute: crate::graph::ComputeDtype::F16,
             rows: None,

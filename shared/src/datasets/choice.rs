@@ -3,7 +3,7 @@
 //! and dates are in every table. What cannot be told is asked for.
 
 use super::{Column, names};
-use crate::tasks::Task;
+use crate::tasks::{Output, Task};
 
 /// What stands in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub(super) struct Choice {
     pub(super) label: usize,
     /// Whether each word has a label, in lists; else each text.
     pub(super) lists: bool,
+    /// Whether a text has any number of labels.
+    pub(super) sets: bool,
 }
 
 /// Why no column can be chosen.
@@ -108,18 +110,44 @@ pub(super) fn note(names: &[String], token: usize, label: usize, what: &str) -> 
     )
 }
 
+/// The same where columns are labels themselves.
+pub(super) fn note_of_flags(names: &[String], token: usize, flags: &[usize]) -> String {
+    let flags = flags.iter().map(|place| names[*place].as_str());
+    let flags = flags.collect::<Vec<_>>().join(", ");
+    format!(
+        "texts are in column `{}`, and have the labels with a 1 in columns {flags}",
+        names[token]
+    )
+}
+
 /// Chooses the column of words or texts and that of labels.
 pub(super) fn choose(fields: &[Field], wishes: Wishes<'_>) -> Result<Choice, Problem> {
     let named_token = named(fields, "token", wishes.token)?;
     let named_label = named(fields, "label", wishes.label)?;
-    let lists = has_lists(fields, wishes.task, named_token.or(named_label));
+    let lists = has_lists(fields, wishes.task, named_token, named_label);
     let token = match named_token {
-        Some(token) => fits(fields, "token", token, lists)?,
+        Some(token) => fits(fields, "token", token, kinds("token", lists))?,
         None => token(fields, lists, named_label)?,
     };
-    let label = match named_label {
-        Some(label) => fits(fields, "label", label, lists)?,
-        None => label(fields, lists, token, wishes.task)?,
+    let is_set = wishes.task.map(Task::output) == Some(Output::Set);
+    let mut fitting = if is_set { SETS } else { kinds("label", lists) };
+    // Lists beside texts are any number of labels, if nothing else is said or found.
+    let may_be_set = !lists && wishes.task.is_none();
+    let found = match named_label {
+        Some(label) => fits(fields, "label", label, fitting),
+        None => label(fields, fitting, lists, token, wishes.task),
+    };
+    let label = match found {
+        Err(problem) if may_be_set => {
+            fitting = LISTS;
+            let found = match named_label {
+                Some(label) => fits(fields, "label", label, fitting),
+                None => label(fields, fitting, lists, token, wishes.task),
+            };
+            // What is wrong with one label a text is the more likely problem.
+            found.map_err(|_| problem)?
+        }
+        found => found?,
     };
     if token == label {
         let text = format!("`{}` cannot be both words and labels", fields[token].name);
@@ -129,7 +157,34 @@ pub(super) fn choose(fields: &[Field], wishes: Wishes<'_>) -> Result<Choice, Pro
         token,
         label,
         lists,
+        sets: is_set || (!lists && fields[label].kind.is_list()),
     })
+}
+
+/// The columns that the user named for the labels of a text, apart by commas, where each is the
+/// label of the texts that have a 1 in it; none where one column is named.
+///
+/// # Errors
+/// A name that is no column's.
+pub(super) fn flags(fields: &[Field], wishes: Wishes<'_>) -> Result<Option<Vec<usize>>, Problem> {
+    let (Some(Output::Set), Some(Column::Name(names))) =
+        (wishes.task.map(Task::output), wishes.label)
+    else {
+        return Ok(None);
+    };
+    if !names.contains(',') || fields.iter().any(|field| field.name == *names) {
+        return Ok(None);
+    }
+    let column = |name: &str| {
+        // Parsing a column cannot fail.
+        let Ok(column) = name.trim().parse::<Column>();
+        named(fields, "label", Some(&column)).map(|found| found.unwrap_or_default())
+    };
+    names
+        .split(',')
+        .map(column)
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 /// The column that the user named, by its name or its place.
@@ -188,22 +243,58 @@ fn one_too_many(
 }
 
 /// Whether words in lists have a label each.
-fn has_lists(fields: &[Field], task: Option<Task>, named: Option<usize>) -> bool {
+fn has_lists(
+    fields: &[Field],
+    task: Option<Task>,
+    named_token: Option<usize>,
+    named_label: Option<usize>,
+) -> bool {
     if let Some(task) = task {
         return task.labels_words();
     }
-    if let Some(named) = named {
+    // Beside a text alone a list is the labels of that.
+    let words = || {
+        fields
+            .iter()
+            .any(|field| field.kind == Kind::Texts && names::is_word(&field.name))
+    };
+    if let Some(named) = named_token
+        .or(named_label
+            .filter(|named| !fields[*named].kind.is_list() || words() || !has_text(fields)))
+    {
         return fields[named].kind.is_list();
+    }
+    if named_label.is_some() {
+        return false;
     }
     let lists = || fields.iter().filter(|field| field.kind.is_list());
     let of_words = lists().any(|field| field.kind == Kind::Texts && names::is_word(&field.name));
     let of_tags =
         lists().any(|field| field.classes || names::tag_rank(&field.name, None).is_some());
-    let texts = fields
-        .iter()
-        .any(|field| field.kind == Kind::Text && names::text_rank(&field.name).is_some());
+    let texts = has_text(fields);
     of_words && (of_tags || !texts) || (!texts && of_tags && lists().count() > 1)
 }
+
+/// Whether a column has type and name of a text.
+fn has_text(fields: &[Field]) -> bool {
+    let is_text =
+        |field: &Field| field.kind == Kind::Text && names::text_rank(&field.name).is_some();
+    fields.iter().any(is_text)
+}
+
+/// What may hold any number of labels: lists, and whatever is written into one cell.
+const SETS: &[Kind] = &[
+    Kind::Texts,
+    Kind::Integers,
+    Kind::Text,
+    Kind::Integer,
+    Kind::Boolean,
+    Kind::Other(EMPTY_LIST),
+];
+/// Lists alone.
+const LISTS: &[Kind] = &[Kind::Texts, Kind::Integers];
+/// A list without an item, which does not tell its type.
+pub(super) const EMPTY_LIST: &str = "empty array";
 
 fn kinds(what: &str, lists: bool) -> &'static [Kind] {
     match (what, lists) {
@@ -224,19 +315,16 @@ fn fits(
     fields: &[Field],
     what: &'static str,
     column: usize,
-    lists: bool,
+    fitting: &[Kind],
 ) -> Result<usize, Problem> {
-    let fitting = kinds(what, lists);
     let Field { name, kind, .. } = &fields[column];
     if fitting.contains(kind) {
         return Ok(column);
     }
     let more = match kind {
         _ if what == "token" => "",
-        Kind::Texts | Kind::Integers => {
-            ": several labels a text (multi-label) are not supported yet"
-        }
-        _ if lists => ": every word needs a label",
+        Kind::Texts | Kind::Integers => ": --task multilabel takes any number of labels a text",
+        _ if fitting == kinds("label", true) => ": every word needs a label",
         _ => ": such a column is no label",
     };
     let (kind, fitting) = (kind.name(), kinds_listed(fitting));
@@ -308,17 +396,22 @@ fn token(fields: &[Field], lists: bool, taken: Option<usize>) -> Result<usize, P
 
 fn label(
     fields: &[Field],
+    fitting: &[Kind],
     lists: bool,
     token: usize,
     task: Option<Task>,
 ) -> Result<usize, Problem> {
-    let fitting = kinds("label", lists);
     let usual = task.filter(|task| task.labels_words());
     let usual = usual.map(|task| task.description().label_columns);
+    // Of what is no class the task says by which names it goes.
+    let of_task = task.filter(|task| task.output() != Output::Class);
+    let of_task = of_task.map(|task| task.description().label_columns);
     let rank = |index: usize| {
         let field = &fields[index];
         let by_name = if lists {
             names::tag_rank(&field.name, usual)
+        } else if let Some(usual) = of_task {
+            names::usual_rank(&field.name, usual)
         } else {
             names::label_rank(&field.name)
         };
@@ -336,7 +429,7 @@ fn label(
             // A label of another type is told, not passed over.
             let by_name = best(fields, |index| rank(index).filter(|rank| *rank == 0));
             if let Some(column) = by_name.first() {
-                return fits(fields, "label", *column, lists);
+                return fits(fields, "label", *column, fitting);
             }
             let kinds = kinds_listed(fitting);
             Err(Problem {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::choice::{self, Choice, Field, Kind, Wishes};
 use super::labelled_file::LabelledFile;
 use super::records::{Dialect, Records, Row, sample};
-use super::{Column, DatasetError, Format, LineError, Sentences, Source, lists, names};
+use super::{Column, DatasetError, Format, LineError, Sentences, Source, label_sets, lists, names};
 use crate::tasks::Level;
 use crate::tasks::schemes::is_span_tag;
 use crate::tasks::{OUTSIDE, Task};
@@ -29,6 +29,10 @@ pub(super) struct Table {
     words: Option<Vec<usize>>,
     /// For a text a row: whether the label is a list of the labels of its words.
     lists: bool,
+    /// For a text a row: whether it has any number of labels.
+    sets: bool,
+    /// The columns that are labels themselves, with 1 for the texts that have them.
+    flags: Vec<usize>,
     note: String,
 }
 
@@ -123,18 +127,27 @@ impl Table {
             token: token.as_ref(),
             label: label.as_ref(),
         };
-        let chosen = choice::choose(&fields, wishes)
-            .map_err(|problem| look.error(path, dialect, problem))?;
+        let error = |problem| look.error(path, dialect, problem);
+        let flags = choice::flags(&fields, wishes).map_err(error)?;
+        let flags = flags.unwrap_or_default();
+        let first = flags.first().map(|&first| Column::Index(first));
+        let wishes = Wishes {
+            label: first.as_ref().or(wishes.label),
+            ..wishes
+        };
+        let mut chosen = choice::choose(&fields, wishes).map_err(error)?;
         let lists = words.is_none()
-            && look
-                .hold_lists(chosen, source.task)
-                .map_err(|problem| look.error(path, dialect, problem))?;
+            && !chosen.sets
+            && look.hold_lists(&mut chosen, source.task).map_err(error)?;
         let what = if words.is_some() || lists {
             "words"
         } else {
             "texts"
         };
-        let mut note = choice::note(&look.names, chosen.token, chosen.label, what);
+        let mut note = match flags.as_slice() {
+            [] => choice::note(&look.names, chosen.token, chosen.label, what),
+            flags => choice::note_of_flags(&look.names, chosen.token, flags),
+        };
         if !look.has_header {
             note = format!("the table has no header: {note}");
         }
@@ -163,6 +176,8 @@ impl Table {
             label: chosen.label,
             words,
             lists,
+            sets: chosen.sets,
+            flags,
             note,
         })
     }
@@ -216,6 +231,26 @@ impl Table {
             });
         }
         Ok(sentences)
+    }
+
+    /// Adds the text of a row with all its labels.
+    fn add_set(&self, sentences: &mut Sentences, row: &Row) -> Result<(), LineError> {
+        let labels = if self.flags.is_empty() {
+            label_sets::of_cell(&row.fields[self.label])
+        } else {
+            let mut labels = Vec::new();
+            for &column in &self.flags {
+                let name = &self.names[column];
+                if label_sets::flag(name, &row.fields[column])? {
+                    labels.push(name.clone());
+                }
+            }
+            labels
+        };
+        add_words(sentences, &row.fields[self.token])?;
+        label_sets::add_labels(sentences, &labels, self.label)?;
+        sentences.close(row.line);
+        Ok(())
     }
 
     fn check_count(&self, row: &Row) -> Result<(), LineError> {
@@ -386,23 +421,29 @@ impl Look {
         (0..self.names.len()).any(|column| self.mostly(column, 50, is_list))
     }
 
-    /// Whether label cells hold a label for every word.
+    /// Whether label cells hold a label for every word; lists of another length are any number of
+    /// labels of the text.
     ///
     /// # Errors
-    /// When they are lists of another length.
-    fn hold_lists(&self, chosen: Choice, task: Option<Task>) -> Result<bool, choice::Problem> {
+    /// When they are lists where a text has one label.
+    fn hold_lists(&self, chosen: &mut Choice, task: Option<Task>) -> Result<bool, choice::Problem> {
         let rows = || self.values(chosen.token).zip(self.values(chosen.label));
         if self.mostly(chosen.label, 50, |value| lists::bracketed(value).is_some()) {
             let (all, fitting) = rows().fold((0, 0), |(all, fitting), (text, label)| {
                 let fits = lists::words(text).len() == lists::labels(label).len();
                 (all + 1, fitting + usize::from(fits))
             });
-            if fitting * 2 < all || task.is_some_and(|task| !task.labels_words()) {
+            let few = fitting * 2 < all;
+            if few && task.is_none() {
+                chosen.sets = true;
+                return Ok(false);
+            }
+            if few || task.is_some_and(|task| !task.labels_words()) {
                 return Err(choice::Problem::new(
                     "label",
                     format!(
-                        "the cells of `{}` are lists, but not of a label for every word: several labels a text \
-                         (multi-label) are not supported yet",
+                        "the cells of `{}` are lists, but not of a label for every word: --task multilabel takes any \
+                         number of labels a text",
                         self.names[chosen.label]
                     ),
                 ));
@@ -465,6 +506,10 @@ impl LabelledFile for Table {
         }
     }
 
+    fn sets(&self) -> bool {
+        self.sets
+    }
+
     fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
         let mut records = Records::open(&self.path, self.dialect)?;
         if self.has_header {
@@ -476,11 +521,18 @@ impl LabelledFile for Table {
             return records.lines.filled(sentences);
         }
         let mut sentences = Sentences::default();
+        for column in &self.flags {
+            sentences.declare_label(&self.names[*column]);
+        }
         while let Some(row) = records.next()? {
             let error = |cause| records.lines.error_at(row.line, cause);
             self.check_count(&row).map_err(error)?;
             let add = if self.lists { lists::add } else { add_text };
             let (text, label) = (&row.fields[self.token], row.fields[self.label].trim());
+            if self.sets {
+                self.add_set(&mut sentences, &row).map_err(error)?;
+                continue;
+            }
             add(&mut sentences, text, label, self.label, row.line).map_err(error)?;
         }
         records.lines.filled(sentences)
@@ -501,12 +553,18 @@ pub(super) fn add_text(
             column,
         });
     }
+    add_words(sentences, text)?;
+    sentences.add_label(label);
+    sentences.close(line);
+    Ok(())
+}
+
+/// Adds the words of a text, cut at white space.
+pub(super) fn add_words(sentences: &mut Sentences, text: &str) -> Result<(), LineError> {
     if text.trim().is_empty() {
         return Err(LineError::NoWord);
     }
     text.split_whitespace()
         .for_each(|word| sentences.add_word(word));
-    sentences.add_label(label);
-    sentences.close(line);
     Ok(())
 }

@@ -154,8 +154,8 @@ pub enum DatasetError {
         /// All columns.
         columns: String,
     },
-    /// Labels are numbers with a fraction.
-    #[error("{}: the labels are scores such as {example}: learning numbers (regression) is not supported yet; name classes, or another column with --label-column", .path.display())]
+    /// Labels are numbers with a fraction, and are to be classes.
+    #[error("{}: the labels are scores such as {example}, no classes: --task regression learns one a text; or name another column with --label-column", .path.display())]
     Scores {
         /// The file.
         path: PathBuf,
@@ -342,12 +342,27 @@ pub enum LineError {
     /// Heads that make no tree.
     #[error("{0}: correct the column HEAD, or take the sentence out of the file")]
     Tree(TreeError),
+    /// A score that cannot be learned.
+    #[error(
+        "the score {0:?} is no finite number: write one, such as 3.5, or delete the line; --label-column names another column"
+    )]
+    NoNumber(String),
+    /// A cell of a label's own column that is neither 1 nor 0.
+    #[error(
+        "the column {name} has {got:?}: 1 for a text that has the label and 0 for one that has not are needed; name the columns of labels with --label-column A,B,C"
+    )]
+    NoFlag {
+        /// The column.
+        name: String,
+        /// What is there.
+        got: String,
+    },
     /// A text without a word.
     #[error("the text has no word in it: fill it in, or delete the line")]
     NoWord,
     /// More than one label before a text.
     #[error(
-        "several labels before one text: several labels a text (multi-label) are not supported yet; keep one a line"
+        "several labels before one text: --task multilabel reads them all; else keep one a line"
     )]
     SeveralLabels,
     /// Texts where words are expected.

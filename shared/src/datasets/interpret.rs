@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Dataset, DatasetError, LineError, Source, Split, SplitName, plausible, spans};
-use crate::tasks::{Level, OUTSIDE, Observed, Task, UNLABELLED};
+use super::{
+    Dataset, DatasetError, LineError, Source, Split, SplitName, numbers, plausible, spans,
+};
+use crate::tasks::{Level, OUTSIDE, Observed, Output, Task, UNLABELLED};
 
 /// A split of fewer words may well have one class only.
 const FEW_WORDS: usize = 200;
@@ -13,15 +15,37 @@ const FEW_WORDS: usize = 200;
 pub(super) fn dataset(
     id: String,
     source: &Source,
-    level: Level,
+    (level, sets): (Level, bool),
     mut splits: Vec<Split>,
     mut notes: Vec<String>,
 ) -> Result<Dataset, DatasetError> {
-    plausible::check(&splits, level)?;
     let counts = label_counts(&splits);
-    let labels = Observed { level, counts };
+    let labels = Observed {
+        level,
+        sets,
+        counts,
+    };
     let mut task = task(source.task, &labels, &splits)?;
     check_heads(&splits, task)?;
+    match task.output() {
+        Output::Class => plausible::check(&splits, level)?,
+        Output::Set => {}
+        Output::Number => {
+            notes.extend(numbers::convert(&mut splits)?);
+            if source.task.is_none() {
+                notes.push(taken_for(task));
+            }
+            return Ok(Dataset {
+                id,
+                task,
+                scheme: None,
+                classes: Vec::new(),
+                splits,
+                notes,
+                warnings: Vec::new(),
+            });
+        }
+    }
     check_empty(&splits, &labels, task)?;
     if task.labels_words() && labels.are_numbers() {
         notes.push("the labels are numbers without names".to_owned());
@@ -35,16 +59,18 @@ pub(super) fn dataset(
         scheme = Some(told.scheme);
         // Phrases are known by their types, which may have been written in another way.
         let counts = label_counts(&splits);
-        let guessed = Task::guess(&Observed { level, counts });
+        let guessed = Task::guess(&Observed {
+            level,
+            sets,
+            counts,
+        });
         task = source
             .task
             .or(guessed.filter(|task| task.has_spans()))
             .unwrap_or(task);
     }
     if source.task.is_none() {
-        notes.push(format!(
-            "the labels are taken for those of task `{task}` (--task for another)"
-        ));
+        notes.push(taken_for(task));
     }
     let classes: BTreeSet<&String> = splits
         .iter()
@@ -55,10 +81,16 @@ pub(super) fn dataset(
     if classes.is_empty() {
         return Err(DatasetError::Empty {
             path: first_path(&splits),
-            what: "every word is without a label, `_`",
+            what: if sets {
+                "no text has a label"
+            } else {
+                "every word is without a label, `_`"
+            },
         });
     }
-    warnings.extend(splits.iter().filter_map(one_class));
+    if task.output() == Output::Class {
+        warnings.extend(splits.iter().filter_map(one_class));
+    }
     Ok(Dataset {
         id,
         task,
@@ -68,6 +100,10 @@ pub(super) fn dataset(
         notes,
         warnings,
     })
+}
+
+fn taken_for(task: Task) -> String {
+    format!("the labels are taken for those of task `{task}` (--task for another)")
 }
 
 /// The task that the user named, or that the labels are for.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::choice::{self, Field, Kind, Wishes};
-use super::delimited::add_text;
+use super::delimited::{add_text, add_words};
 use super::json_records::JsonRecords;
 use super::labelled_file::LabelledFile;
-use super::{DatasetError, LineError, Sentences, Source, lists, names};
+use super::{Column, DatasetError, LineError, Sentences, Source, label_sets, lists, names};
 use crate::tasks::{Level, Task};
 
 /// So many objects are looked at for the types of the fields.
@@ -26,6 +26,10 @@ pub(super) struct JsonLines {
     texts: bool,
     /// Whether the label of a text is a list of its words' labels.
     lists: bool,
+    /// Whether a text has any number of labels.
+    sets: bool,
+    /// The fields that are labels, with 1 for the texts that have them.
+    flags: Vec<String>,
     /// What was taken and what was left out.
     note: String,
 }
@@ -67,7 +71,7 @@ impl JsonLines {
             token: source.token_column.as_ref(),
             label: source.label_column.as_ref(),
         };
-        let chosen = choice::choose(&fields, wishes).map_err(|problem| {
+        let (chosen, flags) = choose(&fields, wishes).map_err(|problem| {
             let listed = choice::listed(&fields);
             if problem.is_nothing {
                 let expected = "tokens with tags, or a text with a label".to_owned();
@@ -84,7 +88,7 @@ impl JsonLines {
         })?;
         let names: Vec<String> = fields.into_iter().map(|field| field.name).collect();
         let (token, label) = (&names[chosen.token], &names[chosen.label]);
-        let lists = !chosen.lists && hold_lists(&sample, token, label, source.task);
+        let lists = !chosen.lists && !chosen.sets && hold_lists(&sample, token, label, source.task);
         let what = if chosen.lists || lists {
             "words"
         } else {
@@ -96,8 +100,28 @@ impl JsonLines {
             label: label.clone(),
             texts: !chosen.lists,
             lists,
-            note: choice::note(&names, chosen.token, chosen.label, what),
+            sets: chosen.sets,
+            note: match flags.as_slice() {
+                [] => choice::note(&names, chosen.token, chosen.label, what),
+                flags => choice::note_of_flags(&names, chosen.token, flags),
+            },
+            flags: flags
+                .into_iter()
+                .map(|place| names[place].clone())
+                .collect(),
         })
+    }
+
+    /// The labels whose fields say that the text has them.
+    fn flagged(&self, object: &Map<String, Value>) -> Result<Vec<String>, LineError> {
+        let mut labels = Vec::new();
+        for field in &self.flags {
+            let value = object.get(field).and_then(name).unwrap_or_default();
+            if label_sets::flag(field, &value)? {
+                labels.push(field.clone());
+            }
+        }
+        Ok(labels)
     }
 
     /// Adds the words and labels of one object.
@@ -108,7 +132,9 @@ impl JsonLines {
         object: &Map<String, Value>,
     ) -> Result<(), LineError> {
         let wrong = || {
-            let (text, labels) = if self.texts {
+            let (text, labels) = if self.sets {
+                ("a text", "an array of labels")
+            } else if self.texts {
                 ("a text", "a label")
             } else {
                 ("an array of words", "an array of labels")
@@ -123,6 +149,24 @@ impl JsonLines {
         let (Some(token), Some(label)) = (object.get(&self.token), object.get(&self.label)) else {
             return Err(wrong());
         };
+        if self.sets {
+            let Value::String(text) = token else {
+                return Err(wrong());
+            };
+            let labels = if self.flags.is_empty() {
+                match label {
+                    Value::Array(labels) => labels.iter().map(name).collect::<Option<Vec<_>>>(),
+                    label => name(label).map(|cell| label_sets::of_cell(&cell)),
+                }
+                .ok_or_else(wrong)?
+            } else {
+                self.flagged(object)?
+            };
+            add_words(sentences, text)?;
+            label_sets::add_labels(sentences, &labels, 1)?;
+            sentences.close(line);
+            return Ok(());
+        }
         if self.texts {
             let label = if self.lists { cell(label) } else { name(label) };
             let (Value::String(text), Some(label)) = (token, label) else {
@@ -168,6 +212,20 @@ impl JsonLines {
     }
 }
 
+/// The fields of texts or words and of labels, and those that are labels themselves.
+fn choose(
+    fields: &[Field],
+    wishes: Wishes<'_>,
+) -> Result<(choice::Choice, Vec<usize>), choice::Problem> {
+    let flags = choice::flags(fields, wishes)?.unwrap_or_default();
+    let first = flags.first().map(|&first| Column::Index(first));
+    let wishes = Wishes {
+        label: first.as_ref().or(wishes.label),
+        ..wishes
+    };
+    Ok((choice::choose(fields, wishes)?, flags))
+}
+
 /// Adds what one object tells of a field.
 fn add_field(fields: &mut Vec<Field>, name: &str, value: &Value) {
     let new = kind_of(value);
@@ -178,7 +236,7 @@ fn add_field(fields: &mut Vec<Field>, name: &str, value: &Value) {
             classes: false,
         }),
         // Null and the empty array tell nothing.
-        Some(field) if matches!(field.kind, Kind::Other("null" | "empty array")) => {
+        Some(field) if matches!(field.kind, Kind::Other("null" | choice::EMPTY_LIST)) => {
             field.kind = new;
         }
         Some(field) if field.kind == Kind::Integer && new == Kind::Float => field.kind = new,
@@ -194,7 +252,7 @@ fn kind_of(value: &Value) -> Kind {
         Value::Number(_) => Kind::Integer,
         Value::String(_) => Kind::Text,
         Value::Array(values) => match values.first() {
-            None => Kind::Other("empty array"),
+            None => Kind::Other(choice::EMPTY_LIST),
             Some(Value::String(_)) => Kind::Texts,
             Some(Value::Number(_) | Value::Bool(_)) => Kind::Integers,
             Some(_) => Kind::Other("array of other things than texts or numbers"),
@@ -295,9 +353,16 @@ impl LabelledFile for JsonLines {
         }
     }
 
+    fn sets(&self) -> bool {
+        self.sets
+    }
+
     fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
         let mut records = JsonRecords::open(&self.path)?;
         let mut sentences = Sentences::default();
+        self.flags
+            .iter()
+            .for_each(|label| sentences.declare_label(label));
         while let Some((line, object)) = records.next_object()? {
             self.add(&mut sentences, line, &object)
                 .map_err(|cause| records.error_at(line, cause))?;

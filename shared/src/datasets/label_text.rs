@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::delimited::add_text;
+use super::delimited::{add_text, add_words};
 use super::labelled_file::LabelledFile;
 use super::lines::{Lines, is_blank};
-use super::{DatasetError, LineError, Sentences};
-use crate::tasks::Level;
+use super::{DatasetError, LineError, Sentences, Source, label_sets};
+use crate::tasks::{Level, Output, Task};
 
 /// What fastText puts before a label.
 const MARK: &str = "__label__";
@@ -19,13 +19,16 @@ const SAMPLE: usize = 4_000;
 #[derive(Debug)]
 pub(super) struct LabelText {
     path: PathBuf,
+    /// Whether a text may have several labels.
+    sets: bool,
 }
 
 impl LabelText {
     /// A file that is read so because the user said it.
-    pub(super) fn open(path: &Path) -> Self {
+    pub(super) fn open(path: &Path, source: &Source) -> Self {
         Self {
             path: path.to_owned(),
+            sets: source.task.map(Task::output) == Some(Output::Set),
         }
     }
 
@@ -90,6 +93,10 @@ impl LabelledFile for LabelText {
         Level::Sentence
     }
 
+    fn sets(&self) -> bool {
+        self.sets
+    }
+
     fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError> {
         let mut lines = Lines::open(&self.path)?;
         let mut sentences = Sentences::default();
@@ -97,7 +104,20 @@ impl LabelledFile for LabelText {
             if is_blank(line.text) {
                 continue;
             }
-            let (label, text) = split(line.text);
+            let (label, mut text) = split(line.text);
+            if self.sets {
+                let mut labels = vec![label.strip_prefix(MARK).unwrap_or(label)];
+                while label.starts_with(MARK) && text.starts_with(MARK) {
+                    let (next, rest) = split(text);
+                    labels.push(next.strip_prefix(MARK).unwrap_or(next));
+                    text = rest;
+                }
+                add_words(&mut sentences, text).map_err(|cause| line.error(cause))?;
+                label_sets::add_labels(&mut sentences, &labels, 0)
+                    .map_err(|cause| line.error(cause))?;
+                sentences.close(line.number);
+                continue;
+            }
             if label.starts_with(MARK) && text.starts_with(MARK) {
                 return Err(line.error(LineError::SeveralLabels));
             }

@@ -9,6 +9,10 @@ pub(super) trait LabelledFile {
     fn columns(&self) -> (String, String);
     /// What has a label: each word, or each text.
     fn level(&self) -> Level;
+    /// Whether a text has a list of labels, which may be empty.
+    fn sets(&self) -> bool {
+        false
+    }
     /// Reads all sentences, one at least; adds to `notes` what was guessed or left out and may
     /// surprise.
     fn read(&self, notes: &mut Vec<String>) -> Result<Sentences, DatasetError>;

@@ -28,7 +28,7 @@ impl Source {
         let mut splits: Vec<Split> = Vec::new();
         let mut notes = Vec::new();
         let mut first: Option<(PathBuf, (String, String))> = None;
-        let mut level = Level::Token;
+        let mut shape = (Level::Token, false);
         for (name, paths) in found.files {
             let mut split: Option<Split> = None;
             for path in paths {
@@ -41,7 +41,7 @@ impl Source {
                     Some(_) => {}
                     None => first = Some((path.clone(), got)),
                 }
-                level = file.level();
+                shape = (file.level(), file.sets());
                 let mut told = Vec::new();
                 let sentences = file.read(&mut told)?;
                 if sentences.empty_words() > 0 {
@@ -68,7 +68,7 @@ impl Source {
             splits.extend(split);
         }
         notes.extend(holdout::fill(&mut splits, self.seed));
-        interpret::dataset(found.id, self, level, splits, notes)
+        interpret::dataset(found.id, self, shape, splits, notes)
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn LabelledFile>, DatasetError> {
@@ -86,7 +86,7 @@ impl Source {
             && !labels_words
             && LabelText::recognise(path)?
         {
-            return Ok(Box::new(LabelText::open(path)));
+            return Ok(Box::new(LabelText::open(path, self)));
         }
         let format = self.format.unwrap_or(by_ending);
         Ok(match format {
@@ -96,7 +96,7 @@ impl Source {
                 None => Box::new(JsonLines::open(path, self)?),
             },
             Format::Csv | Format::Tsv => Box::new(Table::open(path, format, self)?),
-            Format::LabelText => Box::new(LabelText::open(path)),
+            Format::LabelText => Box::new(LabelText::open(path, self)),
             Format::Parquet => return Err(DatasetError::Mixed(path.to_owned())),
         })
     }

@@ -14,6 +14,7 @@ mod holdout;
 mod interpret;
 mod json_records;
 mod jsonl;
+mod label_sets;
 mod label_text;
 mod labelled_file;
 mod layout;
@@ -22,6 +23,7 @@ mod lists;
 mod load;
 mod misc;
 mod names;
+mod numbers;
 mod offsets;
 pub mod parquet;
 mod plausible;
@@ -80,21 +82,21 @@ pub struct Dataset {
 
 impl Dataset {
     /// Puts a data set together from splits that something else than [`Source::load`] read; what
-    /// `source` says of task and seed holds. `level` says what has a label, `declared` are the
-    /// classes in the order that the data state.
+    /// `source` says of task and seed holds. `shape` says what has a label, and whether that is a list
+    /// of labels of a text; `declared` are the classes in the order that the data state.
     ///
     /// # Errors
     /// [`DatasetError`] when the labels do not fit the task.
     pub fn from_splits(
         id: impl Into<String>,
         source: &Source,
-        level: Level,
+        shape: (Level, bool),
         declared: Option<Vec<String>>,
         mut splits: Vec<Split>,
         mut notes: Vec<String>,
     ) -> Result<Self, DatasetError> {
         notes.extend(holdout::fill(&mut splits, source.seed));
-        let mut dataset = interpret::dataset(id.into(), source, level, splits, notes)?;
+        let mut dataset = interpret::dataset(id.into(), source, shape, splits, notes)?;
         // Tags that another scheme's were turned into may be none of the declared ones.
         if let Some(declared) = declared
             && dataset.classes.iter().all(|class| declared.contains(class))

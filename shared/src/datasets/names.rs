@@ -89,7 +89,7 @@ const TITLES: [&str; 6] = [
 ];
 
 /// Columns with the label of a text.
-pub(super) const LABELS: [&str; 24] = [
+pub(super) const LABELS: [&str; 27] = [
     "label",
     "labels",
     "category",
@@ -114,6 +114,9 @@ pub(super) const LABELS: [&str; 24] = [
     "score",
     "rating",
     "stars",
+    "similarity",
+    "similarity_score",
+    "relatedness_score",
 ];
 
 /// Columns with the label of each word, those of one line for one task, the likeliest task first.
@@ -218,6 +221,14 @@ pub(super) fn label_rank(name: &str) -> Option<usize> {
     let all = words(name);
     let last = all.last().map_or("", String::as_str);
     LABEL_WORDS.contains(&last).then_some(1)
+}
+
+/// How surely a column holds what a task learns: by its usual names, the first of them before the
+/// others, then as [`label_rank`] has it.
+pub(super) fn usual_rank(name: &str, usual: &[&str]) -> Option<usize> {
+    let joined = joined(name);
+    let place = usual.iter().position(|usual| *usual == joined);
+    place.or_else(|| Some(usual.len() + label_rank(name)?))
 }
 
 /// How surely a column holds the labels of words: first by the task that they are for, the wanted

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 pub struct Sentence {
     /// The words.
     pub words: Vec<String>,
-    /// One label a word; for tasks that label texts exactly one.
+    /// One label a word; for tasks that label texts exactly one, or any number.
     pub labels: Vec<String>,
     /// The line of the file on which it begins, from 1.
     pub line: usize,
@@ -230,6 +230,11 @@ impl Sentences {
     /// Adds the heads of all words of the sentence that [`Self::close`] will end.
     pub(super) fn add_heads(&mut self, heads: &[i32]) {
         self.heads.extend_from_slice(heads);
+    }
+
+    /// Says that there is a label of this name, whether it occurs or not.
+    pub(super) fn declare_label(&mut self, label: &str) {
+        self.classes.number(label);
     }
 
     /// Adds a label that is empty in the file, which may mean that the word is in no span.

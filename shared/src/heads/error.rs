@@ -48,6 +48,16 @@ pub enum HeadOptionsError {
         /// The task.
         task: Task,
     },
+    /// A threshold for a task that has none.
+    #[error(
+        "--threshold {got} does not go with --task {task}: only tasks with any number of classes a text (multilabel) have one"
+    )]
+    Threshold {
+        /// What was given.
+        got: String,
+        /// The task.
+        task: Task,
+    },
     /// Sizes that make no network.
     #[error("{0}")]
     Size(String),

@@ -15,6 +15,7 @@ pub mod parameters;
 pub mod parser;
 pub mod run;
 mod subword;
+mod threshold;
 mod tree_scorer;
 
 pub use error::HeadOptionsError;
@@ -22,6 +23,7 @@ pub use kind::{AdapterOptions, Form, HeadKind, forms, usages};
 pub use options::HeadOptions;
 pub use parser::ParserOptions;
 pub use subword::Subword;
+pub use threshold::Threshold;
 pub use tree_scorer::{Attached, TreeScorer};
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use super::error::HeadOptionsError;
 use super::kind::{AdapterOptions, HeadKind, Sizes};
 use super::parameters::Parameter;
 use super::parser::{self, ParserOptions};
-use super::{Subword, classifier, crf};
-use crate::tasks::{Chain, Decoder, Decoding, Level};
+use super::{Subword, Threshold, classifier, crf};
+use crate::tasks::{Chain, Decoder, Decoding, Level, Output};
 
 /// Everything that a head's parameters' names and shapes depend on, and its dropout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct HeadOptions {
     pub layers: Vec<usize>,
     /// Hidden size of the encoder.
     pub hidden: usize,
-    /// Number of classes.
+    /// Number of classes; 1 for a head that gives a number.
     pub classes: usize,
     /// What the adapter alone has; recorded for other kinds too.
     #[serde(flatten)]
@@ -40,6 +40,13 @@ pub struct HeadOptions {
     /// The scorer of trees in place of the classifier, for tasks whose words have heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parser: Option<ParserOptions>,
+    /// What the head computes for each token or sentence; runs from before there was a choice have
+    /// classes.
+    #[serde(default, skip_serializing_if = "Output::is_usual")]
+    pub output: Output,
+    /// From which probability on a class is predicted, where any number of them may be.
+    #[serde(default, skip_serializing_if = "Threshold::is_usual")]
+    pub threshold: Threshold,
 }
 
 impl HeadOptions {
@@ -59,6 +66,8 @@ impl HeadOptions {
             decode: Decoding::default(),
             subword: Subword::default(),
             parser: None,
+            output: Output::default(),
+            threshold: Threshold::default(),
         }
     }
 

@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{HeadOptions, HeadOptionsError, Subword};
+use super::{HeadOptions, HeadOptionsError, Subword, Threshold};
 use crate::exit::{ExitStatus, HasExitStatus};
-use crate::tasks::{Decoding, Loss, Task};
+use crate::tasks::{Decoding, Loss, Output, Task};
 
 /// The file of the configuration.
 pub const CONFIG: &str = "config.json";
 
 /// The file of the parameters of the best epoch.
 pub const WEIGHTS: &str = "adapter.safetensors";
+
+/// The file of thresholds that were tuned: an object of probabilities by class.
+pub const THRESHOLDS: &str = "thresholds.json";
 
 /// Version of [`CONFIG`] that is written, and the newest that is read.
 pub const FORMAT_VERSION: u32 = 1;
@@ -29,7 +32,7 @@ pub struct Config<Store, Settings> {
     pub format_version: u32,
     /// Labels that are learned.
     pub task: Task,
-    /// Names of the classes, by number.
+    /// Names of the classes, by number; none where a number is learned.
     pub classes: Vec<String>,
     /// The head.
     pub head: HeadOptions,
@@ -126,7 +129,7 @@ impl<Store: DeserializeOwned, Settings: DeserializeOwned> Config<Store, Settings
             Err(error) => return Err(broken(error.to_string())),
         };
         let (names, classes) = (config.classes.len(), config.head.classes);
-        if names != classes {
+        if config.head.output.width(names) != classes {
             return Err(broken(format!("{names} names for {classes} classes")));
         }
         match config.check_head() {
@@ -162,6 +165,12 @@ impl<Store, Settings> Config<Store, Settings> {
                 }
             )));
         }
+        if !self.head.threshold.is_usual() && self.head.output != Output::Set {
+            return Err(HeadOptionsError::Threshold {
+                got: self.head.threshold.to_string(),
+                task: self.task,
+            });
+        }
         if self.task.has_decoding(self.head.decode) {
             return Ok(());
         }
@@ -170,6 +179,34 @@ impl<Store, Settings> Config<Store, Settings> {
             task: self.task,
             expected: self.task.description().decodings,
         })
+    }
+
+    /// The thresholds `[classes]` of the run in `folder`, where any number of classes may be right.
+    ///
+    /// # Errors
+    /// When they were tuned and their file is missing, or says something else.
+    pub fn thresholds(&self, folder: &Path) -> Result<Vec<f64>, RunFolderError> {
+        if let Threshold::Fixed(all) = self.head.threshold {
+            return Ok(vec![all; self.classes.len()]);
+        }
+        let path = file(folder, THRESHOLDS)?;
+        let found: BTreeMap<String, f64> =
+            serde_json::from_slice(&fs_err::read(&path)?).map_err(|error| {
+                RunFolderError::Broken {
+                    path: path.clone(),
+                    why: error.to_string(),
+                }
+            })?;
+        let threshold = |class: &String| {
+            found
+                .get(class)
+                .copied()
+                .ok_or_else(|| RunFolderError::Broken {
+                    path: path.clone(),
+                    why: format!("it has no threshold for the class {class}"),
+                })
+        };
+        self.classes.iter().map(threshold).collect()
     }
 
     /// What its training minimises.
@@ -241,6 +278,11 @@ mod tests {
         let told = load(|json| json["head"]["decode"] = "viterbi".into()).unwrap_err();
         assert!(
             told.contains("--task pos") && told.contains("argmax"),
+            "{told}"
+        );
+        let told = load(|json| json["head"]["threshold"] = "tuned".into()).unwrap_err();
+        assert!(
+            told.contains("--threshold tuned") && told.contains("--task pos"),
             "{told}"
         );
         let told = load(|json| json["store"] = 7.into()).unwrap_err();

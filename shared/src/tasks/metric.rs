@@ -3,7 +3,7 @@
 
 use super::spans::Counts;
 
-/// A score between 0 and 1.
+/// A score, at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     /// F1 over all spans.
@@ -12,6 +12,16 @@ pub enum Metric {
     Accuracy,
     /// The share of words whose head and relation are right, subtypes of relations apart.
     Las,
+    /// F1 over all classes of all texts.
+    SetF1,
+    /// The mean of the F1 of the classes.
+    MacroF1,
+    /// Matthews' correlation coefficient of classes.
+    Matthews,
+    /// The correlation of numbers.
+    Pearson,
+    /// The correlation of the ranks of numbers.
+    Spearman,
 }
 
 /// A number of a table of scores that a chart may show.
@@ -31,26 +41,45 @@ pub enum Figure {
     Uas,
     /// F1 of content words' heads and relations.
     Clas,
+    /// The mean of the F1 of the classes.
+    MacroF1,
+    /// Matthews' correlation coefficient of classes.
+    Matthews,
+    /// The correlation of numbers.
+    Pearson,
+    /// The correlation of the ranks of numbers.
+    Spearman,
 }
 
 impl Metric {
     /// As it is stored and shown.
     #[must_use]
     pub fn name(self) -> &'static str {
+        self.figure().name()
+    }
+
+    /// The number of a table of scores that it is.
+    #[must_use]
+    pub fn figure(self) -> Figure {
         match self {
-            Self::SpanF1 => Figure::F1.name(),
-            Self::Accuracy => Figure::Accuracy.name(),
-            Self::Las => Figure::Las.name(),
+            Self::SpanF1 | Self::SetF1 => Figure::F1,
+            Self::Accuracy => Figure::Accuracy,
+            Self::Las => Figure::Las,
+            Self::MacroF1 => Figure::MacroF1,
+            Self::Matthews => Figure::Matthews,
+            Self::Pearson => Figure::Pearson,
+            Self::Spearman => Figure::Spearman,
         }
     }
 
-    /// The score of counts over all classes. Labels that are compared one by one are all predicted
-    /// and all gold.
+    /// The score of counts over all classes; NaN for one that does not follow from them. Labels
+    /// that are compared one by one are all predicted and all gold.
     #[must_use]
     pub fn value(self, counts: Counts) -> f64 {
         match self {
-            Self::SpanF1 => counts.f1(),
+            Self::SpanF1 | Self::SetF1 => counts.f1(),
             Self::Accuracy | Self::Las => counts.recall(),
+            Self::MacroF1 | Self::Matthews | Self::Pearson | Self::Spearman => f64::NAN,
         }
     }
 
@@ -63,6 +92,11 @@ impl Metric {
             Self::Las => {
                 "A word counts when its head and its relation, without the subtype, are right, as the CoNLL 2018 evaluation counts on gold words."
             }
+            Self::SetF1 => "Each class of a text counts by itself.",
+            Self::MacroF1 => "Each class counts the same, however often it occurs.",
+            Self::Matthews => "The correlation of gold and predicted classes (Gorodkin 2004).",
+            Self::Pearson => "The correlation of gold and predicted numbers.",
+            Self::Spearman => "The correlation of the ranks of gold and predicted numbers.",
         }
     }
 
@@ -73,6 +107,11 @@ impl Metric {
             Self::SpanF1 => &[Figure::F1, Figure::Precision, Figure::Recall],
             Self::Accuracy => &[Figure::Accuracy],
             Self::Las => &[Figure::Las, Figure::Uas, Figure::Clas],
+            Self::SetF1 => &[Figure::F1, Figure::MacroF1],
+            Self::MacroF1 => &[Figure::MacroF1],
+            Self::Matthews => &[Figure::Matthews],
+            Self::Pearson => &[Figure::Pearson, Figure::Spearman],
+            Self::Spearman => &[Figure::Spearman],
         }
     }
 }
@@ -89,6 +128,10 @@ impl Figure {
             Self::Las => "LAS",
             Self::Uas => "UAS",
             Self::Clas => "CLAS",
+            Self::MacroF1 => "macro F1",
+            Self::Matthews => "Matthews",
+            Self::Pearson => "Pearson",
+            Self::Spearman => "Spearman",
         }
     }
 }

@@ -4,17 +4,22 @@
 
 mod accuracy;
 mod chunk;
+pub mod correlation;
 mod decoding;
 mod dep;
 pub mod dependencies;
 mod level;
 mod metric;
+mod multilabel;
 mod ner;
 mod no_label;
 mod observed;
+mod output;
 mod pos;
+mod regression;
 pub mod schemes;
 mod sequence;
+pub mod sets;
 pub mod spans;
 mod target;
 
@@ -30,6 +35,7 @@ pub use level::Level;
 pub use metric::{Figure, Metric};
 pub use no_label::{NO_CLASS, NO_TARGET, OUTSIDE, UNLABELLED};
 pub use observed::Observed;
+pub use output::{NO_SET, Output, number_target, target_number};
 use spans::{Span, SpanScores};
 pub use target::{Target, or_outside};
 
@@ -67,6 +73,11 @@ pub enum Loss {
     /// Minus the logarithms of the probability of each word's head, and of its relation to it, in
     /// nats, averaged over words.
     HeadsAndRelations,
+    /// Cross-entropy of whether a class is right, by the sigmoid of its logit, in nats, averaged over
+    /// all classes of what has a label.
+    BinaryCrossEntropy,
+    /// The square of the difference from the gold number, averaged over what has one.
+    SquaredError,
 }
 
 impl Loss {
@@ -81,6 +92,8 @@ impl Loss {
             Self::HeadsAndRelations => {
                 "Mean cross-entropy of heads and of relations at them, added up, in nats"
             }
+            Self::BinaryCrossEntropy => "Mean binary cross-entropy of the classes, in nats",
+            Self::SquaredError => "Mean squared error",
         }
     }
 }
@@ -120,6 +133,10 @@ tasks! {
     Sequence = sequence,
     /// A head and a relation a word.
     Dep = dep,
+    /// Any number of labels a text.
+    Multilabel = multilabel,
+    /// A number a text.
+    Regression = regression,
 }
 
 impl Task {
@@ -141,6 +158,12 @@ impl Task {
     #[must_use]
     pub fn target(self) -> Target {
         self.description().target
+    }
+
+    /// What a head for it computes.
+    #[must_use]
+    pub fn output(self) -> Output {
+        self.target().output()
     }
 
     /// What has a label: every word, or every text.
@@ -249,7 +272,14 @@ mod tests {
         for (place, task) in Task::ALL.iter().enumerate() {
             let description = task.description();
             assert!(!description.metrics.is_empty(), "{task}");
-            assert!(description.loss.about().contains("cross-entropy"), "{task}");
+            let loss = description.loss.about();
+            let of_classes = loss.contains("cross-entropy");
+            assert_eq!(of_classes, task.output() != Output::Number, "{task}");
+            assert_eq!(
+                loss.contains("binary"),
+                task.output() == Output::Set,
+                "{task}"
+            );
             assert_eq!(description.decodings[0], Decoding::default(), "{task}");
             for decoding in [Decoding::Viterbi, Decoding::Crf] {
                 assert_eq!(task.has_decoding(decoding), task.has_spans(), "{task}");
@@ -265,7 +295,9 @@ mod tests {
         }
         let error = serde_json::from_str::<Task>("\"parsing\"").unwrap_err();
         assert!(
-            error.to_string().contains("ner, chunk, pos, sequence"),
+            error
+                .to_string()
+                .contains("ner, chunk, pos, sequence, multilabel, regression"),
             "{error}"
         );
     }

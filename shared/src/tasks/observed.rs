@@ -10,6 +10,8 @@ use super::{Level, UNLABELLED};
 pub struct Observed {
     /// Whether there is one a word or one a text.
     pub level: Level,
+    /// Whether a text has a list of labels.
+    pub sets: bool,
     /// How often each occurs.
     pub counts: BTreeMap<String, usize>,
 }
@@ -26,6 +28,16 @@ impl Observed {
         self.names()
             .filter(|label| *label != UNLABELLED)
             .all(|label| label.parse::<i64>().is_ok())
+    }
+
+    /// Whether all labels are numbers and one has a fraction: they measure something.
+    #[must_use]
+    pub fn are_scores(&self) -> bool {
+        let numbers = || self.names().map(str::parse::<f64>);
+        numbers().all(|number| number.is_ok())
+            && numbers()
+                .flatten()
+                .any(|number| number.is_finite() && number.fract() != 0.0)
     }
 
     /// Whether most labels are tags of spans, with a prefix for some; types without a prefix beside
@@ -47,6 +59,7 @@ mod tests {
             .map(|(label, count)| ((*label).to_owned(), *count));
         Task::guess(&Observed {
             level,
+            sets: false,
             counts: counts.collect(),
         })
     }
@@ -62,5 +75,15 @@ mod tests {
         assert_eq!(of_words(&[("N", 9), ("O", 2), ("V", 5)]), Task::Pos);
         let texts = guessed(Level::Sentence, &[("O", 9), ("B-PER", 2)]);
         assert_eq!(texts, Some(Task::Sequence));
+        let texts = guessed(Level::Sentence, &[("1", 9), ("-2", 2)]);
+        assert_eq!(texts, Some(Task::Sequence), "whole numbers may be classes");
+        let texts = guessed(Level::Sentence, &[("1", 9), ("2.5", 2)]);
+        assert_eq!(texts, Some(Task::Regression));
+        let sets = Observed {
+            level: Level::Sentence,
+            sets: true,
+            counts: [("a".to_owned(), 3)].into(),
+        };
+        assert_eq!(Task::guess(&sets), Some(Task::Multilabel));
     }
 }

@@ -8,7 +8,7 @@ pub(super) static TASK: Description = Description {
     target: Target::TextClass,
     decodings: &[Decoding::Argmax],
     loss: Loss::CrossEntropy,
-    metrics: &[Metric::Accuracy],
+    metrics: &[Metric::Accuracy, Metric::MacroF1, Metric::Matthews],
     label_columns: &[
         "label",
         "labels",

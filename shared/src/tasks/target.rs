@@ -2,7 +2,7 @@
 //! counted, what a missing one is.
 
 use super::spans::SpanScores;
-use super::{Level, OUTSIDE, Observed, UNLABELLED, dependencies};
+use super::{Level, OUTSIDE, Observed, Output, UNLABELLED, dependencies};
 
 /// What a head predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub enum Target {
     TextClass,
     /// A head in the sentence and a class for every word.
     Dependencies,
+    /// Any number of classes for every text.
+    TextSet,
+    /// A number for every text.
+    Number,
 }
 
 impl Target {
@@ -23,7 +27,19 @@ impl Target {
     pub fn level(self) -> Level {
         match self {
             Self::SpanTags | Self::WordClass | Self::Dependencies => Level::Token,
-            Self::TextClass => Level::Sentence,
+            Self::TextClass | Self::TextSet | Self::Number => Level::Sentence,
+        }
+    }
+
+    /// What a head computes.
+    #[must_use]
+    pub fn output(self) -> Output {
+        match self {
+            Self::SpanTags | Self::WordClass | Self::TextClass | Self::Dependencies => {
+                Output::Class
+            }
+            Self::TextSet => Output::Set,
+            Self::Number => Output::Number,
         }
     }
 
@@ -31,9 +47,15 @@ impl Target {
     /// are relations has to be said.
     #[must_use]
     pub fn suits(self, labels: &Observed) -> bool {
-        self != Self::Dependencies
-            && labels.level == self.level()
-            && (self != Self::SpanTags || labels.are_span_tags())
+        labels.level == self.level()
+            && match self {
+                Self::SpanTags => labels.are_span_tags(),
+                Self::WordClass => true,
+                Self::TextClass => !labels.sets && !labels.are_scores(),
+                Self::TextSet => labels.sets,
+                Self::Number => !labels.sets && labels.are_scores(),
+                Self::Dependencies => false,
+            }
     }
 
     /// Whether labels can be these targets.
@@ -45,6 +67,8 @@ impl Target {
             Err((self.level().about(), labels.level.about()))
         } else if self == Self::SpanTags && labels.are_numbers() {
             Err(("tags such as O and B-PER", "numbers without names"))
+        } else if labels.sets && self != Self::TextSet {
+            Err(("one label a text", "lists of labels"))
         } else {
             Ok(())
         }
@@ -56,7 +80,11 @@ impl Target {
     pub fn missing(self) -> &'static str {
         match self {
             Self::SpanTags => OUTSIDE,
-            Self::WordClass | Self::TextClass | Self::Dependencies => Self::LEFT_OUT,
+            Self::WordClass
+            | Self::TextClass
+            | Self::Dependencies
+            | Self::TextSet
+            | Self::Number => Self::LEFT_OUT,
         }
     }
 
@@ -66,15 +94,17 @@ impl Target {
     pub(super) fn category(self, label: &str) -> &str {
         match self {
             Self::SpanTags => label.split_once('-').map_or(label, |(_, kind)| kind),
-            Self::WordClass | Self::TextClass => label,
+            Self::WordClass | Self::TextClass | Self::TextSet | Self::Number => label,
             Self::Dependencies => dependencies::universal(label),
         }
     }
 
     pub(super) fn count(self, gold: &[&str], predicted: &[&str], counts: &mut SpanScores) {
-        if self == Self::SpanTags {
-            counts.add(&tags(gold), &tags(predicted));
-            return;
+        match self {
+            Self::SpanTags => return counts.add(&tags(gold), &tags(predicted)),
+            Self::TextSet if gold.contains(&UNLABELLED) => return,
+            Self::TextSet => return counts.add_sets(gold, predicted),
+            Self::WordClass | Self::TextClass | Self::Number | Self::Dependencies => {}
         }
         let pairs = gold.iter().zip(predicted);
         for (gold, predicted) in pairs.filter(|(gold, _)| **gold != UNLABELLED) {
@@ -117,5 +147,20 @@ mod tests {
             counted(Target::SpanTags, &["", "O"], &["B-X", "O"]),
             (0, 1, 0)
         );
+    }
+
+    #[test]
+    fn sets_are_compared_class_by_class() {
+        let counted = |gold: &[&str], predicted: &[&str]| {
+            let mut counts = SpanScores::default();
+            Target::TextSet.count(gold, predicted, &mut counts);
+            let all = counts.overall();
+            (all.correct, all.predicted, all.gold)
+        };
+        assert_eq!(counted(&["a", "b"], &["b", "c", "d"]), (1, 3, 2));
+        assert_eq!(counted(&[], &["b"]), (0, 1, 0));
+        assert_eq!(counted(&["a"], &[]), (0, 0, 1));
+        assert_eq!(counted(&[], &[]), (0, 0, 0));
+        assert_eq!(counted(&[UNLABELLED], &["b"]), (0, 0, 0));
     }
 }

@@ -204,6 +204,7 @@ fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
             .map(|word| i32::try_from(word % 3).unwrap())
             .collect(),
         heads: None,
+        texts: None,
     };
     let input_ids = (0..tokens)
         .map(|token| u32::try_from(scramble(token as u64) % 30_000).unwrap())
@@ -215,6 +216,7 @@ fn tables(name: SplitName, lengths: &[usize]) -> SplitTables {
         input_ids,
         word_ids,
         words,
+        second_text: Vec::new(),
         labels: vec![labels],
     }
 }

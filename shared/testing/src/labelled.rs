@@ -227,6 +227,7 @@ fn split(name: SplitName, sentences: usize, recipe: &Recipe, random: &mut Random
             level,
             ids,
             heads: (task == Task::Dep).then_some(all_heads),
+            texts: None,
         });
     }
     Split { tables, told }

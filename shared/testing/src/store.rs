@@ -55,6 +55,7 @@ pub fn manifest(
         file_tokens: units.file_tokens,
         part_files: units.part_files,
         versions: BTreeMap::from([("extractor".to_owned(), "0.1.0".to_owned())]),
+        converted_from: None,
     }
 }
 
@@ -67,6 +68,7 @@ pub fn no_sentences(name: SplitName) -> SplitTables {
         input_ids: Vec::new(),
         word_ids: Vec::new(),
         words: Vec::new(),
+        second_text: Vec::new(),
         labels: Vec::new(),
     }
 }

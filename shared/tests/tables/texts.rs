@@ -1,7 +1,7 @@
 //! Texts and their labels, a row each.
 
 use proptest::prelude::*;
-use shared::datasets::{Column, Format, Source, SplitName};
+use shared::datasets::{Column, Dataset, Format, Source, SplitName};
 use shared::tasks::Task;
 
 use super::parquet::Values;
@@ -109,27 +109,216 @@ fn several_labels_are_refused_and_listed() {
     );
 }
 
+/// The labels of each text, in the order of the texts.
+fn sets(data: &Dataset) -> Vec<String> {
+    let all = data.splits.iter().flat_map(|split| {
+        let sentences = 0..split.sentences.len();
+        sentences.map(|index| {
+            let words: Vec<&str> = split.sentences.words(index).collect();
+            let labels: Vec<&str> = split.sentences.labels(index).collect();
+            format!("{} => {}", words.join(" "), labels.join("+"))
+        })
+    });
+    let mut all: Vec<String> = all.collect();
+    all.sort();
+    all
+}
+
 #[test]
-fn lists_of_labels_of_a_text_are_refused() {
-    refused(
+fn lists_of_labels_of_a_text() {
+    let expected = ["a b c => x+y", "d e => ", "f g h => y"];
+    let jsonl = "{\"text\": \"a b c\", \"labels\": [\"x\", \"y\"]}\n\
+                 {\"text\": \"d e\", \"labels\": []}\n{\"text\": \"f g h\", \"labels\": [\"y\"]}\n";
+    let read = load("train.jsonl", jsonl);
+    assert_eq!(
+        (read.task, &read.classes[..]),
+        (Task::Multilabel, &["x".to_owned(), "y".to_owned()][..])
+    );
+    assert_eq!(sets(&read), expected);
+    let same = |name: &str, bytes: &str| {
+        let said = load_with(name, bytes, |source| source.task = Some(Task::Multilabel));
+        let said = said.unwrap();
+        assert_eq!(sets(&said), expected, "{name}");
+        assert_eq!(said.digest(), read.digest(), "{name}");
+    };
+    same("train.jsonl", jsonl);
+    same("train.csv", "text,labels\na b c,x|y\nd e,\nf g h,y\n");
+    same("train.tsv", "text\tlabels\na b c\tx|y\nd e\t\nf g h\ty\n");
+    same(
+        "train.csv",
+        "text,labels\na b c,\"['x', 'y']\"\nd e,[]\nf g h,['y']\n",
+    );
+    let listed = "text,topics\na b c,\"['x', 'y']\"\nd e,[]\nf g h,['y']\n";
+    assert_eq!(load("train.csv", listed).task, Task::Multilabel);
+    // The first empty lists do not tell what is in the others.
+    let late = "{\"text\": \"d e\", \"labels\": []}\n{\"text\": \"a b c\", \"labels\": [\"x\", \"y\"]}\n\
+                {\"text\": \"f g h\", \"labels\": [\"y\", \"y\"]}\n";
+    assert_eq!(sets(&load("train.jsonl", late)), expected);
+    let numbers = load(
         "train.jsonl",
         r#"{"text": "a b", "labels": [1, 2], "id": "x"}"#,
-        &["labels", "multi-label", "not supported yet"],
+    );
+    assert_eq!(sets(&numbers), ["a b => 1+2"]);
+}
+
+#[test]
+fn columns_of_labels_of_a_text() {
+    let expected = ["a b c => joy+fear", "d e => ", "f g h => fear"];
+    let flags = |source: &mut Source| {
+        source.task = Some(Task::Multilabel);
+        source.label_column = Some(Column::Name("joy,fear, rage".to_owned()));
+    };
+    let csv = "id,text,joy,rage,fear\n1,a b c,1,0,1\n2,d e,0,0,0\n3,f g h,0,0,1\n";
+    let data = load_with("train.csv", csv, flags).unwrap();
+    assert_eq!(sets(&data), expected);
+    // A label that no text has is one all the same.
+    assert_eq!(data.classes, ["fear", "joy", "rage"]);
+    noted(&data, &["with a 1 in columns joy, fear, rage"]);
+    let jsonl = "{\"text\": \"a b c\", \"joy\": 1, \"fear\": true, \"rage\": 0}\n\
+                 {\"text\": \"d e\", \"joy\": 0, \"fear\": false, \"rage\": 0}\n\
+                 {\"text\": \"f g h\", \"joy\": 0, \"fear\": 1, \"rage\": 0}\n";
+    let same = load_with("train.jsonl", jsonl, flags).unwrap();
+    assert_eq!((sets(&same), same.digest()), (sets(&data), data.digest()));
+    let by_number = load_with("train.csv", csv, |source| {
+        source.task = Some(Task::Multilabel);
+        source.label_column = Some(Column::Name("2,4,3".to_owned()));
+    });
+    assert_eq!(sets(&by_number.unwrap()), expected);
+    let wrong = csv.replace("0,0,0", "0,2,0");
+    refused_with(
+        "train.csv",
+        &wrong,
+        flags,
+        &["train.csv:3", "column rage has \"2\"", "A,B,C"],
+    );
+    refused_with(
+        "train.csv",
+        csv.replace("rage", "anger"),
+        flags,
+        &["there is no column `rage`", "id, text, joy, anger, fear"],
     );
 }
 
 #[test]
-fn scores_are_refused() {
-    refused(
-        "train.csv",
-        "text,score\na b,0.5\nc d,1.5\n",
-        &["regression", "not supported yet"],
-    );
-    refused(
+fn lists_of_labels_that_cannot_be_right_are_refused() {
+    let list = "{\"text\": \"a b c\", \"labels\": [\"x\", \"y\"]}\n";
+    refused_with(
         "train.jsonl",
-        "{\"text\": \"a b\", \"label\": 0.5}\n{\"text\": \"a c\", \"label\": 1}",
-        &["regression"],
+        list,
+        |source| source.task = Some(Task::Sequence),
+        &["labels", "list of texts", "--task multilabel"],
     );
+    let multilabel = |source: &mut Source| source.task = Some(Task::Multilabel);
+    let after = |line: &str| format!("{list}{line}\n");
+    for (line, said) in [
+        (r#"{"text": "d", "labels": ["x", ""]}"#, "is empty"),
+        (r#"{"text": "d", "labels": null}"#, "labels (null)"),
+        (
+            r#"{"text": "d", "labels": [{"x": 1}]}"#,
+            "an array of labels",
+        ),
+        (r#"{"text": " ", "labels": ["x"]}"#, "no word"),
+        (
+            r#"{"text": "d"}"#,
+            "expected text (a text) and labels (an array of labels)",
+        ),
+    ] {
+        refused_with(
+            "train.jsonl",
+            after(line),
+            multilabel,
+            &["train.jsonl:2", said],
+        );
+    }
+    refused_with(
+        "train.csv",
+        "text,labels\na b,x|y\nc,x||y\n",
+        multilabel,
+        &["train.csv:3", "is empty"],
+    );
+    refused_with(
+        "train.csv",
+        "text,labels\na b,\nc,\n",
+        multilabel,
+        &["no text has a label"],
+    );
+}
+
+#[test]
+fn numbers_of_texts() {
+    let scores = |data: &Dataset| -> Vec<String> {
+        let all = data.splits.iter().flat_map(|split| {
+            let sentences = 0..split.sentences.len();
+            sentences.flat_map(|index| split.sentences.labels(index).map(str::to_owned))
+        });
+        let mut all: Vec<String> = all.collect();
+        all.sort();
+        all
+    };
+    let csv = load("train.csv", "text,score\na b,0.5\nc d,1.50\ne,2\n");
+    assert_eq!((csv.task, csv.classes.len()), (Task::Regression, 0));
+    assert_eq!(scores(&csv), ["0.5", "1.5", "2"]);
+    let jsonl = "{\"text\": \"a b\", \"label\": 0.5}\n{\"text\": \"c d\", \"label\": 1.5}\n\
+                 {\"text\": \"e\", \"label\": 2.0}\n";
+    let jsonl = load("train.jsonl", jsonl);
+    assert_eq!(scores(&jsonl), scores(&csv));
+    let parts = |data: &Dataset| data.digest();
+    assert_eq!(
+        parts(&jsonl),
+        parts(&csv),
+        "equal data, however numbers are written"
+    );
+    // Whole numbers are classes, unless it is said that they are none.
+    let whole = "text\tlabel\na b\t1\nc d\t2\ne f\t1\ng h\t2\n";
+    assert_eq!(load("train.tsv", whole).task, Task::Sequence);
+    let said = load_with("train.tsv", whole, |source| {
+        source.task = Some(Task::Regression)
+    });
+    assert_eq!(scores(&said.unwrap()), ["1", "1", "2", "2"]);
+    // The column of scores goes before others that may be labels.
+    let both = load_with(
+        "train.csv",
+        "text,label,score\na,x,0.5\nb,y,1\n",
+        |source| {
+            source.task = Some(Task::Regression);
+        },
+    );
+    assert_eq!(scores(&both.unwrap()), ["0.5", "1"]);
+}
+
+#[test]
+fn numbers_that_cannot_be_learned_are_refused() {
+    let regression = |source: &mut Source| source.task = Some(Task::Regression);
+    let csv = |number: &str| format!("text,score\na b,0.5\nc d,{number}\n");
+    for number in ["good", "inf", "NaN", "\"0,5\"", "1e99"] {
+        let said = [
+            "train.csv:3: the score",
+            "no finite number",
+            "--label-column",
+        ];
+        refused_with("train.csv", csv(number), regression, &said);
+    }
+    refused_with(
+        "train.csv",
+        csv(""),
+        regression,
+        &["train.csv:3", "is empty", "fill it in"],
+    );
+    let missing = "{\"text\": \"a\", \"score\": 1.5}\n{\"text\": \"b\", \"score\": null}\n";
+    refused("train.jsonl", missing, &["train.jsonl:2", "score (null)"]);
+    let words = "{\"tokens\": [\"a\"], \"tags\": [\"x\"]}\n";
+    refused_with("train.jsonl", words, regression, &["text"]);
+    // Numbers that are to be classes.
+    refused_with(
+        "train.csv",
+        csv("1.5"),
+        |source| source.task = Some(Task::Sequence),
+        &["scores such as 0.5", "--task regression"],
+    );
+}
+
+#[test]
+fn truth_values_are_classes() {
     let whole = load(
         "train.jsonl",
         "{\"text\": \"a b\", \"label\": true}\n{\"text\": \"a c\", \"label\": false}",
@@ -232,8 +421,13 @@ fn labels_before_texts() {
     refused(
         "train.txt",
         "__label__a __label__b so good\n__label__a x y\n",
-        &[":1:", "multi-label"],
+        &[":1:", "several labels", "--task multilabel"],
     );
+    let several = "__label__a __label__b so good\n__label__a x y\n";
+    let several = load_with("train.txt", several, |source| {
+        source.task = Some(Task::Multilabel)
+    });
+    assert_eq!(sets(&several.unwrap()), ["so good => a+b", "x y => a"]);
     let data = load_with("train.any", "x a b\ny c\n", |source| {
         source.format = Some(Format::LabelText);
     });

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use shared::heads::{HeadKind, Subword, forms, usages};
+use shared::heads::{HeadKind, Subword, Threshold, forms, usages};
 use shared::tasks::{Decoding, Task};
 
 use crate::values::{not_negative, positive, share};
@@ -115,6 +115,10 @@ pub struct HeadArgs {
     /// Share of these vectors dropped in training (dep) [default: 0.33]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub parser_dropout: Option<f64>,
+    /// From which probability on a label is predicted where a text may have any number (multilabel): one for all, or
+    /// `tuned` for each on the validation split
+    #[arg(long, value_name = "SHARE|tuned", default_value_t)]
+    pub threshold: Threshold,
 }
 
 /// The help of `--dropout`: the default of the adapter, and of the heads whose authors used another.

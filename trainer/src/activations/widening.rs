@@ -1,14 +1,31 @@
 //! Conversion of stored numbers to float32: by instructions of the CPU where it has them, else by
 //! portable code.
 
-use cache::StoreDtype;
+use cache::{StoreDtype, rotation, rows};
 use half::{bf16, f16};
 
-/// `values [hidden]` = the little-endian numbers of the stored vector `bytes`, one for each.
+/// `values [hidden]` = the values of the stored vector `bytes`.
 ///
 /// # Panics
 /// Fewer bytes than values ask for.
 pub(crate) fn widen(dtype: StoreDtype, bytes: &[u8], values: &mut [f32]) {
+    widen_as_stored(dtype, bytes, values);
+    if is_rotated(dtype) {
+        rotation::unrotate(values);
+    }
+}
+
+/// Whether vectors are stored rotated, so that sums of them have to be turned back.
+pub(crate) const fn is_rotated(dtype: StoreDtype) -> bool {
+    matches!(dtype, StoreDtype::I4)
+}
+
+/// `values [hidden]` = the little-endian numbers of the stored vector `bytes`, one for each: rotated where they are
+/// stored so.
+///
+/// # Panics
+/// Fewer bytes than values ask for.
+pub(crate) fn widen_as_stored(dtype: StoreDtype, bytes: &[u8], values: &mut [f32]) {
     let bytes = &bytes[..dtype.vector_bytes(values.len())];
     match dtype {
         StoreDtype::F16 => widen_half(bytes, values),
@@ -24,6 +41,7 @@ pub(crate) fn widen(dtype: StoreDtype, bytes: &[u8], values: &mut [f32]) {
                 *value = f32::from(i8::from_le_bytes([number])) * scale;
             }
         }
+        StoreDtype::I4 => rows::unpack_int4(bytes, values),
         StoreDtype::Bf16 => {
             for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
                 *value = f32::from_bits(u32::from(bf16::from_le_bytes(*bytes).to_bits()) << 16);

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::LoadError;
-use crate::activations::device::{DeviceRows, Layout, Picked, SplitMeans, stored_kind, widened};
+use crate::activations::device::{DeviceRows, Format, Layout, Picked, SplitMeans, stored_kind};
 use crate::activations::memory::{Shared, pinned, with_bytes_mut};
 use crate::activations::{Batch, BatchError};
 
@@ -89,6 +89,10 @@ impl Shape {
     fn kind(self) -> (Kind, usize) {
         stored_kind(self.dtype, self.hidden)
     }
+
+    fn format(self) -> Format {
+        Format::new(self.dtype, self.hidden)
+    }
 }
 
 /// A whole split in the memory of a device, in the store's number format.
@@ -96,7 +100,7 @@ impl Shape {
 pub struct Resident {
     /// `[tokens, layers, as stored]`
     rows: Shared,
-    shape: Shape,
+    format: Format,
     device: Device,
     /// None where there is no room for them.
     means: Option<Arc<SplitMeans>>,
@@ -138,7 +142,7 @@ impl Resident {
         let means = SplitMeans::new(&rows, shape.dtype, (layers, hidden), offsets);
         Ok(Self {
             rows: Shared::new(rows),
-            shape,
+            format: shape.format(),
             device,
             means: Some(Arc::new(means)),
         })
@@ -169,7 +173,7 @@ impl Resident {
         let (layout, places) = Layout::with(offsets, &places, self.device)?;
         let stored = self.rows.get();
         let stored = stored.f_index_select(0, &narrow(&places, 0, count)?)?;
-        let rows = widened(&stored, self.shape.dtype, self.shape.hidden)?;
+        let rows = self.format.widened(&stored)?;
         let picked = Picked {
             places: Shared::new(places),
             tokens: count,
@@ -184,6 +188,7 @@ impl Resident {
 pub struct Stream {
     ring: Mutex<Ring>,
     shape: Shape,
+    format: Format,
     device: Device,
 }
 
@@ -200,9 +205,11 @@ impl Stream {
     /// For the batches of this split.
     #[must_use]
     pub fn new(reader: &SplitReader, device: Device) -> Self {
+        let shape = Shape::from_reader(reader);
         Self {
             ring: Mutex::default(),
-            shape: Shape::from_reader(reader),
+            format: shape.format(),
+            shape,
             device,
         }
     }
@@ -216,7 +223,7 @@ impl Stream {
         let stored = filled.f_to_device_(self.device, self.shape.kind().0, true, true)?;
         ring.last = Some(stored.shallow_clone());
         drop(ring);
-        let rows = widened(&stored, self.shape.dtype, self.shape.hidden)?;
+        let rows = self.format.widened(&stored)?;
         DeviceRows::new(rows, offsets)
     }
 }

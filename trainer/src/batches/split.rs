@@ -8,7 +8,7 @@ use cache::{LabelTable, SplitReader, Store, StoreError};
 use shared::datasets::SplitName;
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::dependencies::{NO_HEAD, ROOT};
-use shared::tasks::{Level, NO_CLASS, NO_TARGET, Task, UNLABELLED};
+use shared::tasks::{Level, NO_CLASS, NO_SET, NO_TARGET, Output, Task, UNLABELLED, number_target};
 
 use super::Placement;
 
@@ -157,9 +157,20 @@ impl<'s> LabelledSplit<'s> {
         at(sequences.start)..at(sequences.end)
     }
 
-    /// Appends the classes of `sentence`, [`NO_CLASS`] for none: one a token for token tasks, else
-    /// a single one.
+    /// Appends the targets of `sentence`, [`NO_TARGET`] for none: a class a token for token tasks,
+    /// else a single class, or what [`Output`] says of sets and numbers.
     pub fn targets(&self, sentence: usize, out: &mut Vec<i64>) {
+        match self.output() {
+            Output::Class => {}
+            Output::Number => return out.push(number_target(self.table.numbers[sentence])),
+            Output::Set => {
+                let target = |&has: &u8| match has {
+                    NO_SET => NO_TARGET,
+                    has => i64::from(has),
+                };
+                return out.extend(self.set(sentence).iter().map(target));
+            }
+        }
         match self.table.level {
             Level::Token => out.extend(
                 self.table.ids[self.tokens(sentence)]
@@ -230,11 +241,44 @@ impl<'s> LabelledSplit<'s> {
         }
     }
 
+    /// What a head for its task computes.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        self.table.task.output()
+    }
+
+    /// How many numbers a head computes for each row: one a class, or one.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.output().width(self.table.classes.len())
+    }
+
+    /// Rows for which a head computes something: tokens, or sentences.
+    #[must_use]
+    pub fn row_count(&self) -> usize {
+        match self.table.level {
+            Level::Token => self.reader.tokens(),
+            Level::Sentence => self.reader.sentences(),
+        }
+    }
+
+    /// For each class 1 if the sentence has it, 0 if not, [`NO_SET`] where it has no label.
+    pub(crate) fn set(&self, sentence: usize) -> &'s [u8] {
+        let classes = self.table.classes.len();
+        &self.table.sets[sentence * classes..(sentence + 1) * classes]
+    }
+
     /// The label of each word (or of the sentence), sentence by sentence; also of words that the
     /// encoder never saw, because they have no sub-word or were cut off. What has no label is
-    /// [`UNLABELLED`].
+    /// [`UNLABELLED`]. For tasks of sets all labels of the sentence; none for tasks of numbers.
     #[must_use]
     pub fn gold(&self) -> Vec<Vec<&'s str>> {
+        let sentences = 0..self.reader.sentences();
+        match self.output() {
+            Output::Class => {}
+            Output::Number => return vec![Vec::new(); self.reader.sentences()],
+            Output::Set => return sentences.map(|sentence| self.names(sentence)).collect(),
+        }
         let name = |&id: &i32| {
             let class = usize::try_from(id).ok();
             class
@@ -250,6 +294,17 @@ impl<'s> LabelledSplit<'s> {
             None => vec![name(&self.table.ids[sentence])],
         };
         (0..self.reader.sentences()).map(labels).collect()
+    }
+
+    /// The classes of a sentence that has any number of them.
+    fn names(&self, sentence: usize) -> Vec<&'s str> {
+        let set = self.set(sentence);
+        if set.first() == Some(&NO_SET) {
+            return vec![UNLABELLED];
+        }
+        let classes = self.table.classes.iter().zip(set);
+        let names = classes.filter(|(_, has)| **has == 1);
+        names.map(|(name, _)| name.as_str()).collect()
     }
 
     /// Rows of `sentence` among what has a class: its tokens, or itself where sentences are classified.

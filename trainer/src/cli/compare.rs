@@ -7,7 +7,7 @@ use shared::terminal::Terminal;
 use trainer_options::CompareArgs;
 
 use super::CommandError;
-use crate::comparison::{self, Difference, Resampled};
+use crate::comparison::{self, Difference};
 use crate::summary::{self, Summary};
 
 /// Shows runs side by side, and tests each kind of head against the first.
@@ -17,7 +17,8 @@ pub(super) fn run(options: &CompareArgs, terminal: &Terminal) -> Result<ExitStat
     let summaries = summaries.collect::<Result<Vec<_>, _>>()?;
     comparison::check(&summaries)?;
     let split = options.split.to_string();
-    let counts = comparison::counts(&summaries, &split)?;
+    let draws = (options.resamples, options.seed);
+    let resampled = comparison::resampled(&summaries, &split, draws)?;
     let groups = summary::groups(&summaries);
 
     for line in runs(&summaries) {
@@ -27,7 +28,6 @@ pub(super) fn run(options: &CompareArgs, terminal: &Terminal) -> Result<ExitStat
     for line in summary::table(&groups) {
         terminal.status(line);
     }
-    let resampled = Resampled::new(&counts, options.resamples, options.seed);
     let against = |group: &summary::Group| resampled.difference(&groups[0].members, &group.members);
     let differences: Vec<Difference> = groups.iter().skip(1).map(against).collect();
     if !differences.is_empty() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cache::{Reading, Store, StoreError};
 use shared::datasets::SplitName;
-use shared::tasks::Task;
+use shared::tasks::{Output, Task};
 use shared::terminal::Terminal;
 use tch::Device;
 use trainer_options::{IoChoice, MachineArgs, StoreArgs};
@@ -184,19 +184,22 @@ impl<'s> Splits<'s> {
     /// Warns of classes that are not in the training split: they cannot be learned; and of a split of
     /// one class alone, which teaches nothing.
     pub(super) fn warn_of_unseen(&self, terminal: &Terminal) {
-        let seen = |split: &LabelledSplit<'_>, class: usize| {
-            split
-                .table
-                .ids
-                .iter()
-                .any(|&id| usize::try_from(id) == Ok(class))
+        let seen = |split: &LabelledSplit<'_>, class: usize| match split.output() {
+            Output::Set => {
+                let sets = split.table.sets.chunks_exact(split.outputs());
+                sets.into_iter().any(|set| set[class] == 1)
+            }
+            Output::Class | Output::Number => {
+                let mut ids = split.table.ids.iter();
+                ids.any(|&id| usize::try_from(id) == Ok(class))
+            }
         };
         let of_train =
             (0..self.train.table.classes.len()).filter(|&class| seen(&self.train, class));
-        if let [only] = of_train.collect::<Vec<_>>()[..] {
+        if let ([only], Output::Class) = (&of_train.collect::<Vec<_>>()[..], self.train.output()) {
             terminal.warn(format!(
                 "every label of the training split is `{}`: a head can learn nothing from it",
-                self.train.table.classes[only]
+                self.train.table.classes[*only]
             ));
         }
         let classes = self.train.table.classes.iter().enumerate();

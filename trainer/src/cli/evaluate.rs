@@ -37,7 +37,7 @@ pub(super) fn predict(
     terminal: &Terminal,
 ) -> Result<ExitStatus, CommandError> {
     over_split(&options.run, terminal, |split, predicted, computed| {
-        let columns = predictions::render(split, predicted);
+        let columns = predictions::file(split, predicted)?;
         if let Some(path) = &options.out {
             write_atomic(path, columns.as_bytes())?;
             terminal.status(format!("Predictions {}", path.display()));
@@ -87,6 +87,8 @@ fn over_split(
     let mut head = head::build(&config.head, device, config.training.seed)?;
     weights::load(&weights_file, head.parameters())?;
     let predicted = evaluation::predict(head.as_mut(), &split, config.training.batch_size)?;
+    let thresholds = config.thresholds(&options.run).map_err(RunError::from)?;
+    let predicted = predicted.with_thresholds(Some(thresholds));
     if let Some(warning) = finish::loss_warning(&predicted, split.name) {
         terminal.warn(warning);
     }

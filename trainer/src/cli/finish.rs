@@ -1,20 +1,23 @@
 //! The end of a training: scores and predictions of the best weights, the report and the model card.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use shared::datasets::SplitName;
 use shared::files::write_atomic;
-use shared::heads::run::WEIGHTS;
+use shared::heads::Threshold;
+use shared::heads::run::{THRESHOLDS, WEIGHTS};
 use shared::signals::StopFlag;
 use shared::terminal::Terminal;
 
 use super::CommandError;
 use super::data::Splits;
+use crate::batches::LabelledSplit;
 use crate::checkpoint;
 use crate::evaluation::Predictions;
 use crate::head::AnyHead;
 use crate::metrics::{self, Event, Final};
-use crate::run::Config;
+use crate::run::{Config, RunError};
 use crate::training::Trained;
 use crate::{evaluation, model_card, predictions, report, weights};
 
@@ -61,12 +64,9 @@ pub(super) fn finish(
             if let Some(warning) = loss_warning(&predicted, split.name) {
                 terminal.warn(format!("run {}: {warning}", ending.name));
             }
-            let columns = predictions::render(split, &predicted);
-            let file = ending.folder.join(predictions::file_name(
-                &split.name.to_string(),
-                ending.config.task,
-            ));
-            write_atomic(file, columns.as_bytes())?;
+            let predicted = ending.with_thresholds(predicted, split)?;
+            let file = ending.folder.join(predictions::file_name(split));
+            write_atomic(file, predictions::file(split, &predicted)?.as_bytes())?;
             ending.trained.log.add(&Event::Final(Box::new(Final {
                 split: split.name.to_string(),
                 epoch: ending.best_epoch(),
@@ -90,6 +90,30 @@ pub(super) fn loss_warning(predicted: &Predictions, split: SplitName) -> Option<
 }
 
 impl Ending<'_> {
+    /// The predictions with the thresholds that are tuned on the validation split, which comes
+    /// first; they are kept in a file.
+    fn with_thresholds(
+        &self,
+        predicted: Predictions,
+        split: &LabelledSplit<'_>,
+    ) -> Result<Predictions, CommandError> {
+        if self.config.head.threshold != Threshold::Tuned {
+            return Ok(predicted);
+        }
+        if split.name == SplitName::Validation {
+            let found = predicted.best_thresholds(split);
+            let by_class: BTreeMap<&String, f64> = self.config.classes.iter().zip(found).collect();
+            let mut json = serde_json::to_string_pretty(&by_class)?;
+            json.push('\n');
+            write_atomic(self.folder.join(THRESHOLDS), json.as_bytes())?;
+        }
+        let thresholds = self
+            .config
+            .thresholds(self.folder)
+            .map_err(RunError::from)?;
+        Ok(predicted.with_thresholds(Some(thresholds)))
+    }
+
     fn best_epoch(&self) -> usize {
         let state = &self.trained.state;
         state.best.map_or(state.epoch, |best| best.epoch)

@@ -1,8 +1,9 @@
 //! From the options of `train` to what `config.json` records.
 
 use cache::Store;
+use shared::datasets::SplitName;
 use shared::files::sha256_file;
-use shared::heads::ParserOptions;
+use shared::heads::{ParserOptions, Threshold};
 use trainer_options::{HeadArgs, TrainArgs, TrainingArgs};
 
 use super::CommandError;
@@ -27,11 +28,12 @@ pub(super) fn config(
             .task
             .has_heads()
             .then(|| parser_options(&options.head, manifest.hidden)),
+        output: train.output(),
         ..head_options(
             &options.head,
             manifest.layers.clone(),
             manifest.hidden,
-            classes.len(),
+            train.outputs(),
         )
     };
     let batch_size = batch_size(&options.training);
@@ -55,6 +57,12 @@ pub(super) fn config(
             .map(sha256_file)
             .transpose()?,
     };
+    if head.threshold == Threshold::Tuned && store.split(SplitName::Validation).is_none() {
+        return Err(CommandError::Option(
+            "--threshold tuned: the store has no validation split to tune on; give a number, such as 0.5"
+                .to_owned(),
+        ));
+    }
     let mut config = run::config(train.table.task, classes, head, training, store);
     config.check_head().map_err(HeadError::from)?;
     config
@@ -115,6 +123,7 @@ fn head_options(
         classifier_size: options.classifier_size,
         decode: options.decode,
         subword: options.subword,
+        threshold: options.threshold,
         ..defaults
     }
 }

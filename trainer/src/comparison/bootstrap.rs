@@ -4,9 +4,39 @@
 //! are scored on the same ones.
 
 use serde::Serialize;
+use shared::tasks::correlation::Moments;
 use shared::tasks::spans::Counts;
 
 use crate::batches::Random;
+
+/// What sentences add to a score.
+pub trait Sums: Copy + Default {
+    /// Of the sentences of both.
+    #[must_use]
+    fn plus(self, more: Self) -> Self;
+    /// The score of all sentences that were added.
+    fn score(&self) -> f64;
+}
+
+impl Sums for Counts {
+    fn plus(self, more: Self) -> Self {
+        Self::plus(self, more)
+    }
+
+    fn score(&self) -> f64 {
+        self.f1()
+    }
+}
+
+impl Sums for Moments {
+    fn plus(self, more: Self) -> Self {
+        Self::plus(self, more)
+    }
+
+    fn score(&self) -> f64 {
+        self.correlation()
+    }
+}
 
 /// Scores of some runs on many drawn test sets.
 #[derive(Debug)]
@@ -33,27 +63,23 @@ pub struct Difference {
 impl Resampled {
     /// Scores runs with `counts [runs][sentences]` on so many test sets drawn from `seed`.
     #[must_use]
-    pub fn new(counts: &[Vec<Counts>], resamples: usize, seed: u64) -> Self {
+    pub fn new<S: Sums>(counts: &[Vec<S>], resamples: usize, seed: u64) -> Self {
         let sentences = counts.first().map_or(0, Vec::len);
         let mut random = Random::new(seed, 0);
         let mut drawn = Vec::with_capacity(resamples);
         for _ in 0..resamples {
-            let mut sums = vec![Counts::default(); counts.len()];
+            let mut sums = vec![S::default(); counts.len()];
             for _ in 0..sentences {
                 let sentence = random.below(sentences);
                 for (sum, counts) in sums.iter_mut().zip(counts) {
                     *sum = sum.plus(counts[sentence]);
                 }
             }
-            drawn.push(sums.iter().map(Counts::f1).collect());
+            drawn.push(sums.iter().map(S::score).collect());
         }
-        let all = |counts: &Vec<Counts>| {
-            counts
-                .iter()
-                .fold(Counts::default(), |sum, one| sum.plus(*one))
-        };
+        let all = |counts: &Vec<S>| counts.iter().fold(S::default(), |sum, one| sum.plus(*one));
         Self {
-            observed: counts.iter().map(|counts| all(counts).f1()).collect(),
+            observed: counts.iter().map(|counts| all(counts).score()).collect(),
             drawn,
         }
     }

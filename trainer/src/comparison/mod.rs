@@ -3,20 +3,22 @@
 
 mod bootstrap;
 mod tagged;
+mod texts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cache::DatasetIdentity;
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::spans::{Counts, SpanScores};
-use shared::tasks::{Target, Task, UNLABELLED};
+use shared::tasks::{Output, Target, Task, UNLABELLED};
 
-use crate::predictions;
 use crate::run::RunError;
 use crate::summary::Summary;
+use crate::text_predictions::Line;
 
-pub use bootstrap::{Difference, Resampled};
+pub use bootstrap::{Difference, Resampled, Sums};
 pub use tagged::{Sentence, read, read_trees};
+pub use texts::read as read_texts;
 
 /// Why runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,16 @@ pub enum ComparisonError {
         line: usize,
         /// The line.
         got: String,
+    },
+    /// A file of predictions of texts with a line that is none.
+    #[error("{} line {line}: expected an object with text, gold and predicted: {why}", .path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
     },
     /// Runs of different data or tasks.
     #[error(
@@ -62,7 +74,7 @@ impl HasExitStatus for ComparisonError {
         match self {
             Self::Run(error) => error.exit_status(),
             Self::Io(error) => error.exit_status(),
-            Self::Columns { .. } | Self::Data { .. } => ExitStatus::User,
+            Self::Columns { .. } | Self::Line { .. } | Self::Data { .. } => ExitStatus::User,
         }
     }
 }
@@ -109,33 +121,83 @@ fn differ(
     }
 }
 
+/// Resamples the sentences of `split`, from the predictions of all runs on it.
+///
+/// # Errors
+/// When a run has no such predictions, or they are on other sentences.
+pub fn resampled(
+    summaries: &[Summary],
+    split: &str,
+    (resamples, seed): (usize, u64),
+) -> Result<Resampled, ComparisonError> {
+    let of_texts = |summary: &Summary| file(summary, split, "jsonl").is_file();
+    if !summaries.iter().any(of_texts) {
+        let counts = counts(summaries, split)?;
+        return Ok(Resampled::new(&counts, resamples, seed));
+    }
+    let same = |one: &Line, other: &Line| {
+        (&one.text, &one.text_pair, &one.gold) == (&other.text, &other.text_pair, &other.gold)
+    };
+    let place = |_: &Line, place: usize| place + 1;
+    let all = all(summaries, split, "jsonl", read_texts, (same, place))?;
+    let is_number = |summary: &Summary| summary.config.task.output() == Output::Number;
+    if summaries.iter().any(is_number) {
+        let moments: Vec<_> = all.iter().map(|lines| texts::moments(lines)).collect();
+        return Ok(Resampled::new(&moments, resamples, seed));
+    }
+    let runs = summaries.iter().zip(&all);
+    let counts = runs.map(|(summary, lines)| texts::counts(summary.config.task, lines));
+    Ok(Resampled::new(&counts.collect::<Vec<_>>(), resamples, seed))
+}
+
 /// The counts of each sentence for each run, `[runs][sentences]`, from the predictions on `split`.
 ///
 /// # Errors
 /// When a run has no such predictions, or they are on other sentences.
 pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, ComparisonError> {
-    let mut all = Vec::new();
-    let mut first: Option<Vec<Sentence>> = None;
-    for summary in summaries {
+    let same =
+        |one: &Sentence, other: &Sentence| (&one.words, &one.gold) == (&other.words, &other.gold);
+    let line = |sentence: &Sentence, _| sentence.line;
+    let of_trees = |summary: &Summary| summary.config.task.has_heads();
+    let all = if summaries.iter().any(of_trees) {
+        all(summaries, split, "conllu", read_trees, (same, line))?
+    } else {
+        all(summaries, split, "conll", read, (same, line))?
+    };
+    let runs = summaries.iter().zip(&all);
+    let counts = runs.map(|(summary, sentences)| {
         let task = summary.config.task;
-        let path = summary.folder.join(predictions::file_name(split, task));
-        let sentences = if task.has_heads() {
-            read_trees(&path)?
-        } else {
-            read(&path)?
-        };
-        if let Some(first) = &first {
-            let same = |(one, other): (&Sentence, &Sentence)| {
-                (&one.words, &one.gold) == (&other.words, &other.gold)
-            };
-            let differing = first.iter().zip(&sentences).position(|pair| !same(pair));
+        let counts = sentences.iter().map(|sentence| count(task, sentence));
+        counts.collect()
+    });
+    Ok(counts.collect())
+}
+
+fn file(summary: &Summary, split: &str, ending: &str) -> PathBuf {
+    summary.folder.join(format!("predictions.{split}.{ending}"))
+}
+
+/// The predictions of all runs, which are on the same sentences.
+fn all<T>(
+    summaries: &[Summary],
+    split: &str,
+    ending: &str,
+    read: impl Fn(&Path) -> Result<Vec<T>, ComparisonError>,
+    (same, line): (impl Fn(&T, &T) -> bool, impl Fn(&T, usize) -> usize),
+) -> Result<Vec<Vec<T>>, ComparisonError> {
+    let mut all: Vec<Vec<T>> = Vec::new();
+    for summary in summaries {
+        let sentences = read(&file(summary, split, ending))?;
+        if let Some(first) = all.first() {
+            let mut pairs = first.iter().zip(&sentences);
+            let differing = pairs.position(|(one, other)| !same(one, other));
             let place = differing
                 .or((first.len() != sentences.len()).then_some(first.len().min(sentences.len())));
             if let Some(place) = place {
-                let at = |sentences: &[Sentence]| {
+                let at = |sentences: &[T]| {
                     let sentence = sentences.get(place);
                     sentence.map_or("no such sentence".to_owned(), |sentence| {
-                        format!("line {}", sentence.line)
+                        format!("line {}", line(sentence, place))
                     })
                 };
                 return Err(differ(
@@ -147,13 +209,7 @@ pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, Co
                 ));
             }
         }
-        all.push(
-            sentences
-                .iter()
-                .map(|sentence| count(task, sentence))
-                .collect(),
-        );
-        first.get_or_insert(sentences);
+        all.push(sentences);
     }
     Ok(all)
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use shared::signals::StopFlag;
-use shared::tasks::Level;
+use shared::tasks::{Level, Output};
 
 use super::{EvaluationError, in_order, unless_stopped, values};
 use crate::batches::{self, BatchSize, LabelledBatch, LabelledSplit, LoadError};
@@ -95,9 +95,16 @@ impl AttentionSums<'_> {
                 let word = split.reader.word_ids()[token];
                 self.kinds.add(kind(before, word), weights);
                 before = word;
-                let class = match split.table.level {
-                    Level::Token => i64::from(split.table.ids[token]),
-                    Level::Sentence => batch.targets[index],
+                let class = match (split.output(), split.table.level) {
+                    (Output::Class, Level::Token) => i64::from(split.table.ids[token]),
+                    (Output::Class, Level::Sentence) => batch.targets[index],
+                    (Output::Number, _) => continue,
+                    (Output::Set, _) => {
+                        let set = split.set(sentence).iter().enumerate();
+                        let of_text = set.filter(|(_, has)| **has == 1);
+                        of_text.for_each(|(class, _)| self.classes.add(class, weights));
+                        continue;
+                    }
                 };
                 if let Ok(class) = usize::try_from(class) {
                     self.classes.add(class, weights);

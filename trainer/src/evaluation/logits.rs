@@ -34,8 +34,8 @@ pub fn logits(
     split: &LabelledSplit<'_>,
     size: BatchSize,
 ) -> Result<Logits, EvaluationError> {
-    let classes = split.table.classes.len();
-    let mut values_of_split = vec![f32::NAN; split.table.ids.len() * classes];
+    let classes = split.outputs();
+    let mut values_of_split = vec![f32::NAN; split.row_count() * classes];
     let mut consumers = [(head, &mut values_of_split)];
     let results = batches::for_each_batch(
         split,

@@ -3,6 +3,8 @@
 
 mod attention;
 mod logits;
+mod matthews;
+mod numbers;
 mod predicted;
 mod scores;
 mod trees;
@@ -12,8 +14,8 @@ use std::ops::ControlFlow;
 
 use shared::exit::{ExitStatus, HasExitStatus};
 use shared::signals::StopFlag;
-use shared::tasks::UNLABELLED;
 use shared::tasks::dependencies::Arc;
+use shared::tasks::{NO_SET, Output, UNLABELLED, sets};
 use tch::{Kind, Tensor};
 
 use crate::batches::{self, BatchSize, LabelledBatch, LabelledSplit, LoadError};
@@ -22,6 +24,7 @@ use crate::torch_error::one_line;
 
 pub use attention::{AttentionRow, LayerAttention, layer_attention};
 pub use logits::{Logits, logits};
+pub use numbers::NumberScores;
 use predicted::{Rule, Sums};
 pub use scores::{Attachment, ClassScore, Confusion, Labelled, Scores};
 pub use trees::gold_trees;
@@ -90,7 +93,14 @@ pub struct Predictions {
     /// Where words have heads, that of each word at its first token: its index in the sentence,
     /// `ROOT` for none.
     heads: Option<Vec<i32>>,
-    /// Mean cross-entropy over what is labelled, in nats.
+    /// What the head gives for texts that have not one class each, `[sentences, outputs]`: logits of
+    /// classes, or a number; NaN for a sentence that the encoder never saw.
+    values: Vec<f32>,
+    /// From which probability on a class of a set is predicted, where none were tuned.
+    threshold: f64,
+    /// Those that were tuned, `[classes]`.
+    thresholds: Option<Vec<f64>>,
+    /// Mean loss over what is labelled: cross-entropy in nats, or squared error.
     pub loss: f64,
     /// Where that is NaN or infinite, the labels that make it so.
     pub non_finite: Option<NonFinite>,
@@ -125,9 +135,25 @@ impl Predictions {
     /// The predicted label of each word (or of the sentence), sentence by sentence. A word that the
     /// encoder never saw, because it has no sub-word or was cut off, is
     /// [`UNLABELLED`].
+    ///
+    /// For tasks of sets all labels of each sentence; none for tasks of numbers.
     #[must_use]
     pub fn labels<'s>(&self, split: &LabelledSplit<'s>) -> Vec<Vec<&'s str>> {
         let names = &split.table.classes;
+        match split.output() {
+            Output::Class => {}
+            Output::Number => return vec![Vec::new(); split.reader.sentences()],
+            Output::Set => {
+                let thresholds = self.thresholds.clone();
+                let thresholds = thresholds.unwrap_or_else(|| vec![self.threshold; names.len()]);
+                let rows = self.values.chunks_exact(names.len().max(1));
+                let labels = rows.map(|logits| {
+                    let chosen = sets::chosen(logits, &thresholds).into_iter();
+                    chosen.map(|class| names[class].as_str()).collect()
+                });
+                return labels.collect();
+            }
+        }
         split.by_word(UNLABELLED, |row| names[self.classes[row]].as_str())
     }
 
@@ -138,11 +164,43 @@ impl Predictions {
         Some(trees::complete(split, heads, &self.classes))
     }
 
+    /// What the head gives for each sentence, `[sentences, outputs]`, where sentences have not one
+    /// class each: logits of classes, or a number; NaN for a sentence that the encoder never saw.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The same with these thresholds `[classes]` of probabilities.
+    #[must_use]
+    pub fn with_thresholds(self, thresholds: Option<Vec<f64>>) -> Self {
+        Self { thresholds, ..self }
+    }
+
+    /// For each class the threshold with which its F1 on `split` is highest.
+    #[must_use]
+    pub fn best_thresholds(&self, split: &LabelledSplit<'_>) -> Vec<f64> {
+        let classes = split.table.classes.len();
+        let best = |class: usize| {
+            let texts = self.values.chunks_exact(classes).enumerate();
+            let texts = texts.filter_map(|(sentence, logits)| {
+                let has = split.set(sentence)[class];
+                (has != NO_SET).then(|| (sets::probability(logits[class]), has == 1))
+            });
+            sets::best_threshold(texts.collect())
+        };
+        (0..classes).map(best).collect()
+    }
+
     /// Scores these predictions.
     #[must_use]
     pub fn scores(&self, split: &LabelledSplit<'_>) -> Scores {
         if let Some(trees) = self.trees(split) {
             return Scores::of_trees(split.table.task, &gold_trees(split), &trees, self.loss);
+        }
+        if split.output() == Output::Number {
+            let numbers = NumberScores::new(&split.table.numbers, &self.values);
+            return Scores::of_numbers(numbers, self.loss);
         }
         Scores::new(
             split.table.task,

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use shared::heads::TreeScorer;
+use shared::heads::{Threshold, TreeScorer};
 use shared::tasks::dependencies::ROOT;
-use shared::tasks::{Decoder, largest};
+use shared::tasks::{Decoder, Output, largest, target_number};
 use tch::TchError;
 
 use super::trees::{Parsed, parsed};
@@ -19,6 +19,8 @@ pub(super) struct Rule {
     field: Option<Field>,
     /// Where words have heads.
     scorer: Option<TreeScorer>,
+    /// From which probability on a class of a set is predicted, until it is tuned.
+    threshold: f64,
 }
 
 impl Rule {
@@ -35,10 +37,15 @@ impl Rule {
             let missing = || TchError::Shape("a field for each head".to_owned());
             let learned = |_: &_| field.as_ref().map(Field::chain).ok_or_else(missing);
             let decoder = head.options().decoder(classes, learned)?;
+            let threshold = match head.options().threshold {
+                Threshold::Fixed(threshold) => threshold,
+                Threshold::Tuned => 0.5,
+            };
             Ok(Self {
                 decoder,
                 field,
                 scorer,
+                threshold,
             })
         };
         (0..heads).map(rule).collect()
@@ -50,6 +57,9 @@ impl Rule {
 pub(super) struct Sums {
     classes: Vec<usize>,
     heads: Option<Vec<i32>>,
+    /// What the head gives for texts that have not one class each, `[sentences, outputs]`.
+    values: Vec<f32>,
+    threshold: f64,
     loss: f64,
     labelled: u32,
     /// Of those labelled, how many have a loss that is NaN or infinite, and the first sentence with one.
@@ -86,6 +96,13 @@ impl Sums {
                 .heads
                 .as_ref()
                 .map(|_| vec![ROOT; split.table.ids.len()]),
+            values: match split.output() {
+                Output::Class => Vec::new(),
+                Output::Set | Output::Number => {
+                    vec![f32::NAN; split.row_count() * split.outputs()]
+                }
+            },
+            threshold: 0.5,
             loss: 0.0,
             labelled: 0,
             non_finite: None,
@@ -103,6 +120,10 @@ impl Sums {
         if let Some(scorer) = &rule.scorer {
             self.add_trees(scorer, split, batch, logits);
             return;
+        }
+        if split.output() != Output::Class {
+            self.threshold = rule.threshold;
+            return self.add_texts(split, batch, logits);
         }
         let classes = split.table.classes.len();
         let mut first = 0;
@@ -161,6 +182,29 @@ impl Sums {
         }
     }
 
+    /// Adds what a head gives for texts that have not one class each, `[sentences, outputs]`.
+    fn add_texts(&mut self, split: &LabelledSplit<'_>, batch: &LabelledBatch<'_>, values: &[f32]) {
+        let outputs = split.outputs();
+        let rows = values.chunks_exact(outputs);
+        let targets = batch.targets.chunks_exact(outputs);
+        for ((&sentence, values), targets) in batch.sentences.iter().zip(rows).zip(targets) {
+            self.values[sentence * outputs..(sentence + 1) * outputs].copy_from_slice(values);
+            for (&value, &target) in values.iter().zip(targets) {
+                let loss = match split.output() {
+                    Output::Number => target_number(target)
+                        .map(|gold| (f64::from(value) - f64::from(gold)).powi(2)),
+                    Output::Class | Output::Set => match target {
+                        0 | 1 => Some(binary_cross_entropy(value, target == 1)),
+                        _ => None,
+                    },
+                };
+                if let Some(loss) = loss {
+                    self.count(sentence, 1, loss);
+                }
+            }
+        }
+    }
+
     fn predict(&mut self, decoder: &Decoder, split: &LabelledSplit<'_>, sentence: &Sentence<'_>) {
         let classes = split.table.classes.len();
         let rows = sentence.rows.clone().zip(sentence.with_targets(classes));
@@ -202,6 +246,9 @@ impl Sums {
         Predictions {
             classes: self.classes,
             heads: self.heads,
+            values: self.values,
+            threshold: self.threshold,
+            thresholds: None,
             loss: if self.labelled == 0 {
                 0.0
             } else {
@@ -226,9 +273,33 @@ fn cross_entropy(logits: &[f32], target: usize) -> f64 {
     sum.ln() + highest - f64::from(logits[target])
 }
 
+/// Minus the logarithm of the probability of a class that is right, or of its not being so.
+fn binary_cross_entropy(logit: f32, is_right: bool) -> f64 {
+    let logit = f64::from(logit);
+    let against = if is_right { -logit } else { logit };
+    // log(1 + exp(x)) without overflow.
+    against.max(0.0) + (-against.abs()).exp().ln_1p()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn binary_cross_entropy_is_that_of_the_sigmoid() {
+        // Computed with torch.nn.functional.binary_cross_entropy_with_logits.
+        for (logit, right, expected) in [
+            (0.0, true, std::f64::consts::LN_2),
+            (2.0, true, 0.126_928_011),
+            (2.0, false, 2.126_928_011),
+            (-100.0, true, 100.0),
+            (800.0, true, 0.0),
+        ] {
+            let got = binary_cross_entropy(logit, right);
+            assert!((got - expected).abs() < 1e-8, "{logit} {right} {got}");
+        }
+        assert!(!binary_cross_entropy(f32::NAN, true).is_finite());
+    }
 
     #[test]
     fn cross_entropy_is_that_of_the_softmax() {

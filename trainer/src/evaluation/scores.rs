@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::tasks::spans::{Averages, SpanScores};
-use shared::tasks::{Figure, LabelScores, OUTSIDE, Task, UNLABELLED, or_outside};
+use shared::tasks::{Figure, LabelScores, Metric, OUTSIDE, Output, Task, UNLABELLED, or_outside};
 
+use super::NumberScores;
+use super::matthews::matthews;
 use crate::metrics::number;
 
 /// More classes than this are left to the report.
@@ -42,23 +44,37 @@ pub struct Confusion {
 /// Scores of one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Name of the task's main metric: `F1` or `accuracy`.
+    /// Name of the task's main metric: `F1`, `accuracy` or `Pearson`.
     pub metric: String,
-    /// The main metric, between 0 and 1.
+    /// The main metric, at most 1.
     #[serde(deserialize_with = "number::or_nan")]
     pub value: f64,
-    /// Mean cross-entropy over the labelled tokens or sentences, in nats.
+    /// Mean loss over the labelled tokens or sentences: cross-entropy in nats, or squared error.
     #[serde(deserialize_with = "number::or_nan")]
     pub loss: f64,
-    /// Share of words or sentences whose label is right.
+    /// Share of words or sentences whose label is right, or all whose labels are; NaN for numbers.
     #[serde(deserialize_with = "number::or_nan")]
     pub accuracy: f64,
-    /// Over all spans; over all words or sentences where there are no spans.
+    /// Over all spans; over all words or sentences where there are no spans. Not written for
+    /// numbers, and so the next two.
+    #[serde(default, skip_serializing_if = "ClassScore::is_none")]
     pub micro: ClassScore,
     /// Mean over the types or classes that occur.
+    #[serde(default, skip_serializing_if = "ClassScore::is_none")]
     pub macro_average: ClassScore,
     /// By type or class, in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassScore>,
+    /// Matthews' correlation coefficient, for tasks that have it; 0 where one side has one class.
+    #[serde(
+        default,
+        deserialize_with = "number::or_none",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub matthews: Option<f64>,
+    /// Scores of numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<NumberScores>,
     /// The confusion matrix; left out of the scores of an epoch.
     #[serde(default, skip_serializing_if = "Confusion::is_empty")]
     pub confusion: Confusion,
@@ -80,7 +96,8 @@ pub struct Attachment {
     pub distances: Vec<ClassScore>,
 }
 
-/// Gold and predicted labels, sentence by sentence; one label a word, or one a sentence.
+/// Gold and predicted labels, sentence by sentence; one label a word, or one a sentence, or all of
+/// it for tasks of sets.
 #[derive(Clone, Debug, Default)]
 pub struct Labelled<'a> {
     /// What the data set says.
@@ -106,8 +123,18 @@ impl Scores {
     /// Scores `labels` of `task`; `loss` is passed on.
     #[must_use]
     pub fn new(task: Task, labels: &Labelled<'_>, loss: f64) -> Self {
+        let sets = task.output() == Output::Set;
         let mut words = LabelScores::default();
-        let (gold, predicted): (Vec<&str>, Vec<&str>) = labels.pairs().unzip();
+        // Of sets it is the whole that is right or not.
+        let (gold, predicted): (Vec<&str>, Vec<&str>) = if sets {
+            let texts = labels.gold.iter().zip(&labels.predicted);
+            let texts = texts.filter(|(gold, _)| !gold.contains(&UNLABELLED));
+            texts
+                .map(|(gold, predicted)| ("", if gold == predicted { "" } else { "other" }))
+                .unzip()
+        } else {
+            labels.pairs().unzip()
+        };
         words.add(&gold, &predicted);
         let mut counts = SpanScores::default();
         for (gold, predicted) in labels.gold.iter().zip(&labels.predicted) {
@@ -117,7 +144,15 @@ impl Scores {
             .pairs()
             .map(|(gold, predicted)| (task.category(gold), task.category(predicted)));
         let metric = task.metric();
+        let has_matthews = task.description().metrics.contains(&Metric::Matthews);
+        let confusion = if sets {
+            Confusion::default()
+        } else {
+            Confusion::count(categories)
+        };
         Self {
+            matthews: has_matthews.then(|| matthews(&confusion.counts)),
+            numbers: None,
             metric: metric.name().to_owned(),
             value: metric.value(counts.overall()),
             loss,
@@ -129,9 +164,47 @@ impl Scores {
                 .iter()
                 .map(|(name, counts)| ClassScore::new(name, counts.scores()))
                 .collect(),
-            confusion: Confusion::count(categories),
+            confusion,
             attachment: None,
         }
+    }
+
+    /// The scores of predicted numbers; `loss` is passed on.
+    #[must_use]
+    pub fn of_numbers(numbers: NumberScores, loss: f64) -> Self {
+        Self {
+            metric: Metric::Pearson.name().to_owned(),
+            value: numbers.pearson,
+            loss,
+            accuracy: f64::NAN,
+            micro: ClassScore::default(),
+            macro_average: ClassScore::default(),
+            classes: Vec::new(),
+            matthews: None,
+            numbers: Some(numbers),
+            confusion: Confusion::default(),
+            attachment: None,
+        }
+    }
+
+    /// Without what is too large to be logged every epoch.
+    #[must_use]
+    pub fn of_epoch(mut self) -> Self {
+        self.confusion = Confusion::default();
+        if let Some(numbers) = &mut self.numbers {
+            numbers.drawn.clear();
+        }
+        self
+    }
+
+    /// All metrics of `task` by name, the main one first.
+    #[must_use]
+    pub fn named(&self, task: Task) -> Vec<(&'static str, f64)> {
+        let metrics = task.description().metrics.iter();
+        let figures = metrics.map(|metric| metric.figure());
+        figures
+            .map(|figure| (figure.name(), self.figure(figure)))
+            .collect()
     }
 
     /// The number that a chart shows.
@@ -145,6 +218,16 @@ impl Scores {
             Figure::Las => self.value,
             Figure::Uas => self.attachment.as_ref().map_or(f64::NAN, |one| one.uas),
             Figure::Clas => self.attachment.as_ref().map_or(f64::NAN, |one| one.clas),
+            Figure::MacroF1 => self.macro_average.f1,
+            Figure::Matthews => self.matthews.unwrap_or(f64::NAN),
+            Figure::Pearson => self
+                .numbers
+                .as_ref()
+                .map_or(f64::NAN, |numbers| numbers.pearson),
+            Figure::Spearman => self
+                .numbers
+                .as_ref()
+                .map_or(f64::NAN, |numbers| numbers.spearman),
         }
     }
 
@@ -152,6 +235,12 @@ impl Scores {
     /// it.
     #[must_use]
     pub fn table(&self) -> Vec<String> {
+        if let Some(numbers) = &self.numbers {
+            let mut lines = vec![format!("{:24}{:>8}", "texts", numbers.count)];
+            let named = numbers.named().into_iter();
+            lines.extend(named.map(|(name, value)| format!("{name:24}{value:>8.4}")));
+            return lines;
+        }
         let classes = if self.classes.len() > TABLE {
             &[][..]
         } else {
@@ -177,6 +266,9 @@ impl Scores {
             let Attachment { uas, clas, .. } = attachment;
             let las = self.value;
             lines.push(format!("LAS {las:.4}  UAS {uas:.4}  CLAS {clas:.4}"));
+        }
+        if let Some(matthews) = self.matthews {
+            lines.push(format!("Matthews' correlation {matthews:.4}"));
         }
         lines
     }
@@ -239,6 +331,11 @@ impl Confusion {
 }
 
 impl ClassScore {
+    /// Whether it is of nothing.
+    fn is_none(&self) -> bool {
+        self.name.is_empty()
+    }
+
     pub(super) fn new(name: &str, scores: Averages) -> Self {
         let Averages {
             precision,
@@ -315,6 +412,45 @@ mod tests {
                 .collect::<Vec<_>>(),
             [1, 2, 1]
         );
+    }
+
+    #[test]
+    fn sets_count_class_by_class_and_as_a_whole() {
+        let labels = Labelled {
+            gold: vec![vec!["a", "b"], vec![], vec!["c"], vec![UNLABELLED], vec![]],
+            predicted: vec![vec!["a", "b"], vec![], vec!["a"], vec!["a"], vec!["b"]],
+        };
+        let scores = Scores::new(Task::Multilabel, &labels, 0.5);
+        assert_eq!(scores.metric, "F1");
+        // 2 right of 4 predicted and 3 gold; 2 of 4 texts as a whole.
+        assert!((scores.value - 4.0 / 7.0).abs() < 1e-12);
+        assert!((scores.accuracy - 0.5).abs() < 1e-12);
+        // F1 of a: 2/3, of b: 2/3, of c: 0.
+        assert!((scores.macro_average.f1 - 4.0 / 9.0).abs() < 1e-12);
+        assert_eq!(scores.classes.len(), 3);
+        assert!(scores.confusion.is_empty() && scores.matthews.is_none());
+    }
+
+    #[test]
+    fn texts_have_matthews_correlation_and_numbers_scores_of_their_own() {
+        let labels = labelled(&["a", "b", "a", "c"], &["a", "b", "b", "c"]);
+        let scores = Scores::new(Task::Sequence, &labels, 0.5);
+        // sklearn.metrics.matthews_corrcoef
+        assert!((scores.matthews.unwrap() - 0.7).abs() < 1e-9, "{scores:?}");
+        assert!(scores.table().last().unwrap().contains("0.7000"));
+        let names: Vec<_> = scores.named(Task::Sequence);
+        assert_eq!(names[1].0, "macro F1");
+        let numbers = NumberScores::new(&[1.0, 2.0, 4.0], &[1.0, 3.0, 4.0]);
+        let scores = Scores::of_numbers(numbers, 0.25);
+        let json = serde_json::to_string(&scores).unwrap();
+        assert!(
+            json.contains("\"accuracy\":null") && !json.contains("micro"),
+            "{json}"
+        );
+        let back: Scores = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.numbers, scores.numbers);
+        assert!(back.accuracy.is_nan() && back.table().len() == 5);
+        assert!(scores.of_epoch().numbers.unwrap().drawn.is_empty());
     }
 
     #[test]

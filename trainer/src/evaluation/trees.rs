@@ -157,6 +157,8 @@ impl Scores {
                 .iter()
                 .map(|(name, counts)| named(name, *counts))
                 .collect(),
+            matthews: None,
+            numbers: None,
             confusion: Confusion::count(relations),
             attachment: Some(Attachment {
                 uas: counted.uas(),

@@ -24,6 +24,7 @@ mod scalar_mix;
 mod sizes;
 mod step;
 mod tailor;
+mod text_losses;
 mod tokens;
 mod words;
 
@@ -48,8 +49,8 @@ use parser::Parser;
 
 /// Losses and gradients, which a device may still be computing.
 pub struct Losses {
-    /// What is minimised, in nats, by the targets that are labels: mean cross-entropy, or minus the
-    /// logarithms of the likelihoods of sentences' tags; `[]` or `[heads]`.
+    /// What is minimised, by the targets that are labels: mean cross-entropy in nats, minus the
+    /// logarithms of the likelihoods of sentences' tags, mean squared error; `[]` or `[heads]`.
     pub loss: Tensor,
     /// See [`LossAndGradients::gradients`]; of a head group for each head.
     pub gradients: Vec<Option<Tensor>>,
@@ -92,20 +93,20 @@ pub struct Common {
     idle: BTreeSet<String>,
     /// What gradients are taken by, for each parameter: itself, or blocks of its first rows.
     leaves: Vec<Vec<Tensor>>,
-    output: Output,
+    output: OutputLayer,
     /// What is behind the logits, if anything is.
     crf: Option<Crf>,
 }
 
 /// The last part of a head.
-enum Output {
+enum OutputLayer {
     /// Classes of tokens, or of sentences.
     Classes(Classifier),
     /// Trees of sentences.
     Trees(Parser),
 }
 
-impl Output {
+impl OutputLayer {
     /// The dimensions of several heads in front of the parameters' own: none, or their number.
     fn heads(&self) -> Vec<i64> {
         match self {
@@ -191,7 +192,8 @@ pub trait Head: Send {
     }
 
     /// Loss and gradients for targets `[tokens]`, or `[sentences]`: classes or
-    /// [`NO_TARGET`](shared::tasks::NO_TARGET). Without `dropout` nothing is dropped.
+    /// [`NO_TARGET`](shared::tasks::NO_TARGET); for heads of sets and numbers what
+    /// [`Output`](shared::tasks::Output) says. Without `dropout` nothing is dropped.
     ///
     /// # Errors
     /// A batch of another shape, targets that do not fit, or libtorch failed.
@@ -308,8 +310,8 @@ impl Common {
     /// Adds the last part of every head.
     fn new(options: &HeadOptions, device: Device, mut builder: Builder) -> Result<Self, HeadError> {
         let output = match options.parser {
-            Some(parser) => Output::Trees(Parser::new(&mut builder, options, parser)?),
-            None => Output::Classes(Classifier::new(&mut builder, &options.classifier())?),
+            Some(parser) => OutputLayer::Trees(Parser::new(&mut builder, options, parser)?),
+            None => OutputLayer::Classes(Classifier::new(&mut builder, &options.classifier())?),
         };
         let crf = options.crf();
         let crf = crf
@@ -336,8 +338,8 @@ impl Common {
     /// The scorers of trees of so many `heads`; nothing for heads without.
     pub(crate) fn scorers(&self, heads: usize) -> Result<Vec<TreeScorer>, HeadError> {
         match &self.output {
-            Output::Trees(parser) => Ok(parser.scorers(heads)?),
-            Output::Classes(_) => Ok(Vec::new()),
+            OutputLayer::Trees(parser) => Ok(parser.scorers(heads)?),
+            OutputLayer::Classes(_) => Ok(Vec::new()),
         }
     }
 

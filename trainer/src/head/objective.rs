@@ -1,12 +1,13 @@
-//! What training minimises, from the logits of a part of a batch: cross-entropy, or minus the
-//! logarithm of the likelihood of a field.
+//! What training minimises, from the logits of a part of a batch: cross-entropy, minus the logarithm
+//! of the likelihood of a field, or a loss of texts.
 
-use shared::tasks::NO_TARGET;
+use shared::tasks::{NO_TARGET, Output};
 use tch::{Kind, Reduction, TchError, Tensor};
 
 use super::Common;
 use super::crf::Sentences;
 use super::sizes::size;
+use super::text_losses::{binary_cross_entropy, squared_error};
 use crate::activations::memory::upload;
 
 /// The loss, and the way back from it.
@@ -21,7 +22,7 @@ pub(super) struct Objective {
 
 /// The right classes of the rows of logits.
 pub(super) struct Targets<'t> {
-    /// Of each row, [`NO_TARGET`] for none.
+    /// Of each row, [`NO_TARGET`] for none; for other outputs than classes what [`Output`] says.
     pub(super) classes: &'t [i64],
     /// The sentence of each row that has one.
     pub(super) sentence_of: &'t [usize],
@@ -43,10 +44,11 @@ impl Objective {
             labels,
         } = targets;
         let Some(crf) = &common.crf else {
-            let loss = if on_device {
-                cross_entropy_on_device(logits, classes, labels)?
-            } else {
-                cross_entropy(logits, classes, size(labels))?
+            let loss = match common.options.output {
+                Output::Set => binary_cross_entropy(logits, classes, labels)?,
+                Output::Number => squared_error(logits, classes, labels)?,
+                Output::Class if on_device => cross_entropy_on_device(logits, classes, labels)?,
+                Output::Class => cross_entropy(logits, classes, size(labels))?,
             };
             return Ok(Self {
                 differentiable: loss.shallow_clone(),

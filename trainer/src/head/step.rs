@@ -10,7 +10,7 @@ use std::cell::Cell;
 
 use rayon::prelude::*;
 use shared::heads::Subword;
-use shared::tasks::NO_TARGET;
+use shared::tasks::{NO_TARGET, Output, target_number};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::classifier::Classifier;
@@ -19,7 +19,7 @@ use super::parser::{Parser, Trees};
 use super::sizes::size;
 use super::tokens::indices;
 use super::words::{Rows, Words};
-use super::{Dropout, Head, HeadError, Learned, Level, Output, Reading, Tokens};
+use super::{Dropout, Head, HeadError, Learned, Level, OutputLayer, Reading, Tokens};
 use crate::activations::device::Layout;
 use crate::activations::{Batch, Part};
 
@@ -51,8 +51,8 @@ fn logits_of<H: Head + ?Sized>(
         Ok::<_, TchError>((words, vectors))
     };
     let classifier = match &common.output {
-        Output::Classes(classifier) => classifier,
-        Output::Trees(parser) => {
+        OutputLayer::Classes(classifier) => classifier,
+        OutputLayer::Trees(parser) => {
             let (words, vectors) = vectors()?;
             return Ok(words.at_firsts(&parser.projected(&vectors)?)?);
         }
@@ -88,8 +88,11 @@ pub(super) fn learn<H: Head + ?Sized>(
     let labels = count(targets);
     let parts = in_parts(head, batch, |head, part| {
         let rows = match head.options().level {
-            Level::Token => part.tokens(),
-            Level::Sentence => part.sentences(),
+            Level::Token => part.tokens().clone(),
+            Level::Sentence => {
+                let (rows, width) = (part.sentences(), targets_of_row(head));
+                rows.start * width..rows.end * width
+            }
         };
         let before = if only_labelled(head) {
             computed_before(head, batch, &targets[..rows.start])
@@ -166,9 +169,9 @@ fn learn_part<H: Head + ?Sized>(
     let only_labelled = only_labelled(head);
     let (level, subword) = (common.options.level, common.options.subword);
     let words = match &common.output {
-        Output::Trees(_) => Some(Words::all(batch, part, subword)),
-        Output::Classes(_) if level == Level::Sentence || subword == Subword::First => None,
-        Output::Classes(_) => Some(Words::labelled(batch, part, targets, subword)),
+        OutputLayer::Trees(_) => Some(Words::all(batch, part, subword)),
+        OutputLayer::Classes(_) if level == Level::Sentence || subword == Subword::First => None,
+        OutputLayer::Classes(_) => Some(Words::labelled(batch, part, targets, subword)),
     };
     let parser_dropout = dropout.map(|dropout| {
         let before = words_before(batch, part.tokens().start);
@@ -216,8 +219,10 @@ fn learn_part<H: Head + ?Sized>(
         picked,
     };
     let objective = match &common.output {
-        Output::Classes(classifier) => learned.classes(head, classifier, features)?,
-        Output::Trees(parser) => learned.trees(head, parser, &features, parser_dropout.as_ref())?,
+        OutputLayer::Classes(classifier) => learned.classes(head, classifier, features)?,
+        OutputLayer::Trees(parser) => {
+            learned.trees(head, parser, &features, parser_dropout.as_ref())?
+        }
     };
     let mut gradients = backward(&objective.differentiable, &leaves, cut.map(|_| &read))?;
     if let Some(weights) = cut
@@ -306,7 +311,10 @@ impl Learning<'_, '_> {
         };
         // Where classifying all costs less than picking the labelled ones, the loss alone leaves
         // out the rest.
-        let is_settled = self.picked || self.words.is_some() || self.on_device();
+        let is_settled = self.picked
+            || self.words.is_some()
+            || self.on_device()
+            || common.options.output != Output::Class;
         let (features, classes) = if is_settled || classifier.is_merged(size(targets.len())) {
             (features, classes)
         } else {
@@ -355,7 +363,7 @@ fn words_before(batch: &Batch<'_>, token: usize) -> usize {
 /// How many tokens are computed on whose targets these are, those of the first parts of a batch.
 fn computed_before<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> usize {
     let subword = head.options().subword;
-    if let Output::Trees(_) = &head.common().output {
+    if let OutputLayer::Trees(_) = &head.common().output {
         let words = batch.words().map(|words| &words[..targets.len()]);
         let count = |&length: &u32| subword.places(0..length as usize).len();
         let begun = words.map(|words| words.iter().filter(|&&length| length > 0).map(count));
@@ -439,7 +447,7 @@ fn only_labelled<H: Head + ?Sized>(head: &H) -> bool {
 fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Result<(), HeadError> {
     let expected = match head.options().level {
         Level::Token => batch.tokens(),
-        Level::Sentence => batch.whole().sentences().len(),
+        Level::Sentence => batch.whole().sentences().len() * targets_of_row(head),
     };
     if targets.len() != expected {
         return Err(HeadError::Targets {
@@ -448,13 +456,24 @@ fn check<H: Head + ?Sized>(head: &H, batch: &Batch<'_>, targets: &[i64]) -> Resu
         });
     }
     let classes = head.options().classes;
+    let is_target = |target: i64| match head.options().output {
+        Output::Class => (0..size(classes)).contains(&target),
+        Output::Set => (0..=1).contains(&target),
+        Output::Number => target_number(target).is_some(),
+    };
     let wrong = targets
         .iter()
-        .find(|target| **target != NO_TARGET && !(0..size(classes)).contains(*target));
+        .find(|target| **target != NO_TARGET && !is_target(**target));
     match wrong {
         Some(&got) => Err(HeadError::Class { got, classes }),
         None => Ok(()),
     }
+}
+
+/// How many targets a sentence has.
+fn targets_of_row<H: Head + ?Sized>(head: &H) -> usize {
+    let options = head.options();
+    options.output.targets_of_row(options.classes)
 }
 
 /// How many targets are labels.

@@ -35,7 +35,7 @@ pub struct Step {
     pub step: u64,
     /// Counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy of the batch, in nats.
+    /// Mean loss of the batch: cross-entropy in nats, or squared error.
     #[serde(deserialize_with = "number::or_nan")]
     pub loss: f64,
     /// Learning rate of the step.
@@ -160,6 +160,10 @@ impl Log {
                     return Ok(());
                 };
                 board.scalar("validation/loss", epoch.step, scores.loss)?;
+                if let Some(numbers) = &scores.numbers {
+                    board.scalar("validation/pearson", epoch.step, numbers.pearson)?;
+                    return board.scalar("validation/spearman", epoch.step, numbers.spearman);
+                }
                 board.scalar("validation/accuracy", epoch.step, scores.accuracy)?;
                 board.scalar("validation/precision", epoch.step, scores.micro.precision)?;
                 board.scalar("validation/recall", epoch.step, scores.micro.recall)?;
@@ -293,6 +297,8 @@ mod tests {
                 micro: class.clone(),
                 macro_average: class.clone(),
                 classes: vec![class],
+                matthews: None,
+                numbers: None,
                 confusion: Confusion::default(),
                 attachment: None,
             };

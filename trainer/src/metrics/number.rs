@@ -14,3 +14,8 @@ pub(crate) fn or_nans<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<f64>, D:
     let numbers = numbers.into_iter();
     Ok(numbers.map(|number| number.unwrap_or(f64::NAN)).collect())
 }
+
+/// A number that may be absent or `null`.
+pub(crate) fn or_none<'de, D: Deserializer<'de>>(json: D) -> Result<Option<f64>, D::Error> {
+    Option::<f64>::deserialize(json)
+}

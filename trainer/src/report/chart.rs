@@ -199,7 +199,7 @@ impl Axis {
 }
 
 /// About `count` round numbers between `low` and `high`.
-fn linear_ticks(low: f64, high: f64, count: u32) -> Vec<f64> {
+pub(super) fn linear_ticks(low: f64, high: f64, count: u32) -> Vec<f64> {
     let rough = (high - low) / f64::from(count);
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0]

@@ -2,6 +2,7 @@
 //! login node, in a mail, or on a phone. It is drawn from `config.json` and `metrics.jsonl` alone.
 
 mod chart;
+mod numbers;
 mod tables;
 
 use std::fmt::Write;
@@ -107,13 +108,17 @@ pub fn render(name: &str, config: &Config, events: &[Event]) -> String {
         );
     }
     if let Some(last) = measured.finals.last() {
-        let note = tables::confusion_note(&last.scores.confusion);
-        section(
-            &mut html,
-            &format!("Confusion matrix, on {}", last.split),
-            &tables::confusion(&last.scores.confusion),
-            note,
-        );
+        if let Some(scores) = &last.scores.numbers {
+            numbers::sections(&mut html, &last.split, scores);
+        } else if !last.scores.confusion.names.is_empty() {
+            let note = tables::confusion_note(&last.scores.confusion);
+            section(
+                &mut html,
+                &format!("Confusion matrix, on {}", last.split),
+                &tables::confusion(&last.scores.confusion),
+                note,
+            );
+        }
         if let Some(attention) = &last.layer_attention {
             let layers = &config.store.layers;
             let note = format!(

@@ -16,6 +16,12 @@ const STRONG: f64 = 76.0;
 
 /// Precision, recall, F1 and support of each class; folded away where there are many.
 pub(super) fn scores(scores: &Scores) -> String {
+    if let Some(numbers) = &scores.numbers {
+        let mut rows = vec![("texts".to_owned(), numbers.count.to_string())];
+        let named = numbers.named().into_iter();
+        rows.extend(named.map(|(name, value)| (name.to_owned(), format!("{value:.4}"))));
+        return settings(&rows);
+    }
     let classes = scores.classes.len();
     if classes > MATRIX {
         return format!(
@@ -32,7 +38,12 @@ pub(super) fn distances(attachment: &Attachment) -> String {
 }
 
 fn score_table(scores: &Scores) -> String {
-    rows(&scores.classes, &[&scores.micro, &scores.macro_average])
+    let more = scores.matthews.map(|matthews| {
+        format!(
+            "<p class=note>Matthews' correlation of gold and predicted classes: {matthews:.4}.</p>"
+        )
+    });
+    rows(&scores.classes, &[&scores.micro, &scores.macro_average]) + &more.unwrap_or_default()
 }
 
 fn rows(classes: &[ClassScore], sums: &[&ClassScore]) -> String {

@@ -22,7 +22,7 @@ use shared::terminal::{Progress, Terminal};
 
 use crate::batches::{LabelledBatch, LabelledSplit};
 use crate::checkpoint::{self, Best, EpochSums, State};
-use crate::evaluation::{Confusion, NonFinite, Predictions, Scores};
+use crate::evaluation::{NonFinite, Predictions, Scores};
 use crate::head::{AnyHead, Dropout};
 use crate::metrics::{self, Event, Log};
 use crate::optimiser::{Adam, AdamOptions, clip_gradient_norm};
@@ -346,10 +346,7 @@ impl<'a> Training<'a> {
             return Err(TrainingError::NothingToLearn);
         }
         // The confusion matrix, classes by classes, is too large to be logged every epoch.
-        let validation = validation.map(|scores| Scores {
-            confusion: Confusion::default(),
-            ..scores
-        });
+        let validation = validation.map(Scores::of_epoch);
         self.state.epoch += 1;
         self.state.position = 0;
         self.state.seconds += sums.seconds;
@@ -397,7 +394,8 @@ fn labelled(batch: &LabelledBatch<'_>) -> u64 {
 /// the latest epoch counts as the best.
 fn is_better(value: Option<f64>, best: Option<Best>) -> bool {
     match (value, best.and_then(|best| best.value)) {
-        (Some(value), Some(best)) => value > best,
+        // Of numbers that do not vary there is no correlation.
+        (Some(value), Some(best)) => value > best || (best.is_nan() && !value.is_nan()),
         (Some(_), None) | (None, _) => true,
     }
 }
@@ -466,5 +464,8 @@ mod tests {
         assert!(is_better(Some(0.6), best(Some(0.5))));
         assert!(!is_better(Some(0.5), best(Some(0.5))));
         assert!(is_better(None, best(None)));
+        assert!(is_better(Some(f64::NAN), None) && is_better(Some(-0.5), best(Some(f64::NAN))));
+        assert!(!is_better(Some(f64::NAN), best(Some(-0.5))));
+        assert!(!is_better(Some(f64::NAN), best(Some(f64::NAN))));
     }
 }

@@ -31,14 +31,68 @@ pub(crate) enum Size {
     MiniLm,
     /// 12 layers, hidden size 768.
     BertBase,
+    /// 22 layers, hidden size 768, windows in two of three.
+    ModernBertBase,
+    /// The same, on texts of about 1,500 words.
+    ModernBertBaseLong,
+    /// 12 layers, hidden size 768, scores for distances.
+    DebertaV3Base,
+    /// 28 layers, hidden size 1,024, causal.
+    Qwen3,
+}
+
+impl Size {
+    pub(super) const ALL: [Self; 6] = [
+        Self::MiniLm,
+        Self::BertBase,
+        Self::ModernBertBase,
+        Self::ModernBertBaseLong,
+        Self::DebertaV3Base,
+        Self::Qwen3,
+    ];
+
+    /// The name of its random checkpoint.
+    pub(super) const fn checkpoint(self) -> &'static str {
+        match self {
+            Self::MiniLm => "minilm",
+            Self::BertBase => "bert-base",
+            Self::ModernBertBase | Self::ModernBertBaseLong => "modernbert-base",
+            Self::DebertaV3Base => "deberta-v3-base",
+            Self::Qwen3 => "qwen3-0.6b",
+        }
+    }
+
+    /// Sentences that make one text.
+    pub(super) const fn sentences_of_a_text(self) -> usize {
+        match self {
+            Self::ModernBertBaseLong => 100,
+            _ => 1,
+        }
+    }
+
+    /// How many times fewer words than `MiniLM` it gets.
+    pub(super) const fn slower(self) -> usize {
+        match self {
+            Self::MiniLm => 1,
+            Self::BertBase | Self::ModernBertBase => 6,
+            Self::ModernBertBaseLong | Self::DebertaV3Base => 8,
+            Self::Qwen3 => 24,
+        }
+    }
+
+    /// Whether extraction alone is compared: heads of encoders of one hidden size take the same time.
+    pub(super) const fn is_extraction_alone(self) -> bool {
+        !matches!(self, Self::MiniLm | Self::BertBase)
+    }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::MiniLm => "minilm",
-            Self::BertBase => "bert-base",
-        })
+        let name = self.checkpoint();
+        match self {
+            Self::ModernBertBaseLong => write!(formatter, "{name}-long"),
+            _ => formatter.write_str(name),
+        }
     }
 }
 
@@ -46,10 +100,11 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::MiniLm, Self::BertBase]
-            .into_iter()
-            .find(|size| size.to_string() == text)
-            .ok_or_else(|| "expected minilm or bert-base".to_owned())
+        let is_called = |size: &Self| size.to_string() == text;
+        Self::ALL.into_iter().find(is_called).ok_or_else(|| {
+            let names: Vec<String> = Self::ALL.iter().map(ToString::to_string).collect();
+            format!("expected one of {}", names.join(", "))
+        })
     }
 }
 
@@ -140,7 +195,7 @@ pub(super) fn comparison<'a>(
     words: usize,
 ) -> Result<Vec<Case<'a>>> {
     let folder = place.data(size);
-    data::write(sentences, words, &folder)?;
+    data::write_texts(sentences, words, size.sentences_of_a_text(), &folder)?;
     let name = |what: &str| format!("{size}/{what}");
     let pytorch = |script: &'static str, arguments: &[&str]| {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
@@ -154,6 +209,24 @@ pub(super) fn comparison<'a>(
     let mut cases = vec![Case::new(name("extract/ours"), move || {
         extraction(place, &encoder, &store, place.threads)
     })];
+    if size.is_extraction_alone() {
+        let rows = if size.sentences_of_a_text() > 1 {
+            "4"
+        } else {
+            "64"
+        };
+        let arguments = &[
+            "--order",
+            "sorted",
+            "--batch-size",
+            rows,
+            "--max-length",
+            "2048",
+        ];
+        let run = pytorch("extract.py", arguments);
+        cases.push(Case::new(name("extract/pytorch, sorted"), run));
+        return Ok(cases);
+    }
     // Length-sorted last: the cached loops read what it wrote.
     for (what, script, arguments) in [
         (

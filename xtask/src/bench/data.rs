@@ -20,6 +20,16 @@ pub(super) fn load(path: &Path) -> Result<Dataset> {
 /// Sentences are taken evenly from the whole training set, so that their lengths are its; where it has too few, it
 /// is gone through again.
 pub(super) fn write(data: &Dataset, words: usize, folder: &Path) -> Result<PathBuf> {
+    write_texts(data, words, 1, folder)
+}
+
+/// The same with `sentences` sentences in a row as one text.
+pub(super) fn write_texts(
+    data: &Dataset,
+    words: usize,
+    sentences: usize,
+    folder: &Path,
+) -> Result<PathBuf> {
     let split = data
         .split(SplitName::Train)
         .context("the data set has no training split")?;
@@ -40,6 +50,9 @@ pub(super) fn write(data: &Dataset, words: usize, folder: &Path) -> Result<PathB
                 due -= 1.0;
                 taken += 1;
                 words_seen += append(&mut text, all, index)?;
+                if taken % sentences == 0 {
+                    text.push('\n');
+                }
             }
         }
     }
@@ -48,6 +61,7 @@ pub(super) fn write(data: &Dataset, words: usize, folder: &Path) -> Result<PathB
     let mut validation = String::new();
     for index in 0..VALIDATION.min(all.len()) {
         append(&mut validation, all, index)?;
+        validation.push('\n');
     }
     fs::write(folder.join("validation.conll"), validation)?;
     anyhow::ensure!(
@@ -64,7 +78,6 @@ fn append(text: &mut String, all: &shared::datasets::Sentences, index: usize) ->
         writeln!(text, "{word}\t{label}")?;
         words += 1;
     }
-    text.push('\n');
     Ok(words)
 }
 

@@ -46,13 +46,14 @@ pub(crate) struct BenchOptions {
     /// Times that everything is run.
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: u32,
-    /// Encoders: the real all-MiniLM-L6-v2, and BERT-base's size with random weights.
+    /// Encoders: the real all-MiniLM-L6-v2, and the size of others with random weights: bert-base; of extraction alone
+    /// modernbert-base, modernbert-base-long (texts of about 1,500 words), deberta-v3-base, qwen3-0.6b.
     #[arg(long, value_delimiter = ',', default_values_t = [Size::MiniLm, Size::BertBase])]
     sizes: Vec<Size>,
     /// Threads of both sides [default: all that the job may use].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Words of the training sentences for the small encoder; the large one gets a sixth.
+    /// Words of the training sentences for the small encoder; larger ones get a sixth or less.
     #[arg(long, value_name = "N", default_value_t = 60_000)]
     words: usize,
     /// Only cases whose name contains this.
@@ -107,12 +108,11 @@ pub(crate) fn run(
         let mut cases = Vec::new();
         for &size in &options.sizes {
             let model = place.model(size, &minilm)?;
-            let words = match size {
-                Size::MiniLm => options.words,
-                Size::BertBase => options.words / 6,
-            };
+            let words = options.words / size.slower();
             cases.extend(cases::comparison(&place, size, &model, &sentences, words)?);
-            cases.extend(sweep::cases(&place, size, &place.data(size)));
+            if !size.is_extraction_alone() {
+                cases.extend(sweep::cases(&place, size, &place.data(size)));
+            }
         }
         cases.extend(cases::scaling(
             &place,
@@ -163,10 +163,10 @@ impl Place<'_> {
         if size == Size::MiniLm {
             return Ok(minilm.to_owned());
         }
-        let folder = self.work.join(size.to_string());
+        let folder = self.work.join(size.checkpoint());
         if !folder.join("model.safetensors").exists() {
             let mut command = self.script("random_model.py");
-            command.arg("--size").arg(size.to_string());
+            command.arg("--size").arg(size.checkpoint());
             command
                 .arg("--tokenizer")
                 .arg(minilm)

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::cases::{FACTORS, JOB_EPOCHS};
+use super::cases::{FACTORS, JOB_EPOCHS, Size};
 use super::log::{Log, Measurement};
 use super::sweep;
 
@@ -83,7 +83,7 @@ pub(super) fn markdown(log: &Log, machine: &Value) -> String {
         of("threads"),
         of("data"),
     );
-    let sizes = ["minilm", "bert-base"].map(|size| (size, format!("{size}/")));
+    let sizes = Size::ALL.map(|size| (size.to_string(), format!("{size}/")));
     text.push_str(
         "| measure | encoder | at least | aim | measured | range |\n|---|---|---|---|---|---|\n",
     );
@@ -132,7 +132,7 @@ fn row(
 }
 
 /// Time of a sweep against the same runs alone, where less is better.
-fn sweeps(text: &mut String, log: &Log, sizes: &[(&str, String)]) {
+fn sweeps(text: &mut String, log: &Log, sizes: &[(String, String)]) {
     for (size, prefix) in sizes {
         let [together, alone] =
             [sweep::TOGETHER, sweep::ALONE].map(|what| format!("{prefix}{what}"));
@@ -148,7 +148,7 @@ fn sweeps(text: &mut String, log: &Log, sizes: &[(&str, String)]) {
 }
 
 /// Shares of the extraction, where less is better.
-fn shares(text: &mut String, log: &Log, sizes: &[(&str, String)]) {
+fn shares(text: &mut String, log: &Log, sizes: &[(String, String)]) {
     for (size, prefix) in sizes {
         let case = format!("{prefix}extract/ours");
         for (what, number, most) in [

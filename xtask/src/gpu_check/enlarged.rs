@@ -123,7 +123,10 @@ fn enlarged(name: &str, shape: &[u64]) -> Vec<u64> {
     if let (Some(rows), Some(before)) = (larger.first_mut(), shape.first()) {
         if name.contains("token_type") {
             *rows = *before;
-        } else if ["position_embeddings", "wpe"].iter().any(has) {
+        } else if ["position_embeddings", "wpe", "encoder.embed_positions"]
+            .iter()
+            .any(has)
+        {
             *rows = POSITIONS;
         } else if name.contains("embed_positions") {
             *rows = POSITIONS + OPT_UNUSED;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use shared::datasets::SplitName;
-use shared::tasks::{Level, Task};
+use shared::tasks::{Level, Output, Task};
 
 use self::files::HiddenFiles;
-use crate::layout::column::{LABEL_GROUPS, TABLES, column_folder};
+use crate::layout::column::{LABEL_GROUPS, SECOND_TEXT, TABLES, column_folder};
 use crate::layout::metadata::read_attribute;
 use crate::layout::record::SplitRecord;
 use crate::layout::tables::{TokenWords, check_heads};
@@ -33,6 +33,8 @@ pub struct SplitReader {
     word_bytes: Column<u8>,
     word_offsets: Column<u64>,
     sentence_words: Column<u64>,
+    /// Empty where no sentence is a pair of texts.
+    second_text: Column<u32>,
     labels: Vec<LabelTable>,
     files: HiddenFiles,
     checksums: bool,
@@ -68,6 +70,7 @@ impl SplitReader {
             word_bytes: Column::open(&sub("word_bytes"), word_bytes, mapped)?,
             word_offsets,
             sentence_words: Column::open(&sub("sentence_words"), size.sentences + 1, mapped)?,
+            second_text: open_second_text(&folder, size, mapped)?,
             labels: open_labels(&folder, size, mapped)?,
             files: HiddenFiles::new(store, layout, record, reading),
             checksums: reading.checksums,
@@ -173,6 +176,21 @@ impl SplitReader {
                     .unwrap_or("\u{fffd}")
             })
             .collect()
+    }
+
+    /// Whether sentences are pairs of texts, or some are.
+    #[must_use]
+    pub fn has_pairs(&self) -> bool {
+        !self.second_text.is_empty()
+    }
+
+    /// Index in a sentence of the first word of its second text; none for a single text.
+    #[must_use]
+    pub fn second_text(&self, sentence: usize) -> Option<usize> {
+        let second = self.second_text.get(sentence).copied();
+        second
+            .filter(|&second| second > 0)
+            .map(|second| second as usize)
     }
 
     /// Labels of a task, if the store has them.
@@ -285,7 +303,9 @@ impl SplitReader {
             })
             .map(|(group, table)| format!("{group}/{}", table.task));
         let tables = TABLES.into_iter().map(str::to_owned);
+        let second = self.has_pairs().then(|| SECOND_TEXT.to_owned());
         tables
+            .chain(second)
             .chain(labels)
             .try_for_each(|name| column::check(&folder.join(name)))?;
         let heads = self
@@ -339,6 +359,19 @@ pub(crate) fn read_label_attributes(
     Ok(labels)
 }
 
+/// Where the second texts of pairs begin; nothing where the split has no such array.
+fn open_second_text(
+    folder: &Path,
+    size: SplitSize,
+    mapped: bool,
+) -> Result<Column<u32>, StoreError> {
+    let folder = column_folder(folder, SECOND_TEXT);
+    if read_attribute(&folder.join("zarr.json"))?.is_none() {
+        return Ok(Vec::new().into());
+    }
+    Column::open(&folder, size.sentences, mapped)
+}
+
 fn open_labels(
     folder: &Path,
     size: SplitSize,
@@ -348,19 +381,33 @@ fn open_labels(
         let column = |group: &str, length| {
             Column::open(&folder.join(format!("{group}/{task}")), length, mapped)
         };
-        let (ids, words) = match level {
-            Level::Token => (
+        let none = || Column::from(Vec::new());
+        let (ids, words) = match (level, task.output()) {
+            (Level::Token, _) => (
                 column("labels", size.tokens)?,
                 Some(column("word_labels", size.words)?),
             ),
-            Level::Sentence => (column("labels", size.sentences)?, None),
+            (Level::Sentence, Output::Class) => (column("labels", size.sentences)?, None),
+            (Level::Sentence, Output::Number | Output::Set) => (none(), None),
         };
         let heads = task.has_heads().then(|| column("heads", size.words));
+        let path = folder.join(format!("labels/{task}"));
+        let (mut numbers, mut sets) = (Vec::new().into(), Vec::new().into());
+        match task.output() {
+            Output::Class => {}
+            Output::Number => numbers = Column::open(&path, size.sentences, mapped)?,
+            Output::Set => {
+                let shape = (size.sentences, classes.len() as u64);
+                sets = Column::open_rows(&path, shape, mapped)?;
+            }
+        }
         Ok(LabelTable {
             task,
             classes,
             level,
             ids,
+            numbers,
+            sets,
             words,
             heads: heads.transpose()?,
         })

@@ -174,6 +174,7 @@ impl Encoder {
             inputs: GraphInputs::Built {
                 positions: spec.position_ids(),
                 lengths: !spec.attention.causal,
+                blocks: spec.blocks(layers.last().copied().unwrap_or(0)),
             },
             sizes: Sizes::from_spec(spec, layers.last().copied().unwrap_or(0)),
             layers,
@@ -334,7 +335,8 @@ impl Encoder {
             heads: self.sizes.heads,
             biased_heads: self.sizes.biased_heads,
             distances: self.sizes.distances,
-            biases: self.sizes.biases,
+            biases: usize::from(self.sizes.full_bias),
+            blocks: self.sizes.blocks,
             capped: self.sizes.capped,
             compute,
             rows: self.row_format(),

@@ -156,9 +156,12 @@ fn an_encoder_without_biases_is_one_whose_biases_are_zero() {
         tensors.retain(|name, _| !is_bias(name));
         spec.attention.bias = false;
         spec.attention.output_bias = false;
-        let (FeedForward::Plain { bias, .. } | FeedForward::Gated { bias, .. }) =
-            &mut spec.feed_forward;
-        *bias = false;
+        match &mut spec.feed_forward {
+            FeedForward::Plain { bias, .. } => *bias = false,
+            FeedForward::Gated {
+                bias, output_bias, ..
+            } => (*bias, *output_bias) = (false, false),
+        }
         let Norm::Layer { bias, .. } = &mut spec.norm else {
             panic!("{name} has layer norms");
         };

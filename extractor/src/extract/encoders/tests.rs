@@ -31,6 +31,7 @@ fn memory(free: u64) -> GpuMemory {
             biased_heads: 0,
             distances: false,
             biases: 0,
+            blocks: None,
             capped: false,
             compute: ComputeDtype::F16,
             rows: Some(StoreDtype::F16),

@@ -155,7 +155,7 @@ pub fn load(
 ) -> Result<Dataset, DatasetError> {
     let Contents {
         splits,
-        level,
+        shape,
         declared,
         notes,
     } = read(files, source, classes)?;
@@ -167,13 +167,14 @@ pub fn load(
         });
     }
     let notes = notes.into_iter().collect();
-    Dataset::from_splits(id, source, level, declared, splits, notes)
+    Dataset::from_splits(id, source, shape, declared, splits, notes)
 }
 
 /// What a data set's files hold.
 struct Contents {
     splits: Vec<Split>,
-    level: Level,
+    /// What has a label, and whether that is a list of labels of a text.
+    shape: (Level, bool),
     /// The names of the classes, if the files or something beside them declare them.
     declared: Option<Vec<String>>,
     notes: BTreeSet<String>,
@@ -187,7 +188,7 @@ fn read(files: &Files, source: &Source, classes: &Classes) -> Result<Contents, P
     };
     let mut notes = BTreeSet::new();
     let mut splits = Vec::new();
-    let mut level = Level::Token;
+    let mut shape = (Level::Token, false);
     let mut declared: Option<Vec<String>> = None;
     for (name, paths) in files {
         let mut sentences = Sentences::default();
@@ -195,7 +196,7 @@ fn read(files: &Files, source: &Source, classes: &Classes) -> Result<Contents, P
         for path in paths {
             let file = File::open(path, classes)?;
             let choice = file.choose(wishes)?;
-            level = choice.level();
+            shape = (choice.level(), choice.sets);
             notes.insert(choice.note.clone());
             match file.read(&choice, &mut sentences, &mut unlabelled)? {
                 Labels::Declared(names) => declared = Some(names),
@@ -220,7 +221,7 @@ fn read(files: &Files, source: &Source, classes: &Classes) -> Result<Contents, P
     }
     Ok(Contents {
         splits,
-        level,
+        shape,
         declared,
         notes,
     })

@@ -1,9 +1,10 @@
 //! One file: its columns chosen, its row groups read one after the other into sentences.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::datasets::Sentences;
+use crate::datasets::{Sentences, label_sets};
 use crate::tasks::Level;
 use parquet::basic::Compression;
 use parquet::file::metadata::RowGroupMetaData;
@@ -252,7 +253,10 @@ impl Rows<'_> {
                 .collect(),
             _ => words.iter().map(String::as_str).collect(),
         };
-        if is_unlabelled(&labels) && (tokens.kind == Kind::Text || !words.is_empty()) {
+        let sets = self.choice.sets;
+        // No label at all is an answer where there may be any number.
+        let is_missing = is_unlabelled(&labels) && !(sets && is_empty(&labels));
+        if is_missing && (tokens.kind == Kind::Text || !words.is_empty()) {
             *self.unlabelled += 1;
             return Ok(());
         }
@@ -274,7 +278,16 @@ impl Rows<'_> {
                     )
                 })?,
         };
-        let expected = if tokens.kind == Kind::Text {
+        let labels = match tags.kind {
+            Kind::Text if sets => labels
+                .iter()
+                .flat_map(|cell| label_sets::of_cell(cell))
+                .collect(),
+            _ => labels,
+        };
+        let expected = if sets {
+            labels.len()
+        } else if tokens.kind == Kind::Text {
             1
         } else {
             words.len()
@@ -295,6 +308,14 @@ impl Rows<'_> {
         if words.is_empty() && tokens.kind == Kind::Text {
             return Err(self.error(row, tokens, "the text has no word in it".to_owned()));
         }
+        let mut once = BTreeSet::new();
+        let labels: Vec<&String> = labels
+            .iter()
+            .filter(|label| !sets || once.insert(label.as_str()))
+            .collect();
+        if sets && labels.iter().any(|label| label.trim().is_empty()) {
+            return Err(self.error(row, tags, "a label of the text is empty".to_owned()));
+        }
         // Empty lists, which some sets have, make no sentence.
         self.sentences.push(&words, &labels, row + 1);
         Ok(())
@@ -314,6 +335,14 @@ impl Rows<'_> {
             column: column.name.clone(),
             reason,
         }
+    }
+}
+
+/// No label at all.
+fn is_empty(labels: &Cell) -> bool {
+    match labels {
+        Cell::Texts(labels) => labels.is_empty(),
+        Cell::Numbers(numbers) => numbers.is_empty(),
     }
 }
 

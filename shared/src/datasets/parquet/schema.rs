@@ -26,6 +26,8 @@ pub(super) struct ColumnInfo {
 pub(super) struct Choice {
     pub(super) tokens: ColumnInfo,
     pub(super) labels: ColumnInfo,
+    /// Whether a text has any number of labels.
+    pub(super) sets: bool,
     /// What was taken and what was left out.
     pub(super) note: String,
 }
@@ -91,6 +93,7 @@ pub(super) fn choose(
     Ok(Choice {
         tokens: columns[chosen.token].clone(),
         labels: columns[chosen.label].clone(),
+        sets: chosen.sets,
         note: choice::note(&names, chosen.token, chosen.label, what),
     })
 }

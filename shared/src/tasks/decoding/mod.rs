@@ -50,6 +50,10 @@ pub enum Decoder {
     Single,
     /// The words of a sentence together.
     Sentence(Chain),
+    /// Any number of classes of a text: those whose probability reaches their threshold `[classes]`.
+    Set(Vec<f64>),
+    /// No class: what a head gives for a text is the number itself.
+    Number,
 }
 
 impl Decoder {
@@ -58,7 +62,9 @@ impl Decoder {
     #[must_use]
     pub fn words(&self, logits: &[Option<&[f32]>]) -> Vec<Option<usize>> {
         match self {
-            Self::Single => logits.iter().map(|logits| logits.map(largest)).collect(),
+            Self::Single | Self::Set(_) | Self::Number => {
+                logits.iter().map(|logits| logits.map(largest)).collect()
+            }
             Self::Sentence(chain) => chain.words(logits),
         }
     }

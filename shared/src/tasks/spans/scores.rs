@@ -107,6 +107,18 @@ impl SpanScores {
         self.counts(predicted).predicted += 1;
     }
 
+    /// Adds the labels of a text of which any number may be right.
+    pub(crate) fn add_sets(&mut self, gold: &[&str], predicted: &[&str]) {
+        for label in gold {
+            let counts = self.counts(label);
+            counts.gold += 1;
+            counts.correct += u64::from(predicted.contains(label));
+        }
+        for label in predicted {
+            self.counts(label).predicted += 1;
+        }
+    }
+
     /// The counts of one type, to be changed.
     pub(crate) fn counts(&mut self, kind: &str) -> &mut Counts {
         self.types.entry(kind.to_owned()).or_default()

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use cache::StoreDtype;
 use tch::{Kind, TchError, Tensor};
 
-use super::{size, widened};
+use super::{Format, size};
 use crate::activations::Means;
 use crate::activations::memory::{Shared, upload};
 
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 256 << 20;
 pub struct SplitMeans {
     /// `[tokens, layers, as stored]`
     rows: Shared,
-    dtype: StoreDtype,
+    format: Format,
     /// Layers and hidden size.
     shape: (usize, usize),
     /// Token `offsets[i]..offsets[i + 1]` are sequence `i`'s.
@@ -53,7 +53,7 @@ impl SplitMeans {
     pub fn new(rows: &Tensor, dtype: StoreDtype, shape: (usize, usize), offsets: Vec<u64>) -> Self {
         Self {
             rows: Shared::new(rows.shallow_clone()),
-            dtype,
+            format: Format::new(dtype, shape.1),
             shape,
             offsets,
             made: Mutex::new(Made::NotYet),
@@ -109,7 +109,7 @@ impl SplitMeans {
             let end = self.until(first, at_once as u64);
             let (from, to) = (self.offsets[first], self.offsets[end]);
             let (from, count) = (from.cast_signed(), (to - from).cast_signed());
-            let piece = widened(&rows.f_narrow(0, from, count)?, self.dtype, hidden)?;
+            let piece = self.format.widened(&rows.f_narrow(0, from, count)?)?;
             let offsets = self.offsets[first..=end].iter();
             let offsets: Vec<i64> = offsets
                 .map(|end| (end - self.offsets[first]).cast_signed())

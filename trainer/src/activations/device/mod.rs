@@ -5,16 +5,18 @@
 //! GPU are not used (`index_add`, `scatter_add`), nor is `index_select` of tensors with a gradient, which
 //! is an `index_add`.
 
+mod int4;
 mod layout;
 mod means;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cache::StoreDtype;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Means;
 use super::memory::Shared;
+use int4::Rotation;
 pub use layout::Layout;
 pub(crate) use layout::MASKED;
 pub(crate) use means::Picked;
@@ -31,30 +33,59 @@ pub struct DeviceRows {
     split: Option<(Arc<SplitMeans>, Picked)>,
 }
 
-/// The kind of tensor that holds vectors of a store as they are, and its numbers a vector: int8 with the four bytes of
-/// its scale behind them.
+/// The kind of tensor that holds vectors of a store as they are, and its numbers a vector: int8 and int4, two numbers a
+/// byte, with the four bytes of their scale behind them.
 pub(crate) fn stored_kind(dtype: StoreDtype, hidden: usize) -> (Kind, usize) {
     match dtype {
         StoreDtype::F16 => (Kind::Half, hidden),
         StoreDtype::Bf16 => (Kind::BFloat16, hidden),
         StoreDtype::F32 => (Kind::Float, hidden),
         StoreDtype::I8 => (Kind::Int8, dtype.vector_bytes(hidden)),
+        StoreDtype::I4 => (Kind::Uint8, dtype.vector_bytes(hidden)),
     }
 }
 
-/// Stored vectors `[tokens, layers, as stored_kind says]` as float32 `[tokens, layers, hidden]`.
-pub(crate) fn widened(
-    stored: &Tensor,
+/// How vectors of a store become float32 on a device.
+#[derive(Debug)]
+pub(crate) struct Format {
     dtype: StoreDtype,
     hidden: usize,
-) -> Result<Tensor, TchError> {
-    if dtype != StoreDtype::I8 {
-        return stored.f_to_kind(Kind::Float);
+    /// What int4 vectors are turned back with, on the device of the first of them.
+    rotation: Mutex<Option<Arc<Rotation>>>,
+}
+
+impl Format {
+    pub(crate) fn new(dtype: StoreDtype, hidden: usize) -> Self {
+        Self {
+            dtype,
+            hidden,
+            rotation: Mutex::new(None),
+        }
     }
-    let hidden = size(hidden);
-    let scales = stored.f_narrow(2, hidden, 4)?.f_contiguous()?;
-    let numbers = stored.f_narrow(2, 0, hidden)?.f_to_kind(Kind::Float)?;
-    numbers.f_mul(&scales.f_view_dtype(Kind::Float)?)
+
+    /// Stored vectors `[tokens, layers, as stored_kind says]` as float32 `[tokens, layers, hidden]`.
+    pub(crate) fn widened(&self, stored: &Tensor) -> Result<Tensor, TchError> {
+        match self.dtype {
+            StoreDtype::F16 | StoreDtype::Bf16 | StoreDtype::F32 => stored.f_to_kind(Kind::Float),
+            StoreDtype::I4 => self.rotation(stored.device())?.values(stored),
+            StoreDtype::I8 => {
+                let hidden = size(self.hidden);
+                let scales = stored.f_narrow(2, hidden, 4)?.f_contiguous()?;
+                let numbers = stored.f_narrow(2, 0, hidden)?.f_to_kind(Kind::Float)?;
+                numbers.f_mul(&scales.f_view_dtype(Kind::Float)?)
+            }
+        }
+    }
+
+    fn rotation(&self, device: Device) -> Result<Arc<Rotation>, TchError> {
+        let mut rotation = self.rotation.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rotation) = &*rotation {
+            return Ok(Arc::clone(rotation));
+        }
+        let made = Arc::new(Rotation::new(self.hidden, device)?);
+        *rotation = Some(Arc::clone(&made));
+        Ok(made)
+    }
 }
 
 impl DeviceRows {
@@ -171,7 +202,9 @@ mod tests {
                         StoreDtype::F16 => bytes.extend(half::f16::from_f32(value).to_le_bytes()),
                         StoreDtype::Bf16 => bytes.extend(half::bf16::from_f32(value).to_le_bytes()),
                         StoreDtype::F32 => bytes.extend(value.to_le_bytes()),
-                        StoreDtype::I8 => bytes.extend(((value * 50.0) as i8).to_le_bytes()),
+                        StoreDtype::I8 | StoreDtype::I4 => {
+                            bytes.extend(((value * 50.0) as i8).to_le_bytes());
+                        }
                     }
                 }
                 if dtype == StoreDtype::I8 {
@@ -184,7 +217,7 @@ mod tests {
 
             let (kind, numbers) = stored_kind(dtype, 5);
             let stored = Tensor::from_data_size(&bytes, &[3, 2, size(numbers)], kind);
-            let widened = widened(&stored, dtype, 5).unwrap();
+            let widened = Format::new(dtype, 5).widened(&stored).unwrap();
             assert_eq!(widened.size(), [3, 2, 5]);
             let got = memory::with_values(&widened, <[f32]>::to_vec).unwrap();
             assert_eq!(got, expected, "{dtype}");

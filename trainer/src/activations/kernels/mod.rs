@@ -2,53 +2,23 @@
 //! once a sum, straight from the mapped file. That makes training on a CPU fast, since a token of
 //! BERT-base is 20 kB in float16.
 //!
+//! Vectors that are stored rotated (int4) are added up as they are, and each sum is turned back once: a rotation
+//! is linear. Their products are taken with the other factor rotated.
+//!
 //! Every number of a result is added up by one thread in one order, so that results do not depend on
 //! the number of threads or their timing.
 
-use cache::StoreDtype;
+use cache::{StoreDtype, rotation};
 use rayon::prelude::*;
+use shared::vectorised;
 
-use super::widening::widen;
+use super::widening::{is_rotated, widen, widen_as_stored};
 
 /// Tokens a thread takes at once.
 const TOKENS_AT_ONCE: usize = 8;
 
 /// Partial sums of a product of vectors, which do not wait for one another.
 const PARTIAL_SUMS: usize = 32;
-
-/// Lets the compiler use the CPU's widest vectors in a loop over float32 numbers. Products are not fused
-/// with additions, so that every CPU gives the same bits.
-macro_rules! vectorised {
-    ($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block) => {
-        $(#[$meta])*
-        fn $name($($argument: $type),*) $(-> $result)? {
-            #[inline(always)]
-            fn body($($argument: $type),*) $(-> $result)? $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512vl")]
-                fn wide($($argument: $type),*) $(-> $result)? {
-                    body($($argument),*)
-                }
-                #[target_feature(enable = "avx2")]
-                fn medium($($argument: $type),*) $(-> $result)? {
-                    body($($argument),*)
-                }
-                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                    #[expect(unsafe_code, reason = "code for CPU features must be called as unsafe")]
-                    // SAFETY: the features have just been found on this CPU.
-                    return unsafe { wide($($argument),*) };
-                }
-                if is_x86_feature_detected!("avx2") {
-                    #[expect(unsafe_code, reason = "code for CPU features must be called as unsafe")]
-                    // SAFETY: the feature has just been found on this CPU.
-                    return unsafe { medium($($argument),*) };
-                }
-            }
-            body($($argument),*)
-        }
-    };
-}
 
 vectorised! {
     /// Adds `values` to both sums.
@@ -99,7 +69,7 @@ vectorised! {
     }
 }
 
-/// Calls `each` with every layer of a row, as float32, and its number.
+/// Calls `each` with every layer of a row, as float32 and rotated where it is stored so, and its number.
 fn each_layer(
     dtype: StoreDtype,
     row: &[u8],
@@ -110,8 +80,15 @@ fn each_layer(
         .chunks_exact(dtype.vector_bytes(layer.len()))
         .enumerate()
     {
-        widen(dtype, bytes, layer);
+        widen_as_stored(dtype, bytes, layer);
         each(number, layer);
+    }
+}
+
+/// Turns sums of vectors `[hidden]` back where these are stored rotated.
+fn turn_back(dtype: StoreDtype, hidden: usize, sums: &mut [f32]) {
+    if is_rotated(dtype) {
+        sums.chunks_exact_mut(hidden).for_each(rotation::unrotate);
     }
 }
 
@@ -160,8 +137,10 @@ pub fn means(
                     );
                 });
                 scale(one_over(size / hidden), token_mean);
+                turn_back(dtype, hidden, token_mean);
             }
             scale(one_over(rows.len()), layer_means);
+            turn_back(dtype, hidden, layer_means);
         });
 }
 
@@ -197,6 +176,7 @@ pub fn weighted_sums(rows: &[&[u8]], dtype: StoreDtype, weights: &[f32], sums: &
                 each_layer(dtype, row, layer, |number, values| {
                     add_weighted(weights[number], values, sum);
                 });
+                turn_back(dtype, hidden, sum);
             },
         );
 }
@@ -220,8 +200,16 @@ pub fn weight_gradients(rows: &[&[u8]], dtype: StoreDtype, by_sums: &[f32], grad
         .zip(by_sums.par_chunks_exact(hidden))
         .zip(gradient.par_chunks_exact_mut(layers))
         .for_each_init(
-            || vec![0.0; hidden],
-            |layer, ((row, by_sum), gradient)| {
+            || (vec![0.0; hidden], Vec::new()),
+            |(layer, rotated), ((row, by_sum), gradient)| {
+                let by_sum = if is_rotated(dtype) {
+                    rotated.clear();
+                    rotated.extend_from_slice(by_sum);
+                    rotation::rotate(rotated);
+                    rotated
+                } else {
+                    by_sum
+                };
                 each_layer(dtype, row, layer, |number, values| {
                     gradient[number] = product(values, by_sum);
                 });

@@ -36,6 +36,7 @@ impl Case {
             offsets.push(offsets[offsets.len() - 1] + length);
         }
         let (mut bytes, mut values, mut state) = (Vec::new(), Vec::new(), seed);
+        let mut vector = Vec::new();
         for _ in 0..offsets[lengths.len()] * layers * hidden {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             // Mostly about 1, a few huge, tiny (subnormal in float16) and zero.
@@ -56,6 +57,18 @@ impl Case {
                     values.push(f64::from(f32::from(step) * 0.01));
                     if values.len() % hidden == 0 {
                         bytes.extend(0.01_f32.to_le_bytes());
+                    }
+                }
+                StoreDtype::I4 => {
+                    vector.push(value);
+                    if vector.len() == hidden {
+                        let mut stored = vec![0; dtype.vector_bytes(hidden)];
+                        let mut statistics = cache::LayerStatistics::default();
+                        cache::rows::encode(dtype, 0, &vector, &mut stored, &mut statistics)
+                            .unwrap();
+                        values.extend(turned_back(&stored, hidden));
+                        bytes.append(&mut stored);
+                        vector.clear();
                     }
                 }
                 StoreDtype::Bf16 => {
@@ -88,6 +101,15 @@ impl Case {
         self.values[(token * self.layers + layer) * self.hidden + column]
     }
 
+    /// The length of a vector that is stored rotated, and is rounded as a whole; 0 for the others.
+    fn length(&self, token: usize, layer: usize) -> f64 {
+        if self.dtype != StoreDtype::I4 {
+            return 0.0;
+        }
+        let values = (0..self.hidden).map(|column| self.value(token, layer, column).powi(2));
+        values.sum::<f64>().sqrt()
+    }
+
     /// Numbers between -1 and 1.
     fn numbers(count: usize) -> Vec<f32> {
         (0..count)
@@ -115,10 +137,12 @@ impl Case {
         for token in 0..self.tokens() {
             for column in 0..self.hidden {
                 let terms = (0..self.layers).map(|layer| self.value(token, layer, column));
+                let lengths = (0..self.layers).map(|layer| self.length(token, layer));
                 close(
                     over_layers[token * self.hidden + column],
                     terms,
                     1.0 / self.layers as f64,
+                    lengths.sum(),
                 );
             }
         }
@@ -127,7 +151,9 @@ impl Case {
                 for column in 0..self.hidden {
                     let got = over_tokens[(sequence * self.layers + layer) * self.hidden + column];
                     let terms = (pair[0]..pair[1]).map(|token| self.value(token, layer, column));
-                    close(got, terms, 1.0 / (pair[1] - pair[0]).max(1) as f64);
+                    let lengths = (pair[0]..pair[1]).map(|token| self.length(token, layer));
+                    let share = 1.0 / (pair[1] - pair[0]).max(1) as f64;
+                    close(got, terms, share, lengths.sum());
                 }
             }
         }
@@ -143,7 +169,13 @@ impl Case {
                     f64::from(weights[token * self.layers + layer])
                         * self.value(token, layer, column)
                 });
-                close(sums[token * self.hidden + column], terms, 1.0);
+                let lengths = (0..self.layers).map(|layer| self.length(token, layer));
+                close(
+                    sums[token * self.hidden + column],
+                    terms,
+                    1.0,
+                    lengths.sum(),
+                );
             }
         }
     }
@@ -158,7 +190,10 @@ impl Case {
                     f64::from(by_sums[token * self.hidden + column])
                         * self.value(token, layer, column)
                 });
-                close(gradient[token * self.layers + layer], terms, 1.0);
+                let own = &by_sums[token * self.hidden..(token + 1) * self.hidden];
+                let squares = own.iter().map(|number| f64::from(*number).powi(2));
+                let lengths = squares.sum::<f64>().sqrt() * self.length(token, layer);
+                close(gradient[token * self.layers + layer], terms, 1.0, lengths);
             }
         }
     }
@@ -171,22 +206,49 @@ impl Case {
             for (place, &layer) in chosen.iter().enumerate() {
                 for column in 0..self.hidden {
                     let got = values[(token * chosen.len() + place) * self.hidden + column];
-                    assert_eq!(f64::from(got), self.value(token, layer, column));
+                    let value = self.value(token, layer, column);
+                    if self.dtype == StoreDtype::I4 {
+                        let length = self.length(token, layer);
+                        close(got, std::iter::once(value), 1.0, length);
+                    } else {
+                        assert_eq!(f64::from(got), value);
+                    }
                 }
             }
         }
     }
 }
 
-/// Equal up to float32's rounding of a sum of these terms.
-fn close(got: f32, terms: impl Iterator<Item = f64>, scale: f64) {
+/// The values of an int4 vector, by the matrix of the transform in float64.
+fn turned_back(stored: &[u8], hidden: usize) -> Vec<f64> {
+    let (packed, scale) = stored.split_at(hidden.div_ceil(2));
+    let scale = f64::from(f32::from_le_bytes(scale.try_into().unwrap()));
+    let level = |place: usize| {
+        let number = packed[place / 2] >> (4 * (place % 2)) & 15;
+        (f64::from(number) - 7.5) * scale
+    };
+    let (block, signs) = (rotation::block(hidden), rotation::signs(hidden));
+    let value = |place: usize| {
+        let (first, row) = (place / block * block, place % block);
+        let terms = (0..block).map(|column| match (row & column).count_ones() % 2 {
+            0 => level(first + column),
+            _ => -level(first + column),
+        });
+        terms.sum::<f64>() / (block as f64).sqrt() * f64::from(signs[place])
+    };
+    (0..hidden).map(value).collect()
+}
+
+/// Equal up to float32's rounding of a sum of these terms, and of rotations of vectors of these `lengths`.
+fn close(got: f32, terms: impl Iterator<Item = f64>, scale: f64, lengths: f64) {
     let (mut sum, mut size, mut count) = (0.0, 0.0, 0.0);
     for term in terms {
         sum += term;
         size += term.abs();
         count += 1.0;
     }
-    let allowed = scale * size * f64::from(f32::EPSILON) * (count + 2.0);
+    let allowed = scale * (size + lengths) * f64::from(f32::EPSILON) * (count + 2.0)
+        + 8.0 * scale * lengths * f64::from(f32::EPSILON);
     let difference = (f64::from(got) - scale * sum).abs();
     assert!(
         difference <= allowed,
@@ -195,11 +257,12 @@ fn close(got: f32, terms: impl Iterator<Item = f64>, scale: f64) {
     );
 }
 
-const DTYPES: [StoreDtype; 4] = [
+const DTYPES: [StoreDtype; 5] = [
     StoreDtype::F16,
     StoreDtype::F32,
     StoreDtype::Bf16,
     StoreDtype::I8,
+    StoreDtype::I4,
 ];
 
 #[test]
@@ -219,7 +282,12 @@ fn nothing_gives_nothing() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    let case = Case::new(StoreDtype::F16, &[40, 1, 25, 33, 7], (7, 100), 3);
+    for dtype in DTYPES {
+        same_on_any_threads(&Case::new(dtype, &[40, 1, 25, 33, 7], (7, 100), 3));
+    }
+}
+
+fn same_on_any_threads(case: &Case) {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -237,14 +305,19 @@ fn threads_do_not_change_a_bit() {
             );
             let mut gradient = vec![0.0; case.tokens() * case.layers];
             weight_gradients(&case.rows(), case.dtype, &over_layers, &mut gradient);
-            [over_layers, over_tokens, gradient]
+            let mut sums = vec![0.0; case.tokens() * case.hidden];
+            weighted_sums(&case.rows(), case.dtype, &gradient, &mut sums);
+            let mut values = vec![0.0; case.tokens() * 2 * case.hidden];
+            gather(&case.rows(), case.dtype, &[6, 1], &mut values);
+            [over_layers, over_tokens, gradient, sums, values]
                 .concat()
                 .iter()
                 .map(|value| value.to_bits())
                 .collect::<Vec<_>>()
         })
     };
-    assert_eq!(run(1), run(4));
+    assert_eq!(run(1), run(2));
+    assert_eq!(run(1), run(5));
 }
 
 proptest! {
