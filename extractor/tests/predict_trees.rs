@@ -1,5 +1,5 @@
-//! Dependency trees: `extractor label --task dep` on a store that is there, `extractor predict` against
-//! `trainer predict`, and the exported graph's scores against what makes the trees.
+//! Dependency trees: `extractor label --task dep` on a store that is there, `extractor predict`
+//! against `trainer predict`, and the exported graph's scores against what makes the trees.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Heads and relations of CoNLL-U (`--task dep`): what is read of good files, and what is told of bad
-//! ones.
+//! Heads and relations of CoNLL-U (`--task dep`): what is read of good files, and what is told of
+//! bad ones.
 
 #![allow(
     clippy::unwrap_used,

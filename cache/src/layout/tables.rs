@@ -18,8 +18,8 @@ pub struct Labels {
     /// `[words]` or `[sentences]`: class, or [`NO_CLASS`] for what is not to be scored. Empty where
     /// `texts` says what there is instead.
     pub ids: Vec<i32>,
-    /// `[words]`, for tasks that have heads: the head's index in its sentence, [`ROOT`] for the root,
-    /// [`NO_HEAD`] for a word without a label.
+    /// `[words]`, for tasks that have heads: the head's index in its sentence, [`ROOT`] for the
+    /// root, [`NO_HEAD`] for a word without a label.
     pub heads: Option<Vec<i32>>,
     /// What sentences have that is not one class.
     pub texts: Option<TextLabels>,
@@ -54,8 +54,8 @@ pub struct LabelTable {
     pub sets: Column<u8>,
     /// `[words]`, for [`Level::Token`]: the classes of all words, those without a token included.
     pub words: Option<Column<i32>>,
-    /// `[words]`, for tasks that have heads: the head's index in its sentence, [`ROOT`] for the root,
-    /// [`NO_HEAD`] for a word without a label.
+    /// `[words]`, for tasks that have heads: the head's index in its sentence, [`ROOT`] for the
+    /// root, [`NO_HEAD`] for a word without a label.
     pub heads: Option<Column<i32>>,
 }
 
@@ -188,8 +188,8 @@ impl TokenWords<'_> {
 }
 
 impl Labels {
-    /// Whether the ids fit the classes and a split of that size, in which the sentences end at these
-    /// words `[sentences + 1]`.
+    /// Whether the ids fit the classes and a split of that size, in which the sentences end at
+    /// these words `[sentences + 1]`.
     pub(crate) fn check(
         &self,
         split: SplitName,

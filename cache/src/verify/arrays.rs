@@ -117,7 +117,8 @@ fn output(name: &str) -> Output {
 /// Where the labels of tokens are.
 const LABELS: &str = "labels/";
 
-/// `labels/<task>`, `word_labels/<task>` and `heads/<task>` for every task there is, relative to the split.
+/// `labels/<task>`, `word_labels/<task>` and `heads/<task>` for every task there is, relative to
+/// the split.
 fn label_folders(store: &Path, layout: &SplitLayout) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
     for group in LABEL_GROUPS {

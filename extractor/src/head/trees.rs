@@ -1,6 +1,6 @@
 //! The scorer of dependency trees as nodes behind a head's features: see [`shared::heads::parser`].
-//! What a word is comes from its tokens, which an input of the graph says: a matrix of shares, so that
-//! the first, the last or the mean of its sub-words can be its vector.
+//! What a word is comes from its tokens, which an input of the graph says: a matrix of shares, so
+//! that the first, the last or the mean of its sub-words can be its vector.
 
 use ort::operator::Attribute;
 
@@ -20,8 +20,8 @@ pub const RELATION_SCORES: &str = "relation_scores";
 /// What the graph gives of trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TreeOutputs {
-    /// What [`shared::heads::TreeScorer`] needs of each word, `[rows, words, projected]`, under the name
-    /// of logits; so that words of several rows can make one tree.
+    /// What [`shared::heads::TreeScorer`] needs of each word, `[rows, words, projected]`, under the
+    /// name of logits; so that words of several rows can make one tree.
     Projected,
     /// [`ARC_SCORES`] and [`RELATION_SCORES`] of each row by itself.
     Scores,

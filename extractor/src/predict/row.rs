@@ -17,8 +17,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The words that begin in the row with what their vectors have of `values`, `[width, each]`: as
-    /// nothing behind these vectors but linear layers made the values, the mean of the values is
+    /// The words that begin in the row with what their vectors have of `values`, `[width, each]`:
+    /// as nothing behind these vectors but linear layers made the values, the mean of the values is
     /// that of the mean vector.
     pub(super) fn of_words<'v>(
         &'v self,

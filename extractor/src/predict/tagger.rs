@@ -316,8 +316,8 @@ impl Tagger {
         ([rows.len(), words, width], shares)
     }
 
-    /// `[rows, width, classes]` or `[rows, classes]`; where words have heads, `[rows, words, width]`
-    /// of a [`TreeScorer`].
+    /// `[rows, width, classes]` or `[rows, classes]`; where words have heads, `[rows, words,
+    /// width]` of a [`TreeScorer`].
     fn run(&mut self, batch: &Batch, rows: &[&Row]) -> Result<Vec<f32>, EncoderError> {
         let failed = |source| EncoderError::Runtime { source };
         let shape = [batch.rows, batch.width];

@@ -120,8 +120,8 @@ impl Dataset {
         self.splits.iter().find(|split| split.name == name)
     }
 
-    /// SHA-256 over task, classes, and every split's name, words, labels and heads, in order: equal for
-    /// equal data, whatever the files are called or how they are written.
+    /// SHA-256 over task, classes, and every split's name, words, labels and heads, in order: equal
+    /// for equal data, whatever the files are called or how they are written.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();

@@ -157,8 +157,8 @@ impl Sentences {
             .map(|number| self.classes.texts[*number as usize].as_str())
     }
 
-    /// The heads of one sentence's words, as [`crate::tasks::dependencies`] has them; none where the
-    /// file has no heads.
+    /// The heads of one sentence's words, as [`crate::tasks::dependencies`] has them; none where
+    /// the file has no heads.
     ///
     /// # Panics
     /// When there is no sentence `index`.

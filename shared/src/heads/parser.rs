@@ -1,7 +1,7 @@
 //! The biaffine scorer of dependency trees behind a head's features (Dozat and Manning 2017): what
-//! each word is as a dependent and as a head, for arcs and for relations, from one linear layer with
-//! `ReLU`; then how well each word hangs on each other one, and in which relation. The root is a learned
-//! vector beside the words' features.
+//! each word is as a dependent and as a head, for arcs and for relations, from one linear layer
+//! with `ReLU`; then how well each word hangs on each other one, and in which relation. The root is
+//! a learned vector beside the words' features.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,8 @@ pub struct ParserOptions {
 }
 
 impl ParserOptions {
-    /// The usual sizes for an encoder of this hidden size: those of Dozat and Manning are for larger
-    /// inputs and slower optimisers.
+    /// The usual sizes for an encoder of this hidden size: those of Dozat and Manning are for
+    /// larger inputs and slower optimisers.
     #[must_use]
     pub fn usual(hidden: usize) -> Self {
         let arc_size = (hidden / 3).clamp(16, 256);
@@ -55,8 +55,8 @@ pub struct Parameters {
     /// `[A, A]`: the score of an arc is the product of the head's vector and of what this makes of
     /// the dependent's.
     pub arcs: Linear,
-    /// `[classes * (R + 1), R]`: likewise for relations; the last row of a class gives a number that
-    /// does not depend on the head.
+    /// `[classes * (R + 1), R]`: likewise for relations; the last row of a class gives a number
+    /// that does not depend on the head.
     pub relations: Linear,
 }
 

@@ -16,7 +16,8 @@ pub enum Subword {
     /// That of its first sub-word, as in the paper
     #[default]
     First,
-    /// That of its last sub-word: in an encoder that sees only what is to the left, the first sub-word has not seen the rest
+    /// That of its last sub-word: in an encoder that sees only what is to the left, the first
+    /// sub-word has not seen the rest
     Last,
     /// The mean of its sub-words' vectors
     Mean,

@@ -35,8 +35,8 @@ impl Attached {
 }
 
 impl TreeScorer {
-    /// A scorer of so many classes, from the parameters of the words' layer, `[word_size, features]`
-    /// and `[word_size]`, and of the root, `[features]`.
+    /// A scorer of so many classes, from the parameters of the words' layer, `[word_size,
+    /// features]` and `[word_size]`, and of the root, `[features]`.
     #[must_use]
     pub fn new(
         options: ParserOptions,
@@ -99,8 +99,9 @@ impl TreeScorer {
             .collect()
     }
 
-    /// The tree of a sentence with the highest sum of scores, and of each word the relation with the
-    /// highest score, from what is kept of each word; none for words that the encoder never saw.
+    /// The tree of a sentence with the highest sum of scores, and of each word the relation with
+    /// the highest score, from what is kept of each word; none for words that the encoder never
+    /// saw.
     #[must_use]
     pub fn tree(&self, words: &[Option<&[f32]>]) -> Vec<Attached> {
         let seen: Vec<usize> = (0..words.len())

@@ -104,10 +104,12 @@ pub struct HeadArgs {
     /// Which vector a word has that is several sub-words (tasks that label words)
     #[arg(long, value_enum, default_value_t)]
     pub subword: Subword,
-    /// Width of the vectors that arcs are scored by (dep) [default: a third of the hidden size, at most 256]
+    /// Width of the vectors that arcs are scored by (dep) [default: a third of the hidden size, at
+    /// most 256]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub arc_size: Option<usize>,
-    /// Width of the vectors that relations are scored by (dep) [default: a quarter of the arcs', at most 64]
+    /// Width of the vectors that relations are scored by (dep) [default: a quarter of the arcs', at
+    /// most 64]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub relation_size: Option<usize>,
     /// Share of these vectors dropped in training (dep) [default: 0.33]

@@ -257,8 +257,8 @@ impl<'s> Batch<'s> {
         Ok(self)
     }
 
-    /// Tells the words: at the first token of each word, how many tokens of its sequence it has, and 0
-    /// elsewhere; `[tokens]`. Without it each token is a word.
+    /// Tells the words: at the first token of each word, how many tokens of its sequence it has,
+    /// and 0 elsewhere; `[tokens]`. Without it each token is a word.
     ///
     /// # Errors
     /// Another number of tokens, or words that overlap or go on past their sequence.
@@ -285,8 +285,8 @@ impl<'s> Batch<'s> {
         Ok(self)
     }
 
-    /// Tells the gold heads of words: at the first token of each word where in the batch that of its
-    /// head is, -1 for the root, [`NO_TARGET`](shared::tasks::NO_TARGET) for none; `[tokens]`.
+    /// Tells the gold heads of words: at the first token of each word where in the batch that of
+    /// its head is, -1 for the root, [`NO_TARGET`](shared::tasks::NO_TARGET) for none; `[tokens]`.
     ///
     /// # Errors
     /// Another number of tokens.

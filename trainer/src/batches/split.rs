@@ -200,9 +200,9 @@ impl<'s> LabelledSplit<'s> {
     }
 
     /// Appends for each token of `sentence` the place of its word's gold head in the batch, as
-    /// [`crate::activations::Batch::with_heads`] has it, where the batch has `words` so far, those of
-    /// the sentence last. A word whose head has no token cannot learn it: its target in `targets`,
-    /// likewise, is taken away.
+    /// [`crate::activations::Batch::with_heads`] has it, where the batch has `words` so far, those
+    /// of the sentence last. A word whose head has no token cannot learn it: its target in
+    /// `targets`, likewise, is taken away.
     pub(super) fn heads(
         &self,
         heads: &[i32],

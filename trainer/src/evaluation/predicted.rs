@@ -151,7 +151,8 @@ impl Sums {
         }
     }
 
-    /// Adds the trees of a batch; `kept` has of each token what the scorer needs, `[tokens, width]`.
+    /// Adds the trees of a batch; `kept` has of each token what the scorer needs, `[tokens,
+    /// width]`.
     fn add_trees(
         &mut self,
         scorer: &TreeScorer,

@@ -18,8 +18,8 @@ pub(super) struct Parsed {
     pub(super) labels: u32,
 }
 
-/// Parses a sentence whose tokens are `own` in the batch and begin at `row` in the split; `kept` has
-/// of each token, `[tokens, width]`, what `scorer` needs of words.
+/// Parses a sentence whose tokens are `own` in the batch and begin at `row` in the split; `kept`
+/// has of each token, `[tokens, width]`, what `scorer` needs of words.
 pub(super) fn parsed(
     scorer: &TreeScorer,
     split: &LabelledSplit<'_>,

@@ -309,7 +309,8 @@ impl Learning<'_, '_> {
         } else {
             (features, targets.to_vec())
         };
-        // Where classifying all costs less than picking the labelled ones, the loss alone leaves out the rest.
+        // Where classifying all costs less than picking the labelled ones, the loss alone leaves
+        // out the rest.
         let is_settled = self.picked
             || self.words.is_some()
             || self.on_device()

@@ -1,6 +1,6 @@
 //! The vectors of words: a word that is several tokens has that of its first or its last one, or
-//! their mean, as [`Subword`] says. Labels stand at first tokens in any case, so that all that comes
-//! before and after a head is the same for each choice.
+//! their mean, as [`Subword`] says. Labels stand at first tokens in any case, so that all that
+//! comes before and after a head is the same for each choice.
 
 use std::ops::Range;
 
@@ -108,7 +108,8 @@ impl Words {
         }
     }
 
-    /// Means of the rows of each word, `[words, width]`, where rows are those of [`Self::computed`].
+    /// Means of the rows of each word, `[words, width]`, where rows are those of
+    /// [`Self::computed`].
     #[expect(clippy::cast_precision_loss, reason = "tokens of a word")]
     fn means(&self, features: &Tensor) -> Result<Tensor, TchError> {
         let words = (0_i64..).zip(&self.places);
@@ -122,9 +123,9 @@ impl Words {
         sums.f_div(&Tensor::f_from_slice(&counts)?.f_unsqueeze(1)?)
     }
 
-    /// The same where rows are on a device: each is copied to a place of its own, all that are in no
-    /// word to one more place behind. Its gradient reads the same places, so that neither adds up
-    /// with atomic instructions.
+    /// The same where rows are on a device: each is copied to a place of its own, all that are in
+    /// no word to one more place behind. Its gradient reads the same places, so that neither adds
+    /// up with atomic instructions.
     #[expect(clippy::cast_precision_loss, reason = "tokens of a word")]
     fn copied(&self, features: &Tensor, rows: Rows<'_>) -> Result<Tensor, TchError> {
         let (words, longest) = (self.places.len(), self.longest());

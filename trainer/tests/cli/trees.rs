@@ -1,5 +1,5 @@
-//! `--task dep`: dependency trees, from the store to the files of a run. The toy store's activations
-//! tell which word is what, and so what hangs on what.
+//! `--task dep`: dependency trees, from the store to the files of a run. The toy store's
+//! activations tell which word is what, and so what hangs on what.
 
 use std::collections::BTreeMap;
 

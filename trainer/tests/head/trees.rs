@@ -1,5 +1,6 @@
-//! Parsers against an independent PyTorch implementation without padding (`fixtures/make_trees.py`):
-//! scores, loss, gradients and a hundred training steps; on a device, and as a group.
+//! Parsers against an independent PyTorch implementation without padding
+//! (`fixtures/make_trees.py`): scores, loss, gradients and a hundred training steps; on a device,
+//! and as a group.
 
 use shared::heads::TreeScorer;
 use tch::{Device, Tensor};

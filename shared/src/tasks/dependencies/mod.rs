@@ -1,6 +1,6 @@
-//! Dependency trees: each word of a sentence has a head, another word of it or none for the one that
-//! is the root, and a relation to it. What makes a tree, which tree has the highest score, and how
-//! trees are compared; data sets, store and both programs have trees in this form.
+//! Dependency trees: each word of a sentence has a head, another word of it or none for the one
+//! that is the root, and a relation to it. What makes a tree, which tree has the highest score, and
+//! how trees are compared; data sets, store and both programs have trees in this form.
 
 mod check;
 mod conllu;

@@ -1,6 +1,7 @@
 //! How much of the gold trees is found, counted on gold words as the evaluation of the CoNLL 2018
-//! shared task counts (Zeman et al. 2018, <https://universaldependencies.org/conll18/evaluation.html>):
-//! relations are compared without subtypes, and CLAS leaves out function words and punctuation.
+//! shared task counts (Zeman et al. 2018,
+//! <https://universaldependencies.org/conll18/evaluation.html>): relations are compared without
+//! subtypes, and CLAS leaves out function words and punctuation.
 
 use std::collections::BTreeMap;
 

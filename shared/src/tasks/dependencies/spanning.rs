@@ -1,16 +1,17 @@
-//! The tree with the highest sum of scores: a maximum spanning arborescence (Chu and Liu 1965; Edmonds
-//! 1967) in which exactly one word hangs on the root.
+//! The tree with the highest sum of scores: a maximum spanning arborescence (Chu and Liu 1965;
+//! Edmonds 1967) in which exactly one word hangs on the root.
 //!
 //! Arcs from the root are lowered by more than any two sums of scores can differ, so that the best
-//! tree has as few of them as there can be, one, and is the best of those that have one. Sums are in
-//! float64, which holds that for scores in float32.
+//! tree has as few of them as there can be, one, and is the best of those that have one. Sums are
+//! in float64, which holds that for scores in float32.
 
 /// No word: the place of the root among heads, before all words.
 const ROOT: usize = 0;
 
 /// The heads of the tree with the highest sum of `scores` `[words, words + 1]`: how well each word
-/// (row) hangs on the root (column 0) and on each word; what it has for itself does not count. Gives
-/// for each word its head, none for the root. Scores that are NaN or infinite count as lowest.
+/// (row) hangs on the root (column 0) and on each word; what it has for itself does not count.
+/// Gives for each word its head, none for the root. Scores that are NaN or infinite count as
+/// lowest.
 ///
 /// # Panics
 /// When there are not so many scores.
@@ -36,12 +37,12 @@ struct Link {
     dependent: usize,
 }
 
-/// The arcs between the root and groups of words, of which each is called by one of its nodes. In the
-/// beginning each word is a group; a circle becomes one.
+/// The arcs between the root and groups of words, of which each is called by one of its nodes. In
+/// the beginning each word is a group; a circle becomes one.
 struct Graph {
     nodes: usize,
-    /// `[nodes, nodes]`, of the best arc into each group (row) from each (column), less what is lost
-    /// by it inside the group.
+    /// `[nodes, nodes]`, of the best arc into each group (row) from each (column), less what is
+    /// lost by it inside the group.
     scores: Vec<f64>,
     /// The arc that is meant.
     links: Vec<Link>,

@@ -71,8 +71,8 @@ fn best_of_all(scores: &[f32], words: usize) -> f32 {
     best
 }
 
-/// The score of the best tree by the algorithm on lists of arcs, which contracts circles by renaming
-/// their nodes; once for each word as the only one on the root.
+/// The score of the best tree by the algorithm on lists of arcs, which contracts circles by
+/// renaming their nodes; once for each word as the only one on the root.
 fn best_by_arcs(scores: &[f32], words: usize) -> f32 {
     let of_root = |root: usize| {
         let mut arcs: Vec<(usize, usize, f32)> = Vec::new();

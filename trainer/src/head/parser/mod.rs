@@ -1,6 +1,6 @@
 //! Dependency trees: how well each word hangs on each other one, and in which relation (Dozat and
-//! Manning 2017), from the vectors of words that any head makes. See [`shared::heads::parser`] for the
-//! parameters.
+//! Manning 2017), from the vectors of words that any head makes. See [`shared::heads::parser`] for
+//! the parameters.
 //!
 //! The loss is the cross-entropy of each word's head among the root and all words of its sentence,
 //! plus that of the relation at the gold head, summed up and divided by the batch's labelled words.
@@ -192,8 +192,8 @@ struct Padded<'t> {
     longest: i64,
     /// The place of each word, `[words]`.
     places: Tensor,
-    /// 0 for the root and where there is a word, else [`MASKED`](crate::activations::device::MASKED),
-    /// `[1, sentences, 1, longest + 1]`.
+    /// 0 for the root and where there is a word, else
+    /// [`MASKED`](crate::activations::device::MASKED), `[1, sentences, 1, longest + 1]`.
     mask: Tensor,
     /// The column of the gold head at each place, of each head.
     head_targets: Tensor,
@@ -270,8 +270,8 @@ impl<'t> Padded<'t> {
         packed.f_narrow(-2, 0, size(words))
     }
 
-    /// The cross-entropy of scores `[heads * rows, columns]`, summed up over what has a target: `[]`,
-    /// or `[heads]`.
+    /// The cross-entropy of scores `[heads * rows, columns]`, summed up over what has a target:
+    /// `[]`, or `[heads]`.
     fn summed(&self, scores: &Tensor, targets: &Tensor) -> Result<Tensor, TchError> {
         let loss = |reduction| {
             scores.f_cross_entropy_loss::<&Tensor>(targets, None, reduction, NO_TARGET, 0.0)

@@ -21,8 +21,8 @@ pub(in crate::head) struct Trees {
 }
 
 impl Trees {
-    /// The trees of a part whose words begin at these tokens; `targets` are those of its tokens, and
-    /// `sentence_of` is the sentence of each word.
+    /// The trees of a part whose words begin at these tokens; `targets` are those of its tokens,
+    /// and `sentence_of` is the sentence of each word.
     pub(in crate::head) fn new(
         batch: &Batch<'_>,
         part: &Part,
