@@ -243,13 +243,10 @@ impl Labels {
             }
             None => {}
         }
-        match self
-            .ids
-            .iter()
-            .find(|&&id| id != NO_CLASS && usize::try_from(id).map_or(true, |id| id >= classes))
-        {
-            Some(id) => return invalid(format!("{} labels: class {id} of {classes}", self.task)),
-            None => {}
+        let is_none = |id: i32| usize::try_from(id).map_or(true, |id| id >= classes);
+        let wrong = self.ids.iter().find(|&&id| id != NO_CLASS && is_none(id));
+        if let Some(id) = wrong {
+            return invalid(format!("{} labels: class {id} of {classes}", self.task));
         }
         match (&self.heads, self.task.has_heads()) {
             (None, false) => Ok(()),
