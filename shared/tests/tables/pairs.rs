@@ -3,6 +3,7 @@
 use shared::datasets::{Column, Dataset, Source};
 use shared::tasks::Task;
 
+use super::parquet::{self, Values};
 use super::{load, load_with, noted, refused, refused_with, told};
 
 /// The texts of each sentence of the first split and the index of the second one's first word.
@@ -259,5 +260,46 @@ fn lists_of_labels_that_cannot_be_right_are_refused() {
         "text,labels\na b,\nc,\n",
         multilabel,
         &["no text has a label"],
+    );
+}
+
+#[test]
+fn parquet_has_pairs_lists_and_numbers() {
+    let texts = |texts: [&str; 3]| Values::Texts(texts.map(str::to_owned).to_vec());
+    let file = |second: [&str; 3], label: (&str, Values)| {
+        let columns = [
+            ("premise", texts(["a b", "d", "f g"])),
+            ("hypothesis", texts(second)),
+            label,
+        ];
+        parquet::file(&columns)
+    };
+    let second = ["c", "e", "h"];
+    let numbers = file(second, ("score", Values::Numbers(vec![0.5, 2.0, -1.0])));
+    let data = load("train.parquet", numbers);
+    let csv = "premise,hypothesis,score\na b,c,0.5\nd,e,2\nf g,h,-1\n";
+    assert_eq!(data.digest(), load("train.csv", csv).digest());
+    assert!(data.task == Task::Regression && data.has_pairs());
+    let lists = Values::Lists(vec![vec!["x", "y"], vec![], vec!["y", "y"]]);
+    let lists = load("train.parquet", file(second, ("labels", lists)));
+    assert_eq!(lists.task, Task::Multilabel);
+    assert_eq!(sets(&lists), ["a b c => x+y", "d e => ", "f g h => y"]);
+    let csv = "premise,hypothesis,labels\na b,c,x|y\nd,e,\nf g,h,y\n";
+    let csv = load_with("train.csv", csv, |source| {
+        source.task = Some(Task::Multilabel);
+    });
+    assert_eq!(csv.unwrap().digest(), lists.digest());
+    let missing = file(
+        ["c", " ", "h"],
+        ("score", Values::Numbers(vec![0.5, 2.0, 1.0])),
+    );
+    refused(
+        "train.parquet",
+        missing,
+        &[
+            "row 1",
+            "hypothesis",
+            "the second text of the pair has no word",
+        ],
     );
 }

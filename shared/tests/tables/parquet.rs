@@ -1,4 +1,4 @@
-//! Parquet files for tests: flat columns, whose types are those that their values have.
+//! Parquet files for tests: columns, whose types are those that their values have.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ pub(crate) enum Values {
     Numbers(Vec<f64>),
     Truths(Vec<bool>),
     Texts(Vec<String>),
+    Lists(Vec<Vec<&'static str>>),
 }
 
 impl Values {
@@ -23,6 +24,9 @@ impl Values {
             Self::Numbers(_) => format!("required double {name};"),
             Self::Truths(_) => format!("required boolean {name};"),
             Self::Texts(_) => format!("required binary {name} (UTF8);"),
+            Self::Lists(_) => format!(
+                "required group {name} (LIST) {{ repeated group list {{ required binary element (UTF8); }} }}"
+            ),
         }
     }
 
@@ -38,6 +42,25 @@ impl Values {
                 column
                     .typed::<ByteArrayType>()
                     .write_batch(&values, None, None)
+            }
+            Self::Lists(lists) => {
+                let values = lists.iter().flatten().map(|&text| text.into());
+                let values: Vec<ByteArray> = values.collect();
+                // An empty list has one place, at which nothing is defined.
+                let places = |list: &Vec<&str>| list.len().max(1);
+                let defined = lists.iter().flat_map(|list| {
+                    std::iter::repeat_n(i16::from(!list.is_empty()), places(list))
+                });
+                let repeated = lists
+                    .iter()
+                    .flat_map(|list| (0..places(list)).map(|place| i16::from(place > 0)));
+                let (defined, repeated): (Vec<i16>, Vec<i16>) =
+                    (defined.collect(), repeated.collect());
+                column.typed::<ByteArrayType>().write_batch(
+                    &values,
+                    Some(&defined),
+                    Some(&repeated),
+                )
             }
         };
         written.unwrap();
