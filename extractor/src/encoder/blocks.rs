@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::error::EncoderError;
-use super::inputs::{Inputs, tensor};
+use super::tensor::{Inputs, tensor};
 use crate::family::Blocks;
 use crate::graph::{
     BLOCK_KEY_POSITIONS, BLOCK_KEYS, BLOCK_PLACES, BLOCK_QUERIES, BLOCK_QUERY_POSITIONS, FAR,

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use ort::session::SessionInputValue;
-use ort::value::{PrimitiveTensorElementType, Tensor};
-
 use super::batch::Batch;
 use super::blocks;
 use super::error::EncoderError;
+use super::tensor::{Inputs, tensor};
 use crate::family::{Blocks, PositionIds};
 use crate::graph::{INPUT_IDS, LENGTHS, POSITION_IDS, TOKEN_TYPES};
 
@@ -75,9 +73,6 @@ impl ExportedInput {
         }
     }
 }
-
-/// Named inputs of one run.
-pub(super) type Inputs = Vec<(Cow<'static, str>, SessionInputValue<'static>)>;
 
 impl GraphInputs {
     /// The inputs of a run that encodes `batch`.
@@ -170,16 +165,4 @@ fn filled<T: Default + Clone>(batch: &Batch, row_values: impl Fn(&[i32]) -> Vec<
         values.resize((row + 1) * batch.width, T::default());
     }
     values
-}
-
-pub(super) fn tensor<const N: usize, T>(
-    shape: [usize; N],
-    values: Vec<T>,
-) -> Result<SessionInputValue<'static>, EncoderError>
-where
-    T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
-{
-    let tensor =
-        Tensor::from_array((shape, values)).map_err(|source| EncoderError::Runtime { source })?;
-    Ok(tensor.into())
 }

@@ -19,6 +19,7 @@ mod rows;
 pub(crate) mod runtime;
 mod session;
 mod sizes;
+mod tensor;
 
 pub use self::batch::Batch;
 pub use self::error::EncoderError;
