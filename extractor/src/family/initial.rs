@@ -172,8 +172,8 @@ mod tests {
             [None, Some(blocks)]
         );
         assert_eq!(
-            [23, 24].map(|width| blocks.in_width(width)),
-            [[23, 23], [16, 23]]
+            [32, 33].map(|width| blocks.in_width(width)),
+            [[32, 32], [16, 32]]
         );
     }
 

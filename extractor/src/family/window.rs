@@ -7,6 +7,10 @@ use super::error::FamilyError;
 const SMALLEST_BLOCK: usize = 16;
 /// Most queries of a block, so that those of a long window do not see much that is outside it.
 const LARGEST_BLOCK: usize = 256;
+/// Queries and keys of a block are a multiple of this: ONNX Runtime's memory-efficient attention on a
+/// GPU looks at the number of queries alone to decide whether it can read a bias, and then fails at
+/// one whose rows of keys are not aligned.
+const ALIGNMENT: usize = 16;
 /// The name of a layer that sees the whole sequence.
 const FULL: &str = "full_attention";
 /// The name of a layer with a window.
@@ -32,7 +36,10 @@ impl Window {
     #[must_use]
     pub fn blocks(&self, causal: bool) -> Blocks {
         Blocks {
-            queries: self.reach.clamp(SMALLEST_BLOCK, LARGEST_BLOCK),
+            queries: self
+                .reach
+                .clamp(SMALLEST_BLOCK, LARGEST_BLOCK)
+                .next_multiple_of(ALIGNMENT),
             before: self.reach,
             after: if causal { 0 } else { self.reach },
         }
@@ -58,12 +65,18 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Keys of a block.
+    /// Keys of a block: what its queries see, and a few more after it where a GPU's kernel wants a
+    /// bias whose rows are aligned.
     #[must_use]
     pub const fn keys(self) -> usize {
-        self.before
+        let seen = self
+            .before
             .saturating_add(self.queries)
-            .saturating_add(self.after)
+            .saturating_add(self.after);
+        match seen.checked_next_multiple_of(ALIGNMENT) {
+            Some(keys) => keys,
+            None => seen,
+        }
     }
 
     /// Queries and keys of a block in a batch of rows of `width` tokens: all of a row, where blocks
