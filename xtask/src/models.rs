@@ -56,6 +56,9 @@ training, and longer texts are windows.
 
 Sequences have 2,048 tokens at most, or as many as the encoder takes where these are fewer; `--max-length` says otherwise.
 
+A layer with a window is computed in blocks of what the window sees: a text of 2,048 tokens through ModernBERT-base's shape took 50 s of CPU
+time where it takes 63 to 66 s with every layer global (random weights, 8,000 words in all, two runs each on a loaded machine).
+
 Decoders are frozen encoders here: a token sees what is to its left, and the last hidden state is that after the last norm. The vector
 of a word is that of its first sub-word unless `trainer --subword last|mean` says otherwise; in a decoder the first has not seen the rest of
 the word.
