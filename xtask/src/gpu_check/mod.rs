@@ -20,8 +20,10 @@ mod stand_in;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use fs_err as fs;
 use shared::terminal::Terminal;
@@ -160,7 +162,9 @@ impl Verdict {
     }
 }
 
-/// Runs the checks, a line each; how many failed.
+/// Runs the checks, a line each; how many failed. Single cases run side by side, one for each core:
+/// what they count does not depend on time. What a batch or a step costs is counted afterwards, by
+/// itself.
 fn all(
     machine: &Machine,
     checks: &[Check],
@@ -168,27 +172,59 @@ fn all(
     project: &Project,
     terminal: &Terminal,
 ) -> Result<usize> {
-    let mut failed = 0;
-    for (number, check) in checks.iter().enumerate() {
-        let folder = machine.work.join(format!("case-{:03}", number + 1));
-        fs::create_dir_all(&folder)?;
-        let Verdict { failures, figures } = check.run(machine, &folder)?;
-        if failures.is_empty() {
-            terminal.status(format!("ok      {:<52} {figures}", check.name()));
-        } else {
-            failed += 1;
-            terminal.status(format!(
-                "failed  {}\n        {}\n        {figures}; see {}",
-                check.name(),
-                failures.join("\n        "),
-                project.shown(&folder)
-            ));
+    let run = |number: usize| one(machine, (number, &checks[number]), keep, project, terminal);
+    let (cases, counted): (Vec<usize>, Vec<usize>) =
+        (0..checks.len()).partition(|&number| matches!(checks[number], Check::Case(_)));
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut failed = 0;
+        while let Some(&number) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            failed += usize::from(!run(number)?);
         }
-        if failures.is_empty() && !keep {
-            fs::remove_dir_all(&folder)?;
-        }
+        Ok::<_, anyhow::Error>(failed)
+    };
+    let mut failed = thread::scope(|scope| {
+        let workers: Vec<_> = (0..shared::resources::threads())
+            .map(|_| scope.spawn(worker))
+            .collect();
+        let results = workers.into_iter().map(|worker| {
+            let panicked = |_| anyhow!("a worker panicked");
+            worker.join().map_err(panicked).flatten()
+        });
+        results.sum::<Result<usize>>()
+    })?;
+    for number in counted {
+        failed += usize::from(!run(number)?);
     }
     Ok(failed)
+}
+
+/// Runs a check and tells how it ended: whether it passed.
+fn one(
+    machine: &Machine,
+    (number, check): (usize, &Check),
+    keep: bool,
+    project: &Project,
+    terminal: &Terminal,
+) -> Result<bool> {
+    let folder = machine.work.join(format!("case-{:04}", number + 1));
+    fs::create_dir_all(&folder)?;
+    let Verdict { failures, figures } = check.run(machine, &folder)?;
+    let passed = failures.is_empty();
+    if passed {
+        terminal.status(format!("ok      {:<52} {figures}", check.name()));
+    } else {
+        terminal.status(format!(
+            "failed  {}\n        {}\n        {figures}; see {}",
+            check.name(),
+            failures.join("\n        "),
+            project.shown(&folder)
+        ));
+    }
+    if passed && !keep {
+        fs::remove_dir_all(&folder)?;
+    }
+    Ok(passed)
 }
 
 /// The checks whose name contains `text`.
