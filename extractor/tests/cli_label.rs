@@ -50,13 +50,8 @@ fn relabelled(folder: &Path, split: SplitName, arrange: impl FnOnce(&mut Vec<Vec
 }
 
 fn label(toy: &Toy, dataset: &Path) -> assert_cmd::Command {
-    let mut command = toy.program();
-    command
-        .arg("label")
-        .arg(toy.store())
-        .arg("--dataset")
-        .arg(dataset)
-        .args(["--task", "pos"]);
+    let mut command = toy.label(dataset);
+    command.args(["--task", "pos"]);
     command
 }
 

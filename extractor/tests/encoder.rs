@@ -7,8 +7,11 @@
     reason = "a panic is the failure being reported"
 )]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
+use common::expected::{fixtures, floats, integers};
 use extractor::encoder::{Batch, Device, Encoder, EncoderOptions, LayerSelection};
 use extractor::family::ResidualOrder;
 use extractor::model::ModelFiles;
@@ -19,10 +22,6 @@ use safetensors::SafeTensors;
 const TOLERANCE: f32 = 2e-4;
 /// Largest difference that the other rows of a batch may make.
 const BATCH_TOLERANCE: f32 = 1e-4;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
 
 fn checkpoints() -> Vec<PathBuf> {
     let entries = fs_err::read_dir(fixtures().join("checkpoints")).unwrap();
@@ -48,24 +47,6 @@ fn load(folder: &Path) -> Encoder {
 struct Expected {
     batch: Batch,
     states: Array4<f32>,
-}
-
-fn integers(bytes: &[u8]) -> Vec<i32> {
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|bytes| i32::from_le_bytes(*bytes))
-        .collect()
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect()
 }
 
 fn expected(folder: &Path) -> Vec<Expected> {

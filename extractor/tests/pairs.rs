@@ -9,8 +9,8 @@
 mod common;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
+use common::expected::{fixtures, floats, integers};
 use common::trained::Trained;
 use common::{Toy, stderr};
 use extractor::encoder::{Batch, Encoder, EncoderOptions};
@@ -18,28 +18,6 @@ use extractor::model::ModelFiles;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use shared::datasets::SplitName;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
-fn integers(bytes: &[u8]) -> Vec<i32> {
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|bytes| i32::from_le_bytes(*bytes))
-        .collect()
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect()
-}
 
 #[test]
 fn hidden_states_of_pairs_are_those_of_transformers() {
@@ -259,21 +237,11 @@ fn labels_are_added_to_the_same_pairs_alone() {
     }
     fs_err::write(moved.join("test.jsonl"), &other).unwrap();
     fs_err::write(moved.join("train.jsonl"), &other).unwrap();
-    let mut label = toy.program();
-    label
-        .arg("label")
-        .arg(toy.store())
-        .arg("--dataset")
-        .arg(&moved);
+    let mut label = toy.label(&moved);
     let refused = label.args(["--task", "regression"]).assert().code(1);
     let told = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
     assert!(told.contains("not the same text"), "{told}");
-    let mut label = toy.program();
-    label
-        .arg("label")
-        .arg(toy.store())
-        .arg("--dataset")
-        .arg(toy.dataset());
+    let mut label = toy.label(&toy.dataset());
     label
         .args(["--task", "regression", "--label-column", "id"])
         .assert()

@@ -235,12 +235,7 @@ fn labels_of_both_kinds_are_added_to_a_store() {
         ("regression", "score", "regression added"),
         ("multilabel", "tags", "multilabel added"),
     ] {
-        let mut label = toy.program();
-        label
-            .arg("label")
-            .arg(toy.store())
-            .arg("--dataset")
-            .arg(toy.dataset());
+        let mut label = toy.label(&toy.dataset());
         let label = label
             .args(["--task", task, "--label-column", column])
             .assert()

@@ -1,7 +1,7 @@
 //! Predictions as columns: token, gold label, predicted label, and an empty line after each
 //! sentence, as the `conlleval` script reads them; trees as CoNLL-U, with what is gold in MISC.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use shared::tasks::dependencies::write_conllu;
 use shared::tasks::{Target, UNLABELLED, or_outside};
@@ -15,17 +15,40 @@ pub(crate) const GOLD_HEAD: &str = "GoldHead=";
 /// Before the gold relation in MISC.
 pub(crate) const GOLD_RELATION: &str = "GoldDeprel=";
 
-/// Name of the file for a split in a run folder.
-#[must_use]
-pub fn file_name(split: &LabelledSplit<'_>) -> String {
-    let ending = if split.table.task.has_heads() {
-        "conllu"
-    } else if text_predictions::holds(split) {
-        "jsonl"
-    } else {
-        "conll"
-    };
-    format!("predictions.{}.{ending}", split.name)
+/// How a file holds predictions, as its name ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Columns.
+    Columns,
+    /// Trees, as CoNLL-U.
+    Trees,
+    /// Lines of JSON, see [`text_predictions`].
+    Texts,
+}
+
+impl Format {
+    /// That of the predictions for a split.
+    #[must_use]
+    pub fn of_split(split: &LabelledSplit<'_>) -> Self {
+        if split.table.task.has_heads() {
+            Self::Trees
+        } else if text_predictions::holds(split) {
+            Self::Texts
+        } else {
+            Self::Columns
+        }
+    }
+
+    /// Name of the file for a split in a run folder.
+    #[must_use]
+    pub fn file_name(self, split: impl fmt::Display) -> String {
+        let ending = match self {
+            Self::Columns => "conll",
+            Self::Trees => "conllu",
+            Self::Texts => "jsonl",
+        };
+        format!("predictions.{split}.{ending}")
+    }
 }
 
 /// The predictions for a whole split, as columns, as CoNLL-U or as lines of JSON.
@@ -33,10 +56,10 @@ pub fn file_name(split: &LabelledSplit<'_>) -> String {
 /// # Errors
 /// When they cannot be written as JSON.
 pub fn file(split: &LabelledSplit<'_>, predicted: &Predictions) -> serde_json::Result<String> {
-    if text_predictions::holds(split) {
-        return text_predictions::render(split, predicted);
+    match Format::of_split(split) {
+        Format::Texts => text_predictions::render(split, predicted),
+        Format::Columns | Format::Trees => Ok(render(split, predicted)),
     }
-    Ok(render(split, predicted))
 }
 
 /// The predictions of a whole split, as its file has them.

@@ -131,8 +131,8 @@ pub struct Manifest {
     pub part_files: u64,
     /// Versions of the programs and libraries that wrote the store.
     pub versions: BTreeMap<String, String>,
-    /// The store that this one was converted from. A field of the manifest only where an extraction would not have given
-    /// the same bytes.
+    /// The store that this one was converted from. A field of the manifest only where an extraction
+    /// would not have given the same bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub converted_from: Option<ConvertedFrom>,
 }

@@ -148,8 +148,9 @@ impl Recoder {
         }
     }
 
-    /// Converts the stored vector of one layer of one token and counts its values; bytes of the same format stay as they
-    /// are. `error` is what is known of the rounding of such vectors of the source, and is kept with these.
+    /// Converts the stored vector of one layer of one token and counts its values; bytes of the same
+    /// format stay as they are. `error` is what is known of the rounding of such vectors of the
+    /// source, and is kept with these.
     ///
     /// # Errors
     /// [`Overflow`] as for [`encode`].

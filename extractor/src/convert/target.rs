@@ -9,9 +9,7 @@ use shared::size::format_bytes;
 
 use super::error::ConvertError;
 use crate::encoder::{LayerSelection, Provider};
-
-/// Bytes that words, ids, offsets and labels take for a token, roughly.
-const TABLE_BYTES: u64 = 32;
+use crate::extract::{free_for_store, store_bytes};
 
 /// What is asked for; what is not said stays as it is in the source.
 #[derive(Debug, Clone)]
@@ -97,7 +95,7 @@ impl Target {
             .values()
             .map(|split| split.tokens)
             .sum();
-        tokens * (self.manifest.row_bytes() as u64 + TABLE_BYTES)
+        store_bytes(tokens, self.manifest.row_bytes() as u64)
     }
 
     /// An error if the disk has no room for what is still to be written.
@@ -105,13 +103,7 @@ impl Target {
     /// # Errors
     /// [`ConvertError::Space`].
     pub fn check_space(&self) -> Result<(), ConvertError> {
-        let there = if self.path.is_dir() {
-            crate::extract::size_on_disk(&self.path)?
-        } else {
-            0
-        };
-        // What an overwritten store frees counts as well as what a resumed one keeps.
-        let free = shared::resources::free_space(&self.path)?.saturating_add(there);
+        let free = free_for_store(&self.path)?;
         let needed = self.needed_space();
         if free >= needed {
             return Ok(());

@@ -27,7 +27,7 @@ pub use self::identity::{Computed, Identity, dataset_identity};
 pub use self::memory::check_batches;
 pub use self::model::Model;
 pub use self::request::{Request, StoreFormat};
-pub use self::space::{check_space, needed_space, size_on_disk, too_little_space};
+pub use self::space::{check_space, free_for_store, needed_space, store_bytes, too_little_space};
 pub use self::store::{begun, is_finished, move_aside, open};
 pub use self::store_dtype::{RangeTrial, StoreDtypeChoice, recorded as recorded_store_dtype};
 pub use self::weight_memory::WeightMemory;

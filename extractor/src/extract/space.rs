@@ -21,13 +21,7 @@ pub fn check_space(
     extraction: &Extraction,
     tokens: &Tokens,
 ) -> Result<(), ExtractError> {
-    let there = if path.is_dir() {
-        size_on_disk(path)?
-    } else {
-        0
-    };
-    // What an overwritten store frees counts as well as what a resumed one keeps.
-    let free = shared::resources::free_space(path)?.saturating_add(there);
+    let free = free_for_store(path)?;
     if free >= needed_space(extraction, tokens) {
         return Ok(());
     }
@@ -37,7 +31,27 @@ pub fn check_space(
 /// Bytes of the finished store.
 #[must_use]
 pub fn needed_space(extraction: &Extraction, tokens: &Tokens) -> u64 {
-    tokens.counts.tokens * (extraction.row_bytes() as u64 + TABLE_BYTES)
+    store_bytes(tokens.counts.tokens, extraction.row_bytes() as u64)
+}
+
+/// Bytes of a finished store of so many tokens, without compression.
+#[must_use]
+pub fn store_bytes(tokens: u64, row_bytes: u64) -> u64 {
+    tokens * (row_bytes + TABLE_BYTES)
+}
+
+/// Bytes that the disk has for a store at `path`: what an overwritten store frees counts as well as
+/// what a resumed one keeps.
+///
+/// # Errors
+/// The file system fails.
+pub fn free_for_store(path: &Path) -> std::io::Result<u64> {
+    let there = if path.is_dir() {
+        size_on_disk(path)?
+    } else {
+        0
+    };
+    Ok(shared::resources::free_space(path)?.saturating_add(there))
 }
 
 /// The error that says what is missing where `free` bytes are free, and what would fit.
@@ -56,7 +70,7 @@ pub fn too_little_space(
     }
     let smallest = layers * StoreDtype::I4.vector_bytes(extraction.model.hidden) as u64;
     if row_bytes > smallest {
-        let bytes = format_bytes(tokens.counts.tokens * (smallest + TABLE_BYTES));
+        let bytes = format_bytes(store_bytes(tokens.counts.tokens, smallest));
         hints.push(format!("--store-dtype i4 takes {bytes}"));
     }
     ExtractError::Space {
@@ -86,7 +100,7 @@ fn what_fits(free: u64, tokens: u64, row_bytes: u64, layers: u64) -> String {
 ///
 /// # Errors
 /// The file system fails.
-pub fn size_on_disk(folder: &Path) -> std::io::Result<u64> {
+fn size_on_disk(folder: &Path) -> std::io::Result<u64> {
     let there = |result: std::io::Result<u64>| match result {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         result => result,

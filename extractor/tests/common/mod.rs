@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod expected;
 pub(crate) mod trained;
 
 use std::collections::BTreeMap;
@@ -90,6 +91,14 @@ impl Toy {
     pub(crate) fn extract(&self) -> Command {
         let mut command = self.program();
         command.args(self.arguments(&self.root()));
+        command
+    }
+
+    /// `extractor label` on the store, with the labels of a data set.
+    pub(crate) fn label(&self, dataset: &Path) -> Command {
+        let mut command = self.program();
+        command.arg("label").arg(self.store());
+        command.arg("--dataset").arg(dataset);
         command
     }
 

@@ -16,9 +16,12 @@ pub enum Threshold {
     Tuned,
 }
 
+/// The probability that holds where nothing is said, and until thresholds are tuned.
+const USUAL: f64 = 0.5;
+
 impl Default for Threshold {
     fn default() -> Self {
-        Self::Fixed(0.5)
+        Self::Fixed(USUAL)
     }
 }
 
@@ -27,6 +30,15 @@ impl Threshold {
     #[must_use]
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The probability for all classes as long as none is tuned.
+    #[must_use]
+    pub fn before_tuning(self) -> f64 {
+        match self {
+            Self::Fixed(probability) => probability,
+            Self::Tuned => USUAL,
+        }
     }
 }
 

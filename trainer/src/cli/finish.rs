@@ -65,7 +65,9 @@ pub(super) fn finish(
                 terminal.warn(format!("run {}: {warning}", ending.name));
             }
             let predicted = ending.with_thresholds(predicted, split)?;
-            let file = ending.folder.join(predictions::file_name(split));
+            let file = ending
+                .folder
+                .join(predictions::Format::of_split(split).file_name(split.name));
             write_atomic(file, predictions::file(split, &predicted)?.as_bytes())?;
             ending.trained.log.add(&Event::Final(Box::new(Final {
                 split: split.name.to_string(),

@@ -12,6 +12,7 @@ use shared::exit::{ExitStatus, HasExitStatus};
 use shared::tasks::spans::{Counts, SpanScores};
 use shared::tasks::{Output, Target, Task, UNLABELLED};
 
+use crate::predictions::Format;
 use crate::run::RunError;
 use crate::summary::Summary;
 use crate::text_predictions::Line;
@@ -130,7 +131,7 @@ pub fn resampled(
     split: &str,
     (resamples, seed): (usize, u64),
 ) -> Result<Resampled, ComparisonError> {
-    let of_texts = |summary: &Summary| file(summary, split, "jsonl").is_file();
+    let of_texts = |summary: &Summary| file(summary, split, Format::Texts).is_file();
     if !summaries.iter().any(of_texts) {
         let counts = counts(summaries, split)?;
         return Ok(Resampled::new(&counts, resamples, seed));
@@ -139,7 +140,7 @@ pub fn resampled(
         (&one.text, &one.text_pair, &one.gold) == (&other.text, &other.text_pair, &other.gold)
     };
     let place = |_: &Line, place: usize| place + 1;
-    let all = all(summaries, split, "jsonl", read_texts, (same, place))?;
+    let all = all(summaries, split, Format::Texts, read_texts, (same, place))?;
     let is_number = |summary: &Summary| summary.config.task.output() == Output::Number;
     if summaries.iter().any(is_number) {
         let moments: Vec<_> = all.iter().map(|lines| texts::moments(lines)).collect();
@@ -160,9 +161,9 @@ pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, Co
     let line = |sentence: &Sentence, _| sentence.line;
     let of_trees = |summary: &Summary| summary.config.task.has_heads();
     let all = if summaries.iter().any(of_trees) {
-        all(summaries, split, "conllu", read_trees, (same, line))?
+        all(summaries, split, Format::Trees, read_trees, (same, line))?
     } else {
-        all(summaries, split, "conll", read, (same, line))?
+        all(summaries, split, Format::Columns, read, (same, line))?
     };
     let runs = summaries.iter().zip(&all);
     let counts = runs.map(|(summary, sentences)| {
@@ -173,21 +174,21 @@ pub fn counts(summaries: &[Summary], split: &str) -> Result<Vec<Vec<Counts>>, Co
     Ok(counts.collect())
 }
 
-fn file(summary: &Summary, split: &str, ending: &str) -> PathBuf {
-    summary.folder.join(format!("predictions.{split}.{ending}"))
+fn file(summary: &Summary, split: &str, format: Format) -> PathBuf {
+    summary.folder.join(format.file_name(split))
 }
 
 /// The predictions of all runs, which are on the same sentences.
 fn all<T>(
     summaries: &[Summary],
     split: &str,
-    ending: &str,
+    format: Format,
     read: impl Fn(&Path) -> Result<Vec<T>, ComparisonError>,
     (same, line): (impl Fn(&T, &T) -> bool, impl Fn(&T, usize) -> usize),
 ) -> Result<Vec<Vec<T>>, ComparisonError> {
     let mut all: Vec<Vec<T>> = Vec::new();
     for summary in summaries {
-        let sentences = read(&file(summary, split, ending))?;
+        let sentences = read(&file(summary, split, format))?;
         if let Some(first) = all.first() {
             let mut pairs = first.iter().zip(&sentences);
             let differing = pairs.position(|(one, other)| !same(one, other));

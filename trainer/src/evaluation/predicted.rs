@@ -37,15 +37,11 @@ impl Rule {
             let missing = || TchError::Shape("a field for each head".to_owned());
             let learned = |_: &_| field.as_ref().map(Field::chain).ok_or_else(missing);
             let decoder = head.options().decoder(classes, learned)?;
-            let threshold = match head.options().threshold {
-                Threshold::Fixed(threshold) => threshold,
-                Threshold::Tuned => 0.5,
-            };
             Ok(Self {
                 decoder,
                 field,
                 scorer,
-                threshold,
+                threshold: head.options().threshold.before_tuning(),
             })
         };
         (0..heads).map(rule).collect()
@@ -102,7 +98,7 @@ impl Sums {
                     vec![f32::NAN; split.row_count() * split.outputs()]
                 }
             },
-            threshold: 0.5,
+            threshold: Threshold::default().before_tuning(),
             loss: 0.0,
             labelled: 0,
             non_finite: None,
